@@ -1,0 +1,275 @@
+//! The tar inside a bundle: exactly six regular files in a fixed order, and nothing else.
+//!
+//! Readers of tar differ about every extension, which is how one archive can mean two
+//! things. This one takes plain ustar headers only and compares each with the one it
+//! expects: no other name, type, order, duplicate, PAX or GNU header, and nothing but zero
+//! padding after the end.
+
+use std::io;
+
+use tar::{EntryType, Header};
+use zeroize::Zeroizing;
+
+use crate::error::{Reason, Reasoned};
+use crate::limits;
+use crate::timestamp::Timestamp;
+
+/// The entries, in their order.
+pub const ENTRIES: [(&str, u64); 6] = [
+    ("manifest.json", limits::MANIFEST),
+    ("manifest.json.sig", crate::signature::SIGNATURE_SIZE as u64),
+    ("SHA256SUMS", limits::INNER_SUMS),
+    ("cacert.pem", limits::PEM),
+    ("sftunnel-cert.pem", limits::PEM),
+    ("sftunnel-key.pem", limits::PEM),
+];
+
+const BLOCK: usize = 512;
+
+/// Why an archive is refused. Entries are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveError {
+    /// It ends inside an entry, or before the two zero blocks of the end.
+    #[error("the archive is cut off in entry {entry}")]
+    Cut {
+        /// Which entry.
+        entry: usize,
+    },
+    /// The header's checksum is wrong.
+    #[error("the header of entry {entry} is damaged")]
+    Checksum {
+        /// Which entry.
+        entry: usize,
+    },
+    /// Not a plain ustar header of a regular file of root with mode 0600: a link, a device,
+    /// a PAX or GNU extension, another owner.
+    #[error("entry {entry} is not a plain file as this format has it ({what})")]
+    NotPlain {
+        /// Which entry.
+        entry: usize,
+        /// Which header field differs.
+        what: &'static str,
+    },
+    /// Another name than the one that belongs here.
+    #[error("entry {entry} is not '{expected}'")]
+    Name {
+        /// Which entry.
+        entry: usize,
+        /// The name that belongs here.
+        expected: &'static str,
+    },
+    /// A size beyond the limit of this entry.
+    #[error("'{name}' is larger than {limit} bytes")]
+    TooLarge {
+        /// Which entry.
+        name: &'static str,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// Something other than zeros where padding belongs, or after the end.
+    #[error("there is something after the end of entry {entry}")]
+    Trailing {
+        /// Which entry; 7 means after the last.
+        entry: usize,
+    },
+}
+
+impl Reasoned for ArchiveError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Cut { .. } | Self::Checksum { .. } | Self::Trailing { .. } => Reason::Damaged,
+            Self::NotPlain { .. } | Self::Name { .. } => Reason::BadFormat,
+            Self::TooLarge { .. } => Reason::TooLarge,
+        }
+    }
+}
+
+/// Writes the six entries. Same contents and time, same bytes.
+///
+/// # Errors
+/// When a header field cannot hold its value, which the limits exclude.
+pub fn write(contents: [&[u8]; 6], created_at: Timestamp) -> io::Result<Zeroizing<Vec<u8>>> {
+    let size: usize =
+        contents.iter().map(|content| BLOCK + content.len().next_multiple_of(BLOCK)).sum();
+    // room for all of it at once: a buffer that grows leaves copies of the key behind
+    let bytes = Zeroizing::new(Vec::with_capacity(size + 2 * BLOCK));
+    let mut archive = tar::Builder::new(WipedOnDrop(bytes));
+    for ((name, _), content) in ENTRIES.into_iter().zip(contents) {
+        let mut header = Header::new_ustar();
+        header.set_path(name)?;
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o600);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(u64::try_from(created_at.unix()).unwrap_or(0));
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        archive.append(&header, content)?;
+    }
+    Ok(archive.into_inner()?.0)
+}
+
+struct WipedOnDrop(Zeroizing<Vec<u8>>);
+
+impl io::Write for WipedOnDrop {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads the six entries: their contents, borrowed from `bytes`.
+///
+/// # Errors
+/// See [`ArchiveError`]; the first thing that differs.
+pub fn read(bytes: &[u8]) -> Result<[&[u8]; 6], ArchiveError> {
+    let mut rest = bytes;
+    let mut contents = [&[][..]; 6];
+    for (index, (content, (name, limit))) in contents.iter_mut().zip(ENTRIES).enumerate() {
+        let entry = index + 1;
+        let (block, after) =
+            rest.split_first_chunk::<BLOCK>().ok_or(ArchiveError::Cut { entry })?;
+        let size = check_header(block, entry, name, limit)?;
+        let padded = size.next_multiple_of(BLOCK);
+        let (data, after) = after.split_at_checked(padded).ok_or(ArchiveError::Cut { entry })?;
+        let (data, padding) = data.split_at_checked(size).ok_or(ArchiveError::Cut { entry })?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(ArchiveError::Trailing { entry });
+        }
+        (*content, rest) = (data, after);
+    }
+    if rest.len() < 2 * BLOCK {
+        return Err(ArchiveError::Cut { entry: ENTRIES.len() + 1 });
+    }
+    if rest.iter().any(|byte| *byte != 0) || !rest.len().is_multiple_of(BLOCK) {
+        return Err(ArchiveError::Trailing { entry: ENTRIES.len() + 1 });
+    }
+    Ok(contents)
+}
+
+fn check_header(
+    block: &[u8; BLOCK],
+    entry: usize,
+    name: &'static str,
+    limit: u64,
+) -> Result<usize, ArchiveError> {
+    let header = Header::from_byte_slice(block);
+    let not_plain = |what| ArchiveError::NotPlain { entry, what };
+    let mut own = header.clone();
+    own.set_cksum();
+    if own.cksum().ok() != header.cksum().ok() || header.cksum().is_err() {
+        return Err(ArchiveError::Checksum { entry });
+    }
+    let ustar = header.as_ustar().ok_or_else(|| not_plain("magic"))?;
+    if header.entry_type() != EntryType::Regular || ustar.typeflag != [b'0'] {
+        return Err(not_plain("type"));
+    }
+    let named = ustar.name.strip_prefix(name.as_bytes());
+    if !named.is_some_and(|rest| rest.iter().all(|byte| *byte == 0)) || ustar.prefix != [0; 155] {
+        return Err(ArchiveError::Name { entry, expected: name });
+    }
+    if ustar.linkname != [0; 100] {
+        return Err(not_plain("link"));
+    }
+    if octal(&ustar.uid) != Some(0) || octal(&ustar.gid) != Some(0) {
+        return Err(not_plain("owner"));
+    }
+    if octal(&ustar.mode) != Some(0o600) {
+        return Err(not_plain("mode"));
+    }
+    let size = octal(&ustar.size).ok_or_else(|| not_plain("size"))?;
+    if size > limit {
+        return Err(ArchiveError::TooLarge { name, limit });
+    }
+    usize::try_from(size).map_err(|_| ArchiveError::TooLarge { name, limit })
+}
+
+/// A number as ustar has it: octal digits, ended by a blank or zero. GNU's base-256 and
+/// signs are not taken.
+fn octal(field: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(field).ok()?.trim_end_matches([' ', '\0']);
+    let digits = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    if digits { u64::from_str_radix(text, 8).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Vec<u8> {
+        let time = Timestamp::from_unix(1_726_805_447).unwrap();
+        write([b"{}", &[7; 64], b"sums", b"ca", b"cert", &[b'k'; 1700]], time).unwrap().to_vec()
+    }
+
+    /// Changes a header and mends its checksum.
+    fn with_header(entry: usize, change: impl Fn(&mut Header)) -> Vec<u8> {
+        let mut bytes = example();
+        let block = &mut bytes[entry * 1024..entry * 1024 + 512];
+        let mut header = Header::from_byte_slice(block).clone();
+        change(&mut header);
+        header.set_cksum();
+        block.copy_from_slice(header.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_zero_padding_is_harmless() {
+        let mut bytes = example();
+        assert_eq!(read(&bytes).unwrap()[3], b"ca");
+        bytes.resize(bytes.len().next_multiple_of(10_240), 0);
+        assert_eq!(read(&bytes).unwrap()[5].len(), 1700);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bytes = example();
+        for end in 0..bytes.len() {
+            assert!(read(&bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn anything_appended_is_refused() {
+        let bytes = example();
+        for tail in [&b"x"[..], &[0; 100], &example()[..512]] {
+            assert!(read(&[&bytes, tail].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn headers_that_mean_something_else_are_refused() {
+        type Change<'a> = (&'a str, &'a dyn Fn(&mut Header));
+        let changes: [Change<'_>; 10] = [
+            ("link", &|h| h.set_entry_type(EntryType::Symlink)),
+            ("hard link", &|h| h.set_entry_type(EntryType::Link)),
+            ("pax", &|h| h.set_entry_type(EntryType::XHeader)),
+            ("gnu long name", &|h| h.set_entry_type(EntryType::GNULongName)),
+            ("old type flag", &|h| h.as_ustar_mut().unwrap().typeflag = [0]),
+            ("traversal", &|h| h.as_ustar_mut().unwrap().name[..3].copy_from_slice(b"../")),
+            ("name", &|h| h.set_path("manifest.json.sig2").unwrap()),
+            ("prefix", &|h| h.as_ustar_mut().unwrap().prefix[0] = b'x'),
+            ("owner", &|h| h.set_uid(1000)),
+            ("set-uid", &|h| h.set_mode(0o4755)),
+        ];
+        for (what, change) in changes {
+            assert!(read(&with_header(1, change)).is_err(), "{what}");
+        }
+        let huge = with_header(0, |h| h.set_size(limits::MANIFEST + 1));
+        assert!(matches!(read(&huge), Err(ArchiveError::TooLarge { .. })));
+        let base256 =
+            with_header(0, |h| h.as_ustar_mut().unwrap().size = *b"\x80\0\0\0\0\0\0\0\0\0\0\x02");
+        assert!(matches!(read(&base256), Err(ArchiveError::NotPlain { what: "size", .. })));
+    }
+
+    #[test]
+    fn entries_in_another_order_are_refused() {
+        let bytes = example();
+        let swapped =
+            [&bytes[..3072], &bytes[4096..5120], &bytes[3072..4096], &bytes[5120..]].concat();
+        assert!(matches!(read(&swapped), Err(ArchiveError::Name { entry: 4, .. })));
+    }
+}

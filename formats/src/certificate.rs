@@ -1,0 +1,452 @@
+//! The three files, checked to be one set that sftunnel can use.
+//!
+//! The InternalCA is an X.509 version 1 certificate without extensions (FACTS.md), so a
+//! path validator that wants basicConstraints would refuse every real one. What is checked
+//! here is what sftunnel's OpenSSL checks: names, signatures, digests, dates, and that the
+//! key belongs to the certificate.
+
+mod private_key;
+
+use std::fmt;
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Public};
+use openssl::x509::{X509, X509NameRef};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::checksum::Sha256;
+use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
+use crate::error::{Reason, Reasoned};
+use crate::limits;
+use crate::timestamp::Timestamp;
+
+/// What people and manifests say of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFacts {
+    /// `NAME=value, …` in the order of the certificate; foreign text.
+    pub subject: String,
+    /// The same for the issuer.
+    pub issuer: String,
+    /// Hex, upper case.
+    pub serial: String,
+    /// First second of validity.
+    pub not_before: Timestamp,
+    /// Last second of validity.
+    pub not_after: Timestamp,
+    /// SHA-256 over the DER form.
+    pub fingerprint: Sha256,
+}
+
+/// Where a point in time lies in a certificate's validity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// Before `not_before`.
+    NotYet,
+    /// From `not_before` to `not_after`, both included.
+    Valid,
+    /// After `not_after`.
+    Expired,
+}
+
+impl CertificateFacts {
+    /// Where `now` lies.
+    pub fn at(&self, now: Timestamp) -> Validity {
+        if now < self.not_before {
+            Validity::NotYet
+        } else if now > self.not_after {
+            Validity::Expired
+        } else {
+            Validity::Valid
+        }
+    }
+}
+
+/// What makes a set of three files unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// Larger than [`limits::PEM`].
+    #[error("{file} is larger than {} bytes", limits::PEM)]
+    TooLarge {
+        /// Which file.
+        file: CredentialFile,
+    },
+    /// An empty file, as a manual attempt leaves it.
+    #[error("{file} is empty")]
+    Empty {
+        /// Which file.
+        file: CredentialFile,
+    },
+    /// Not exactly one PEM block of the right kind, or not readable as one.
+    #[error("{file} does not hold exactly one {expected} in PEM form")]
+    NotPem {
+        /// Which file.
+        file: CredentialFile,
+        /// `certificate` or `unencrypted private key`.
+        expected: &'static str,
+    },
+    /// The CA file's certificate is not a self-signed one, so it is no trust anchor.
+    #[error("cacert.pem is not self-signed")]
+    NotSelfSigned,
+    /// Signed with a digest that sftunnel refuses (`err 68:CA signature digest algorithm too weak`).
+    #[error("{file} is signed with {digest}")]
+    WeakDigest {
+        /// Which file.
+        file: CredentialFile,
+        /// `SHA1`, `MD5`.
+        digest: &'static str,
+    },
+    /// The certificate's issuer is not the CA's subject, or the signature is not the CA's.
+    #[error("sftunnel-cert.pem was not signed by cacert.pem")]
+    NotIssuedByCa,
+    /// The key is not the one that the certificate is for.
+    #[error("sftunnel-key.pem is not the key of sftunnel-cert.pem")]
+    KeyMismatch,
+}
+
+impl Reasoned for CredentialsError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::Empty { .. } | Self::NotPem { .. } | Self::NotSelfSigned => {
+                Reason::BadCredentials
+            }
+            Self::WeakDigest { .. } => Reason::WeakDigest,
+            Self::NotIssuedByCa => Reason::NotIssuedByCa,
+            Self::KeyMismatch => Reason::KeyMismatch,
+        }
+    }
+}
+
+/// The set is somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// The CA's CN is not the manager's UUID. The operator may accept that.
+    #[error("the CA's CN is {}, expected the manager's UUID {expected}", Found(found))]
+    Ca {
+        /// The manager.
+        expected: ManagerUuid,
+        /// The CA's CNs; foreign text.
+        found: Vec<String>,
+    },
+    /// The certificate names another device. Final.
+    #[error("the certificate names {}, expected the device's UUID {expected}", Found(found))]
+    Certificate {
+        /// The device.
+        expected: DeviceUuid,
+        /// The UUIDs in CN and title.
+        found: Vec<String>,
+    },
+}
+
+impl Reasoned for SubjectError {
+    fn reason(&self) -> Reason {
+        Reason::WrongSubject
+    }
+}
+
+struct Found<'a>(&'a [String]);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("absent"),
+            names => write!(f, "'{}'", names.join("', '")),
+        }
+    }
+}
+
+/// Outside a validity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValidityError {
+    /// The time is after `not_after`.
+    #[error("{file} expired at {not_after}; the clock says {now}")]
+    Expired {
+        /// Which certificate.
+        file: CredentialFile,
+        /// The end of its validity.
+        not_after: Timestamp,
+        /// The time that was asked about.
+        now: Timestamp,
+    },
+    /// The time is before `not_before`.
+    #[error("{file} becomes valid at {not_before}; the clock says {now}")]
+    NotYetValid {
+        /// Which certificate.
+        file: CredentialFile,
+        /// The start of its validity.
+        not_before: Timestamp,
+        /// The time that was asked about.
+        now: Timestamp,
+    },
+}
+
+impl Reasoned for ValidityError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Expired { .. } => Reason::Expired,
+            Self::NotYetValid { .. } => Reason::NotYetValid,
+        }
+    }
+}
+
+/// One certificate, read.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    x509: X509,
+    facts: CertificateFacts,
+}
+
+impl Certificate {
+    /// Reads a PEM file that holds exactly one certificate; text around it is allowed, as
+    /// `openssl ca` writes it. `file` is only for the error.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Empty`], [`CredentialsError::NotPem`], [`CredentialsError::TooLarge`].
+    pub fn from_pem(pem: &[u8], file: CredentialFile) -> Result<Self, CredentialsError> {
+        let not_pem = || CredentialsError::NotPem { file, expected: "certificate" };
+        check_size(pem, file)?;
+        if count_blocks(pem, "CERTIFICATE") != 1 {
+            return Err(not_pem());
+        }
+        let x509 = X509::from_pem(pem).map_err(|_| not_pem())?;
+        let facts = facts(&x509).ok_or_else(not_pem)?;
+        Ok(Self { x509, facts })
+    }
+
+    /// What it says.
+    pub fn facts(&self) -> &CertificateFacts {
+        &self.facts
+    }
+
+    /// Whether `issuer` signed this certificate: names and signature.
+    pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
+        let names = self.x509.issuer_name().try_cmp(issuer.x509.subject_name());
+        let signature = issuer.x509.public_key().and_then(|key| self.x509.verify(&key));
+        matches!(names, Ok(std::cmp::Ordering::Equal)) && signature.unwrap_or(false)
+    }
+
+    /// The name of the digest in its signature, when it is one that sftunnel refuses.
+    pub fn weak_digest(&self) -> Option<&'static str> {
+        let algorithm = self.x509.signature_algorithm().object().nid().signature_algorithms()?;
+        match algorithm.digest {
+            Nid::SHA1 => Some("SHA1"),
+            Nid::MD5 => Some("MD5"),
+            Nid::MD5_SHA1 => Some("MD5-SHA1"),
+            Nid::MD2 => Some("MD2"),
+            Nid::MD4 => Some("MD4"),
+            _ => None,
+        }
+    }
+
+    /// The texts of every CN of the subject.
+    pub fn common_names(&self) -> Vec<String> {
+        texts(self.x509.subject_name(), Nid::COMMONNAME)
+    }
+
+    /// The UUIDs that stand in CN or title of the subject: which device it is for. The
+    /// other places where a UUID may stand differ between releases (FACTS.md).
+    pub fn named_devices(&self) -> Vec<DeviceUuid> {
+        let subject = self.x509.subject_name();
+        let names = [texts(subject, Nid::COMMONNAME), texts(subject, Nid::TITLE)].concat();
+        names.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    fn public_key(&self) -> Option<PKey<Public>> {
+        self.x509.public_key().ok()
+    }
+}
+
+/// Three files, as bytes, not yet looked at. The key is wiped when dropped.
+#[derive(Clone)]
+pub struct Credentials {
+    ca: Zeroizing<Vec<u8>>,
+    certificate: Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl Credentials {
+    /// Takes the contents of the three files.
+    pub fn new(
+        ca: Zeroizing<Vec<u8>>,
+        certificate: Zeroizing<Vec<u8>>,
+        key: Zeroizing<Vec<u8>>,
+    ) -> Self {
+        Self { ca, certificate, key }
+    }
+
+    /// The bytes of one of them.
+    pub fn file(&self, file: CredentialFile) -> &[u8] {
+        match file {
+            CredentialFile::Ca => &self.ca,
+            CredentialFile::Certificate => &self.certificate,
+            CredentialFile::Key => &self.key,
+        }
+    }
+
+    /// The SHA-256 of each, in the order of [`CredentialFile::ALL`].
+    pub fn digests(&self) -> [Sha256; 3] {
+        CredentialFile::ALL.map(|file| Sha256::of(self.file(file)))
+    }
+
+    /// Checks that the three are one set. Says nothing about whose it is or about time.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in the order of [`CredentialsError`].
+    pub fn check(self) -> Result<CheckedCredentials, CredentialsError> {
+        let ca = Certificate::from_pem(&self.ca, CredentialFile::Ca)?;
+        let certificate = Certificate::from_pem(&self.certificate, CredentialFile::Certificate)?;
+        let key = private_key::read(&self.key)?;
+        if let Some(digest) = ca.weak_digest() {
+            return Err(CredentialsError::WeakDigest { file: CredentialFile::Ca, digest });
+        }
+        if let Some(digest) = certificate.weak_digest() {
+            return Err(CredentialsError::WeakDigest { file: CredentialFile::Certificate, digest });
+        }
+        if !ca.is_issued_by(&ca) {
+            return Err(CredentialsError::NotSelfSigned);
+        }
+        if !certificate.is_issued_by(&ca) {
+            return Err(CredentialsError::NotIssuedByCa);
+        }
+        if !private_key::belongs_to(&key, &certificate) {
+            return Err(CredentialsError::KeyMismatch);
+        }
+        Ok(CheckedCredentials { files: self, ca, certificate })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// Three files that are one usable set.
+#[derive(Debug, Clone)]
+pub struct CheckedCredentials {
+    files: Credentials,
+    ca: Certificate,
+    certificate: Certificate,
+}
+
+impl CheckedCredentials {
+    /// The bytes.
+    pub fn files(&self) -> &Credentials {
+        &self.files
+    }
+
+    /// The CA.
+    pub fn ca(&self) -> &Certificate {
+        &self.ca
+    }
+
+    /// The device's certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Whether the CA is the manager's: its CN is the manager's UUID.
+    ///
+    /// # Errors
+    /// [`SubjectError::Ca`], which the operator may accept.
+    pub fn check_ca_subject(&self, manager: &ManagerUuid) -> Result<(), SubjectError> {
+        let found = self.ca.common_names();
+        if found.iter().any(|name| name.parse().as_ref() == Ok(manager)) {
+            return Ok(());
+        }
+        Err(SubjectError::Ca { expected: manager.clone(), found })
+    }
+
+    /// Whether the certificate may be the device's: it names it in CN or title, or names
+    /// no device at all there (FACTS.md knows of two forms, there may be more).
+    ///
+    /// # Errors
+    /// [`SubjectError::Certificate`] when it names only others. Final.
+    pub fn check_certificate_subject(&self, device: &DeviceUuid) -> Result<(), SubjectError> {
+        let found = self.certificate.named_devices();
+        if found.is_empty() || found.contains(device) {
+            return Ok(());
+        }
+        let found = found.iter().map(ToString::to_string).collect();
+        Err(SubjectError::Certificate { expected: device.clone(), found })
+    }
+
+    /// Whether both certificates are valid at `now`; sftunnel refuses them otherwise.
+    ///
+    /// # Errors
+    /// Which one is not, and both times.
+    pub fn check_validity(&self, now: Timestamp) -> Result<(), ValidityError> {
+        let both =
+            [(CredentialFile::Ca, &self.ca), (CredentialFile::Certificate, &self.certificate)];
+        for (file, certificate) in both {
+            let CertificateFacts { not_before, not_after, .. } = certificate.facts;
+            match certificate.facts.at(now) {
+                Validity::Valid => {}
+                Validity::Expired => return Err(ValidityError::Expired { file, not_after, now }),
+                Validity::NotYet => {
+                    return Err(ValidityError::NotYetValid { file, not_before, now });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_size(pem: &[u8], file: CredentialFile) -> Result<(), CredentialsError> {
+    if pem.len() as u64 > limits::PEM {
+        return Err(CredentialsError::TooLarge { file });
+    }
+    if pem.trim_ascii().is_empty() {
+        return Err(CredentialsError::Empty { file });
+    }
+    Ok(())
+}
+
+fn count_blocks(pem: &[u8], label: &str) -> usize {
+    pem.split(|byte| *byte == b'\n')
+        .filter_map(|line| line.trim_ascii().strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"))
+        .filter(|found| found.ends_with(label.as_bytes()))
+        .count()
+}
+
+fn facts(x509: &X509) -> Option<CertificateFacts> {
+    let der = x509.digest(MessageDigest::sha256()).ok()?;
+    let serial = x509.serial_number().to_bn().ok()?.to_hex_str().ok()?.to_string();
+    Some(CertificateFacts {
+        subject: name_text(x509.subject_name()),
+        issuer: name_text(x509.issuer_name()),
+        serial,
+        not_before: timestamp(x509.not_before())?,
+        not_after: timestamp(x509.not_after())?,
+        fingerprint: Sha256::from_bytes(der.as_ref().try_into().ok()?),
+    })
+}
+
+fn timestamp(time: &Asn1TimeRef) -> Option<Timestamp> {
+    let epoch = Asn1Time::from_unix(0).ok()?;
+    let since = epoch.diff(time).ok()?;
+    Timestamp::from_unix(i64::from(since.days) * 86_400 + i64::from(since.secs)).ok()
+}
+
+fn name_text(name: &X509NameRef) -> String {
+    let entry = |entry: &openssl::x509::X509NameEntryRef| {
+        let key = entry.object().nid().short_name().unwrap_or("?");
+        format!("{key}={}", text(entry.data()))
+    };
+    name.entries().map(entry).collect::<Vec<_>>().join(", ")
+}
+
+fn texts(name: &X509NameRef, nid: Nid) -> Vec<String> {
+    name.entries_by_nid(nid).map(|entry| text(entry.data())).collect()
+}
+
+fn text(data: &openssl::asn1::Asn1StringRef) -> String {
+    data.to_string().unwrap_or_else(|_| String::from_utf8_lossy(data.as_slice()).into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Tests of the module above.
+
+use super::*;
+use openssl::bn::{BigNum, BigNumRef};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::pkey::Private;
+use openssl::rsa::Rsa;
+use openssl::x509::{X509Builder, X509NameBuilder};
+
+const DEVICE: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+
+fn rsa() -> PKey<Private> {
+    PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap()
+}
+
+fn name(entries: &[(&str, &str)]) -> openssl::x509::X509Name {
+    let mut name = X509NameBuilder::new().unwrap();
+    entries.iter().for_each(|(key, value)| name.append_entry_by_text(key, value).unwrap());
+    name.build()
+}
+
+/// Version 1, as FACTS.md describes the InternalCA.
+fn certificate(
+    subject: &[(&str, &str)],
+    key: &PKey<Private>,
+    issuer: &[(&str, &str)],
+    signer: &PKey<Private>,
+    digest: MessageDigest,
+) -> Vec<u8> {
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_version(0).unwrap();
+    builder.set_subject_name(&name(subject)).unwrap();
+    builder.set_issuer_name(&name(issuer)).unwrap();
+    builder.set_not_before(&Asn1Time::from_unix(1_000_000_000).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::from_unix(2_000_000_000).unwrap()).unwrap();
+    builder.set_pubkey(key).unwrap();
+    builder.sign(signer, digest).unwrap();
+    builder.build().to_pem().unwrap()
+}
+
+fn set(ca: &[u8], certificate: &[u8], key: &PKey<Private>) -> Credentials {
+    let wiped = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+    Credentials::new(wiped(ca), wiped(certificate), wiped(&key.private_key_to_pem_pkcs8().unwrap()))
+}
+
+const CA: &[(&str, &str)] = &[("CN", "ca")];
+
+#[test]
+fn a_version_1_ca_is_a_ca() {
+    let (ca_key, key) = (rsa(), rsa());
+    let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
+    let own = certificate(&[("title", DEVICE)], &key, CA, &ca_key, MessageDigest::sha256());
+    let checked = set(&ca, &own, &key).check().unwrap();
+    assert_eq!(checked.certificate().named_devices(), [DEVICE.parse().unwrap()]);
+    let at = |unix| {
+        checked.check_validity(Timestamp::from_unix(unix).unwrap()).map_err(|error| error.reason())
+    };
+    assert_eq!(at(999_999_999), Err(Reason::NotYetValid));
+    assert_eq!((at(1_000_000_000), at(2_000_000_000)), (Ok(()), Ok(())));
+    assert_eq!(at(2_000_000_001), Err(Reason::Expired));
+}
+
+#[test]
+fn a_ca_of_the_same_name_with_another_key_issued_nothing() {
+    let (ca_key, other_key, key) = (rsa(), rsa(), rsa());
+    let other = certificate(CA, &other_key, CA, &other_key, MessageDigest::sha256());
+    let own = certificate(&[("CN", "x")], &key, CA, &ca_key, MessageDigest::sha256());
+    assert_eq!(set(&other, &own, &key).check().unwrap_err(), CredentialsError::NotIssuedByCa);
+}
+
+#[test]
+fn the_name_of_the_issuer_counts_as_well_as_the_signature() {
+    let (ca_key, key) = (rsa(), rsa());
+    let renamed =
+        certificate(&[("CN", "b")], &ca_key, &[("CN", "b")], &ca_key, MessageDigest::sha256());
+    let own = certificate(&[("CN", "x")], &key, CA, &ca_key, MessageDigest::sha256());
+    assert_eq!(set(&renamed, &own, &key).check().unwrap_err(), CredentialsError::NotIssuedByCa);
+}
+
+#[test]
+fn sha_1_and_md5_are_weak() {
+    let (ca_key, key) = (rsa(), rsa());
+    for digest in [MessageDigest::sha1(), MessageDigest::md5()] {
+        let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
+        let own = certificate(&[("CN", "x")], &key, CA, &ca_key, digest);
+        assert_eq!(set(&ca, &own, &key).check().unwrap_err().reason(), Reason::WeakDigest);
+        let ca = certificate(CA, &ca_key, CA, &ca_key, digest);
+        let own = certificate(&[("CN", "x")], &key, CA, &ca_key, MessageDigest::sha256());
+        assert_eq!(set(&ca, &own, &key).check().unwrap_err().reason(), Reason::WeakDigest);
+    }
+}
+
+#[test]
+fn a_key_with_any_number_changed_is_no_pair() {
+    let ca_key = rsa();
+    let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
+    let rsa = ca_key.rsa().unwrap();
+    let numbers = [Some(rsa.d()), rsa.p(), rsa.q(), rsa.dmp1(), rsa.dmq1(), rsa.iqmp()]
+        .map(|n| n.unwrap().to_owned().unwrap());
+    let pair = |numbers: &[BigNum; 6]| {
+        let own = |number: &BigNum| BigNumRef::to_owned(number).unwrap();
+        let [d, p, q, dp, dq, qi] = numbers.each_ref().map(own);
+        let (n, e) = (rsa.n().to_owned().unwrap(), rsa.e().to_owned().unwrap());
+        let changed = Rsa::from_private_components(n, e, d, p, q, dp, dq, qi).unwrap();
+        let certificate = Certificate::from_pem(&ca, CredentialFile::Ca).unwrap();
+        private_key::belongs_to(&PKey::from_rsa(changed).unwrap(), &certificate)
+    };
+    assert!(pair(&numbers));
+    for changed in 0..numbers.len() {
+        let mut numbers = numbers.each_ref().map(|number| BigNumRef::to_owned(number).unwrap());
+        numbers[changed].add_word(2).unwrap();
+        assert!(!pair(&numbers), "number {changed}");
+    }
+}
+
+#[test]
+fn other_kinds_of_keys_are_proved_by_use() {
+    let ca_key = rsa();
+    let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let ec = || PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let (key, other) = (ec(), ec());
+    let own = certificate(&[("CN", "x")], &key, CA, &ca_key, MessageDigest::sha256());
+    set(&ca, &own, &key).check().unwrap();
+    assert_eq!(set(&ca, &own, &other).check().unwrap_err(), CredentialsError::KeyMismatch);
+}
+
+#[test]
+fn files_that_are_not_one_pem_each_are_refused() {
+    let key = rsa();
+    let ca = certificate(CA, &key, CA, &key, MessageDigest::sha256());
+    let pem = key.private_key_to_pem_pkcs8().unwrap();
+    let sealed = key
+        .private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_128_cbc(), b"secret")
+        .unwrap();
+    assert!(
+        Certificate::from_pem(&[b"text before\n", &ca[..]].concat(), CredentialFile::Ca).is_ok()
+    );
+    for bad in
+        [&b""[..], b"\n \n", b"nonsense", &[&ca[..], &ca].concat(), &pem, &ca[..ca.len() - 40]]
+    {
+        let error = Certificate::from_pem(bad, CredentialFile::Ca).unwrap_err();
+        assert_eq!(error.reason(), Reason::BadCredentials);
+    }
+    for bad in [&b""[..], &sealed, &ca, &[&pem[..], &pem].concat()] {
+        assert_eq!(private_key::read(bad).unwrap_err().reason(), Reason::BadCredentials);
+    }
+}

@@ -1,0 +1,225 @@
+//! SHA-256, and files in the form that `sha256sum -c` reads.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::Digest;
+
+use crate::error::{Reason, Reasoned};
+
+/// A SHA-256 digest; shown and read as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha256([u8; 32]);
+
+/// Not 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256 of 64 lower-case hex digits")]
+pub struct Sha256Error;
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// A digest made elsewhere.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = Sha256Error;
+
+    fn from_str(text: &str) -> Result<Self, Sha256Error> {
+        let digit = |c: u8| match c {
+            b'0'..=b'9' => Ok(c - b'0'),
+            b'a'..=b'f' => Ok(c - b'a' + 10),
+            _ => Err(Sha256Error),
+        };
+        let mut bytes = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(Sha256Error);
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Passes bytes on to `inner` and hashes and counts them on the way.
+#[derive(Debug)]
+pub struct HashingWriter<W> {
+    inner: W,
+    hasher: sha2::Sha256,
+    size: u64,
+}
+
+impl<W: Write> HashingWriter<W> {
+    /// Starts with nothing hashed.
+    pub fn new(inner: W) -> Self {
+        Self { inner, hasher: sha2::Sha256::new(), size: 0 }
+    }
+
+    /// The digest and number of all bytes written.
+    pub fn finish(self) -> (W, Sha256, u64) {
+        (self.inner, Sha256(self.hasher.finalize().into()), self.size)
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or(bytes));
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The lines of a `SHA256SUMS`: digest, two blanks, relative path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sums(Vec<(Sha256, String)>);
+
+/// A `SHA256SUMS` that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SumsError {
+    /// Not `<64 hex digits>  <path>`.
+    #[error("SHA256SUMS, line {line}: expected '<sha256>  <path>'")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A path that leads out of the folder, is absolute, or stands there twice.
+    #[error("SHA256SUMS, line {line}: the path is not a plain relative one, or is listed twice")]
+    Path {
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
+impl Reasoned for SumsError {
+    fn reason(&self) -> Reason {
+        Reason::BadFormat
+    }
+}
+
+impl Sums {
+    /// Adds a line. Paths are made by this program and hold no line break.
+    pub fn push(&mut self, digest: Sha256, path: impl Into<String>) {
+        self.0.push((digest, path.into()));
+    }
+
+    /// The lines, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Sha256, &str)> {
+        self.0.iter().map(|(digest, path)| (digest, path.as_str()))
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// When a line is not exactly a digest and a plain relative path, or a path stands twice.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SumsError> {
+        let mut sums = Self::default();
+        let mut seen = std::collections::HashSet::new();
+        let Some(body) = bytes.strip_suffix(b"\n") else {
+            return if bytes.is_empty() { Ok(sums) } else { Err(SumsError::Line { line: 1 }) };
+        };
+        for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
+            let line_number = number + 1;
+            let parsed = std::str::from_utf8(line)
+                .ok()
+                .and_then(|text| text.split_once("  "))
+                .and_then(|(digest, path)| Some((digest.parse().ok()?, path)));
+            let Some((digest, path)) = parsed else {
+                return Err(SumsError::Line { line: line_number });
+            };
+            if !is_plain_relative(path) || !seen.insert(path.to_owned()) {
+                return Err(SumsError::Path { line: line_number });
+            }
+            sums.push(digest, path);
+        }
+        Ok(sums)
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(digest, path)| writeln!(f, "{digest}  {path}"))
+    }
+}
+
+/// Whether a path from a file names something below the folder that the file lies in.
+pub fn is_plain_relative(path: &str) -> bool {
+    !path.is_empty()
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && !path.chars().any(|c| c.is_control() || c == '\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_read_what_they_write() {
+        let mut sums = Sums::default();
+        sums.push(Sha256::of(b"a"), "cacert.pem");
+        sums.push(Sha256::of(b"b"), "bundles/x y.age");
+        assert_eq!(Sums::parse(sums.to_string().as_bytes()), Ok(sums));
+    }
+
+    #[test]
+    fn sums_refuse_paths_that_lead_elsewhere() {
+        let digest = Sha256::of(b"");
+        for path in ["../x", "/etc/passwd", "a//b", "./a", "a\\b", ""] {
+            assert!(Sums::parse(format!("{digest}  {path}\n").as_bytes()).is_err(), "{path}");
+        }
+        assert!(Sums::parse(format!("{digest}  a\n{digest}  a\n").as_bytes()).is_err());
+        assert!(Sums::parse(format!("{digest}  a").as_bytes()).is_err(), "cut");
+        assert!(Sums::parse(format!("{digest} *a\n").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn upper_case_and_short_digests_are_refused() {
+        let digest = Sha256::of(b"abc").to_string();
+        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert!(digest.to_uppercase().parse::<Sha256>().is_err());
+        assert!(digest[..62].parse::<Sha256>().is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! Who and where: UUIDs, names, and the three files of a peer directory.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::limits;
+
+/// Not a UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID of the form c8d5d5c6-87c9-11ef-a993-b9831565bc4e")]
+pub struct UuidError;
+
+/// Lower-cased text of the form 8-4-4-4-12; any version, any variant (FACTS.md).
+fn parse_uuid(text: &str) -> Result<String, UuidError> {
+    let well_formed = text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    well_formed.then(|| text.to_ascii_lowercase()).ok_or(UuidError)
+}
+
+macro_rules! uuid_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The 36 characters, lower case.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The first eight characters, enough to tell a few apart on a screen.
+            pub fn short(&self) -> &str {
+                self.0.get(..8).unwrap_or(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UuidError;
+
+            fn from_str(text: &str) -> Result<Self, UuidError> {
+                parse_uuid(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            /// Takes lower case only: in our own files there is one way to write a UUID.
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let uuid: Self = text.parse().map_err(de::Error::custom)?;
+                if uuid.0 != text {
+                    return Err(de::Error::custom("a UUID stands here in lower case"));
+                }
+                Ok(uuid)
+            }
+        }
+    };
+}
+
+uuid_type! {
+    /// The UUID of a device (an FTD, or the other FMC of a pair).
+    DeviceUuid
+}
+uuid_type! {
+    /// The UUID of a manager (an FMC).
+    ManagerUuid
+}
+
+/// A device's name as the manager knows it; foreign text, to be printed with
+/// [`crate::text::printable`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DeviceName(String);
+
+/// A name that is empty or longer than [`limits::NAME`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a device's name has 1 to {} bytes", limits::NAME)]
+pub struct NameError;
+
+impl DeviceName {
+    /// As it stands in FAILED_PUSH.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part of a file name that this name becomes: the stick is FAT, so everything
+    /// outside `[A-Za-z0-9._-]` becomes `-`, and the result is cut at 100 characters.
+    pub fn file_stem(&self) -> String {
+        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        self.0.chars().take(100).map(|c| if safe(c) { c } else { '-' }).collect()
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        (1..=limits::NAME).contains(&text.len()).then(|| Self(text.to_owned())).ok_or(NameError)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeviceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The file name of a device's bundle inside a kit.
+pub fn bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
+    format!("{}_{uuid}.tar.gz.age", name.file_stem())
+}
+
+/// One of the three files that are always used as one set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CredentialFile {
+    /// The manager's CA.
+    Ca,
+    /// The device's certificate.
+    Certificate,
+    /// The device's private key.
+    Key,
+}
+
+impl CredentialFile {
+    /// In the order of the bundle.
+    pub const ALL: [CredentialFile; 3] = [Self::Ca, Self::Certificate, Self::Key];
+
+    /// The file's name in a peer directory (FACTS.md).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ca => "cacert.pem",
+            Self::Certificate => "sftunnel-cert.pem",
+            Self::Key => "sftunnel-key.pem",
+        }
+    }
+
+    /// The file of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| file.name() == name)
+    }
+}
+
+impl fmt::Display for CredentialFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A checked destination: `/var/sf/peers/<manager UUID>/<one of the three names>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PeerPath {
+    /// Whose peer directory.
+    pub manager: ManagerUuid,
+    /// Which file in it.
+    pub file: CredentialFile,
+}
+
+/// Not a place where this program may write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not /var/sf/peers/<manager UUID>/ and one of the three file names")]
+pub struct PeerPathError;
+
+impl FromStr for PeerPath {
+    type Err = PeerPathError;
+
+    /// Takes doubled slashes and `/ngfw/var/sf/…`, which is the same place (FACTS.md).
+    fn from_str(text: &str) -> Result<Self, PeerPathError> {
+        let rest = text.strip_prefix('/').ok_or(PeerPathError)?;
+        let mut parts = rest.split('/').filter(|part| !part.is_empty()).peekable();
+        parts.next_if_eq(&"ngfw");
+        for expected in ["var", "sf", "peers"] {
+            parts.next_if_eq(&expected).ok_or(PeerPathError)?;
+        }
+        let manager = parts.next().and_then(|part| part.parse().ok()).ok_or(PeerPathError)?;
+        let file = parts.next().and_then(CredentialFile::from_name).ok_or(PeerPathError)?;
+        match parts.next() {
+            None if !text.ends_with('/') => Ok(Self { manager, file }),
+            _ => Err(PeerPathError),
+        }
+    }
+}
+
+impl fmt::Display for PeerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/var/sf/peers/{}/{}", self.manager, self.file)
+    }
+}
+
+impl Serialize for PeerPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANAGER: &str = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
+
+    #[test]
+    fn uuids_compare_without_regard_to_case() {
+        let upper: ManagerUuid = MANAGER.to_uppercase().parse().unwrap();
+        assert_eq!(upper.as_str(), MANAGER);
+        for bad in
+            ["", "cdb123c8-4347-11ef-aca1-f3aa241412a", "cdb123c8_4347-11ef-aca1-f3aa241412a1"]
+        {
+            assert!(bad.parse::<ManagerUuid>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_three_files_of_a_peer_directory_are_destinations() {
+        for good in ["/var/sf/peers/U/cacert.pem", "/ngfw/var/sf/peers//U/sftunnel-key.pem"] {
+            let path: PeerPath = good.replace('U', MANAGER).parse().unwrap();
+            assert_eq!(path.manager.as_str(), MANAGER);
+        }
+        for bad in [
+            "var/sf/peers/U/cacert.pem",
+            "/var/sf/peers/U/cacert.pem/",
+            "/var/sf/peers/U/../U/cacert.pem",
+            "/var/sf/peers/U/./cacert.pem",
+            "/var/sf/peers/U/cacert.pem.backup",
+            "/var/sf/peers/cacert.pem",
+            "/ngfw/ngfw/var/sf/peers/U/cacert.pem",
+            "/etc/passwd",
+            "/var/sf/peers/U/",
+        ] {
+            assert!(bad.replace('U', MANAGER).parse::<PeerPath>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn file_names_survive_fat() {
+        let name: DeviceName = "Zürich: site/1 *?".parse().unwrap();
+        assert_eq!(name.file_stem(), "Z-rich--site-1---");
+    }
+}

@@ -1,0 +1,86 @@
+//! Tests of the module above.
+
+use super::*;
+use crate::signature::SigningKey;
+
+fn identities(new: &NewIdentity) -> Identities {
+    match IdentityFile::parse(new.file(&[]).as_bytes()).unwrap() {
+        IdentityFile::Plain(identities) => identities,
+        IdentityFile::Protected(_) => panic!("not protected"),
+    }
+}
+
+#[test]
+fn opens_with_the_right_identity_only() {
+    let (right, wrong) = (NewIdentity::generate(), NewIdentity::generate());
+    for encoding in [Encoding::Binary, Encoding::Armored] {
+        let sealed = seal(b"secret", &[right.recipient()], encoding).unwrap();
+        assert_eq!(encoding_of(&sealed), Ok(encoding));
+        assert_eq!(&**identities(&right).open(&sealed, 6).unwrap(), b"secret");
+        assert_eq!(identities(&right).open(&sealed, 5), Err(OpenError::TooLarge { limit: 5 }));
+        assert_eq!(identities(&wrong).open(&sealed, 6), Err(OpenError::NoMatch));
+    }
+}
+
+#[test]
+fn a_pasted_armor_may_have_blank_lines_and_carriage_returns() {
+    let new = NewIdentity::generate();
+    let sealed = seal(b"secret", &[new.recipient()], Encoding::Armored).unwrap();
+    let pasted = format!("\r\n\n{}", String::from_utf8(sealed).unwrap().replace('\n', "\r\n"));
+    assert_eq!(&**identities(&new).open(pasted.as_bytes(), 99).unwrap(), b"secret");
+}
+
+#[test]
+fn every_changed_cut_or_added_byte_is_noticed() {
+    let new = NewIdentity::generate();
+    let identities = identities(&new);
+    let sealed = seal(b"secret", &[new.recipient()], Encoding::Binary).unwrap();
+    for at in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[at] ^= 1;
+        assert!(identities.open(&changed, 99).is_err(), "changed at {at}");
+        assert!(identities.open(&sealed[..at], 99).is_err(), "cut at {at}");
+    }
+    assert_eq!(identities.open(&[&sealed[..], b"x"].concat(), 99), Err(OpenError::Damaged));
+}
+
+#[test]
+fn a_protected_identity_carries_its_signer() {
+    let signer = SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint();
+    let new = NewIdentity::generate();
+    let passphrase = Passphrase::new("correct horse".into());
+    let file = new.protect(&passphrase, signer).unwrap();
+    let IdentityFile::Protected(protected) = IdentityFile::parse(&file).unwrap() else {
+        panic!("plain")
+    };
+    let wrong = protected.open(&Passphrase::new("wrong".into()));
+    assert_eq!(wrong.unwrap_err(), IdentityError::Open(OpenError::Passphrase));
+    let opened = protected.open(&passphrase).unwrap();
+    assert_eq!(opened.signer, Some(signer));
+    let sealed = seal(b"x", &[new.recipient()], Encoding::Binary).unwrap();
+    assert!(opened.identities.open(&sealed, 9).is_ok());
+}
+
+#[test]
+fn an_identity_file_for_a_public_recipient_is_not_protected() {
+    let new = NewIdentity::generate();
+    let file = seal(new.file(&[]).as_bytes(), &[new.recipient()], Encoding::Binary).unwrap();
+    assert_eq!(IdentityFile::parse(&file).unwrap_err(), IdentityError::NotPassphrase);
+}
+
+#[test]
+fn two_signer_lines_vouch_for_nobody() {
+    let signer = SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint();
+    let line = format!("{SIGNER_LINE}{signer}\n");
+    assert_eq!(signer_line(line.as_bytes()), Some(signer));
+    assert_eq!(signer_line(line.repeat(2).as_bytes()), None);
+}
+
+#[test]
+fn secrets_are_not_taken_for_recipients() {
+    let new = NewIdentity::generate();
+    let secret = new.file(&[]).lines().last().unwrap().to_owned();
+    assert_eq!(secret.parse::<Recipient>(), Err(RecipientError::Secret));
+    let error = parse_recipients_file(format!("# x\n\n{secret}").as_bytes()).unwrap_err();
+    assert_eq!((error.line, error.to_string().contains("AGE-SECRET")), (3, false));
+}

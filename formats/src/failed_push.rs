@@ -1,0 +1,282 @@
+//! `FAILED_PUSH`: the devices that `generate_certs.pl` could not reach.
+//!
+//! One file a line, blank separated (FACTS.md, from Cisco's guide):
+//! `FTD_UUID FTD_NAME FTD_IP SOURCE_PATH_ON_FMC DESTINATION_PATH_ON_FTD`. Names may hold
+//! blanks, so the UUID is read from the left and the two paths and the address from the
+//! right. The last line may be cut off.
+
+use std::collections::BTreeMap;
+
+use crate::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid, PeerPath};
+use crate::error::{Reason, Reasoned};
+use crate::limits;
+
+/// What a whole file says, each device once, in the order of first mention.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FailedPush {
+    /// The devices all of whose lines can be read.
+    pub devices: Vec<ListedDevice>,
+    /// The lines that cannot, and the lines that contradict earlier ones.
+    pub problems: Vec<Problem>,
+}
+
+/// A device, as its lines describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDevice {
+    /// Its UUID.
+    pub uuid: DeviceUuid,
+    /// Its name.
+    pub name: DeviceName,
+    /// Address, host name or placeholder (`DONTRESOLVE`); may be empty; never needed.
+    pub address: String,
+    /// Whose peer directory on the device the files are for.
+    pub manager: ManagerUuid,
+    /// Where on the manager the listed files lie; one to three of them.
+    pub sources: BTreeMap<CredentialFile, String>,
+}
+
+/// A line that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Counted from 1.
+    pub line: usize,
+    /// The device the line is about, where that much can be read. It is not in
+    /// [`FailedPush::devices`].
+    pub device: Option<DeviceUuid>,
+    /// That device's name, where an earlier line gives it.
+    pub name: Option<DeviceName>,
+    /// What is wrong.
+    pub error: LineError,
+}
+
+/// Why a line cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// The first word is not a UUID.
+    #[error("the first word is not a device's UUID")]
+    NoUuid,
+    /// Fewer words than a line has.
+    #[error("expected 'UUID NAME ADDRESS SOURCE DESTINATION', the line is cut")]
+    Cut,
+    /// The name is longer than any real one.
+    #[error("the device's name is longer than {} bytes", limits::NAME)]
+    Name,
+    /// More bytes than [`limits::FAILED_PUSH_LINE`].
+    #[error("the line is longer than {} bytes", limits::FAILED_PUSH_LINE)]
+    TooLong,
+    /// The destination is not one of the three files of a peer directory.
+    #[error(
+        "the destination '{found}' is not /var/sf/peers/<manager UUID>/<cacert|sftunnel-cert|sftunnel-key>.pem"
+    )]
+    Destination {
+        /// As it stands there; foreign text.
+        found: String,
+    },
+    /// Two lines give one file different sources, or one device two managers.
+    #[error("contradicts line {earlier}, which names another {what} for the same device")]
+    Contradiction {
+        /// The line that was read first.
+        earlier: usize,
+        /// `source` or `manager`.
+        what: &'static str,
+    },
+}
+
+impl Reasoned for LineError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Destination { .. } => Reason::WrongDestination,
+            _ => Reason::BadFailedPush,
+        }
+    }
+}
+
+struct Line {
+    uuid: DeviceUuid,
+    name: DeviceName,
+    address: String,
+    source: String,
+    destination: PeerPath,
+}
+
+impl FailedPush {
+    /// Reads a whole file. Never fails: lines that cannot be read become
+    /// [`FailedPush::problems`], and their devices are left out of [`FailedPush::devices`].
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut found = Self::default();
+        let mut position = BTreeMap::<DeviceUuid, usize>::new();
+        let mut first_line = Vec::<usize>::new();
+        for (index, raw) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let line = index + 1;
+            let text = String::from_utf8_lossy(raw);
+            // also drops the carriage return of a file that went through Windows
+            let text = text.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let parsed = match parse_line(text) {
+                Ok(parsed) => parsed,
+                Err((device, error)) => {
+                    found.problems.push(Problem { line, device, name: None, error });
+                    continue;
+                }
+            };
+            let known = position.get(&parsed.uuid).copied();
+            let at = known.unwrap_or_else(|| {
+                position.insert(parsed.uuid.clone(), found.devices.len());
+                first_line.push(line);
+                found.devices.push(ListedDevice {
+                    uuid: parsed.uuid.clone(),
+                    name: parsed.name.clone(),
+                    address: parsed.address.clone(),
+                    manager: parsed.destination.manager.clone(),
+                    sources: BTreeMap::new(),
+                });
+                found.devices.len() - 1
+            });
+            let (Some(device), Some(earlier)) = (found.devices.get_mut(at), first_line.get(at))
+            else {
+                continue;
+            };
+            if let Err(what) = device.add(&parsed) {
+                let error = LineError::Contradiction { earlier: *earlier, what };
+                found.problems.push(Problem { line, device: Some(parsed.uuid), name: None, error });
+            }
+        }
+        found.leave_out_devices_with_problems();
+        found
+    }
+
+    fn leave_out_devices_with_problems(&mut self) {
+        for problem in &mut self.problems {
+            let same = |device: &&ListedDevice| Some(&device.uuid) == problem.device.as_ref();
+            problem.name = self.devices.iter().find(same).map(|device| device.name.clone());
+        }
+        let bad: std::collections::BTreeSet<_> =
+            self.problems.iter().filter_map(|problem| problem.device.as_ref()).collect();
+        self.devices.retain(|device| !bad.contains(&device.uuid));
+    }
+}
+
+impl ListedDevice {
+    fn add(&mut self, line: &Line) -> Result<(), &'static str> {
+        if self.manager != line.destination.manager {
+            return Err("manager");
+        }
+        let known =
+            self.sources.entry(line.destination.file).or_insert_with(|| line.source.clone());
+        // the same line twice is harmless
+        if *known == line.source { Ok(()) } else { Err("source") }
+    }
+}
+
+fn parse_line(text: &str) -> Result<Line, (Option<DeviceUuid>, LineError)> {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let uuid: DeviceUuid = first.parse().map_err(|_| (None, LineError::NoUuid))?;
+    let fail = |error| (Some(uuid.clone()), error);
+    if text.len() > limits::FAILED_PUSH_LINE {
+        return Err(fail(LineError::TooLong));
+    }
+    let (rest, destination) = last_word(rest).ok_or_else(|| fail(LineError::Cut))?;
+    let (rest, source) = last_word(rest).ok_or_else(|| fail(LineError::Cut))?;
+    if !source.starts_with('/') || !destination.starts_with('/') {
+        return Err(fail(LineError::Cut));
+    }
+    // with one word left it is the name: the address may be empty (FACTS.md, a guess)
+    let (name, address) = last_word(rest).ok_or_else(|| fail(LineError::Cut))?;
+    let (name, address) = if name.is_empty() { (address, "") } else { (name, address) };
+    let name = name.parse().map_err(|_| fail(LineError::Name))?;
+    let destination = destination
+        .parse()
+        .map_err(|_| fail(LineError::Destination { found: destination.to_owned() }))?;
+    Ok(Line { uuid, name, address: address.to_owned(), source: source.to_owned(), destination })
+}
+
+/// Splits off the last word; `None` when there is none.
+fn last_word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim();
+    match text.rsplit_once(char::is_whitespace) {
+        Some((rest, word)) => Some((rest.trim_end(), word)),
+        None if text.is_empty() => None,
+        None => Some(("", text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+    const MANAGER: &str = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
+
+    fn line(name_and_address: &str, file: &str) -> String {
+        format!("{DEVICE} {name_and_address} /s//{file} /var/sf/peers/{MANAGER}/{file}")
+    }
+
+    fn only_problem(text: &str) -> Problem {
+        let found = FailedPush::parse(text.as_bytes());
+        assert_eq!((found.devices.len(), found.problems.len()), (0, 1), "{text}");
+        found.problems.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn names_hold_blanks_and_addresses_need_not_be_addresses() {
+        for (shown, name, address) in [
+            ("BSNS-1120-1 10.48.67.54", "BSNS-1120-1", "10.48.67.54"),
+            ("Site  A, rack 3 DONTRESOLVE", "Site  A, rack 3", "DONTRESOLVE"),
+            ("ftd1", "ftd1", ""),
+        ] {
+            let found = FailedPush::parse(line(shown, "cacert.pem").as_bytes());
+            let device = &found.devices[0];
+            assert_eq!((device.name.as_str(), &*device.address), (name, address));
+        }
+    }
+
+    #[test]
+    fn duplicates_and_carriage_returns_are_harmless() {
+        let text =
+            ["cacert.pem", "cacert.pem", "sftunnel-key.pem"].map(|f| line("a b", f)).join("\r\n");
+        let found = FailedPush::parse(text.as_bytes());
+        assert_eq!((found.devices.len(), found.problems.len()), (1, 0));
+        assert_eq!(found.devices[0].sources.len(), 2);
+    }
+
+    #[test]
+    fn a_line_cut_anywhere_never_yields_another_meaning() {
+        let whole = line("name with blanks 10.0.0.1", "sftunnel-cert.pem");
+        for end in DEVICE.len()..whole.len() {
+            let problem = only_problem(&whole[..end]);
+            assert_eq!(problem.device.unwrap().as_str(), DEVICE, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_cut_line_takes_its_device_out_and_no_other() {
+        let other = line("b 10.0.0.2", "cacert.pem").replace(DEVICE, MANAGER);
+        let text = format!(
+            "{}\n{other}\n{DEVICE} a 10.0.0.1 /etc/sf/ca_r",
+            line("a 10.0.0.1", "cacert.pem")
+        );
+        let found = FailedPush::parse(text.as_bytes());
+        assert_eq!(found.devices.len(), 1);
+        assert_eq!(found.devices[0].uuid.as_str(), MANAGER);
+        assert_eq!(
+            (found.problems[0].line, found.problems[0].error.reason()),
+            (3, Reason::BadFailedPush)
+        );
+        assert_eq!(found.problems[0].name.as_ref().unwrap().as_str(), "a");
+    }
+
+    #[test]
+    fn other_destinations_and_contradictions_are_refused() {
+        let problem = only_problem(&format!("{DEVICE} a b /s /etc/passwd"));
+        assert_eq!(problem.error.reason(), Reason::WrongDestination);
+        let two =
+            line("a b", "cacert.pem") + "\n" + &line("a b", "cacert.pem").replace("/s//", "/t/");
+        assert!(matches!(
+            only_problem(&two).error,
+            LineError::Contradiction { earlier: 1, what: "source" }
+        ));
+        assert_eq!(only_problem("not-a-uuid a b /s /d").device, None);
+    }
+}

@@ -1,0 +1,49 @@
+//! `/etc/sf/ims.conf`: `KEY=VALUE`, unquoted, `#` comments (FACTS.md); on FMC and FTD.
+
+/// What is used of the file; everything else in it is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImsConf {
+    /// `APPLIANCE_UUID`, as text: whether it is a UUID is the caller's question.
+    pub appliance_uuid: Option<String>,
+    /// `SWVERSION`, such as `7.4.2`.
+    pub version: Option<String>,
+    /// `SWBUILD`.
+    pub build: Option<String>,
+    /// `MODEL`.
+    pub model: Option<String>,
+}
+
+impl ImsConf {
+    /// Reads a whole file; lines that are not `KEY=VALUE` are passed over. The last of
+    /// several lines with one key counts, as for the shell that reads the real file.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut conf = Self::default();
+        for line in String::from_utf8_lossy(bytes).lines() {
+            let Some((key, value)) = line.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"');
+            let field = match key.trim() {
+                "APPLIANCE_UUID" => &mut conf.appliance_uuid,
+                "SWVERSION" => &mut conf.version,
+                "SWBUILD" => &mut conf.build,
+                "MODEL" => &mut conf.model,
+                _ => continue,
+            };
+            *field = (!value.is_empty()).then(|| value.to_owned());
+        }
+        conf
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_keys_and_passes_over_the_rest() {
+        let conf =
+            ImsConf::parse(b"# SWVERSION=1\nSWVERSION=7.4.2\r\nMODEL=\nX\nAPPLIANCE_UUID=u\xff\n");
+        assert_eq!(conf.version.as_deref(), Some("7.4.2"));
+        assert_eq!(conf.model, None);
+        assert_eq!(conf.appliance_uuid.as_deref(), Some("u\u{fffd}"));
+    }
+}

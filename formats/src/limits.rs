@@ -1,0 +1,112 @@
+//! The budget: the most that any reader here takes, each number with its origin.
+//!
+//! A number is the last size that is accepted; one byte more is `too-large`.
+
+use std::io::{self, Read};
+
+use zeroize::Zeroizing;
+
+use crate::error::{Reason, Reasoned};
+
+/// One of the three PEM files. Real ones are 1 to 2 KiB (RSA 2048); an RSA 16384 key with a
+/// full text dump before it still fits.
+pub const PEM: u64 = 64 * 1024;
+/// `manifest.json`. A real one is 3 KiB; the name and the paths are the only open-ended fields.
+pub const MANIFEST: u64 = 64 * 1024;
+/// `SHA256SUMS` inside a bundle: three lines of less than 100 bytes.
+pub const INNER_SUMS: u64 = 1024;
+/// A bundle's tar after gzip: three PEM files, manifest, sums, headers and padding.
+pub const TAR: u64 = 512 * 1024;
+/// A bundle file as it lies on the stick: the tar, base64 of an armored one, and room for
+/// some hundred recipients in the age header.
+pub const BUNDLE: u64 = 1024 * 1024;
+/// `FAILED_PUSH`: 10,000 devices are about 8 MiB.
+pub const FAILED_PUSH: u64 = 64 * 1024 * 1024;
+/// One line of `FAILED_PUSH`: two paths of at most 4096 bytes (Linux `PATH_MAX`) and a name.
+pub const FAILED_PUSH_LINE: usize = 16 * 1024;
+/// `kit.json`, for [`KIT_BUNDLES`] devices.
+pub const KIT_INDEX: u64 = 16 * 1024 * 1024;
+/// Bundles in one kit. The largest FMC manages about 1,000 devices (FACTS.md); ten times
+/// that, doubled.
+pub const KIT_BUNDLES: usize = 20_000;
+/// A kit's `SHA256SUMS`: a line of at most 400 bytes for each of [`KIT_BUNDLES`].
+pub const KIT_SUMS: u64 = 8 * 1024 * 1024;
+/// An installer program in a kit.
+pub const INSTALLER: u64 = 64 * 1024 * 1024;
+/// An identity, a recipients file, a signer's key, a passphrase.
+pub const KEY_FILE: u64 = 1024 * 1024;
+/// `ims.conf`.
+pub const IMS_CONF: u64 = 1024 * 1024;
+/// A device's name, in bytes. The FMC itself takes far fewer.
+pub const NAME: usize = 255;
+/// scrypt's log2(N) as written: 256 MiB and about a second.
+pub const WORK_FACTOR_WRITTEN: u8 = 18;
+/// scrypt's log2(N) as read: 4 GiB; the highest that age's own documentation calls sane.
+pub const WORK_FACTOR_READ: u8 = 22;
+
+/// Reading stopped: the input goes on past its limit, or could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitError {
+    /// More bytes than the limit.
+    #[error("is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// The reader failed.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Reasoned for LimitError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::Io(_) => Reason::Damaged,
+        }
+    }
+}
+
+/// Reads all of `reader`, but no more than `limit` bytes, into memory that is wiped.
+///
+/// The buffer never moves while it grows, so that no copy is left behind on the heap; its
+/// whole capacity is the limit, so this is for small limits.
+///
+/// # Errors
+/// [`LimitError::TooLarge`] when at least one byte follows the limit.
+pub fn read_secret(reader: impl Read, limit: u64) -> Result<Zeroizing<Vec<u8>>, LimitError> {
+    let capacity = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    read_into(reader, limit, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads all of `reader`, but no more than `limit` bytes.
+///
+/// # Errors
+/// [`LimitError::TooLarge`] when at least one byte follows the limit.
+pub fn read_public(reader: impl Read, limit: u64) -> Result<Vec<u8>, LimitError> {
+    let mut bytes = Vec::new();
+    read_into(reader, limit, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_into(reader: impl Read, limit: u64, bytes: &mut Vec<u8>) -> Result<(), LimitError> {
+    // probe one byte past the limit, so that "exactly the limit" differs from "too long"
+    reader.take(limit.saturating_add(1)).read_to_end(bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(LimitError::TooLarge { limit });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_the_limit_is_not_too_long() {
+        assert_eq!(read_public(&b"abc"[..], 3).unwrap(), b"abc");
+        assert!(matches!(read_secret(&b"abcd"[..], 3), Err(LimitError::TooLarge { limit: 3 })));
+    }
+}

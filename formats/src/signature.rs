@@ -1,0 +1,300 @@
+//! The Ed25519 key that vouches for bundles and kits.
+//!
+//! Signatures are raw: 64 bytes over the exact bytes of the signed file, so that
+//! `openssl pkeyutl -verify -rawin` checks them (RFC 8032, RFC 8410 for the key files).
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine};
+use openssl::pkey::{Id, PKey, Private, Public};
+use openssl::sign::{Signer, Verifier};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use zeroize::Zeroizing;
+
+use crate::checksum::Sha256;
+use crate::error::{Reason, Reasoned};
+
+/// A signature of 64 raw bytes.
+pub const SIGNATURE_SIZE: usize = 64;
+
+/// What can be wrong with a key or a signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Not an Ed25519 key in PEM, or base64 of 32 bytes.
+    #[error("not an Ed25519 key")]
+    NotAKey,
+    /// Not `SHA256:` and 43 base64 characters.
+    #[error("not a fingerprint of the form SHA256:<43 base64 characters>")]
+    NotAFingerprint,
+    /// The signature was not made over these bytes by this key.
+    #[error("the signature does not fit the signed bytes")]
+    Mismatch,
+    /// The cryptographic library failed; no detail, it could name key material.
+    #[error("the cryptographic library failed")]
+    Library,
+}
+
+impl Reasoned for SignatureError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NotAKey | Self::NotAFingerprint => Reason::BadFormat,
+            Self::Mismatch | Self::Library => Reason::BadSignature,
+        }
+    }
+}
+
+/// The private half; lives on the FMC only.
+pub struct SigningKey(PKey<Private>);
+
+impl SigningKey {
+    /// Makes a new key.
+    ///
+    /// # Errors
+    /// [`SignatureError::Library`].
+    pub fn generate() -> Result<Self, SignatureError> {
+        PKey::generate_ed25519().map(Self).map_err(|_| SignatureError::Library)
+    }
+
+    /// Reads an unencrypted PKCS#8 PEM file.
+    ///
+    /// # Errors
+    /// [`SignatureError::NotAKey`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self, SignatureError> {
+        // an encrypted key must not make OpenSSL ask at the terminal
+        let key = PKey::private_key_from_pem_callback(pem, |_| Ok(0))
+            .map_err(|_| SignatureError::NotAKey)?;
+        if key.id() == Id::ED25519 { Ok(Self(key)) } else { Err(SignatureError::NotAKey) }
+    }
+
+    /// As PKCS#8 PEM.
+    ///
+    /// # Errors
+    /// [`SignatureError::Library`].
+    pub fn to_pem(&self) -> Result<Zeroizing<Vec<u8>>, SignatureError> {
+        self.0.private_key_to_pem_pkcs8().map(Zeroizing::new).map_err(|_| SignatureError::Library)
+    }
+
+    /// The public half.
+    ///
+    /// # Errors
+    /// [`SignatureError::Library`].
+    pub fn verifying_key(&self) -> Result<VerifyingKey, SignatureError> {
+        let raw = self.0.raw_public_key().map_err(|_| SignatureError::Library)?;
+        raw.try_into().map(VerifyingKey).map_err(|_| SignatureError::Library)
+    }
+
+    /// Signs the exact bytes of `message`.
+    ///
+    /// # Errors
+    /// [`SignatureError::Library`].
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_SIZE], SignatureError> {
+        let sign = || Signer::new_without_digest(&self.0)?.sign_oneshot_to_vec(message);
+        let signature = sign().map_err(|_| SignatureError::Library)?;
+        signature.try_into().map_err(|_| SignatureError::Library)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(..)")
+    }
+}
+
+/// The public half: 32 raw bytes, in JSON as standard base64.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VerifyingKey([u8; 32]);
+
+impl VerifyingKey {
+    /// Reads a PEM `PUBLIC KEY`, or base64 of the 32 raw bytes.
+    ///
+    /// # Errors
+    /// [`SignatureError::NotAKey`].
+    pub fn from_file(bytes: &[u8]) -> Result<Self, SignatureError> {
+        if let Ok(key) = PKey::public_key_from_pem(bytes) {
+            let raw = key.raw_public_key().map_err(|_| SignatureError::NotAKey)?;
+            return match raw.try_into() {
+                Ok(raw) if key.id() == Id::ED25519 => Ok(Self(raw)),
+                _ => Err(SignatureError::NotAKey),
+            };
+        }
+        std::str::from_utf8(bytes).map_err(|_| SignatureError::NotAKey)?.trim().parse()
+    }
+
+    /// As a PEM `PUBLIC KEY`, for openssl's command line.
+    ///
+    /// # Errors
+    /// [`SignatureError::Library`].
+    pub fn to_pem(&self) -> Result<Vec<u8>, SignatureError> {
+        self.key()?.public_key_to_pem().map_err(|_| SignatureError::Library)
+    }
+
+    /// What people compare: see [`Fingerprint`].
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(Sha256::of(&self.0))
+    }
+
+    /// Checks that the private half signed exactly `message`.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`].
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let key = self.key()?;
+        let verify = || Verifier::new_without_digest(&key)?.verify_oneshot(signature, message);
+        match verify() {
+            Ok(true) => Ok(()),
+            _ => Err(SignatureError::Mismatch),
+        }
+    }
+
+    fn key(&self) -> Result<PKey<Public>, SignatureError> {
+        PKey::public_key_from_raw_bytes(&self.0, Id::ED25519).map_err(|_| SignatureError::Library)
+    }
+}
+
+impl fmt::Display for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_STANDARD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for VerifyingKey {
+    type Err = SignatureError;
+
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
+        let raw = BASE64_STANDARD.decode(text).map_err(|_| SignatureError::NotAKey)?;
+        raw.try_into().map(Self).map_err(|_| SignatureError::NotAKey)
+    }
+}
+
+/// `SHA256:` and the unpadded base64 of the SHA-256 over the 32 raw bytes of a public key,
+/// to be compared by people or named with `--signer`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// What every fingerprint begins with.
+    pub const PREFIX: &str = "SHA256:";
+
+    /// The same digest as 16 groups of four hex digits, to be read aloud: no upper and lower
+    /// case, no signs.
+    pub fn spoken(&self) -> String {
+        let groups = self.0.as_bytes().as_chunks::<2>().0;
+        groups.iter().map(|[a, b]| format!("{a:02x}{b:02x}")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Self::PREFIX, BASE64_STANDARD_NO_PAD.encode(self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = SignatureError;
+
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
+        let digest = text.strip_prefix(Self::PREFIX).and_then(|rest| {
+            let raw: [u8; 32] = BASE64_STANDARD_NO_PAD.decode(rest).ok()?.try_into().ok()?;
+            Some(Sha256::from_bytes(raw))
+        });
+        digest.map(Self).ok_or(SignatureError::NotAFingerprint)
+    }
+}
+
+macro_rules! serde_as_text {
+    ($type:ty) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+serde_as_text!(VerifyingKey);
+serde_as_text!(Fingerprint);
+
+/// The `signer` object of a manifest and of a kit index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerEntry {
+    /// The key itself.
+    pub public_key: VerifyingKey,
+    /// Its fingerprint; checked to belong to the key by [`SignerEntry::check`].
+    pub fingerprint: Fingerprint,
+}
+
+impl SignerEntry {
+    /// The entry for a key.
+    pub fn of(public_key: VerifyingKey) -> Self {
+        Self { public_key, fingerprint: public_key.fingerprint() }
+    }
+
+    /// The key, once the fingerprint beside it is known to be its own.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`].
+    pub fn check(&self) -> Result<VerifyingKey, SignatureError> {
+        if self.public_key.fingerprint() == self.fingerprint {
+            Ok(self.public_key)
+        } else {
+            Err(SignatureError::Mismatch)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_and_verifies_and_nothing_else_verifies() {
+        let key = SigningKey::from_pem(&SigningKey::generate().unwrap().to_pem().unwrap()).unwrap();
+        let public = key.verifying_key().unwrap();
+        let mut signature = key.sign(b"message").unwrap();
+        public.verify(b"message", &signature).unwrap();
+        assert_eq!(public.verify(b"massage", &signature), Err(SignatureError::Mismatch));
+        assert_eq!(public.verify(b"message", &signature[..63]), Err(SignatureError::Mismatch));
+        signature[9] ^= 1;
+        assert_eq!(public.verify(b"message", &signature), Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn keys_and_fingerprints_read_what_they_write() {
+        let public = SigningKey::generate().unwrap().verifying_key().unwrap();
+        assert_eq!(VerifyingKey::from_file(&public.to_pem().unwrap()), Ok(public));
+        assert_eq!(VerifyingKey::from_file(format!("{public}\n").as_bytes()), Ok(public));
+        let print = public.fingerprint();
+        assert_eq!(print.to_string().parse(), Ok(print));
+        assert_eq!(print.to_string().len(), 7 + 43);
+        assert!("SHA256:abc".parse::<Fingerprint>().is_err());
+        assert_eq!(print.spoken().replace(' ', ""), print.0.to_string());
+    }
+
+    #[test]
+    fn the_fingerprint_is_over_the_raw_key() {
+        // RFC 8032, 7.1, test 1
+        let key: VerifyingKey = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".parse().unwrap();
+        assert_eq!(key.fingerprint(), Fingerprint(Sha256::of(&key.0)));
+        let other = Fingerprint(Sha256::of(b""));
+        assert!(SignerEntry { public_key: key, fingerprint: other }.check().is_err());
+    }
+}

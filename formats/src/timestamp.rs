@@ -1,0 +1,109 @@
+//! Points in time: whole seconds since 1970, shown as RFC 3339 in UTC.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A point in time, to the second.
+///
+/// Always between the years 0000 and 9999, so that it can always be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(OffsetDateTime);
+
+/// Not a point in time that can be represented.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a time of the form 2026-11-21T04:10:47Z")]
+pub struct TimestampError;
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z, what a clock without a battery says.
+    pub const EPOCH: Timestamp = Timestamp(OffsetDateTime::UNIX_EPOCH);
+
+    /// From seconds since 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// When the year is not in 0..=9999.
+    pub fn from_unix(seconds: i64) -> Result<Self, TimestampError> {
+        let time = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| TimestampError)?;
+        (0..=9999).contains(&time.year()).then_some(Self(time)).ok_or(TimestampError)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub fn unix(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
+    /// Whole days from `self` to `other`, rounded towards zero; negative when `other` is
+    /// earlier.
+    pub fn days_until(self, other: Timestamp) -> i64 {
+        (other.unix() - self.unix()) / 86_400
+    }
+
+    /// As it stands in a file name: `20261121T041047Z`.
+    pub fn compact(self) -> String {
+        self.to_string().replace(['-', ':'], "")
+    }
+
+    /// The day alone: `2026-11-21`.
+    pub fn date(self) -> String {
+        self.0.date().to_string()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let t = self.0;
+        let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
+        let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// Takes any RFC 3339 time and drops fractions of a second.
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
+        Self::from_unix(time.unix_timestamp())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_and_reads_rfc_3339() {
+        let t = Timestamp::from_unix(1_726_805_447).unwrap();
+        assert_eq!(t.to_string(), "2024-09-20T04:10:47Z");
+        assert_eq!("2024-09-20T04:10:47Z".parse(), Ok(t));
+        assert_eq!("2024-09-20T06:10:47.9+02:00".parse(), Ok(t));
+        assert_eq!(t.compact(), "20240920T041047Z");
+        assert!("2024-09-20".parse::<Timestamp>().is_err());
+        assert!(Timestamp::from_unix(i64::MAX).is_err());
+    }
+
+    #[test]
+    fn days_round_towards_zero() {
+        let t = |s| Timestamp::from_unix(s).unwrap();
+        assert_eq!(t(0).days_until(t(86_399)), 0);
+        assert_eq!(t(86_400).days_until(t(86_399)), 0);
+        assert_eq!(t(86_400).days_until(t(0)), -1);
+    }
+}
