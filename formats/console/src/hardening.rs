@@ -1,0 +1,43 @@
+//! Keeps key material out of core dumps.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// Turns core dumps of this process off: it is not dumpable (`PR_SET_DUMPABLE`, which also
+/// keeps other processes of the same user from attaching) and its core size is 0.
+///
+/// A kernel that refuses either changes nothing for the operator, so there is no error.
+pub fn protect_process() {
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// Does something that needs `/proc/self`, which belongs to root while a process is not
+/// dumpable. To be used before secrets are read.
+pub(crate) fn while_dumpable<T>(action: impl FnOnce() -> T) -> T {
+    let before = rustix::process::dumpable_behavior();
+    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+    let result = action();
+    if let Ok(before) = before {
+        let _ = set_dumpable_behavior(before);
+    }
+    result
+}
+
+/// Keeps memory out of swap where the system allows it, as far as it is touched.
+pub fn lock_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_core_is_written() {
+        protect_process();
+        assert_eq!(rustix::process::getrlimit(Resource::Core).current, Some(0));
+        let behavior = rustix::process::dumpable_behavior().unwrap();
+        assert!(matches!(behavior, DumpableBehavior::NotDumpable));
+    }
+}

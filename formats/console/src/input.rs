@@ -1,0 +1,91 @@
+//! Files that the operator names on the command line: bundles, keys, passphrases.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use formats::error::Reason;
+use formats::limits::{self, LimitError};
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+use crate::root::require_regular;
+
+/// Stands for standard input.
+pub const STDIN: &str = "-";
+
+/// Opens a regular file; never waits for a FIFO's other end.
+///
+/// # Errors
+/// `not-found`, or what the system says.
+pub fn open_regular(path: &Path) -> Result<File, Failure> {
+    let flags = OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let open = || -> io::Result<File> {
+        let file = rustix::fs::open(path, flags, Mode::empty())?;
+        require_regular(file.as_fd())?;
+        Ok(File::from(file))
+    };
+    open().map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::refused(
+            Reason::BadFormat,
+            format!("{}: expected a regular file", path.display()),
+        ),
+        _ => Failure::io(path.display(), &error),
+    })
+}
+
+/// Reads a regular file, or standard input for `-`, of at most `limit` bytes.
+///
+/// # Errors
+/// `not-found`, `too-large`, or what the system says.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let read = if path.as_os_str() == STDIN {
+        limits::read_public(io::stdin().lock(), limit)
+    } else {
+        limits::read_public(open_regular(path)?, limit)
+    };
+    read.map_err(|error| of_limit(path, &error))
+}
+
+/// Reads a file that holds a secret. A pipe will do (`--passphrase-file <(…)`).
+///
+/// # Errors
+/// As [`read`].
+pub fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let open = || -> Result<Zeroizing<Vec<u8>>, LimitError> {
+        if path.as_os_str() == STDIN {
+            return limits::read_secret(io::stdin().lock(), limit);
+        }
+        limits::read_secret(File::open(path)?, limit)
+    };
+    open().map_err(|error| of_limit(path, &error))
+}
+
+/// Reads a secret from a descriptor that the caller opened.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_secret_fd(number: u32, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // through /proc, as taking over a number is an unsafe operation
+    let file: Box<dyn Read> = match number {
+        0 => Box::new(io::stdin().lock()),
+        _ => Box::new(
+            crate::hardening::while_dumpable(|| File::open(format!("/proc/self/fd/{number}")))
+                .map_err(|error| Failure::usage(format!("file descriptor {number}: {error}")))?,
+        ),
+    };
+    limits::read_secret(file, limit)
+        .map_err(|error| of_limit(Path::new("the file descriptor"), &error))
+}
+
+/// A failed read, with the path in front.
+pub fn of_limit(path: &Path, error: &LimitError) -> Failure {
+    match error {
+        LimitError::TooLarge { .. } => {
+            Failure::refused(Reason::TooLarge, format!("{} {error}", path.display()))
+        }
+        LimitError::Io(error) => Failure::io(path.display(), error),
+    }
+}

@@ -1,0 +1,213 @@
+//! A kit on a disk: hostile ground until checked.
+//!
+//! Everything is read through directory handles without following links, and each file is
+//! read once: the bytes that were checked are the bytes that are used.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use formats::checksum::{HashingWriter, Sha256, Sums};
+use formats::error::Reason;
+use formats::kit::{self, BundleEntry, KitIndex};
+use formats::limits::{self, LimitError};
+use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags, statat};
+
+use crate::exit::Failure;
+use crate::root::{open_dir_at, open_file_at};
+
+/// A kit whose index fits the signature beside it.
+#[derive(Debug)]
+pub struct KitFolder {
+    path: PathBuf,
+    dir: OwnedFd,
+    index: KitIndex,
+    index_sha256: Sha256,
+    signer: VerifyingKey,
+}
+
+/// What [`KitFolder::check_all`] counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedFiles {
+    /// Files that `SHA256SUMS` lists, all of them as listed.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Whether `path` is a folder with a `kit.json`.
+pub fn is_kit(path: &Path) -> bool {
+    open_root(path).is_ok_and(|dir| statat(&dir, kit::INDEX, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+}
+
+/// The kit folder that a bundle file lies in, when it does.
+pub fn kit_around(bundle: &Path) -> Option<PathBuf> {
+    let bundles = bundle.parent()?;
+    let kit = (bundles.file_name()? == kit::BUNDLES).then(|| bundles.parent())??;
+    let kit = if kit.as_os_str().is_empty() { Path::new(".") } else { kit };
+    is_kit(kit).then(|| kit.to_owned())
+}
+
+fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?)
+}
+
+impl KitFolder {
+    /// Opens a kit: reads its index and checks the signature that lies beside it.
+    ///
+    /// # Errors
+    /// `not-found`, or the reason of [`kit::KitError`].
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let dir = open_root(path).map_err(|error| Failure::io(path.display(), &error))?;
+        let read = |name: &str, limit| {
+            open_file_at(&dir, OsStr::new(name))
+                .map_err(LimitError::Io)
+                .and_then(|file| limits::read_public(file, limit))
+                .map_err(|error| failure(path, name, &error))
+        };
+        let bytes = read(kit::INDEX, limits::KIT_INDEX)?;
+        let signature = read(kit::INDEX_SIGNATURE, SIGNATURE_SIZE as u64)?;
+        let (index, signer) = KitIndex::open(&bytes, &signature)
+            .map_err(|error| Failure::of(path.display(), &error).hint(COPY_AGAIN))?;
+        Ok(Self { path: path.to_owned(), dir, index, index_sha256: Sha256::of(&bytes), signer })
+    }
+
+    /// As named by the operator.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The index.
+    pub fn index(&self) -> &KitIndex {
+        &self.index
+    }
+
+    /// Who signed the index. Makes no bundle installable.
+    pub fn signer(&self) -> VerifyingKey {
+        self.signer
+    }
+
+    /// The kit's own identity, where it is a passphrase kit.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn identity(&self) -> Result<Option<Vec<u8>>, Failure> {
+        match open_file_at(&self.dir, OsStr::new(kit::IDENTITY)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other
+                .map_err(LimitError::Io)
+                .and_then(|file| limits::read_public(file, limits::KEY_FILE))
+                .map(Some)
+                .map_err(|error| failure(&self.path, kit::IDENTITY, &error)),
+        }
+    }
+
+    /// Reads a bundle and compares it with the index.
+    ///
+    /// # Errors
+    /// `damaged` when it is not the file that the index lists.
+    pub fn bundle(&self, entry: &BundleEntry) -> Result<Vec<u8>, Failure> {
+        let file = self
+            .open_below(&entry.file)
+            .map_err(|error| failure(&self.path, &entry.file, &error.into()))?;
+        let bytes = limits::read_public(file, limits::BUNDLE)
+            .map_err(|error| failure(&self.path, &entry.file, &error))?;
+        if bytes.len() as u64 != entry.size || Sha256::of(&bytes) != entry.sha256 {
+            return Err(self.damaged(&entry.file, "kit.json"));
+        }
+        Ok(bytes)
+    }
+
+    /// Compares every file of the kit with `SHA256SUMS`, and that with the index.
+    ///
+    /// # Errors
+    /// `damaged` for the first that differs; `not-found` for one that is missing.
+    pub fn check_all(&self) -> Result<CheckedFiles, Failure> {
+        let bytes = open_file_at(&self.dir, OsStr::new(kit::SUMS))
+            .map_err(LimitError::Io)
+            .and_then(|file| limits::read_public(file, limits::KIT_SUMS))
+            .map_err(|error| failure(&self.path, kit::SUMS, &error))?;
+        let sums = Sums::parse(&bytes)
+            .map_err(|error| Failure::of(self.path.display(), &error).hint(COPY_AGAIN))?;
+        let mut checked = CheckedFiles { files: 0, bytes: 0 };
+        let mut listed = std::collections::HashMap::new();
+        for (expected, name) in sums.iter() {
+            let (found, size) =
+                self.hash(name).map_err(|error| failure(&self.path, name, &error))?;
+            if found != *expected {
+                return Err(self.damaged(name, kit::SUMS));
+            }
+            listed.insert(name.to_owned(), found);
+            checked.files += 1;
+            checked.bytes += size;
+        }
+        let bundles = self.index.bundles.iter().map(|entry| (entry.file.as_str(), entry.sha256));
+        let installers =
+            self.index.installers.iter().map(|entry| (entry.file.as_str(), entry.sha256));
+        let index = std::iter::once((kit::INDEX, self.index_sha256));
+        for (name, expected) in bundles.chain(installers).chain(index) {
+            match listed.get(name) {
+                Some(found) if *found == expected => {}
+                _ => return Err(self.damaged(name, "kit.json and SHA256SUMS together")),
+            }
+        }
+        Ok(checked)
+    }
+
+    fn hash(&self, name: &str) -> Result<(Sha256, u64), LimitError> {
+        let limit = if name.starts_with(kit::BIN) { limits::INSTALLER } else { limits::KIT_INDEX };
+        let mut hashing = HashingWriter::new(io::sink());
+        let mut limited = io::Read::take(self.open_below(name)?, limit + 1);
+        let size = io::copy(&mut limited, &mut hashing)?;
+        if size > limit {
+            return Err(LimitError::TooLarge { limit });
+        }
+        let (_, digest, size) = hashing.finish();
+        Ok((digest, size))
+    }
+
+    /// Opens `name` or `folder/name` without following a link at either.
+    fn open_below(&self, name: &str) -> io::Result<File> {
+        match name.split_once('/') {
+            None => open_file_at(&self.dir, OsStr::new(name)),
+            Some((folder, name)) if !name.contains('/') => {
+                open_file_at(open_dir_at(&self.dir, OsStr::new(folder))?, OsStr::new(name))
+            }
+            Some(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "a kit has one level of folders"))
+            }
+        }
+    }
+
+    fn damaged(&self, name: &str, listed_in: &str) -> Failure {
+        let message =
+            format!("{}: {name} is not the file that {listed_in} lists", self.path.display());
+        Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
+    }
+}
+
+const COPY_AGAIN: &str =
+    "copy the kit again from where it was made, and run `sha256sum -c SHA256SUMS` in it";
+
+fn failure(kit: &Path, name: &str, error: &LimitError) -> Failure {
+    let subject = kit.join(name);
+    match error {
+        LimitError::TooLarge { .. } => {
+            Failure::refused(Reason::TooLarge, format!("{} {error}", subject.display()))
+        }
+        LimitError::Io(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Failure::refused(Reason::BadFormat, format!("{}: {error}", subject.display()))
+        }
+        // ELOOP: a link where a kit has none
+        LimitError::Io(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
+        {
+            Failure::refused(Reason::BadFormat, format!("{}: is a link", subject.display()))
+        }
+        LimitError::Io(error) => Failure::io(subject.display(), error),
+    }
+    .hint(COPY_AGAIN)
+}

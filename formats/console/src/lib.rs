@@ -1,0 +1,25 @@
+//! The outer edge that both programs share: how they talk with the operator and with the box.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`exit`] | exit codes, [`exit::Failure`] with its reason and its hint |
+//! | [`report`] | one result, as JSON or as text |
+//! | [`terminal`] | questions, passphrase prompts, colour, tables |
+//! | [`root`] | paths below `--root`, links resolved inside it |
+//! | [`input`] | files named on the command line |
+//! | [`unlock`] | identities and passphrases |
+//! | [`vouch`] | who vouches for a signer |
+//! | [`kit_folder`] | a kit on a disk |
+//! | [`hardening`] | no core dumps |
+//! | [`version`] | what this build is |
+
+pub mod exit;
+pub mod hardening;
+pub mod input;
+pub mod kit_folder;
+pub mod report;
+pub mod root;
+pub mod terminal;
+pub mod unlock;
+pub mod version;
+pub mod vouch;

@@ -1,0 +1,206 @@
+//! One result of one command: one JSON object on stdout, or text for a person.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use formats::error::Reason;
+use formats::text::printable;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::exit::{Exit, Failure};
+use crate::terminal::Terminal;
+
+/// A command that came to an end, well or not so well.
+#[derive(Debug)]
+pub struct Report {
+    /// How the program will end.
+    pub exit: Exit,
+    /// The first refusal, where there is one.
+    pub reason: Option<Reason>,
+    /// The fields of the JSON object, after the common ones.
+    pub body: Value,
+    /// For a person, foreign text already sanitised; ends with a line feed.
+    pub text: String,
+}
+
+impl Report {
+    /// A command that did what it should.
+    pub fn done(body: &impl Serialize, text: String) -> Self {
+        let body = serde_json::to_value(body).unwrap_or(Value::Null);
+        Self { exit: Exit::Done, reason: None, body, text }
+    }
+
+    /// With another end.
+    #[must_use]
+    pub fn ending(mut self, exit: Exit, reason: Option<Reason>) -> Self {
+        (self.exit, self.reason) = (exit, reason);
+        self
+    }
+}
+
+/// The fields that every JSON object begins with. `docs/json.md` describes them.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    schema: &'a str,
+    exit_code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+    #[serde(flatten)]
+    body: Option<&'a serde_json::Map<String, Value>>,
+}
+
+/// Prints a result and gives the exit code. `program` is the program's name, `schema` names
+/// the JSON object.
+pub fn finish(
+    terminal: &Terminal,
+    program: &str,
+    schema: &str,
+    result: Result<Report, Failure>,
+) -> ExitCode {
+    let exit = match &result {
+        Ok(report) => report.exit,
+        Err(failure) => failure.exit,
+    };
+    let printed = match result {
+        Ok(report) => print_report(terminal, schema, &report),
+        Err(failure) => print_failure(terminal, program, schema, &failure),
+    };
+    match printed {
+        // the reader of a pipe may go away; what was done stays done
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("{program}: cannot write the result: {error}");
+            if exit == Exit::Done { Exit::Failed.into() } else { exit.into() }
+        }
+        _ => exit.into(),
+    }
+}
+
+fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if terminal.json {
+        let envelope = Envelope {
+            schema,
+            exit_code: report.exit.code(),
+            reason: report.reason,
+            message: None,
+            next: None,
+            body: report.body.as_object(),
+        };
+        return writeln!(stdout, "{}", ascii_json(&envelope)?);
+    }
+    if !terminal.quiet || report.exit != Exit::Done {
+        stdout.write_all(report.text.as_bytes())?;
+    }
+    stdout.flush()
+}
+
+fn print_failure(
+    terminal: &Terminal,
+    program: &str,
+    schema: &str,
+    failure: &Failure,
+) -> io::Result<()> {
+    if terminal.json {
+        let hint = Some(failure.hint.as_str()).filter(|hint| !hint.is_empty());
+        let envelope = Envelope {
+            schema,
+            exit_code: failure.exit.code(),
+            reason: failure.reason,
+            message: Some(&failure.message),
+            next: hint,
+            body: failure.body.as_deref(),
+        };
+        writeln!(io::stdout().lock(), "{}", ascii_json(&envelope)?)?;
+    }
+    eprint!("{}", failure_text(program, failure));
+    Ok(())
+}
+
+/// What is printed for a command line that cannot be parsed, or for `--help` and `--version`.
+/// With `--json` among the arguments there is a JSON object as well.
+pub fn usage_error(program: &str, arguments: &[OsString], error: &clap::Error) -> ExitCode {
+    // help and version go to standard output and are no error
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    if exit == Exit::Usage && arguments.iter().any(|argument| argument == "--json") {
+        let rendered = error.render().to_string();
+        let said: Vec<_> =
+            rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let message = said.join(" ").trim_start_matches("error: ").to_owned();
+        let envelope = Envelope {
+            schema: &format!("{program}.usage/1"),
+            exit_code: exit.code(),
+            reason: None,
+            message: Some(&message),
+            next: Some("see --help"),
+            body: None,
+        };
+        if let Ok(json) = ascii_json(&envelope) {
+            println!("{json}");
+        }
+    }
+    // a closed pipe is nothing to complain about
+    let _ = error.print();
+    exit.into()
+}
+
+/// A failure as a person reads it.
+pub fn failure_text(program: &str, failure: &Failure) -> String {
+    let mut text = String::new();
+    let kind = match (failure.exit, failure.reason) {
+        (Exit::Refused, Some(reason)) => format!("refused ({reason}): "),
+        (_, Some(reason)) => format!("{reason}: "),
+        _ => String::new(),
+    };
+    // a message may be several lines long; each is sanitised, the line breaks are ours
+    for (at, line) in failure.message.lines().enumerate() {
+        let start = if at == 0 { format!("{program}: {kind}") } else { "  ".to_owned() };
+        let _ = writeln!(text, "{start}{}", printable(line));
+    }
+    for line in failure.hint.lines() {
+        let _ = writeln!(text, "  next: {}", printable(line));
+    }
+    text
+}
+
+/// JSON in ASCII only: a terminal that shows it meets no character that it would obey.
+fn ascii_json(value: &impl Serialize) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(value)?;
+    let mut ascii = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\n' | ' '..='~' => ascii.push(c),
+            // such characters stand only inside strings
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }),
+        }
+    }
+    Ok(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_ascii_and_still_the_same() {
+        let text = "Zürich \u{1b}[31m \u{202e} \u{7f} 😀";
+        let json = ascii_json(&text).unwrap();
+        assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn messages_are_sanitised_line_by_line() {
+        let failure = Failure::refused(Reason::Damaged, "one\u{1b}[2J\ntwo").hint("copy it again");
+        let text = failure_text("x", &failure);
+        assert_eq!(text, "x: refused (damaged): one\\u{1b}[2J\n  two\n  next: copy it again\n");
+    }
+}

@@ -1,0 +1,235 @@
+//! Paths below `--root DIR`, without chroot.
+//!
+//! Built-in paths and paths read from files are taken below a root directory. `/var/sf` or a
+//! parent may be a link (FACTS.md: `/ngfw/var/sf` is the same place), also an absolute one;
+//! links are therefore resolved here, component by component, and never lead out of the
+//! root. This is what `openat2` with `RESOLVE_IN_ROOT` does, on any kernel.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
+use rustix::io::Errno;
+
+use formats::limits::{self, LimitError};
+
+/// As many links as Linux itself follows.
+const MAX_LINKS: usize = 40;
+
+/// A root directory.
+#[derive(Debug)]
+pub struct Root {
+    path: PathBuf,
+    dir: OwnedFd,
+}
+
+/// The directory that a path's last component lies in, and that component's name.
+#[derive(Debug)]
+pub struct Located {
+    /// The directory.
+    pub dir: OwnedFd,
+    /// The name in it; `.` for the root itself.
+    pub name: OsString,
+}
+
+impl Root {
+    /// Opens a root directory; `/` is the box itself.
+    ///
+    /// # Errors
+    /// When it is not a directory that can be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let dir = rustix::fs::open(
+            path,
+            OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY,
+            Mode::empty(),
+        )?;
+        Ok(Self { path: path.to_owned(), dir })
+    }
+
+    /// Where `path` lies as seen from outside: for messages, and to run programs.
+    pub fn outside(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.path.join(path.as_ref().strip_prefix("/").unwrap_or(path.as_ref()))
+    }
+
+    /// Finds a path, following links in all but the last component.
+    ///
+    /// # Errors
+    /// As `openat`; `ELOOP` for more than 40 links.
+    pub fn locate(&self, path: &Path) -> io::Result<Located> {
+        self.walk(path, false)
+    }
+
+    /// Finds a path, following all links; the last component may be absent.
+    ///
+    /// # Errors
+    /// As [`Root::locate`].
+    pub fn locate_following(&self, path: &Path) -> io::Result<Located> {
+        self.walk(path, true)
+    }
+
+    fn walk(&self, path: &Path, follow_last: bool) -> io::Result<Located> {
+        let mut stack = vec![self.dir.try_clone()?];
+        let mut todo: VecDeque<OsString> = components(path);
+        let mut links = 0;
+        while let Some(name) = todo.pop_front() {
+            let here = stack.last().ok_or(Errno::NOENT)?;
+            if name == ".." {
+                // the root is its own parent
+                if stack.len() > 1 {
+                    stack.pop();
+                }
+                continue;
+            }
+            let last = todo.is_empty();
+            if last && !follow_last {
+                return Ok(Located { dir: here.try_clone()?, name });
+            }
+            let found = match statat(here, &*name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) if last => return Ok(Located { dir: here.try_clone()?, name }),
+                other => FileType::from_raw_mode(other?.st_mode),
+            };
+            if found == FileType::Symlink {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Errno::LOOP.into());
+                }
+                let target = OsString::from_vec(readlinkat(here, &*name, Vec::new())?.into_bytes());
+                if target.as_bytes().starts_with(b"/") {
+                    stack.truncate(1);
+                }
+                for component in components(Path::new(&target)).into_iter().rev() {
+                    todo.push_front(component);
+                }
+            } else if last {
+                return Ok(Located { dir: here.try_clone()?, name });
+            } else {
+                stack.push(open_dir_at(here, &name)?);
+            }
+        }
+        let dir = stack.pop().ok_or(Errno::NOENT)?;
+        Ok(Located { dir, name: OsString::from(".") })
+    }
+
+    /// Opens a directory, following links inside the root.
+    ///
+    /// # Errors
+    /// As `openat`.
+    pub fn open_dir(&self, path: &Path) -> io::Result<OwnedFd> {
+        let located = self.locate_following(path)?;
+        open_dir_at(&located.dir, &located.name)
+    }
+
+    /// Opens a regular file for reading, following links inside the root.
+    ///
+    /// # Errors
+    /// As `openat`; `InvalidInput` when it is something else than a regular file.
+    pub fn open_file(&self, path: &Path) -> io::Result<File> {
+        let located = self.locate_following(path)?;
+        open_file_at(&located.dir, &located.name)
+    }
+
+    /// Reads a regular file of at most `limit` bytes that holds no secret.
+    ///
+    /// # Errors
+    /// As [`Root::open_file`], or beyond the limit.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, LimitError> {
+        limits::read_public(self.open_file(path)?, limit)
+    }
+
+    /// The names in a directory, sorted; without `.` and `..`.
+    ///
+    /// # Errors
+    /// As `openat`.
+    pub fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        names_in(&self.open_dir(path)?)
+    }
+}
+
+/// Opens a directory by its name in another, not following a link.
+///
+/// # Errors
+/// As `openat`.
+pub fn open_dir_at(dir: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    Ok(openat(dir, name, flags, Mode::empty())?)
+}
+
+/// Opens a regular file by its name in a directory, not following a link. Never waits for
+/// a FIFO's other end.
+///
+/// # Errors
+/// As `openat`; `InvalidInput` when it is something else than a regular file.
+pub fn open_file_at(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let flags =
+        OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = openat(dir, name, flags, Mode::empty())?;
+    require_regular(&file)?;
+    Ok(File::from(file))
+}
+
+/// `InvalidInput` for anything but a regular file.
+///
+/// # Errors
+/// As said.
+pub fn require_regular(file: impl AsFd) -> io::Result<()> {
+    match FileType::from_raw_mode(fstat(file)?.st_mode) {
+        FileType::RegularFile => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
+/// The names in an opened directory, sorted; without `.` and `..`.
+///
+/// # Errors
+/// As `getdents`.
+pub fn names_in(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn components(path: &Path) -> VecDeque<OsString> {
+    let part = |component: Component<'_>| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+    };
+    path.components().filter_map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_stay_inside_the_root() {
+        let dir = std::env::temp_dir().join(format!("root-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("ngfw/var/sf")).unwrap();
+        std::fs::create_dir_all(dir.join("var")).unwrap();
+        std::fs::write(dir.join("ngfw/var/sf/f"), "x").unwrap();
+        symlink("/ngfw/var/sf", dir.join("var/sf")).unwrap();
+        symlink("../../../../../../etc", dir.join("var/up")).unwrap();
+        symlink("loop", dir.join("loop")).unwrap();
+        let root = Root::open(&dir).unwrap();
+        let read = |path: &str| root.read(Path::new(path), 9);
+        assert_eq!(read("/var/sf/f").unwrap(), b"x");
+        assert_eq!(read("/../../var/sf/../sf/f").unwrap(), b"x");
+        assert!(read("/var/up/passwd").is_err());
+        assert!(read("/loop").is_err());
+        assert!(read("/var").is_err(), "a directory is no file");
+        assert_eq!(root.locate_following(Path::new("/var/sf/new")).unwrap().name, "new");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,217 @@
+//! The terminal: questions, passphrase prompts, colour, progress, tables.
+//!
+//! Questions go to `/dev/tty`, so that a bundle may come through standard input and the
+//! result may go through a pipe.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+
+use formats::envelope::Passphrase;
+
+use crate::exit::Failure;
+
+/// How to talk.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    /// One JSON object on stdout, prose on stderr.
+    pub json: bool,
+    /// Only what went wrong.
+    pub quiet: bool,
+    /// Also what was done step by step.
+    pub verbose: bool,
+    /// Colour on stdout.
+    pub color: bool,
+}
+
+impl Terminal {
+    /// Looks at the environment: colour only on a terminal, and not with `NO_COLOR`
+    /// (<https://no-color.org>).
+    pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let color = !json && !no_color && !dumb && io::stdout().is_terminal();
+        Self { json, quiet, verbose, color }
+    }
+
+    /// Whether somebody can be asked.
+    pub fn can_ask(&self) -> bool {
+        tty().is_ok()
+    }
+
+    /// Prose on stderr, unless quiet.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+
+    /// Prose on stderr, only when verbose.
+    pub fn detail(&self, line: &str) {
+        if self.verbose {
+            eprintln!("{line}");
+        }
+    }
+
+    /// Shows `text` at the terminal, away from stdout.
+    ///
+    /// # Errors
+    /// When there is no terminal.
+    pub fn show(&self, text: &str) -> io::Result<()> {
+        tty()?.write_all(text.as_bytes())
+    }
+
+    /// Asks a question that only the whole word `yes` answers with yes.
+    ///
+    /// # Errors
+    /// When there is no terminal.
+    pub fn confirm(&self, question: &str) -> io::Result<bool> {
+        let answer = self.ask(&format!("{question} Type 'yes' to go on: "))?;
+        Ok(answer.trim().eq_ignore_ascii_case("yes"))
+    }
+
+    fn ask(&self, question: &str) -> io::Result<String> {
+        let mut tty = tty()?;
+        tty.write_all(question.as_bytes())?;
+        tty.flush()?;
+        let mut answer = String::new();
+        BufReader::new(tty).read_line(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Asks for a secret without echo. The prompt ends with a colon and a blank.
+    ///
+    /// # Errors
+    /// When there is no terminal.
+    pub fn ask_secret(&self, prompt: &str) -> Result<Passphrase, Failure> {
+        rpassword::prompt_password(prompt)
+            .map(|text| Passphrase::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            .map_err(|_| {
+                Failure::usage("a passphrase is needed, and there is no terminal to ask at")
+                    .hint("give --passphrase-file FILE, --passphrase-fd N or --identity FILE")
+            })
+    }
+
+    /// A progress line for a long run; silent when stderr is not a terminal.
+    pub fn progress(&self, what: &'static str, total: usize) -> Progress {
+        let shown = !self.quiet && !self.json && io::stderr().is_terminal();
+        Progress { what, total, shown, last: std::time::Instant::now() }
+    }
+
+    /// `text` in a colour, or as it is.
+    pub fn paint(&self, color: Color, text: &str) -> String {
+        if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", color as u8) } else { text.to_owned() }
+    }
+}
+
+fn tty() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/tty")
+}
+
+/// The few colours that are used; the numbers are those of ECMA-48.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// Something to act on.
+    Red = 31,
+    /// Fine.
+    Green = 32,
+    /// Something to know.
+    Yellow = 33,
+    /// A heading.
+    Bold = 1,
+}
+
+/// See [`Terminal::progress`].
+#[derive(Debug)]
+pub struct Progress {
+    what: &'static str,
+    total: usize,
+    shown: bool,
+    last: std::time::Instant,
+}
+
+impl Progress {
+    /// Shows how far it is, ten times a second at the most.
+    pub fn at(&mut self, done: usize) {
+        if self.shown && (self.last.elapsed().as_millis() >= 100 || done == self.total) {
+            self.last = std::time::Instant::now();
+            eprint!("\r{} {done} of {}\u{1b}[K", self.what, self.total);
+        }
+    }
+
+    /// Wipes the line.
+    pub fn finish(self) {
+        if self.shown {
+            eprint!("\r\u{1b}[K");
+        }
+    }
+}
+
+/// Rows of text in aligned columns. Cells hold sanitised text.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with a first row of headings.
+    pub fn with_headings(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(|text| (*text).to_owned()).collect()] }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Two blanks before each column, none at the end of a line.
+    pub fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| visible_width(cell))
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let padding = width.saturating_sub(visible_width(cell));
+                let _ = write!(line, "  {cell}{:padding$}", "");
+            }
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+}
+
+/// Characters that take a column: all but the colour sequences of [`Terminal::paint`].
+fn visible_width(cell: &str) -> usize {
+    let mut width = 0;
+    let mut in_sequence = false;
+    for c in cell.chars() {
+        match (in_sequence, c) {
+            (false, '\u{1b}') => in_sequence = true,
+            (true, 'm') => in_sequence = false,
+            (false, _) => width += 1,
+            (true, _) => {}
+        }
+    }
+    width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_align_also_with_colour() {
+        let mut table = Table::with_headings(&["name", "state"]);
+        table.row(["\u{1b}[31mlonger\u{1b}[0m".to_owned(), "x".to_owned()]);
+        assert_eq!(table.text(), "  name    state\n  \u{1b}[31mlonger\u{1b}[0m  x\n");
+    }
+}

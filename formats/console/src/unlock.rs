@@ -1,0 +1,207 @@
+//! Identities and passphrases, from wherever the operator has them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use formats::envelope::{
+    Identities, IdentityError, IdentityFile, OpenError, Passphrase, ProtectedIdentity,
+};
+use formats::error::Reason;
+use formats::limits;
+use formats::signature::Fingerprint;
+
+use crate::exit::Failure;
+use crate::input;
+use crate::terminal::Terminal;
+
+/// How often a passphrase may be typed.
+const TRIES: usize = 3;
+
+/// Where secrets come from: files, descriptors or a prompt, never the argument list.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OpenArgs {
+    /// Identity file that opens the bundle: age, SSH private key, or either under a passphrase
+    #[arg(long, short = 'i', value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
+    /// Read the passphrase from a file (its first line); '-' is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from an open file descriptor
+    #[arg(long, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+}
+
+/// What opens bundles, and what it says about who sealed them.
+#[derive(Debug)]
+pub struct Unlocked {
+    /// Private halves.
+    pub identities: Identities,
+    /// The signer that the passphrase vouches for: only from a file with exactly one scrypt
+    /// stanza that the passphrase just given opened.
+    pub vouched_signer: Option<Fingerprint>,
+}
+
+/// Takes secrets once and remembers a passphrase for several kits.
+#[derive(Debug)]
+pub struct Unlocker<'a> {
+    args: &'a OpenArgs,
+    terminal: &'a Terminal,
+    passphrase: Option<Passphrase>,
+}
+
+impl<'a> Unlocker<'a> {
+    /// Reads the passphrase, where a file or descriptor is named.
+    ///
+    /// # Errors
+    /// When that cannot be read, or is empty.
+    pub fn new(args: &'a OpenArgs, terminal: &'a Terminal) -> Result<Self, Failure> {
+        Ok(Self { args, terminal, passphrase: args.passphrase()? })
+    }
+
+    /// What opens the bundles of a kit (with its `kit.identity.age`) or a bundle by itself.
+    ///
+    /// # Errors
+    /// `cannot-open` for a wrong passphrase; usage when there is nothing to open with.
+    pub fn unlock(&mut self, kit_identity: Option<&[u8]>) -> Result<Unlocked, Failure> {
+        let mut all: Option<Unlocked> = None;
+        for path in &self.args.identity {
+            let bytes = input::read_secret(path, limits::KEY_FILE)?;
+            let unlocked = self.open_file(&path.display().to_string(), &bytes)?;
+            match &mut all {
+                None => all = Some(unlocked),
+                Some(all) => {
+                    all.identities.extend(unlocked.identities);
+                    all.vouched_signer = all.vouched_signer.or(unlocked.vouched_signer);
+                }
+            }
+        }
+        match (all, kit_identity) {
+            (Some(all), _) => Ok(all),
+            (None, Some(bytes)) => self.open_file("kit.identity.age", bytes),
+            (None, None) => self.pasted_identity(),
+        }
+    }
+
+    fn open_file(&mut self, name: &str, bytes: &[u8]) -> Result<Unlocked, Failure> {
+        match IdentityFile::parse(bytes).map_err(|error| Failure::of(name, &error))? {
+            IdentityFile::Plain(identities) => Ok(Unlocked { identities, vouched_signer: None }),
+            IdentityFile::Protected(protected) => self.open_protected(name, &protected),
+        }
+    }
+
+    fn open_protected(
+        &mut self,
+        name: &str,
+        protected: &ProtectedIdentity,
+    ) -> Result<Unlocked, Failure> {
+        if let Some(passphrase) = &self.passphrase {
+            match protected.open(passphrase) {
+                Ok(opened) => return Ok(opened.into()),
+                // an earlier kit's passphrase that was typed; this kit may have another
+                Err(error) if is_wrong(&error) && !self.args.names_passphrase() => {}
+                Err(error) => return Err(cannot_open(name, &error)),
+            }
+        }
+        for left in (0..TRIES).rev() {
+            let passphrase = self.terminal.ask_secret(&format!("Passphrase for {name}: "))?;
+            if let Some(unlocked) = identity_text(&passphrase) {
+                return Ok(unlocked);
+            }
+            match protected.open(&passphrase) {
+                Ok(opened) => {
+                    self.passphrase = Some(passphrase);
+                    return Ok(opened.into());
+                }
+                Err(error) if is_wrong(&error) && left > 0 => {
+                    self.terminal.note("That does not open it; try again.");
+                }
+                Err(error) => return Err(cannot_open(name, &error)),
+            }
+        }
+        Err(Failure::refused(Reason::CannotOpen, format!("{name}: no passphrase was given")))
+    }
+
+    fn pasted_identity(&self) -> Result<Unlocked, Failure> {
+        let nothing = || {
+            Failure::usage("nothing is given that could open the bundle")
+                .hint("give --identity FILE; a passphrase works only with a kit that holds kit.identity.age")
+        };
+        if self.args.names_passphrase() || !self.terminal.can_ask() {
+            return Err(nothing());
+        }
+        for _ in 0..TRIES {
+            let typed = self.terminal.ask_secret("Paste the identity (AGE-SECRET-KEY-1...): ")?;
+            if let Some(unlocked) = identity_text(&typed) {
+                return Ok(unlocked);
+            }
+            self.terminal
+                .note("That is not an identity of the form AGE-SECRET-KEY-1...; try again.");
+        }
+        Err(nothing())
+    }
+}
+
+impl OpenArgs {
+    /// Whether the command line names anything to open with.
+    pub fn is_given(&self) -> bool {
+        !self.identity.is_empty() || self.names_passphrase()
+    }
+
+    fn names_passphrase(&self) -> bool {
+        self.passphrase_file.is_some() || self.passphrase_fd.is_some()
+    }
+
+    fn passphrase(&self) -> Result<Option<Passphrase>, Failure> {
+        match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => passphrase(&input::read_secret(path, limits::KEY_FILE)?).map(Some),
+            (None, Some(number)) => {
+                passphrase(&input::read_secret_fd(number, limits::KEY_FILE)?).map(Some)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// The first line of a passphrase file.
+///
+/// # Errors
+/// When it is empty or not text.
+pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
+    let text = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
+        .map_err(|_| Failure::usage("the passphrase is not UTF-8 text"))?;
+    if text.is_empty() {
+        return Err(
+            Failure::usage("the passphrase is empty").hint("put it on the first line of the file")
+        );
+    }
+    Ok(Passphrase::new(text.to_owned()))
+}
+
+impl From<formats::envelope::OpenedIdentity> for Unlocked {
+    fn from(opened: formats::envelope::OpenedIdentity) -> Self {
+        Self { identities: opened.identities, vouched_signer: opened.signer }
+    }
+}
+
+/// A pasted `AGE-SECRET-KEY-1…` in place of a passphrase. It vouches for nobody.
+fn identity_text(typed: &Passphrase) -> Option<Unlocked> {
+    let text = typed.expose().trim();
+    let is_identity =
+        text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("AGE-SECRET-KEY-"));
+    match IdentityFile::parse(text.as_bytes()) {
+        Ok(IdentityFile::Plain(identities)) if is_identity => {
+            Some(Unlocked { identities, vouched_signer: None })
+        }
+        _ => None,
+    }
+}
+
+fn is_wrong(error: &IdentityError) -> bool {
+    *error == IdentityError::Open(OpenError::Passphrase)
+}
+
+fn cannot_open(name: &str, error: &IdentityError) -> Failure {
+    Failure::of(name, error)
+        .hint("check the passphrase with the team that made the kit; upper and lower case differ")
+}

@@ -1,0 +1,148 @@
+//! Who vouches for a signer. The rules of DESIGN.md, in one pure function.
+
+use std::path::Path;
+
+use formats::bundle::Vouch;
+use formats::error::Reason;
+use formats::limits;
+use formats::signature::{Fingerprint, VerifyingKey};
+
+use crate::exit::Failure;
+use crate::input;
+
+/// A signer as the operator names it with `--signer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedSigner(pub Fingerprint);
+
+impl NamedSigner {
+    /// Takes a fingerprint, or the path of a public key file.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(argument: &str) -> Result<Self, Failure> {
+        if argument.starts_with(Fingerprint::PREFIX) {
+            let parsed = argument.parse().map(Self);
+            return parsed.map_err(|error| Failure::usage(format!("--signer: {error}")));
+        }
+        let bytes = input::read(Path::new(argument), limits::KEY_FILE)?;
+        let key = VerifyingKey::from_file(&bytes).map_err(|error| {
+            Failure::usage(format!("--signer {argument}: {error}"))
+                .hint("give a fingerprint (SHA256:...) or a file with the Ed25519 public key")
+        })?;
+        Ok(Self(key.fingerprint()))
+    }
+}
+
+/// Everything that may speak for a signer, for one manager.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Named by the operator: then only that one counts.
+    pub named: Option<NamedSigner>,
+    /// Pinned for this manager: then only these count.
+    pub pinned: Vec<Fingerprint>,
+    /// The signing key that lies on this machine (on the FMC).
+    pub own: Option<Fingerprint>,
+    /// What the passphrase that was just given vouches for.
+    pub passphrase: Option<Fingerprint>,
+}
+
+/// What the rules say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Trusted, and why.
+    Vouched(Vouch),
+    /// Nobody speaks for it or against it: a person may confirm it at the terminal.
+    Ask,
+    /// Somebody else is named.
+    OtherNamed,
+    /// Somebody else is pinned.
+    OtherPinned,
+    /// The passphrase vouches for somebody else.
+    OtherVouched,
+}
+
+impl Known {
+    /// Applies the rules, in their order.
+    pub fn judge(&self, signer: Fingerprint) -> Verdict {
+        if let Some(NamedSigner(named)) = self.named {
+            return if named == signer {
+                Verdict::Vouched(Vouch::Named)
+            } else {
+                Verdict::OtherNamed
+            };
+        }
+        if !self.pinned.is_empty() {
+            let known = self.pinned.contains(&signer);
+            return if known { Verdict::Vouched(Vouch::Pinned) } else { Verdict::OtherPinned };
+        }
+        if self.own == Some(signer) {
+            return Verdict::Vouched(Vouch::Own);
+        }
+        match self.passphrase {
+            Some(vouched) if vouched == signer => Verdict::Vouched(Vouch::Passphrase),
+            // whoever made the kit said who signs it; another signature needs an explanation
+            Some(_) => Verdict::OtherVouched,
+            None => Verdict::Ask,
+        }
+    }
+}
+
+/// The refusal for a verdict that is not [`Verdict::Vouched`].
+pub fn refusal(verdict: Verdict, subject: &str, signer: Fingerprint) -> Failure {
+    let why = match verdict {
+        Verdict::OtherNamed => "is signed by another key than the one named with --signer",
+        Verdict::OtherPinned => "is signed by another key than the one pinned for this manager",
+        Verdict::OtherVouched => {
+            "is signed by another key than the one that the passphrase vouches for"
+        }
+        Verdict::Ask | Verdict::Vouched(_) => "is signed by a key that nobody has vouched for yet",
+    };
+    let failure = Failure::refused(Reason::UnknownSigner, format!("{subject} {why}: {signer}"));
+    failure.hint(match verdict {
+        Verdict::OtherPinned => {
+            "ask the team that made it by phone whether they have a new signing key; if so, give --signer with its fingerprint"
+        }
+        _ => "ask the team that made it for the fingerprint by phone; if it is this one, give --signer with it",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use formats::signature::SigningKey;
+
+    fn print() -> Fingerprint {
+        SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint()
+    }
+
+    #[test]
+    fn a_named_signer_is_the_only_one_that_counts() {
+        let (a, b) = (print(), print());
+        let known = Known {
+            named: Some(NamedSigner(a)),
+            pinned: vec![b],
+            own: Some(b),
+            passphrase: Some(b),
+        };
+        assert_eq!(known.judge(a), Verdict::Vouched(Vouch::Named));
+        assert_eq!(known.judge(b), Verdict::OtherNamed);
+    }
+
+    #[test]
+    fn a_passphrase_never_overrides_a_pin() {
+        let (a, b) = (print(), print());
+        let known =
+            Known { pinned: vec![a], passphrase: Some(b), own: Some(b), ..Known::default() };
+        assert_eq!(known.judge(a), Verdict::Vouched(Vouch::Pinned));
+        assert_eq!(known.judge(b), Verdict::OtherPinned);
+    }
+
+    #[test]
+    fn a_passphrase_vouches_for_one_signer_only() {
+        let (a, b) = (print(), print());
+        let known = Known { passphrase: Some(a), ..Known::default() };
+        assert_eq!(known.judge(a), Verdict::Vouched(Vouch::Passphrase));
+        assert_eq!(known.judge(b), Verdict::OtherVouched);
+        assert_eq!(Known::default().judge(a), Verdict::Ask);
+    }
+}
