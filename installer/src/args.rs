@@ -1,0 +1,240 @@
+//! The command line. Parsing only: nothing here looks at the box.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use console::unlock::OpenArgs;
+
+/// Installs new sftunnel certificates on this device from a kit or bundle, as one transaction.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sftunnel-install",
+    version = console::version::VERSION,
+    max_term_width = 100,
+    after_help = "Examples:
+  sftunnel-install status                       what is installed, and for how long
+  sftunnel-install install --dry-run /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-install install /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-install rollback                     put back what was there before
+
+Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 refused and nothing changed,
+5 installed but sftunnel not confirmed, 6 rolled back, 7 a person is needed."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Print one JSON object on standard output, and prose on standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Take built-in paths and programs below DIR (an image, a test tree)
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Say only what went wrong
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Also say what is done step by step
+    #[arg(long, short, global = true, action = ArgAction::SetTrue)]
+    pub verbose: bool,
+    /// Use this process manager tool in place of the box's own pmtool
+    #[arg(long, global = true, value_name = "FILE")]
+    pub pmtool: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what is in each peer directory, sftunnel's state, backups and pinned signers
+    #[command(
+        after_help = "Examples:\n  sftunnel-install status\n  sftunnel-install status --json"
+    )]
+    Status,
+    /// Show what a kit or bundle holds; judges nothing, works on any machine
+    #[command(after_help = "Examples:
+  sftunnel-install inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-install inspect --identity site.key FTD-1_c8d5d5c6-87c9-11ef-a993-b9831565bc4e.tar.gz.age")]
+    Inspect(InspectArgs),
+    /// Check a kit or bundle against this box as an installation would; changes nothing
+    #[command(after_help = "Examples:
+  sftunnel-install verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-install verify --identity site.key --signer SHA256:... bundle.tar.gz.age")]
+    Verify(VerifyArgs),
+    /// Back up, replace the three files, restart sftunnel, prove that it runs or put all back
+    #[command(after_help = "Examples:
+  sftunnel-install install --dry-run /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-install install /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-install install --yes --passphrase-file pass.txt KIT-OF-FMC-1 KIT-OF-FMC-2
+  sftunnel-install install --identity site.key -     (paste an armored bundle, then Ctrl-D)")]
+    Install(InstallArgs),
+    /// Restore a backup and restart sftunnel; can itself be rolled back
+    #[command(after_help = "Examples:
+  sftunnel-install rollback                     the state before the last change
+  sftunnel-install rollback --to 3 --dry-run")]
+    Rollback(RollbackArgs),
+    /// Finish a run that was interrupted: ends in all-old or all-new
+    #[command(after_help = "Examples:\n  sftunnel-install recover")]
+    Recover(RecoverArgs),
+    /// Look after the backups that every change makes
+    #[command(
+        after_help = "Examples:\n  sftunnel-install backups list\n  sftunnel-install backups prune --keep 5"
+    )]
+    Backups {
+        #[command(subcommand)]
+        command: BackupsCommand,
+    },
+    /// Look after the signers that are pinned on this box
+    #[command(after_help = "Examples:\n  sftunnel-install signers list")]
+    Signers {
+        #[command(subcommand)]
+        command: SignersCommand,
+    },
+    /// Show the log of every run that could change something
+    #[command(after_help = "Examples:\n  sftunnel-install log\n  sftunnel-install log --json")]
+    Log,
+}
+
+/// Where bundles come from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Sources {
+    /// Kit folders or bundle files; '-' reads one bundle from standard input
+    #[arg(required = true, value_name = "KIT|BUNDLE")]
+    pub sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// `inspect`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+/// What an installation accepts.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Judge {
+    #[command(flatten)]
+    pub sources: Sources,
+    /// Accept this signer and no other: a fingerprint (SHA256:...) or a public key file
+    #[arg(long, value_name = "SIGNER")]
+    pub signer: Option<String>,
+    /// Go on although the clock lies outside the certificates' validity, or behind the bundle
+    #[arg(long)]
+    pub accept_clock: bool,
+    /// Go on although the CA in use is newer
+    #[arg(long)]
+    pub allow_older: bool,
+}
+
+/// `verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub judge: Judge,
+}
+
+/// How a change is carried out.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Change {
+    /// Show the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask whether to go on; confirms no signer
+    #[arg(long, short)]
+    pub yes: bool,
+    /// With --yes: go on although another manager's tunnel will not come back
+    #[arg(long)]
+    pub accept_drop: bool,
+    /// Leave the new files in place when sftunnel does not come back (exit 5)
+    #[arg(long)]
+    pub no_rollback: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// How long to wait for sftunnel.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Wait {
+    /// How long sftunnel must stay up to count as running
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub settle: u64,
+    /// How long the restart may take; pmtool's own stop limit is 300
+    #[arg(long, value_name = "SECONDS", default_value_t = 330, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub restart_timeout: u64,
+}
+
+/// `install`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InstallArgs {
+    #[command(flatten)]
+    pub judge: Judge,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// `rollback`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackArgs {
+    /// The backup to restore, by its name or number (default: the newest)
+    #[arg(long, value_name = "ID")]
+    pub to: Option<String>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// `recover`.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `backups …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupsCommand {
+    /// List them, oldest first
+    List,
+    /// Compare every byte of them with its checksums
+    Verify {
+        /// Only this one, by its name or number
+        id: Option<String>,
+    },
+    /// Remove the oldest
+    Prune {
+        /// How many of the newest stay
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+        keep: u16,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// `signers …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignersCommand {
+    /// List them by manager
+    List,
+    /// Pin a key for a manager, before its first bundle arrives
+    Add {
+        /// The manager's UUID
+        #[arg(long, value_name = "UUID")]
+        manager: String,
+        /// File with the Ed25519 public key
+        key: PathBuf,
+    },
+    /// Forget a key
+    Remove {
+        /// Only for this manager
+        #[arg(long, value_name = "UUID")]
+        manager: Option<String>,
+        /// Its fingerprint (SHA256:...)
+        fingerprint: String,
+    },
+}

@@ -1,0 +1,127 @@
+//! A file that replaces another in one step, or not at all.
+//!
+//! ```text
+//! stage:    openat(dir, dot name, O_CREAT|O_EXCL|O_NOFOLLOW, 0600); write; fsync
+//! settle:   fchown, fchmod on the handle; fsync
+//! replace:  renameat(dot name → name)          the name is never absent
+//! after the last:  fsync(dir)
+//! ```
+//! Limits: `renameat` is atomic on one file system only, which a name in the same directory
+//! is; after a power cut either file may be found until the directory was synced, which is
+//! what the journal is for.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, fsync, openat, renameat, unlinkat,
+};
+use rustix::io::Errno;
+
+/// Mode and owner of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    /// Permission bits, such as `0o644`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What sftunnel's own files have (FACTS.md): `644 root:root`.
+pub(crate) const SFTUNNEL_ATTRIBUTES: Attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
+
+/// A staged file, complete on disk under its dot name.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    file: File,
+    staged: String,
+}
+
+impl StagedFile {
+    /// Writes `bytes` under the name `staged` in `dir`.
+    ///
+    /// # Errors
+    /// What the system says; `staged` is removed again.
+    pub(crate) fn write(dir: &OwnedFd, staged: &str, bytes: &[u8]) -> io::Result<Self> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = File::from(openat(dir, staged, flags, Mode::from_raw_mode(0o600))?);
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        match written {
+            Ok(()) => Ok(Self { file, staged: staged.to_owned() }),
+            Err(error) => {
+                let _ = remove(dir, staged);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives it its owner and mode, durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn settle(&self, attributes: Attributes) -> io::Result<()> {
+        fchown(
+            &self.file,
+            Some(Uid::from_raw(attributes.uid)),
+            Some(Gid::from_raw(attributes.gid)),
+        )?;
+        // after the owner: a change of owner may clear mode bits
+        fchmod(&self.file, Mode::from_raw_mode(attributes.mode))?;
+        self.file.sync_all()
+    }
+
+    /// Puts it in the place of `name`.
+    ///
+    /// # Errors
+    /// What the system says; then `name` is as it was.
+    pub(crate) fn replace(self, dir: &OwnedFd, name: &str) -> io::Result<()> {
+        Ok(renameat(dir, &*self.staged, dir, name)?)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn discard(self, dir: &OwnedFd) -> io::Result<()> {
+        remove(dir, &self.staged)
+    }
+}
+
+/// Removes a file; one that is absent is fine.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn remove(dir: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
+    match unlinkat(dir, name.as_ref(), AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the directory's entries durable.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
+    Ok(fsync(dir)?)
+}
+
+/// Writes a whole small file in one step: a record of our own state.
+///
+/// # Errors
+/// What the system says; the old file is then still there.
+pub(crate) fn write_record(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = format!(".{name}.new");
+    // only this program writes here, under its lock: what lies there is left from a crash
+    remove(dir, &*aside)?;
+    let staged = StagedFile::write(dir, &aside, bytes)?;
+    staged.replace(dir, name).inspect_err(|_| {
+        let _ = remove(dir, &*aside);
+    })?;
+    sync_dir(dir)
+}

@@ -1,0 +1,411 @@
+//! The backup store: what was found before each change, by sequence number.
+//!
+//! ```text
+//! backups/0007-20261121T041047Z/
+//!   backup.json                     what was found: contents by digest, mode, owner, absence
+//!   <manager UUID>/<file name>      copies, 0600
+//!   SHA256SUMS                      over all of these; `sha256sum -c` checks a backup by hand
+//! ```
+//! A backup is made aside, synced, read back, and only then renamed into place. The clock
+//! may jump, so the order is that of the sequence numbers.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+
+use console::exit::Failure;
+use console::root::{names_in, open_dir_at, open_file_at};
+use formats::checksum::{Sha256, Sums};
+use formats::device::{CredentialFile, ManagerUuid};
+use formats::error::Reason;
+use formats::limits;
+use formats::timestamp::Timestamp;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::atomic_file::{Attributes, sync_dir};
+use crate::peers::{Live, LiveFile, LiveSet};
+use crate::state::{LockedState, State};
+
+const FORMAT: &str = "sftunnel-backup/1";
+const STORE: &str = "backups";
+const RECORD: &str = "backup.json";
+const SUMS: &str = "SHA256SUMS";
+const ASIDE: &str = ".new-";
+const LIMIT: u64 = 2 * 1024 * 1024;
+
+/// `backup.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupRecord {
+    format: String,
+    /// Counts up from 1.
+    pub sequence: u64,
+    /// By the box's clock.
+    pub created_at: Timestamp,
+    /// `install` or `rollback`: what was about to happen.
+    pub before: String,
+    /// Version of the program that made it.
+    pub program: String,
+    /// Each peer directory that was about to be changed.
+    pub peers: Vec<PeerRecord>,
+}
+
+/// One peer directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerRecord {
+    /// Whose.
+    pub manager: ManagerUuid,
+    /// The three files.
+    pub files: Vec<FileRecord>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileRecord {
+    /// One of the three names.
+    pub name: String,
+    /// What was found; `null` when there was no such file.
+    pub found: Option<FoundRecord>,
+}
+
+/// A file that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FoundRecord {
+    pub size: u64,
+    pub sha256: Sha256,
+    /// Octal.
+    pub mode: String,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// The name of a backup: `0007-20261121T041047Z`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct BackupId(String);
+
+impl BackupId {
+    fn new(sequence: u64, at: Timestamp) -> Self {
+        Self(format!("{sequence:04}-{}", at.compact()))
+    }
+
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number that it begins with; `None` for a name that is no backup's.
+    pub(crate) fn sequence(&self) -> Option<u64> {
+        let (number, time) = self.0.split_once('-')?;
+        let plain = number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit());
+        let timed = time.len() == 16 && time.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if plain && timed { number.parse().ok() } else { None }
+    }
+}
+
+impl std::fmt::Display for BackupId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A backup whose every byte has been compared with its checksums.
+#[derive(Debug)]
+pub(crate) struct Backup {
+    /// What it says.
+    pub record: BackupRecord,
+    /// What was found, in the order of the record.
+    pub peers: Vec<(ManagerUuid, LiveSet)>,
+}
+
+/// The backups there are, oldest first.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
+    let Some(store) = open_store(state)? else { return Ok(Vec::new()) };
+    let names = names_in(&store).map_err(|error| failure(state, "", &error))?;
+    let mut ids: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| Some(BackupId(name.into_string().ok()?)))
+        .filter_map(|id| Some((id.sequence()?, id)))
+        .collect();
+    ids.sort();
+    Ok(ids.into_iter().map(|(_, id)| id).collect())
+}
+
+/// The backup that `--to` names, by its whole name or its number.
+///
+/// # Errors
+/// `not-found`.
+pub(crate) fn find(state: &State, named: &str) -> Result<BackupId, Failure> {
+    let ids = list(state)?;
+    let matches = |id: &&BackupId| {
+        id.as_str() == named || named.parse().is_ok_and(|number: u64| id.sequence() == Some(number))
+    };
+    ids.iter().find(matches).cloned().ok_or_else(|| {
+        let message = format!("there is no backup '{named}' in {}/{STORE}", state.shown());
+        Failure::refused(Reason::NotFound, message)
+            .hint("`sftunnel-install backups list` shows them")
+    })
+}
+
+/// Makes a backup of what was found, and reads it back.
+///
+/// # Errors
+/// `no-space`, `read-only`, or what the system says; then nothing is left of it.
+pub(crate) fn create(
+    state: &LockedState,
+    before: &str,
+    now: Timestamp,
+    peers: &[(ManagerUuid, &LiveSet)],
+) -> Result<BackupId, Failure> {
+    remove_unfinished(state)?;
+    let newest = list(state)?.last().and_then(BackupId::sequence).unwrap_or(0);
+    let sequence = newest + 1;
+    let id = BackupId::new(sequence, now);
+    let store = make_store(state).map_err(|error| failure(state, "", &error))?;
+    let aside = format!("{ASIDE}{sequence}");
+    let record = BackupRecord {
+        format: FORMAT.to_owned(),
+        sequence,
+        created_at: now,
+        before: before.to_owned(),
+        program: console::version::VERSION.to_owned(),
+        peers: peers.iter().map(|(manager, found)| peer_record(manager, found)).collect(),
+    };
+    let made = write(&store, &aside, &record, peers)
+        .and_then(|()| read(&store, &aside).map(|_| ()))
+        .and_then(|()| Ok(renameat(&store, &*aside, &store, id.as_str())?))
+        .and_then(|()| sync_dir(&store));
+    if let Err(error) = made {
+        let _ = remove_tree(&store, OsStr::new(&aside));
+        return Err(failure(state, id.as_str(), &error)
+            .hint("nothing was changed; `sftunnel-install backups prune` makes room"));
+    }
+    Ok(id)
+}
+
+/// Reads a backup and compares every byte with its checksums.
+///
+/// # Errors
+/// `damaged` when they differ.
+pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
+    let store = open_store(state)?;
+    let opened = store
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+        .and_then(|store| read(&store, id.as_str()));
+    let (record, peers) = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            let message = format!("backup {id} is damaged: {error}");
+            Failure::refused(Reason::Damaged, message)
+                .hint("`sftunnel-install backups verify` checks the others")
+        }
+        _ => failure(state, id.as_str(), &error),
+    })?;
+    Ok(Backup { record, peers })
+}
+
+/// Removes a backup.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Failure> {
+    let Some(store) = open_store(state)? else { return Ok(()) };
+    // out of the list first: half a backup is never shown as one
+    let doomed = format!("{ASIDE}{id}");
+    let removed = renameat(&store, id.as_str(), &store, &*doomed)
+        .map_err(io::Error::from)
+        .and_then(|()| remove_tree(&store, OsStr::new(&doomed)))
+        .and_then(|()| sync_dir(&store));
+    removed.map_err(|error| failure(state, id.as_str(), &error))
+}
+
+/// Removes what an interrupted run left of a backup.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn remove_unfinished(state: &LockedState) -> Result<(), Failure> {
+    let Some(store) = open_store(state)? else { return Ok(()) };
+    let unfinished = || -> io::Result<()> {
+        for name in names_in(&store)? {
+            if name.to_string_lossy().starts_with(ASIDE) {
+                remove_tree(&store, &name)?;
+            }
+        }
+        Ok(())
+    };
+    unfinished().map_err(|error| failure(state, "", &error))
+}
+
+fn failure(state: &State, id: &str, error: &io::Error) -> Failure {
+    Failure::io(format!("{}/{STORE}/{id}", state.shown()), error)
+}
+
+fn open_store(state: &State) -> Result<Option<OwnedFd>, Failure> {
+    match open_dir_at(state.dir(), OsStr::new(STORE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(|error| failure(state, "", &error)),
+    }
+}
+
+fn make_store(state: &LockedState) -> io::Result<OwnedFd> {
+    match mkdirat(state.dir(), STORE, Mode::from_raw_mode(0o700)) {
+        Ok(()) => sync_dir(state.dir())?,
+        Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    open_dir_at(state.dir(), OsStr::new(STORE))
+}
+
+fn peer_record(manager: &ManagerUuid, found: &LiveSet) -> PeerRecord {
+    let file = |(file, live): (CredentialFile, &Live)| FileRecord {
+        name: file.name().to_owned(),
+        found: match live {
+            Live::Absent => None,
+            Live::File(live) => Some(FoundRecord {
+                size: live.bytes.len() as u64,
+                sha256: live.sha256,
+                mode: format!("{:04o}", live.attributes.mode),
+                uid: live.attributes.uid,
+                gid: live.attributes.gid,
+            }),
+        },
+    };
+    PeerRecord { manager: manager.clone(), files: found.iter().map(file).collect() }
+}
+
+fn write(
+    store: &OwnedFd,
+    aside: &str,
+    record: &BackupRecord,
+    peers: &[(ManagerUuid, &LiveSet)],
+) -> io::Result<()> {
+    mkdirat(store, aside, Mode::from_raw_mode(0o700))?;
+    let dir = open_dir_at(store, OsStr::new(aside))?;
+    let mut sums = Sums::default();
+    for (manager, found) in peers {
+        mkdirat(&dir, manager.as_str(), Mode::from_raw_mode(0o700))?;
+        let peer = open_dir_at(&dir, OsStr::new(manager.as_str()))?;
+        for (file, live) in found.iter() {
+            if let Live::File(live) = live {
+                write_file(&peer, file.name(), &live.bytes)?;
+                sums.push(live.sha256, format!("{manager}/{file}"));
+            }
+        }
+        sync_dir(&peer)?;
+    }
+    let mut json = serde_json::to_vec_pretty(record)?;
+    json.push(b'\n');
+    write_file(&dir, RECORD, &json)?;
+    sums.push(Sha256::of(&json), RECORD);
+    write_file(&dir, SUMS, sums.to_string().as_bytes())?;
+    sync_dir(&dir)
+}
+
+fn write_file(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+type Contents = (BackupRecord, Vec<(ManagerUuid, LiveSet)>);
+
+/// `InvalidData` for everything that is not as the checksums say.
+fn read(store: &OwnedFd, name: &str) -> io::Result<Contents> {
+    let dir = open_dir_at(store, OsStr::new(name))?;
+    let sums = read_file(&dir, SUMS)?;
+    let sums = Sums::parse(&sums).map_err(|error| invalid(error.to_string()))?;
+    let json = read_file(&dir, RECORD)?;
+    require_listed(&sums, RECORD, &json)?;
+    let record: BackupRecord =
+        serde_json::from_slice(&json).map_err(|_| invalid(format!("{RECORD} cannot be read")))?;
+    if record.format != FORMAT {
+        return Err(invalid(format!("{RECORD} is not of the format {FORMAT}")));
+    }
+    let mut peers = Vec::new();
+    for peer in &record.peers {
+        let folder = open_dir_at(&dir, OsStr::new(peer.manager.as_str()))?;
+        let mut live = [Live::Absent, Live::Absent, Live::Absent];
+        let [ca, certificate, key] = peer.files.as_slice() else {
+            return Err(invalid(format!("{RECORD} does not list three files")));
+        };
+        for ((slot, file), entry) in
+            live.iter_mut().zip(CredentialFile::ALL).zip([ca, certificate, key])
+        {
+            if entry.name != file.name() {
+                return Err(invalid(format!("{RECORD} does not list the three files in order")));
+            }
+            if let Some(found) = &entry.found {
+                *slot = Live::File(read_found(&folder, &sums, &peer.manager, file, found)?);
+            }
+        }
+        peers.push((peer.manager.clone(), LiveSet(live)));
+    }
+    Ok((record, peers))
+}
+
+fn read_found(
+    folder: &OwnedFd,
+    sums: &Sums,
+    manager: &ManagerUuid,
+    file: CredentialFile,
+    found: &FoundRecord,
+) -> io::Result<LiveFile> {
+    let bytes = read_file(folder, file.name())?;
+    require_listed(sums, &format!("{manager}/{file}"), &bytes)?;
+    let sha256 = Sha256::of(&bytes);
+    if sha256 != found.sha256 {
+        return Err(invalid(format!("{file} is not the file that {RECORD} lists")));
+    }
+    let mode = u32::from_str_radix(&found.mode, 8)
+        .map_err(|_| invalid(format!("{RECORD} gives {file} no mode")))?;
+    let attributes = Attributes { mode: mode & 0o7777, uid: found.uid, gid: found.gid };
+    Ok(LiveFile { bytes: Zeroizing::new(bytes.to_vec()), sha256, attributes })
+}
+
+fn read_file(dir: &OwnedFd, name: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = open_file_at(dir, OsStr::new(name)).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            invalid(format!("{name} is missing"))
+        } else {
+            error
+        }
+    })?;
+    limits::read_secret(file, LIMIT).map_err(|error| match error {
+        limits::LimitError::TooLarge { .. } => invalid(format!("{name} {error}")),
+        limits::LimitError::Io(error) => error,
+    })
+}
+
+fn require_listed(sums: &Sums, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let digest = Sha256::of(bytes);
+    if sums.iter().any(|(listed, path)| path == name && *listed == digest) {
+        return Ok(());
+    }
+    Err(invalid(format!("{name} is not the file that {SUMS} lists")))
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+/// Removes a directory of two levels, as backups are.
+fn remove_tree(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let dir = open_dir_at(parent, name)?;
+    for entry in names_in(&dir)? {
+        match unlinkat(&dir, &*entry, AtFlags::empty()) {
+            Err(Errno::ISDIR | Errno::PERM) => remove_tree(&dir, &entry)?,
+            other => other?,
+        }
+    }
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}

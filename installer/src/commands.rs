@@ -1,0 +1,259 @@
+//! One module for each command. Each gives a [`console::report::Report`] or a
+//! [`console::exit::Failure`]; nothing in here prints.
+
+pub(crate) mod backups;
+pub(crate) mod inspect;
+pub(crate) mod install;
+pub(crate) mod log;
+pub(crate) mod recover;
+pub(crate) mod rollback;
+pub(crate) mod signers;
+pub(crate) mod status;
+pub(crate) mod verify;
+
+use std::time::Duration;
+
+use console::exit::{Exit, Failure};
+use console::report::Report;
+use console::terminal::Terminal;
+use formats::error::Reason;
+use formats::text::printable;
+use serde::Serialize;
+
+use crate::args::{Change as ChangeArgs, Wait};
+use crate::backup::{self, BackupId};
+use crate::host::Host;
+use crate::journal::Journal;
+use crate::peers::LiveSet;
+use crate::preflight::{self, DroppedPeer};
+use crate::recovery::{self, Recovered};
+use crate::run_log::{self, LogLine};
+use crate::service::{Patience, Service};
+use crate::signals::Signals;
+use crate::state::{LockedState, State};
+use crate::transaction::{Context, Ended, OnUnhealthy};
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub host: Host,
+    pub terminal: Terminal,
+}
+
+impl Wait {
+    fn patience(self) -> Patience {
+        Patience {
+            restart: Duration::from_secs(self.restart_timeout),
+            settle: Duration::from_secs(self.settle),
+        }
+    }
+}
+
+impl ChangeArgs {
+    fn on_unhealthy(self) -> OnUnhealthy {
+        if self.no_rollback { OnUnhealthy::Keep } else { OnUnhealthy::Restore }
+    }
+}
+
+/// How a change ended, in JSON.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ChangeResult {
+    /// `planned`, `nothing-to-do`, `installed`, `rolled-back`, `restored`, `unconfirmed`.
+    pub outcome: &'static str,
+    /// The backup that was made of what was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupId>,
+    /// Why it did not end well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// sftunnel before.
+    pub sftunnel_before: Service,
+    /// sftunnel's process after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sftunnel_pid: Option<u32>,
+    /// From the first rename to the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renames_microseconds: Option<u64>,
+    /// After a restore: the tunnels that stay down on the old files, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays_down: Vec<DroppedPeer>,
+    /// Other managers whose tunnels do not come back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedPeer>,
+    /// An interrupted run: found (reported by `--dry-run`, `verify`) or finished first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted_run: Option<String>,
+}
+
+impl ChangeResult {
+    fn new(outcome: &'static str, sftunnel_before: Service) -> Self {
+        Self {
+            outcome,
+            backup: None,
+            why: None,
+            sftunnel_before,
+            sftunnel_pid: None,
+            renames_microseconds: None,
+            stays_down: Vec::new(),
+            dropped: Vec::new(),
+            interrupted_run: None,
+        }
+    }
+
+    /// Fills in how a transaction ended; gives exit code and a sentence.
+    fn ended(&mut self, context: Context<'_>, ended: Ended, done: &'static str) -> (Exit, String) {
+        match ended {
+            Ended::Done { pid, backup, renames } => {
+                self.outcome = done;
+                self.sftunnel_pid = Some(pid);
+                self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
+                let text = format!(
+                    "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n"
+                );
+                self.backup = Some(backup);
+                (Exit::Done, text)
+            }
+            Ended::Unconfirmed { why, backup } => {
+                self.outcome = "unconfirmed";
+                let text = format!(
+                    "Installed, but sftunnel is not confirmed running: {why}\n  next: look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the old files back\n"
+                );
+                (self.why, self.backup) = (Some(why.to_string()), Some(backup));
+                (Exit::Unconfirmed, text)
+            }
+            Ended::RolledBack { why, pid, backup } => {
+                self.outcome = "restored";
+                self.sftunnel_pid = Some(pid);
+                self.stays_down = stays_down(context, &backup);
+                let mut text = format!(
+                    "Rolled back: {why}\nThe files of before are back, sftunnel runs on them with PID {pid}.\n"
+                );
+                for peer in &self.stays_down {
+                    text.push_str(&format!(
+                        "The tunnel to manager {} stays down: {}\n",
+                        peer.manager,
+                        printable(&peer.why)
+                    ));
+                }
+                text.push_str("  next: look at /ngfw/var/log/messages for why sftunnel did not run on the new files\n");
+                (self.why, self.backup) = (Some(why.to_string()), Some(backup));
+                (Exit::RolledBack, text)
+            }
+        }
+    }
+}
+
+/// The managers whose tunnels cannot come up on the files of a backup, and why.
+fn stays_down(context: Context<'_>, id: &BackupId) -> Vec<DroppedPeer> {
+    let Ok(backup) = backup::open(context.state, id) else { return Vec::new() };
+    let why = |files: &LiveSet| match files.check() {
+        Err(broken) => Some(broken.to_string()),
+        Ok(set) => set.check_validity(context.host.now()).err().map(|error| error.to_string()),
+    };
+    let down = backup.peers.iter().filter_map(|(manager, files)| Some((manager, why(files)?)));
+    down.map(|(manager, why)| DroppedPeer { manager: manager.clone(), why }).collect()
+}
+
+/// What an interrupted run is to a command that only looks.
+fn interrupted_run(state: Option<&State>) -> Option<String> {
+    match Journal::read(state?) {
+        Ok(None) => None,
+        Ok(Some(journal)) => Some(format!(
+            "an interrupted {} of {} is not finished yet; `sftunnel-install recover` finishes it",
+            journal.goal.word(),
+            journal.started_at
+        )),
+        Err(failure) => Some(failure.message),
+    }
+}
+
+/// Finishes an interrupted run before something new begins; says so on stderr.
+fn finish_interrupted(session: &Session, context: Context<'_>) -> Result<Option<String>, Failure> {
+    let told = match recovery::recover(context)? {
+        Recovered::Nothing { leftovers: 0 } => return Ok(None),
+        recovered => recovered_text(&recovered),
+    };
+    session.terminal.note(&format!("First finished an interrupted run: {told}"));
+    Ok(Some(told))
+}
+
+fn recovered_text(recovered: &Recovered) -> String {
+    let restarted = |pid: &Option<u32>| match pid {
+        Some(pid) => format!("sftunnel was restarted and runs with PID {pid}"),
+        None => "sftunnel had not been restarted meanwhile and runs on".to_owned(),
+    };
+    match recovered {
+        Recovered::Nothing { leftovers: 0 } => "nothing was interrupted".to_owned(),
+        Recovered::Nothing { leftovers } => {
+            format!("no live file had been changed; removed {leftovers} staged file(s)")
+        }
+        Recovered::AllOld { backup, pid } => {
+            format!("all old: the files of backup {backup} are live again; {}", restarted(pid))
+        }
+        Recovered::AllNew { backup, pid } => {
+            format!(
+                "all new: sftunnel runs on the new files with PID {pid}; backup {backup} has the old ones"
+            )
+        }
+    }
+}
+
+/// Asks whether to go on, and about tunnels that will not come back.
+fn confirm(
+    session: &Session,
+    args: ChangeArgs,
+    plan: &str,
+    dropped: &[DroppedPeer],
+) -> Result<(), Failure> {
+    if !dropped.is_empty() && !args.accept_drop && (args.yes || !session.terminal.can_ask()) {
+        return Err(preflight::would_drop(dropped));
+    }
+    if args.yes {
+        return Ok(());
+    }
+    let not_confirmed = |message: &str| Failure::refused(Reason::NotConfirmed, message);
+    if !session.terminal.can_ask() {
+        return Err(not_confirmed("nobody is there to confirm the plan; nothing was changed")
+            .hint("give --yes to go on without asking, or --dry-run to see the plan"));
+    }
+    let asked = session.terminal.show(plan).and_then(|()| {
+        let drop_question = "Tunnels of other managers will NOT come back (see above). Drop them?";
+        if !dropped.is_empty() && !args.accept_drop && !session.terminal.confirm(drop_question)? {
+            return Ok(false);
+        }
+        session.terminal.confirm("Go on?")
+    });
+    match asked {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(not_confirmed("you did not say yes; nothing was changed")),
+        Err(error) => Err(Failure::io("the terminal", &error)),
+    }
+}
+
+/// Runs something that may change the box: root, lock, signals, log.
+fn with_lock(
+    session: &Session,
+    command: &str,
+    wait: Wait,
+    change: impl FnOnce(Context<'_>) -> Result<(Report, LogLine), Failure>,
+) -> Result<Report, Failure> {
+    let Session { host, terminal } = session;
+    host.require_root(command)?;
+    let signals = Signals::hold()?;
+    let state = LockedState::open(host)?;
+    let context = Context { host, state: &state, signals: &signals, patience: wait.patience() };
+    let result = change(context);
+    let line = match &result {
+        Ok((_, line)) => line.clone(),
+        Err(failure) => {
+            let mut line = LogLine::new(host.now(), command, "failed", failure.exit.code())
+                .reason(failure.reason);
+            line.message = Some(failure.message.clone());
+            line
+        }
+    };
+    if let Err(error) = run_log::append(&state, &line) {
+        terminal.note(&format!("warning: the log could not be written: {error}"));
+    }
+    result.map(|(report, _)| report)
+}

@@ -1,0 +1,143 @@
+//! `backups`: list, verify, prune.
+
+use console::exit::{Exit, Failure};
+use console::report::Report;
+use console::terminal::Table;
+use formats::error::Reason;
+use serde::Serialize;
+
+use super::{Session, with_lock};
+use crate::args::{BackupsCommand, Wait};
+use crate::backup::{self, BackupId, BackupRecord};
+use crate::run_log::LogLine;
+use crate::state::State;
+
+/// `sftunnel-install.backups/1`.
+#[derive(Debug, Serialize)]
+struct BackupsReport {
+    /// Oldest first.
+    backups: Vec<BackupResult>,
+    /// Names of backups that were removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<BackupId>,
+}
+
+/// One backup.
+#[derive(Debug, Serialize)]
+struct BackupResult {
+    /// Its name.
+    id: BackupId,
+    /// `intact` or `damaged`.
+    status: &'static str,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// What it says; absent when damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<BackupRecord>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// `not-found`, or `damaged` from `verify`.
+pub(crate) fn run(session: &Session, command: &BackupsCommand) -> Result<Report, Failure> {
+    match command {
+        BackupsCommand::List => look(session, None),
+        BackupsCommand::Verify { id } => {
+            let report = look(session, Some(id.as_deref()))?;
+            Ok(report)
+        }
+        BackupsCommand::Prune { keep, yes } => prune(session, usize::from(*keep), *yes),
+    }
+}
+
+/// Lists or verifies; both read every byte, as there are few.
+fn look(session: &Session, verify: Option<Option<&str>>) -> Result<Report, Failure> {
+    let state = State::open(&session.host)?;
+    let ids = match (&state, verify.flatten()) {
+        (None, _) => Vec::new(),
+        (Some(state), None) => backup::list(state)?,
+        (Some(state), Some(named)) => vec![backup::find(state, named)?],
+    };
+    let mut results = Vec::new();
+    for id in ids {
+        let Some(state) = &state else { break };
+        results.push(match backup::open(state, &id) {
+            Ok(backup) => {
+                BackupResult { id, status: "intact", message: None, record: Some(backup.record) }
+            }
+            Err(failure) => {
+                BackupResult { id, status: "damaged", message: Some(failure.message), record: None }
+            }
+        });
+    }
+    let damaged = results.iter().any(|result| result.status == "damaged");
+    let text = text(&results);
+    let report = Report::done(&BackupsReport { backups: results, removed: Vec::new() }, text);
+    if damaged && verify.is_some() {
+        Ok(report.ending(Exit::Refused, Some(Reason::Damaged)))
+    } else {
+        Ok(report)
+    }
+}
+
+fn text(results: &[BackupResult]) -> String {
+    if results.is_empty() {
+        return "There are no backups: nothing was ever changed with this program.\n".to_owned();
+    }
+    let mut table = Table::with_headings(&["backup", "made before", "managers", "state"]);
+    for result in results {
+        let (before, managers) = match &result.record {
+            None => ("?".to_owned(), "?".to_owned()),
+            Some(record) => {
+                let managers: Vec<_> =
+                    record.peers.iter().map(|peer| peer.manager.short().to_owned()).collect();
+                (record.before.clone(), managers.join(" "))
+            }
+        };
+        table.row([result.id.to_string(), before, managers, result.status.to_owned()]);
+    }
+    let mut text = table.text();
+    for message in results.iter().filter_map(|result| result.message.as_ref()) {
+        text.push_str(&format!("  {}\n", formats::text::printable(message)));
+    }
+    text
+}
+
+fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
+    let wait = Wait { settle: 0, restart_timeout: 1 };
+    with_lock(session, "backups prune", wait, |context| {
+        if crate::journal::Journal::read(context.state)?.is_some() {
+            return Err(Failure::refused(
+                Reason::Busy,
+                "an interrupted run is not finished, and may need its backup",
+            )
+            .hint("run `sftunnel-install recover` first"));
+        }
+        let ids = backup::list(context.state)?;
+        let doomed = ids.get(..ids.len().saturating_sub(keep)).unwrap_or_default();
+        if !doomed.is_empty() && !yes {
+            let question = format!("Remove the {} oldest of {} backups?", doomed.len(), ids.len());
+            let confirmed = session.terminal.can_ask()
+                && session
+                    .terminal
+                    .confirm(&question)
+                    .map_err(|error| Failure::io("the terminal", &error))?;
+            if !confirmed {
+                return Err(Failure::refused(
+                    Reason::NotConfirmed,
+                    "not confirmed; nothing was removed",
+                )
+                .hint("give --yes to go on without asking"));
+            }
+        }
+        for id in doomed {
+            backup::remove(context.state, id)?;
+        }
+        let text = format!("Removed {} of {} backups.\n", doomed.len(), ids.len());
+        let report = BackupsReport { backups: Vec::new(), removed: doomed.to_vec() };
+        let line = LogLine::new(context.host.now(), "backups prune", "pruned", Exit::Done.code());
+        Ok((Report::done(&report, text), line))
+    })
+}

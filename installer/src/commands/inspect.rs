@@ -1,0 +1,156 @@
+//! `inspect`: what a kit or bundle holds. Judges nothing, needs no box.
+
+use std::path::Path;
+
+use console::exit::Failure;
+use console::input::{self, STDIN};
+use console::kit_folder::{KitFolder, is_kit, kit_around};
+use console::report::Report;
+use console::terminal::Table;
+use console::unlock::Unlocker;
+use formats::checksum::Sha256;
+use formats::kit::KitIndex;
+use formats::limits;
+use formats::manifest::Manifest;
+use formats::text::printable;
+use serde::Serialize;
+
+use super::Session;
+use crate::args::InspectArgs;
+use crate::plan_text;
+use crate::sources;
+
+/// `sftunnel-install.inspect/1`.
+#[derive(Debug, Serialize)]
+struct InspectReport {
+    /// One for each source.
+    results: Vec<Inspected>,
+}
+
+/// One source.
+#[derive(Debug, Serialize)]
+struct Inspected {
+    /// The path, or `standard input`.
+    source: String,
+    /// `kit` or `bundle`.
+    kind: &'static str,
+    /// The index of a kit; its signature fits the key that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kit: Option<KitIndex>,
+    /// Size of a bundle file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// SHA-256 of a bundle file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256>,
+    /// The manifests that could be opened; their signatures fit the keys that they name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    manifests: Vec<Manifest>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The reason of whatever is wrong with a source.
+pub(crate) fn run(session: &Session, args: &InspectArgs) -> Result<Report, Failure> {
+    let open = &args.sources.open;
+    let with_secret =
+        !open.identity.is_empty() || open.passphrase_file.is_some() || open.passphrase_fd.is_some();
+    let mut unlocker =
+        if with_secret { Some(Unlocker::new(open, &session.terminal)?) } else { None };
+    let mut results = Vec::new();
+    let mut text = String::new();
+    for path in &args.sources.sources {
+        let inspected = if path.as_os_str() != STDIN && is_kit(path) {
+            inspect_kit(path, unlocker.as_mut())?
+        } else {
+            inspect_bundle(path, unlocker.as_mut())?
+        };
+        text.push_str(&describe(session, &inspected));
+        results.push(inspected);
+    }
+    Ok(Report::done(&InspectReport { results }, text))
+}
+
+fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
+    let kit = KitFolder::open(path)?;
+    let mut manifests = Vec::new();
+    if let Some(unlocker) = unlocker {
+        let unlocked = unlocker.unlock(kit.identity()?.as_deref())?;
+        for entry in &kit.index().bundles {
+            let sealed = kit.bundle(entry)?;
+            // a kit for several recipients: what this identity does not open is not shown
+            if let Ok(bundle) = sources::open_sealed(&entry.file, &sealed, &unlocked) {
+                manifests.push(bundle.manifest().clone());
+            }
+        }
+    }
+    let index = Some(kit.index().clone());
+    Ok(Inspected {
+        source: sources::origin(path),
+        kind: "kit",
+        kit: index,
+        size: None,
+        sha256: None,
+        manifests,
+    })
+}
+
+fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
+    let sealed = input::read(path, limits::BUNDLE)?;
+    let source = sources::origin(path);
+    let mut manifests = Vec::new();
+    if let Some(unlocker) = unlocker {
+        let identity =
+            kit_around(path).map(|kit| KitFolder::open(&kit)?.identity()).transpose()?.flatten();
+        let unlocked = unlocker.unlock(identity.as_deref())?;
+        manifests.push(sources::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
+    }
+    let (size, sha256) = (Some(sealed.len() as u64), Some(Sha256::of(&sealed)));
+    Ok(Inspected { source, kind: "bundle", kit: None, size, sha256, manifests })
+}
+
+fn describe(session: &Session, inspected: &Inspected) -> String {
+    let mut text = format!(
+        "{} {}\n",
+        if inspected.kind == "kit" { "Kit   " } else { "Bundle" },
+        printable(&inspected.source)
+    );
+    if let Some(index) = &inspected.kit {
+        text.push_str(&format!(
+            "Manager   {}  {}\nMade      {} from batch {}\nSigner    {}\n          nobody was asked whether that key is to be trusted\n",
+            index.manager.uuid,
+            printable(&index.manager.hostname),
+            index.created_at,
+            index.batch,
+            index.signer.fingerprint
+        ));
+        let mut table = Table::with_headings(&["device", "UUID", "bytes"]);
+        for entry in &index.bundles {
+            let name = printable(entry.device.name.as_str()).to_string();
+            table.row([name, entry.device.uuid.to_string(), entry.size.to_string()]);
+        }
+        text.push_str(&table.text());
+    }
+    if let (Some(size), Some(sha256)) = (inspected.size, inspected.sha256) {
+        text.push_str(&format!("Size      {size} bytes\nSHA-256   {sha256}\n"));
+        if inspected.manifests.is_empty() {
+            text.push_str("It is sealed: --identity FILE, or the passphrase of its kit, shows what is in it.\n");
+        }
+    }
+    let now = session.host.now();
+    for manifest in &inspected.manifests {
+        text.push_str(&format!(
+            "\nDevice    {}  {}\nManager   {}\nBundle id {}\nSigner    {}\nCA        {}\nCert      {}\n          {}\n",
+            manifest.device.uuid,
+            printable(manifest.device.name.as_str()),
+            manifest.manager.uuid,
+            manifest.bundle_id,
+            manifest.signer.fingerprint,
+            plan_text::validity(&manifest.credentials.ca, now),
+            plan_text::validity(&manifest.credentials.certificate, now),
+            printable(&manifest.credentials.certificate.subject),
+        ));
+    }
+    text
+}

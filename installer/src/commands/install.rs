@@ -1,0 +1,149 @@
+//! `install`: judge, plan, confirm, then one transaction.
+
+use console::exit::{Exit, Failure};
+use console::report::Report;
+use formats::manifest::Device;
+use serde::Serialize;
+
+use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_run, with_lock};
+use crate::args::InstallArgs;
+use crate::host::Appliance;
+use crate::journal::Goal;
+use crate::judged::{self, Accepted, SourceResult};
+use crate::plan_text;
+use crate::preflight::{self, DroppedPeer};
+use crate::run_log::LogLine;
+use crate::service::{self, Service};
+use crate::state::State;
+use crate::transaction::{self, Context};
+
+/// `sftunnel-install.install/1`.
+#[derive(Debug, Serialize)]
+struct InstallReport {
+    /// The box, as the bundle names it.
+    device: Option<Device>,
+    #[serde(flatten)]
+    change: ChangeResult,
+    /// One for each source.
+    results: Vec<SourceResult>,
+}
+
+/// A judged run, before anybody was asked.
+struct Plan {
+    appliance: Appliance,
+    accepted: Vec<Accepted>,
+    results: Vec<SourceResult>,
+    service: Service,
+    dropped: Vec<DroppedPeer>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The first refusal, or whatever the transaction ended with.
+pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failure> {
+    if args.change.dry_run {
+        let state = State::open(&session.host)?;
+        let plan = plan(session, state.as_ref(), args)?;
+        return Ok(dry_run(session, plan, interrupted_run(state.as_ref())));
+    }
+    with_lock(session, "install", args.change.wait, |context| locked(session, context, args))
+}
+
+fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<Plan, Failure> {
+    let Session { host, terminal } = session;
+    let appliance = host.appliance()?;
+    let may_ask = !args.change.yes;
+    let found = judged::judge(host, &appliance, state, &args.judge, terminal, may_ask)?;
+    let results = judged::results(host, &found);
+    let accepted = judged::require_all(host, found)?;
+    host.pmtool()?;
+    let service = service::status(host);
+    let changed: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
+    let dropped = preflight::dropped_peers(host, &changed, host.now())?;
+    Ok(Plan { appliance, accepted, results, service, dropped })
+}
+
+impl Plan {
+    fn is_in_place(&self) -> bool {
+        self.accepted.iter().all(|one| one.in_place)
+    }
+
+    fn text(&self, session: &Session) -> String {
+        let now = session.host.now();
+        let mut text = plan_text::appliance(&self.appliance);
+        for accepted in &self.accepted {
+            text.push_str(&plan_text::bundle(accepted, now));
+            if accepted.in_place {
+                text.push_str(
+                    "Nothing to do: these files are in place and were completed with a restart.\n",
+                );
+            } else {
+                text.push_str(&plan_text::change(&session.host, &accepted.change, now));
+            }
+        }
+        if !self.is_in_place() {
+            text.push_str(&plan_text::restart(&session.terminal, &self.service, &self.dropped));
+        }
+        text
+    }
+
+    fn report(self, mut change: ChangeResult) -> InstallReport {
+        change.dropped = if change.outcome == "nothing-to-do" { Vec::new() } else { self.dropped };
+        let device = self.accepted.first().map(|one| one.bundle.manifest().device.clone());
+        InstallReport { device, change, results: self.results }
+    }
+}
+
+fn dry_run(session: &Session, plan: Plan, interrupted: Option<String>) -> Report {
+    let outcome = if plan.is_in_place() { "nothing-to-do" } else { "planned" };
+    let mut change = ChangeResult::new(outcome, plan.service.clone());
+    let mut text = plan.text(session);
+    if let Some(interrupted) = &interrupted {
+        text.push_str(&format!("\nNote: {interrupted}\n"));
+    }
+    text.push_str("\nDry run: nothing was changed.\n");
+    change.interrupted_run = interrupted;
+    Report::done(&plan.report(change), text)
+}
+
+fn locked(
+    session: &Session,
+    context: Context<'_>,
+    args: &InstallArgs,
+) -> Result<(Report, LogLine), Failure> {
+    let interrupted = finish_interrupted(session, context)?;
+    let plan = plan(session, Some(context.state), args)?;
+    let mut change = ChangeResult::new("nothing-to-do", plan.service.clone());
+    change.interrupted_run = interrupted;
+    let text = plan.text(session);
+    let bundles: Vec<_> =
+        plan.accepted.iter().map(|one| one.bundle.manifest().bundle_id.to_string()).collect();
+    if plan.is_in_place() {
+        let mut line =
+            LogLine::new(context.host.now(), "install", "nothing-to-do", Exit::Done.code());
+        line.bundles = bundles;
+        return Ok((Report::done(&plan.report(change), text), line));
+    }
+    confirm(session, args.change, &text, &plan.dropped)?;
+    let Plan { appliance, accepted, results, service, dropped } = plan;
+    let remember = accepted.iter().map(Accepted::remember).collect();
+    let device = accepted.first().map(|one| one.bundle.manifest().device.clone());
+    let changes = accepted.into_iter().map(|one| one.change).collect();
+    session
+        .terminal
+        .note("Installing; this waits for sftunnel to come back. Do not switch the box off.");
+    let ended =
+        transaction::run(context, Goal::Install, changes, remember, args.change.on_unhealthy())?;
+    let (exit, sentence) = change.ended(context, ended, "installed");
+    let mut line = LogLine::new(context.host.now(), "install", change.outcome, exit.code());
+    line.bundles = bundles;
+    line.backup = change.backup.as_ref().map(ToString::to_string);
+    line.message.clone_from(&change.why);
+    let plan = Plan { appliance, accepted: Vec::new(), results, service, dropped };
+    let mut report = plan.report(change);
+    report.device = device;
+    // with --yes nobody has seen the plan yet
+    let shown = if args.change.yes { text } else { String::new() };
+    Ok((Report::done(&report, format!("{shown}\n{sentence}")).ending(exit, None), line))
+}

@@ -1,0 +1,53 @@
+//! `log`: what was done here, when, and how it ended.
+
+use console::exit::Failure;
+use console::report::Report;
+use console::terminal::Table;
+use formats::text::printable;
+use serde::Serialize;
+
+use super::Session;
+use crate::run_log::LogLine;
+use crate::state::State;
+
+/// `sftunnel-install.log/1`.
+#[derive(Debug, Serialize)]
+struct LogReport {
+    /// Oldest first.
+    lines: Vec<LogLine>,
+    /// Lines that cannot be read: a run was cut off while writing one.
+    unreadable: usize,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
+    let state = State::open(&session.host)?;
+    let bytes =
+        state.as_ref().map(|state| state.read("log")).transpose()?.flatten().unwrap_or_default();
+    let mut report = LogReport { lines: Vec::new(), unreadable: 0 };
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(line) => report.lines.push(line),
+            Err(_) => report.unreadable += 1,
+        }
+    }
+    let mut table = Table::with_headings(&["when (UTC)", "command", "outcome", "exit"]);
+    for line in &report.lines {
+        let outcome = match &line.reason {
+            Some(reason) => format!("{} ({reason})", line.outcome),
+            None => line.outcome.clone(),
+        };
+        let cells =
+            [line.at.to_string(), line.command.clone(), outcome, line.exit_code.to_string()];
+        table.row(cells.map(|cell| printable(&cell).to_string()));
+    }
+    let mut text =
+        if report.lines.is_empty() { "The log is empty.\n".to_owned() } else { table.text() };
+    if report.unreadable > 0 {
+        text.push_str(&format!("{} line(s) cannot be read.\n", report.unreadable));
+    }
+    Ok(Report::done(&report, text))
+}

@@ -1,0 +1,170 @@
+//! `rollback`: a backup becomes live again, with the same transaction as an installation.
+
+use console::exit::{Exit, Failure};
+use console::report::Report;
+use formats::device::ManagerUuid;
+use formats::error::Reason;
+use serde::Serialize;
+
+use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_run, with_lock};
+use crate::args::RollbackArgs;
+use crate::backup::{self, BackupId};
+use crate::host::Host;
+use crate::journal::{Goal, Remember};
+use crate::judged::{FileResult, file_results};
+use crate::peers::{Live, PeerDir};
+use crate::plan_text;
+use crate::preflight::{self, DroppedPeer};
+use crate::records::Installed;
+use crate::run_log::LogLine;
+use crate::service::{self, Service};
+use crate::state::State;
+use crate::transaction::{self, Change, Context, remember_set};
+
+/// `sftunnel-install.rollback/1`.
+#[derive(Debug, Serialize)]
+struct RollbackReport {
+    /// The backup that is restored.
+    restored: BackupId,
+    #[serde(flatten)]
+    change: ChangeResult,
+    /// The files.
+    files: Vec<FileResult>,
+}
+
+struct Plan {
+    id: BackupId,
+    changes: Vec<Change>,
+    in_place: bool,
+    service: Service,
+    dropped: Vec<DroppedPeer>,
+    text: String,
+    files: Vec<FileResult>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// `not-found` without a backup; or whatever the transaction ended with.
+pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Failure> {
+    if !args.change.dry_run {
+        return with_lock(session, "rollback", args.change.wait, |context| {
+            locked(session, context, args)
+        });
+    }
+    let state = State::open(&session.host)?.ok_or_else(no_backup)?;
+    let plan = plan(session, &state, args)?;
+    let mut change =
+        ChangeResult::new(if plan.in_place { "nothing-to-do" } else { "planned" }, plan.service);
+    (change.dropped, change.interrupted_run) = (plan.dropped, interrupted_run(Some(&state)));
+    let text = format!("{}\nDry run: nothing was changed.\n", plan.text);
+    Ok(Report::done(&RollbackReport { restored: plan.id, change, files: plan.files }, text))
+}
+
+fn no_backup() -> Failure {
+    Failure::refused(
+        Reason::NotFound,
+        "there is no backup on this box: nothing was ever installed with this program",
+    )
+}
+
+fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, Failure> {
+    let host = &session.host;
+    let id = match &args.to {
+        Some(named) => backup::find(state, named)?,
+        None => backup::list(state)?.pop().ok_or_else(no_backup)?,
+    };
+    let backup = backup::open(state, &id)?;
+    let installed = Installed::read(Some(state))?;
+    let (mut changes, mut in_place) = (Vec::new(), true);
+    for (manager, after) in backup.peers {
+        let peer = PeerDir::open(host, &manager)?;
+        let before = peer.read(host)?;
+        let completed = installed.of(&manager).map(|set| set.files);
+        in_place &= before.identities() == after.identities()
+            && completed == Some(after.0.each_ref().map(Live::sha256));
+        preflight::check_room(host, &peer)?;
+        changes.push(Change { peer, before, after });
+    }
+    host.pmtool()?;
+    let managers: Vec<ManagerUuid> =
+        changes.iter().map(|change| change.peer.manager.clone()).collect();
+    let dropped = preflight::dropped_peers(host, &managers, host.now())?;
+    let service = service::status(host);
+    let mut text = format!(
+        "Backup    {id}, made before {} at {}\n",
+        backup.record.before, backup.record.created_at
+    );
+    for change in &changes {
+        text.push_str(&plan_text::change(host, change, host.now()));
+        text.push_str(&prospect(host, change));
+    }
+    if in_place {
+        text.push_str(
+            "Nothing to do: these files are live already; `--to ID` names another backup.\n",
+        );
+    } else {
+        text.push_str(&plan_text::restart(&session.terminal, &service, &dropped));
+    }
+    let files = changes.iter().flat_map(|change| file_results(host, change)).collect();
+    Ok(Plan { id, changes, in_place, service, dropped, text, files })
+}
+
+/// Going back is the operator's choice; what it means is said.
+fn prospect(host: &Host, change: &Change) -> String {
+    let now = host.now();
+    match change.after.check() {
+        Err(broken) => format!("  after it: {broken}; this manager's tunnel will stay down\n"),
+        Ok(set) => match set.check_validity(now) {
+            Err(error) => format!("  after it: {error}; this manager's tunnel will stay down\n"),
+            Ok(()) => format!("  after it: {}\n", plan_text::validity(set.ca().facts(), now)),
+        },
+    }
+}
+
+fn locked(
+    session: &Session,
+    context: Context<'_>,
+    args: &RollbackArgs,
+) -> Result<(Report, LogLine), Failure> {
+    let interrupted = finish_interrupted(session, context)?;
+    let plan = plan(session, context.state, args)?;
+    let mut change = ChangeResult::new("nothing-to-do", plan.service);
+    change.interrupted_run = interrupted;
+    if plan.in_place {
+        let mut line =
+            LogLine::new(context.host.now(), "rollback", change.outcome, Exit::Done.code());
+        line.backup = Some(plan.id.to_string());
+        return Ok((
+            Report::done(
+                &RollbackReport { restored: plan.id, change, files: plan.files },
+                plan.text,
+            ),
+            line,
+        ));
+    }
+    confirm(session, args.change, &plan.text, &plan.dropped)?;
+    change.dropped = plan.dropped;
+    let remember: Vec<Remember> = plan
+        .changes
+        .iter()
+        .map(|change| remember_set(&change.peer.manager, &change.after))
+        .collect();
+    session
+        .terminal
+        .note("Rolling back; this waits for sftunnel to come back. Do not switch the box off.");
+    let ended = transaction::run(
+        context,
+        Goal::Rollback,
+        plan.changes,
+        remember,
+        args.change.on_unhealthy(),
+    )?;
+    let (exit, sentence) = change.ended(context, ended, "rolled-back");
+    let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
+    line.backup = Some(plan.id.to_string());
+    line.message.clone_from(&change.why);
+    let shown = if args.change.yes { plan.text } else { String::new() };
+    let report = RollbackReport { restored: plan.id, change, files: plan.files };
+    Ok((Report::done(&report, format!("{shown}\n{sentence}")).ending(exit, None), line))
+}

@@ -1,0 +1,116 @@
+//! `signers`: whom this box believes, by manager.
+
+use console::exit::{Exit, Failure};
+use console::input;
+use console::report::Report;
+use formats::device::ManagerUuid;
+use formats::error::Reason;
+use formats::limits;
+use formats::signature::{Fingerprint, VerifyingKey};
+use serde::Serialize;
+
+use super::{Session, with_lock};
+use crate::args::{SignersCommand, Wait};
+use crate::records::{PinnedSigner, Signers};
+use crate::run_log::LogLine;
+use crate::state::State;
+
+/// `sftunnel-install.signers/1`.
+#[derive(Debug, Serialize)]
+struct SignersReport {
+    /// By manager.
+    managers: Vec<ManagerSigners>,
+}
+
+/// One manager's.
+#[derive(Debug, Serialize)]
+struct ManagerSigners {
+    manager: ManagerUuid,
+    signers: Vec<PinnedSigner>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Usage for something that is no UUID, key or fingerprint; `not-found`.
+pub(crate) fn run(session: &Session, command: &SignersCommand) -> Result<Report, Failure> {
+    match command {
+        SignersCommand::List => Ok(report(&Signers::read(State::open(&session.host)?.as_ref())?)),
+        SignersCommand::Add { manager, key } => {
+            let manager = parse_manager(manager)?;
+            let key = VerifyingKey::from_file(&input::read(key, limits::KEY_FILE)?)
+                .map_err(|error| Failure::usage(format!("{}: {error}", key.display())))?;
+            change(session, "signers add", |session, signers| {
+                signers.pin(&manager, key, session.host.now());
+                Ok(())
+            })
+        }
+        SignersCommand::Remove { manager, fingerprint } => {
+            let manager = manager.as_deref().map(parse_manager).transpose()?;
+            let fingerprint: Fingerprint = fingerprint
+                .parse()
+                .map_err(|error| Failure::usage(format!("{fingerprint}: {error}")))?;
+            change(session, "signers remove", |_, signers| {
+                forget(signers, manager.as_ref(), fingerprint)
+            })
+        }
+    }
+}
+
+fn parse_manager(text: &str) -> Result<ManagerUuid, Failure> {
+    text.parse().map_err(|error| Failure::usage(format!("--manager {text}: {error}")))
+}
+
+fn forget(
+    signers: &mut Signers,
+    manager: Option<&ManagerUuid>,
+    fingerprint: Fingerprint,
+) -> Result<(), Failure> {
+    let mut found = false;
+    for (of, pinned) in &mut signers.managers {
+        if manager.is_none_or(|manager| manager == of) {
+            let before = pinned.len();
+            pinned.retain(|signer| signer.key.fingerprint != fingerprint);
+            found |= pinned.len() != before;
+        }
+    }
+    signers.managers.retain(|_, pinned| !pinned.is_empty());
+    if found {
+        return Ok(());
+    }
+    Err(Failure::refused(Reason::NotFound, format!("no such signer is pinned: {fingerprint}"))
+        .hint("`sftunnel-install signers list` shows them"))
+}
+
+fn change(
+    session: &Session,
+    command: &str,
+    change: impl FnOnce(&Session, &mut Signers) -> Result<(), Failure>,
+) -> Result<Report, Failure> {
+    let wait = Wait { settle: 0, restart_timeout: 1 };
+    with_lock(session, command, wait, |context| {
+        let mut signers = Signers::read(Some(context.state))?;
+        change(session, &mut signers)?;
+        signers.write(context.state)?;
+        let line = LogLine::new(context.host.now(), command, "changed", Exit::Done.code());
+        Ok((report(&signers), line))
+    })
+}
+
+fn report(signers: &Signers) -> Report {
+    let mut text = String::new();
+    for (manager, pinned) in &signers.managers {
+        text.push_str(&format!("Manager {manager}\n"));
+        for signer in pinned {
+            text.push_str(&format!("  {}  pinned {}\n", signer.key.fingerprint, signer.pinned_at));
+        }
+    }
+    if text.is_empty() {
+        text.push_str("No signer is pinned on this box.\n");
+    }
+    let one = |(manager, signers): (&ManagerUuid, &Vec<PinnedSigner>)| ManagerSigners {
+        manager: manager.clone(),
+        signers: signers.clone(),
+    };
+    Report::done(&SignersReport { managers: signers.managers.iter().map(one).collect() }, text)
+}

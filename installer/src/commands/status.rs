@@ -1,0 +1,276 @@
+//! `status`: what is in each peer directory, and everything else worth knowing at 3 a.m.
+
+use std::os::unix::ffi::OsStrExt;
+
+use console::exit::Failure;
+use console::report::Report;
+use console::terminal::{Color, Terminal};
+use formats::certificate::CertificateFacts;
+use formats::device::{CredentialFile, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::text::{printable, printable_bytes};
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use super::{Session, interrupted_run};
+use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
+use crate::backup::{self, BackupId};
+use crate::host::{Appliance, Host};
+use crate::peers::{self, Live, LiveSet, PeerDir};
+use crate::plan_text;
+use crate::records::{Installed, PinnedSigner, Signers};
+use crate::service::{self, Service};
+use crate::state::State;
+
+/// `sftunnel-install.status/1`.
+#[derive(Debug, Serialize)]
+struct StatusReport {
+    /// The box's UUID; absent when `ims.conf` gives none.
+    device_uuid: Option<formats::device::DeviceUuid>,
+    /// The box's clock.
+    now: Timestamp,
+    /// What `pmtool` says.
+    sftunnel: Service,
+    /// Each manager's peer directory.
+    peers: Vec<PeerStatus>,
+    /// Oldest first.
+    backups: Vec<BackupId>,
+    /// A run that was interrupted and is not finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted_run: Option<String>,
+}
+
+/// One peer directory.
+#[derive(Debug, Serialize)]
+struct PeerStatus {
+    manager: ManagerUuid,
+    path: String,
+    /// `valid`, `expired`, `not-yet-valid`, `broken`, `empty` or `unreadable`.
+    state: &'static str,
+    /// What is wrong with it, as a reason word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Whole days until the first of the two certificates expires; negative when it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days_left: Option<i64>,
+    /// What the CA says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca: Option<CertificateFacts>,
+    /// What the device's certificate says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateFacts>,
+    /// The three files.
+    files: Vec<FileStatus>,
+    /// Names that look like the three files: what a manual attempt left. Escaped.
+    strays: Vec<String>,
+    /// Staged files of an interrupted run.
+    leftovers: usize,
+    /// Whether these files were installed by this program and completed with a restart.
+    completed: bool,
+    /// Pinned signers.
+    signers: Vec<PinnedSigner>,
+}
+
+/// One file.
+#[derive(Debug, Serialize)]
+struct FileStatus {
+    name: &'static str,
+    /// Absent when there is no such file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<FoundStatus>,
+}
+
+/// A file that is there.
+#[derive(Debug, Serialize)]
+struct FoundStatus {
+    size: usize,
+    sha256: formats::checksum::Sha256,
+    /// Octal.
+    mode: String,
+    uid: u32,
+    gid: u32,
+    /// Whether mode and owner are `644 root:root`.
+    as_expected: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the peer directories or this program's own state cannot be read.
+pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
+    let Session { host, terminal } = session;
+    let now = host.now();
+    let state = State::open(host)?;
+    let appliance = host.appliance();
+    let (installed, signers) = (Installed::read(state.as_ref())?, Signers::read(state.as_ref())?);
+    let peers = PeerDir::all(host)?.into_iter().map(|(manager, peer)| {
+        let completed = installed.of(&manager).map(|set| set.files);
+        let pinned = signers.managers.get(&manager).cloned().unwrap_or_default();
+        peer_status(host, manager, peer, completed, pinned, now)
+    });
+    let report = StatusReport {
+        device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
+        now,
+        sftunnel: service::status(host),
+        peers: peers.collect(),
+        backups: state.as_ref().map(backup::list).transpose()?.unwrap_or_default(),
+        interrupted_run: interrupted_run(state.as_ref()),
+    };
+    let text = text(terminal, &report, appliance);
+    Ok(Report::done(&report, text))
+}
+
+type Digests = [Option<formats::checksum::Sha256>; 3];
+
+fn peer_status(
+    host: &Host,
+    manager: ManagerUuid,
+    peer: Result<PeerDir, Failure>,
+    completed: Option<Digests>,
+    signers: Vec<PinnedSigner>,
+    now: Timestamp,
+) -> PeerStatus {
+    let mut status = PeerStatus {
+        path: peers::shown(host, &manager),
+        manager,
+        state: "unreadable",
+        reason: None,
+        message: None,
+        days_left: None,
+        ca: None,
+        certificate: None,
+        files: Vec::new(),
+        strays: Vec::new(),
+        leftovers: 0,
+        completed: false,
+        signers,
+    };
+    let read = peer.and_then(|peer| {
+        let live = peer.read(host)?;
+        Ok((peer, live))
+    });
+    match read {
+        Err(failure) => (status.reason, status.message) = (failure.reason, Some(failure.message)),
+        Ok((peer, live)) => {
+            let strays = peer.strays().unwrap_or_default();
+            status.strays = strays.iter().map(|name| printable_bytes(name.as_bytes())).collect();
+            status.leftovers = peer.leftovers().map(|names| names.len()).unwrap_or(0);
+            status.files = live.iter().map(file_status).collect();
+            status.completed =
+                !live.is_absent() && completed == Some(live.0.each_ref().map(Live::sha256));
+            judge_set(&mut status, &live, now);
+        }
+    }
+    status
+}
+
+fn judge_set(status: &mut PeerStatus, live: &LiveSet, now: Timestamp) {
+    if live.is_absent() {
+        status.state = "empty";
+        return;
+    }
+    let set = match live.check() {
+        Ok(set) => set,
+        Err(broken) => {
+            status.state = "broken";
+            (status.reason, status.message) = (Some(broken.reason()), Some(broken.to_string()));
+            status.ca = live.ca_facts();
+            return;
+        }
+    };
+    status.state = match set.check_validity(now) {
+        Ok(()) => "valid",
+        Err(error) => {
+            (status.reason, status.message) = (Some(error.reason()), Some(error.to_string()));
+            if error.reason() == Reason::Expired { "expired" } else { "not-yet-valid" }
+        }
+    };
+    let (ca, certificate) = (set.ca().facts().clone(), set.certificate().facts().clone());
+    status.days_left = Some(now.days_until(ca.not_after.min(certificate.not_after)));
+    (status.ca, status.certificate) = (Some(ca), Some(certificate));
+}
+
+fn file_status((file, live): (CredentialFile, &Live)) -> FileStatus {
+    let found = match live {
+        Live::Absent => None,
+        Live::File(live) => Some(FoundStatus {
+            size: live.bytes.len(),
+            sha256: live.sha256,
+            mode: format!("{:04o}", live.attributes.mode),
+            uid: live.attributes.uid,
+            gid: live.attributes.gid,
+            as_expected: live.attributes == SFTUNNEL_ATTRIBUTES,
+        }),
+    };
+    FileStatus { name: file.name(), found }
+}
+
+fn text(
+    terminal: &Terminal,
+    report: &StatusReport,
+    appliance: Result<Appliance, Failure>,
+) -> String {
+    let mut text = match appliance {
+        Ok(appliance) => plan_text::appliance(&appliance),
+        Err(failure) => format!("Box       {}\n", printable(&failure.message)),
+    };
+    text.push_str(&format!("Clock     {}\nsftunnel  {}\n", report.now, report.sftunnel));
+    if report.peers.is_empty() {
+        text.push_str("This box has no peer directory: it is registered with no manager.\n");
+    }
+    for peer in &report.peers {
+        text.push_str(&peer_text(terminal, peer, report.now));
+    }
+    let backups = match report.backups.last() {
+        None => "none".to_owned(),
+        Some(newest) => format!("{}, the newest is {newest}", report.backups.len()),
+    };
+    text.push_str(&format!("\nBackups   {backups}\n"));
+    if let Some(interrupted) = &report.interrupted_run {
+        text.push_str(
+            &terminal.paint(Color::Red, &format!("Attention: {}", printable(interrupted))),
+        );
+        text.push('\n');
+    }
+    text
+}
+
+fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
+    let color = if peer.state == "valid" { Color::Green } else { Color::Red };
+    let mut lines = vec![
+        format!("\nManager   {}", peer.manager),
+        format!("State     {}", terminal.paint(color, peer.state)),
+    ];
+    if let Some(message) = &peer.message {
+        lines.push(format!("          {}", printable(message)));
+    }
+    let certificates = [("CA        ", &peer.ca), ("Cert      ", &peer.certificate)];
+    for (label, facts) in certificates {
+        if let Some(facts) = facts {
+            lines.push(format!("{label}{}", plan_text::validity(facts, now)));
+        }
+    }
+    for file in &peer.files {
+        match &file.found {
+            None => lines.push(format!("Missing   {}", file.name)),
+            Some(found) if !found.as_expected => lines.push(format!(
+                "Mode      {} is {} {}:{}, expected 0644 0:0",
+                file.name, found.mode, found.uid, found.gid
+            )),
+            Some(_) => {}
+        }
+    }
+    for stray in &peer.strays {
+        lines.push(format!("Stray     '{stray}' (not one of the three files; left alone)"));
+    }
+    if peer.leftovers > 0 {
+        lines.push(format!("Leftover  {} staged file(s); `recover` removes them", peer.leftovers));
+    }
+    for signer in &peer.signers {
+        lines.push(format!("Pinned    {}", signer.key.fingerprint));
+    }
+    lines.join("\n") + "\n"
+}

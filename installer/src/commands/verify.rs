@@ -1,0 +1,57 @@
+//! `verify`: everything that an installation would check, and nothing that it would change.
+
+use console::exit::Failure;
+use console::kit_folder::{KitFolder, is_kit};
+use console::report::Report;
+use formats::text::printable;
+use serde::Serialize;
+
+use super::{Session, interrupted_run};
+use crate::args::VerifyArgs;
+use crate::judged::{self, SourceResult};
+use crate::plan_text;
+use crate::state::State;
+
+/// `sftunnel-install.verify/1`.
+#[derive(Debug, Serialize)]
+struct VerifyReport {
+    /// Files of kits that were compared with `SHA256SUMS`.
+    files_checked: usize,
+    /// One for each source.
+    results: Vec<SourceResult>,
+    /// A run that was interrupted and is not finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted_run: Option<String>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The first refusal.
+pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failure> {
+    let Session { host, terminal } = session;
+    let state = State::open(host)?;
+    let mut files_checked = 0;
+    for path in args.judge.sources.sources.iter().filter(|path| is_kit(path)) {
+        files_checked += KitFolder::open(path)?.check_all()?.files;
+    }
+    let appliance = host.appliance()?;
+    let found = judged::judge(host, &appliance, state.as_ref(), &args.judge, terminal, true)?;
+    let results = judged::results(host, &found);
+    let accepted = judged::require_all(host, found)?;
+    let mut text = plan_text::appliance(&appliance);
+    for one in &accepted {
+        text.push_str(&plan_text::bundle(one, host.now()));
+    }
+    if files_checked > 0 {
+        text.push_str(&format!(
+            "\nThe kit's {files_checked} files are as SHA256SUMS lists them.\n"
+        ));
+    }
+    let interrupted_run = interrupted_run(state.as_ref());
+    if let Some(note) = &interrupted_run {
+        text.push_str(&format!("Note: {}\n", printable(note)));
+    }
+    text.push_str("Verified: this box would accept it. Nothing was changed.\n");
+    Ok(Report::done(&VerifyReport { files_checked, results, interrupted_run }, text))
+}

@@ -1,0 +1,162 @@
+//! Runs a program with a time limit, whatever it does with its pipes and children.
+//!
+//! A program that forks and leaves a child with the pipe's other end would keep a reader
+//! waiting for ever; therefore the end of the *program* ends the reading, not the end of
+//! the pipe.
+
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// As much output as is kept; `pmtool status` prints some 50 KiB.
+const OUTPUT: usize = 1024 * 1024;
+/// Between two looks at the program.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A program that ended by itself.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// The first [`OUTPUT`] bytes of its standard output.
+    pub output: Vec<u8>,
+}
+
+/// A program that did not.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// It could not be started.
+    #[error("{0}")]
+    Start(String),
+    /// It was still running at the time limit, and was killed with its children.
+    #[error("did not end within {} s and was killed", limit.as_secs())]
+    TimeOut {
+        /// How long it had.
+        limit: Duration,
+    },
+    /// The system failed while waiting for it.
+    #[error("{0}")]
+    Wait(#[from] io::Error),
+}
+
+/// Runs a program in a process group of its own (so that a Ctrl-C at the terminal does not
+/// reach it half-way) without standard input, for at most `limit`.
+pub(crate) fn run(
+    program: &Path,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<Finished, CommandError> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
+    let result = wait(&mut child, limit);
+    if result.is_err() {
+        kill(&mut child);
+    }
+    result
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Result<Finished, CommandError> {
+    let started = Instant::now();
+    let mut pipe = child.stdout.take();
+    if let Some(pipe) = &pipe {
+        let flags = fcntl_getfl(pipe).map_err(io::Error::from)?;
+        fcntl_setfl(pipe, flags | OFlags::NONBLOCK).map_err(io::Error::from)?;
+    }
+    let mut output = Vec::new();
+    loop {
+        // first whether it has ended, then what it wrote: nothing is missed in between
+        let status = child.try_wait()?;
+        if let Some(reader) = &mut pipe
+            && drain(reader, &mut output)?
+        {
+            pipe = None;
+        }
+        if let Some(status) = status {
+            return Ok(Finished { status, output });
+        }
+        if started.elapsed() >= limit {
+            return Err(CommandError::TimeOut { limit });
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// Reads what is there; true at the end of the pipe.
+fn drain(pipe: &mut impl Read, output: &mut Vec<u8>) -> io::Result<bool> {
+    let mut chunk = [0; 8192];
+    loop {
+        match pipe.read(&mut chunk) {
+            Ok(0) => return Ok(true),
+            Ok(count) => {
+                let room = OUTPUT.saturating_sub(output.len());
+                output.extend_from_slice(chunk.get(..count.min(room)).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn kill(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(group) = group {
+        // it may have ended meanwhile; then there is nothing to kill
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> Result<Finished, CommandError> {
+        run(Path::new("/bin/sh"), &["-c", script], limit)
+    }
+
+    #[test]
+    fn output_and_status_are_returned() {
+        let finished = sh("echo hello; exit 3", Duration::from_secs(9)).unwrap();
+        assert_eq!(
+            (finished.output.as_slice(), finished.status.code()),
+            (&b"hello\n"[..], Some(3))
+        );
+    }
+
+    #[test]
+    fn a_child_that_keeps_the_pipe_holds_nobody_up() {
+        let started = Instant::now();
+        let finished = sh("sleep 20 & echo done", Duration::from_secs(9)).unwrap();
+        assert_eq!(finished.output, b"done\n");
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_killed_with_its_children() {
+        let marker = std::env::temp_dir().join(format!("command-{}", std::process::id()));
+        let script = format!("(sleep 1; touch {}) & sleep 20", marker.display());
+        let error = sh(&script, Duration::from_millis(200)).unwrap_err();
+        assert!(matches!(error, CommandError::TimeOut { .. }));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!marker.exists());
+    }
+
+    #[test]
+    fn a_flood_of_output_is_cut() {
+        let finished = sh("head -c 3000000 /dev/zero", Duration::from_secs(9)).unwrap();
+        assert_eq!(finished.output.len(), OUTPUT);
+    }
+}

@@ -1,0 +1,163 @@
+//! The journal: one small file that says how far a transaction is, for whoever comes after
+//! a crash. `PROTOCOL.md` beside this crate says what each state means for recovery.
+//!
+//! Written aside, synced, renamed, directory synced; the second line is the SHA-256 of the
+//! first, so that damage is told from content.
+
+use console::exit::{Exit, Failure};
+use formats::checksum::Sha256;
+use formats::device::ManagerUuid;
+use formats::signature::VerifyingKey;
+use formats::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::backup::BackupId;
+use crate::state::{LockedState, State};
+
+const NAME: &str = "journal";
+const FORMAT: &str = "sftunnel-journal/1";
+
+/// How far the transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Phase {
+    /// The renames have begun, or are about to.
+    Commit,
+    /// All renames are done; sftunnel is being restarted.
+    Restart,
+}
+
+/// What the transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Goal {
+    /// New credentials from bundles.
+    Install,
+    /// A backup, at the operator's wish.
+    Rollback,
+    /// A backup, because the transaction before it did not succeed.
+    Restore,
+}
+
+impl Goal {
+    /// For the log, the backup's record and messages.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Rollback => "rollback",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+/// What has to be remembered when the transaction succeeds, for one manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Remember {
+    /// Whose.
+    pub manager: ManagerUuid,
+    /// The bundle, when it is from one.
+    pub bundle_id: Option<Sha256>,
+    /// The key that signed it.
+    pub signer: Option<VerifyingKey>,
+    /// Whether the operator vouched for that key, so that it is pinned.
+    pub pin: bool,
+    /// The digests of the three files that are then live; `null` for an absent one.
+    pub files: [Option<Sha256>; 3],
+    /// notBefore of the CA that is then live, when it can be read.
+    pub ca_not_before: Option<Timestamp>,
+}
+
+/// The journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Journal {
+    format: String,
+    /// How far.
+    pub phase: Phase,
+    /// What for.
+    pub goal: Goal,
+    /// What was found before; for [`Goal::Restore`] what is being put back.
+    pub backup: BackupId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// sftunnel's process before the restart.
+    pub old_pid: Option<u32>,
+    /// The boot that this happened in.
+    pub boot_id: Option<String>,
+    /// What to remember.
+    pub remember: Vec<Remember>,
+}
+
+impl Journal {
+    /// A journal at [`Phase::Commit`].
+    pub(crate) fn new(
+        goal: Goal,
+        backup: BackupId,
+        started_at: Timestamp,
+        old_pid: Option<u32>,
+        boot_id: Option<String>,
+        remember: Vec<Remember>,
+    ) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            phase: Phase::Commit,
+            goal,
+            backup,
+            started_at,
+            old_pid,
+            boot_id,
+            remember,
+        }
+    }
+
+    /// Whether sftunnel cannot have been started since the journal was written: the same
+    /// boot, and the same process.
+    pub(crate) fn is_same_process(&self, boot_id: &Option<String>, pid: Option<u32>) -> bool {
+        self.boot_id.is_some() && self.boot_id == *boot_id && pid.is_some() && self.old_pid == pid
+    }
+
+    /// Writes it, durably.
+    ///
+    /// # Errors
+    /// `no-space`, `read-only`, or what the system says; the journal before it still stands.
+    pub(crate) fn write(&self, state: &LockedState) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(self)
+            .map_err(|error| Failure::unexpected(format!("journal: {error}")))?;
+        let digest = Sha256::of(text.as_bytes());
+        text.push_str(&format!("\n{digest}\n"));
+        state.write(NAME, text.as_bytes())
+    }
+
+    /// Reads it; `None` when no transaction is open.
+    ///
+    /// # Errors
+    /// A person is needed when it is damaged.
+    pub(crate) fn read(state: &State) -> Result<Option<Self>, Failure> {
+        let Some(bytes) = state.read(NAME)? else { return Ok(None) };
+        let parsed = || -> Option<Self> {
+            let (line, rest) = std::str::from_utf8(&bytes).ok()?.split_once('\n')?;
+            let digest: Sha256 = rest.strip_suffix('\n')?.parse().ok()?;
+            let journal: Self = (Sha256::of(line.as_bytes()) == digest)
+                .then(|| serde_json::from_str(line).ok())??;
+            (journal.format == FORMAT).then_some(journal)
+        };
+        parsed().map(Some).ok_or_else(|| {
+            let path = format!("{}/{NAME}", state.shown());
+            Failure::unexpected(format!("{path} is damaged, so an interrupted run cannot be finished by this program"))
+                .exit(Exit::NeedsPerson)
+                .hint(format!(
+                    "look at the live files with `sftunnel-install status` and at the backups with `sftunnel-install backups verify`;\n\
+                     then move {path} away and run `sftunnel-install rollback --to ID`"
+                ))
+        })
+    }
+
+    /// Ends the transaction: removes the journal, durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn close(self, state: &LockedState) -> Result<(), Failure> {
+        state.remove(NAME)
+    }
+}

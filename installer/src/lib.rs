@@ -1,0 +1,95 @@
+//! `sftunnel-install`: opens its own bundle in a kit, refuses anything doubtful, backs up,
+//! replaces three files as one transaction, restarts sftunnel, proves that it came back, or
+//! puts everything back. `PROTOCOL.md` beside this crate says how and why.
+//!
+//! The data's way: [`args`] → `sources` (kits and bundles, opened and vouched for) →
+//! `preflight` and `judged` (checked against this box) → `transaction` (with `backup`,
+//! `journal`, `atomic_file`, `service`) → a report. `recovery` finishes what a crash left.
+
+mod args;
+mod atomic_file;
+mod backup;
+mod commands;
+mod host;
+mod journal;
+mod judged;
+mod peers;
+mod plan_text;
+mod preflight;
+mod records;
+mod recovery;
+mod run_log;
+mod service;
+mod signals;
+mod sources;
+mod state;
+mod transaction;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use console::exit::Failure;
+use console::report::{self, Report};
+use console::terminal::Terminal;
+
+use args::{Cli, Command};
+use commands::Session;
+use host::Host;
+
+const PROGRAM: &str = "sftunnel-install";
+
+/// The command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    console::hardening::protect_process();
+    console::hardening::lock_memory();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return report::usage_error(PROGRAM, &arguments, &error),
+    };
+    let terminal = Terminal::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    let schema = format!("{PROGRAM}.{}/1", cli.command.name());
+    report::finish(&terminal, PROGRAM, &schema, dispatch(terminal, &cli))
+}
+
+fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
+    let session =
+        Session { host: Host::open(&cli.global.root, cli.global.pmtool.clone())?, terminal };
+    match &cli.command {
+        Command::Status => commands::status::run(&session),
+        Command::Inspect(args) => commands::inspect::run(&session, args),
+        Command::Verify(args) => commands::verify::run(&session, args),
+        Command::Install(args) => commands::install::run(&session, args),
+        Command::Rollback(args) => commands::rollback::run(&session, args),
+        Command::Recover(args) => commands::recover::run(&session, args),
+        Command::Backups { command } => commands::backups::run(&session, command),
+        Command::Signers { command } => commands::signers::run(&session, command),
+        Command::Log => commands::log::run(&session),
+    }
+}
+
+impl Command {
+    /// The word on the command line, also in the JSON's `schema`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Inspect(_) => "inspect",
+            Self::Verify(_) => "verify",
+            Self::Install(_) => "install",
+            Self::Rollback(_) => "rollback",
+            Self::Recover(_) => "recover",
+            Self::Backups { .. } => "backups",
+            Self::Signers { .. } => "signers",
+            Self::Log => "log",
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Peer directories: where the three files live, one directory for each manager.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use console::exit::Failure;
+use console::root::{names_in, open_dir_at, open_file_at};
+use formats::certificate::{
+    Certificate, CertificateFacts, CheckedCredentials, Credentials, CredentialsError,
+};
+use formats::checksum::Sha256;
+use formats::device::{CredentialFile, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::limits::{self, LimitError};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, fstat, statat};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use crate::atomic_file::Attributes;
+use crate::host::Host;
+
+/// The directory that holds the peer directories, in two parts: links may lead to the first
+/// (FACTS.md: `/ngfw/var/sf` is the same place), never to the second.
+const STATE_OF_SF: &str = "/var/sf";
+const PEERS: &str = "peers";
+
+/// As much of a live file as is kept. A manual attempt may have left anything there.
+const LIVE: u64 = 1024 * 1024;
+
+/// The beginning of the names of staged files. They do not end in `.pem`, so that nothing
+/// that looks for PEM files takes one up.
+const STAGED: &str = ".sftunnel-airgap-";
+
+/// A peer directory, opened and found safe to work in.
+#[derive(Debug)]
+pub(crate) struct PeerDir {
+    /// Whose.
+    pub manager: ManagerUuid,
+    /// The directory.
+    pub dir: OwnedFd,
+}
+
+/// One of the three files, as found.
+#[derive(Debug, Clone)]
+pub(crate) enum Live {
+    /// Not there.
+    Absent,
+    /// A regular file.
+    File(LiveFile),
+}
+
+/// A regular file, as found.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveFile {
+    /// All of it.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Of the bytes.
+    pub sha256: Sha256,
+    /// Mode and owner.
+    pub attributes: Attributes,
+}
+
+impl Live {
+    /// What identifies the state: digest, mode and owner; `None` for absence.
+    pub(crate) fn identity(&self) -> Option<(Sha256, Attributes)> {
+        match self {
+            Self::Absent => None,
+            Self::File(file) => Some((file.sha256, file.attributes)),
+        }
+    }
+
+    /// The digest, where there is a file.
+    pub(crate) fn sha256(&self) -> Option<Sha256> {
+        self.identity().map(|(sha256, _)| sha256)
+    }
+}
+
+/// The three files of a peer directory, as found.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveSet(pub [Live; 3]);
+
+impl LiveSet {
+    /// The file with its name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (CredentialFile, &Live)> {
+        CredentialFile::ALL.into_iter().zip(&self.0)
+    }
+
+    /// Whether none of the three is there: a directory that holds no tunnel.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.0.iter().all(|live| matches!(live, Live::Absent))
+    }
+
+    /// Digest, mode and owner of each.
+    pub(crate) fn identities(&self) -> [Option<(Sha256, Attributes)>; 3] {
+        self.0.each_ref().map(Live::identity)
+    }
+
+    /// What the CA says, where it can be read at all.
+    pub(crate) fn ca_facts(&self) -> Option<CertificateFacts> {
+        let [Live::File(ca), ..] = &self.0 else { return None };
+        let ca = Certificate::from_pem(&ca.bytes, CredentialFile::Ca).ok()?;
+        Some(ca.facts().clone())
+    }
+
+    /// Whether the three are one usable set.
+    pub(crate) fn check(&self) -> Result<CheckedCredentials, BrokenSet> {
+        let mut missing =
+            self.iter().filter(|(_, live)| matches!(live, Live::Absent)).map(|(file, _)| file);
+        if let Some(file) = missing.next() {
+            return Err(BrokenSet::Missing(file));
+        }
+        let bytes = |live: &Live| match live {
+            Live::File(file) => file.bytes.clone(),
+            Live::Absent => Zeroizing::default(),
+        };
+        let [ca, certificate, key] = self.0.each_ref().map(bytes);
+        Ok(Credentials::new(ca, certificate, key).check()?)
+    }
+}
+
+/// Why three files on the box are not a usable set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BrokenSet {
+    /// One is absent.
+    #[error("{0} is missing")]
+    Missing(CredentialFile),
+    /// They do not fit.
+    #[error("{0}")]
+    Credentials(#[from] CredentialsError),
+}
+
+impl Reasoned for BrokenSet {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Missing(_) => Reason::MissingSource,
+            Self::Credentials(error) => error.reason(),
+        }
+    }
+}
+
+/// A manager that this box has a directory for, and the directory if it can be used.
+pub(crate) type ListedPeer = (ManagerUuid, Result<PeerDir, Failure>);
+
+impl PeerDir {
+    /// Opens the directory of a manager.
+    ///
+    /// # Errors
+    /// `not-registered` when there is none; `wrong-destination` when it is a link, or when
+    /// somebody other than root could change what lies there.
+    pub(crate) fn open(host: &Host, manager: &ManagerUuid) -> Result<Self, Failure> {
+        let peers = open_peers(host)?;
+        let names = names_in(&peers).map_err(|error| Failure::io(shown(host, manager), &error))?;
+        let matching: Vec<_> =
+            names.iter().filter(|name| uuid_of(name).as_ref() == Some(manager)).collect();
+        let name = match matching.as_slice() {
+            [name] => *name,
+            [] => {
+                let message = format!(
+                    "there is no {}: this box is not registered with that manager",
+                    shown(host, manager)
+                );
+                return Err(Failure::refused(Reason::NotRegistered, message)
+                    .hint("check that kit and box belong together; `sftunnel-install status` lists this box's managers"));
+            }
+            _ => {
+                let message = format!("{} exists in upper and in lower case", shown(host, manager));
+                return Err(Failure::refused(Reason::WrongDestination, message));
+            }
+        };
+        let dir = open_dir_at(&peers, name)
+            .map_err(|error| wrong_directory(&shown(host, manager), &error))?;
+        require_private(&dir, &shown(host, manager))?;
+        Ok(Self { manager: manager.clone(), dir })
+    }
+
+    /// Every manager's directory that this box has, readable or not.
+    ///
+    /// # Errors
+    /// When the directory of directories cannot be read.
+    pub(crate) fn all(host: &Host) -> Result<Vec<ListedPeer>, Failure> {
+        let peers = match open_peers(host) {
+            Err(failure) if failure.reason == Some(Reason::NotRegistered) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let names = names_in(&peers).map_err(|error| Failure::io(STATE_OF_SF, &error))?;
+        let mut managers: Vec<_> = names.iter().filter_map(|name| uuid_of(name)).collect();
+        managers.dedup();
+        Ok(managers
+            .into_iter()
+            .map(|manager| (manager.clone(), Self::open(host, &manager)))
+            .collect())
+    }
+
+    /// Reads the three files as they are now.
+    ///
+    /// # Errors
+    /// `wrong-destination` when one of them is something else than a regular file.
+    pub(crate) fn read(&self, host: &Host) -> Result<LiveSet, Failure> {
+        let [ca, certificate, key] = CredentialFile::ALL.map(|file| self.read_one(host, file));
+        Ok(LiveSet([ca?, certificate?, key?]))
+    }
+
+    fn read_one(&self, host: &Host, file: CredentialFile) -> Result<Live, Failure> {
+        let path = format!("{}/{file}", shown(host, &self.manager));
+        let opened = match open_file_at(&self.dir, OsStr::new(file.name())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Live::Absent),
+            Err(error) => return Err(wrong_file(&path, &error)),
+            Ok(opened) => opened,
+        };
+        let stat = fstat(&opened).map_err(|error| Failure::io(&path, &error.into()))?;
+        let attributes =
+            Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+        let bytes = limits::read_secret(opened, LIVE).map_err(|error| match error {
+            LimitError::TooLarge { .. } => {
+                Failure::refused(Reason::TooLarge, format!("{path} {error}"))
+            }
+            LimitError::Io(error) => Failure::io(&path, &error),
+        })?;
+        let sha256 = Sha256::of(&bytes);
+        // what is kept is what was read, without the room that was kept for more
+        let bytes = Zeroizing::new(bytes.to_vec());
+        Ok(Live::File(LiveFile { bytes, sha256, attributes }))
+    }
+
+    /// Names beside the three files that look like them: what a manual attempt left.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(crate) fn strays(&self) -> io::Result<Vec<OsString>> {
+        let stems = ["cacert", "sftunnel-cert", "sftunnel-key"];
+        let mut names = names_in(&self.dir)?;
+        names.retain(|name| {
+            let folded: String = String::from_utf8_lossy(name.as_bytes())
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_ascii_graphic())
+                .collect();
+            let exact = CredentialFile::ALL.iter().any(|file| name == file.name());
+            !exact
+                && !is_staged(name)
+                && stems.iter().any(|stem| folded.trim_start_matches('.').starts_with(stem))
+        });
+        Ok(names)
+    }
+
+    /// Files that an interrupted run of this program left.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(crate) fn leftovers(&self) -> io::Result<Vec<OsString>> {
+        let mut names = names_in(&self.dir)?;
+        names.retain(|name| {
+            let regular = statat(&self.dir, &**name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+            is_staged(name) && regular
+        });
+        Ok(names)
+    }
+}
+
+/// The dot name under which the successor of `file` is staged.
+pub(crate) fn staged_name(sequence: u64, file: CredentialFile) -> String {
+    format!("{STAGED}{sequence}-{}.new", file.name().trim_end_matches(".pem"))
+}
+
+fn is_staged(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(STAGED.as_bytes())
+}
+
+/// The path for messages.
+pub(crate) fn shown(host: &Host, manager: &ManagerUuid) -> String {
+    host.root().outside(format!("{STATE_OF_SF}/{PEERS}/{manager}")).display().to_string()
+}
+
+fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
+    name.to_str()?.parse().ok()
+}
+
+fn open_peers(host: &Host) -> Result<OwnedFd, Failure> {
+    let path = host.root().outside(format!("{STATE_OF_SF}/{PEERS}")).display().to_string();
+    let not_registered = || {
+        let message =
+            format!("there is no {path}: this box has never been registered with a manager");
+        Failure::refused(Reason::NotRegistered, message)
+            .hint("is this an FTD? --root names another root directory")
+    };
+    let sf = match host.root().open_dir(Path::new(STATE_OF_SF)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_registered()),
+        other => other.map_err(|error| Failure::io(STATE_OF_SF, &error))?,
+    };
+    let peers = match open_dir_at(&sf, OsStr::new(PEERS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_registered()),
+        other => other.map_err(|error| wrong_directory(&path, &error))?,
+    };
+    require_private(&peers, &path)?;
+    Ok(peers)
+}
+
+/// Somebody who can rename things in the directory could put a link in the way.
+fn require_private(dir: &OwnedFd, path: &str) -> Result<(), Failure> {
+    let stat = fstat(dir).map_err(|error| Failure::io(path, &error.into()))?;
+    let own = stat.st_uid == rustix::process::geteuid().as_raw() || stat.st_uid == 0;
+    if own && stat.st_mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let (mode, uid) = (stat.st_mode & 0o7777, stat.st_uid);
+    let message = format!(
+        "{path} is {mode:o} of user {uid}, expected 755 of root: somebody else could change what is installed"
+    );
+    Err(Failure::refused(Reason::WrongDestination, message)
+        .hint("find out who changed it; then chown root:root and chmod 755"))
+}
+
+fn wrong_directory(path: &str, error: &io::Error) -> Failure {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::LOOP | Errno::NOTDIR) => {
+            let message = format!("{path} is a link or not a directory, expected a directory");
+            Failure::refused(Reason::WrongDestination, message)
+                .hint("find out who put it there, and why")
+        }
+        _ => Failure::io(path, error),
+    }
+}
+
+fn wrong_file(path: &str, error: &io::Error) -> Failure {
+    let link = error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::LOOP);
+    if link || error.kind() == io::ErrorKind::InvalidInput {
+        let message = format!("{path} is a link or not a regular file, expected a regular file");
+        return Failure::refused(Reason::WrongDestination, message)
+            .hint("find out who put it there, and why");
+    }
+    Failure::io(path, error)
+}

@@ -1,0 +1,97 @@
+//! A plan as a person reads it, at the most 80 columns wide where the names allow it.
+
+use std::fmt::Write;
+
+use console::terminal::{Color, Table, Terminal};
+use formats::bundle::Vouch;
+use formats::certificate::{CertificateFacts, Validity};
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+
+use crate::host::{Appliance, Host};
+use crate::judged::{Accepted, file_results};
+use crate::peers;
+use crate::preflight::DroppedPeer;
+use crate::service::Service;
+use crate::transaction::Change;
+
+/// The box itself.
+pub(crate) fn appliance(appliance: &Appliance) -> String {
+    let mut text = format!("Box       {}", appliance.uuid);
+    for extra in [&appliance.model, &appliance.version].into_iter().flatten() {
+        let _ = write!(text, "  {}", printable(extra));
+    }
+    text.push('\n');
+    text
+}
+
+/// A bundle and who vouches for it.
+pub(crate) fn bundle(accepted: &Accepted, now: Timestamp) -> String {
+    let manifest = accepted.bundle.manifest();
+    let vouch = match accepted.bundle.vouch() {
+        Vouch::Named => "named with --signer",
+        Vouch::Own => "this machine's own key",
+        Vouch::Pinned => "pinned on this box by an earlier success",
+        Vouch::Passphrase => "vouched for by the kit's passphrase",
+        Vouch::Confirmed => "confirmed at the terminal",
+    };
+    let facts = &manifest.credentials;
+    let hostname = match manifest.manager.hostname.as_str() {
+        "" => String::new(),
+        name => format!("  {}", printable(name)),
+    };
+    format!(
+        "\nManager   {}{hostname}\nBundle    for {}, made {} from batch {}\nSigner    {}\n          {vouch}\nCA        {}\nCert      {}\n",
+        manifest.manager.uuid,
+        printable(manifest.device.name.as_str()),
+        manifest.created_at,
+        manifest.batch,
+        manifest.signer.fingerprint,
+        validity(&facts.ca, now),
+        validity(&facts.certificate, now),
+    )
+}
+
+/// What is done to the files of one peer directory.
+pub(crate) fn change(host: &Host, change: &Change, now: Timestamp) -> String {
+    let mut text = format!("In {}\n", peers::shown(host, &change.peer.manager));
+    let mut table = Table::default();
+    for file in file_results(host, change) {
+        let name = file.path.rsplit('/').next().unwrap_or(&file.path).to_owned();
+        let mode = file.mode.map(|mode| format!("{} root:root", mode.trim_start_matches('0')));
+        table.row([name, file.action.to_owned(), mode.unwrap_or_default()]);
+    }
+    text.push_str(&table.text());
+    if let Some(facts) = change.before.ca_facts() {
+        let _ = writeln!(text, "  CA in use now: {}", validity(&facts, now));
+    }
+    text
+}
+
+/// What the restart means.
+pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[DroppedPeer]) -> String {
+    let mut text = format!(
+        "\nsftunnel is {service}.\n\
+         It will be restarted once: the tunnels of every manager of this box are interrupted.\n\
+         The key gets mode 644, as sftunnel's own files have it.\n"
+    );
+    for peer in dropped {
+        let line = format!(
+            "The tunnel to manager {} will not come back: {}",
+            peer.manager,
+            printable(&peer.why)
+        );
+        let _ = writeln!(text, "{}", terminal.paint(Color::Red, &line));
+    }
+    text
+}
+
+/// `valid until 2036-11-18 (3649 days)`.
+pub(crate) fn validity(facts: &CertificateFacts, now: Timestamp) -> String {
+    let days = now.days_until(facts.not_after);
+    match facts.at(now) {
+        Validity::Valid => format!("valid until {} ({days} days)", facts.not_after.date()),
+        Validity::Expired => format!("expired on {} ({} days ago)", facts.not_after.date(), -days),
+        Validity::NotYet => format!("not valid before {}", facts.not_before),
+    }
+}

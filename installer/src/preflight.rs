@@ -1,0 +1,180 @@
+//! Everything that is checked against this box before a plan is made.
+
+use console::exit::Failure;
+use formats::bundle::VouchedBundle;
+use formats::certificate::ValidityError;
+use formats::device::ManagerUuid;
+use formats::error::{Reason, Reasoned};
+use formats::timestamp::Timestamp;
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
+
+use crate::host::Host;
+use crate::peers::{self, LiveSet, PeerDir};
+use crate::records::InstalledSet;
+
+/// What the operator accepts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Accept {
+    /// `--accept-clock`.
+    pub clock: bool,
+    /// `--allow-older`.
+    pub older: bool,
+}
+
+/// What the staged files, the backup and the records of one peer directory may take.
+const SPACE: u64 = 1024 * 1024;
+
+/// Checks a bundle against the box's clock.
+///
+/// # Errors
+/// `clock-behind`, `not-yet-valid`, `expired`.
+pub(crate) fn check_clock(
+    bundle: &VouchedBundle,
+    now: Timestamp,
+    accept: Accept,
+) -> Result<(), Failure> {
+    let hint = "set the clock (NTP, or `date -u -s`), or go on with --accept-clock if you know it is only the clock";
+    if accept.clock {
+        return Ok(());
+    }
+    let built = Timestamp::from_unix(i64::try_from(console::version::BUILD_UNIX_TIME).unwrap_or(0))
+        .unwrap_or(Timestamp::EPOCH);
+    let created = bundle.manifest().created_at;
+    let behind = |what: &str, time: Timestamp| {
+        let message =
+            format!("this box's clock says {now}, but {what} at {time}: the clock is behind");
+        Failure::refused(Reason::ClockBehind, message).hint(hint)
+    };
+    if now < built {
+        return Err(behind("this program was made", built));
+    }
+    if now < created {
+        return Err(behind("the bundle was made", created));
+    }
+    bundle.credentials().check_validity(now).map_err(|error| {
+        let refused = format!("{error}; sftunnel itself would refuse it as well");
+        Failure::refused(error.reason(), refused).hint(match error {
+            ValidityError::NotYetValid { .. } => hint,
+            ValidityError::Expired { .. } => "have new certificates made on the manager (generate_certs.pl) and a new kit from them",
+        })
+    })
+}
+
+/// Checks that the certificate does not name another device. Final.
+///
+/// # Errors
+/// `wrong-subject`.
+pub(crate) fn check_subject(bundle: &VouchedBundle) -> Result<(), Failure> {
+    let device = &bundle.manifest().device.uuid;
+    bundle.credentials().check_certificate_subject(device).map_err(|error| {
+        Failure::of("sftunnel-cert.pem", &error).hint("have the kit made anew from the right files")
+    })
+}
+
+/// Checks that the bundle's CA is not older than the one in use for the same manager, or
+/// than one that this program installed for it before.
+///
+/// # Errors
+/// `older-than-installed`.
+pub(crate) fn check_age(
+    bundle: &VouchedBundle,
+    live: &LiveSet,
+    installed: Option<&InstalledSet>,
+    accept: Accept,
+) -> Result<(), Failure> {
+    if accept.older {
+        return Ok(());
+    }
+    let new = bundle.credentials().ca().facts().not_before;
+    let in_use = live.ca_facts().map(|facts| facts.not_before);
+    let earlier = installed.and_then(|set| set.newest_ca);
+    let older = |what: &str, other: Timestamp| {
+        let message = format!("the bundle's CA is from {new}, {what} is from {other}: it is older");
+        Failure::refused(Reason::OlderThanInstalled, message)
+            .hint("take the newest kit; to go back on purpose use `sftunnel-install rollback`, or --allow-older")
+    };
+    match (in_use, earlier) {
+        (Some(other), _) if new < other => Err(older("the CA in use", other)),
+        (_, Some(other)) if new < other => Err(older("one that was installed before", other)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a peer directory can be written to. Says nothing about races; staging, which
+/// comes before the first live change, finds out for certain.
+///
+/// # Errors
+/// `read-only`, `no-space`.
+pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Failure> {
+    let path = peers::shown(host, &peer.manager);
+    let stat = fstatvfs(&peer.dir).map_err(|error| Failure::io(&path, &error.into()))?;
+    if stat.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Err(Failure::refused(
+            Reason::ReadOnly,
+            format!("{path} lies on a read-only file system"),
+        )
+        .hint("find out why (`dmesg`, `mount`) before making it writable"));
+    }
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < SPACE || (stat.f_files > 0 && stat.f_favail < 16) {
+        let message = format!(
+            "{path}: expected {SPACE} bytes and 16 inodes free, found {free} bytes and {} inodes",
+            stat.f_favail
+        );
+        return Err(Failure::refused(Reason::NoSpace, message)
+            .hint("make room, for example below /ngfw/var/common"));
+    }
+    Ok(())
+}
+
+/// Another manager's set that a restart of sftunnel would drop for good.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct DroppedPeer {
+    /// Whose tunnel.
+    pub manager: ManagerUuid,
+    /// Why it would not come back.
+    pub why: String,
+}
+
+/// The managers whose tunnels a restart would drop and whose credentials cannot bring them
+/// back (FACTS.md: a restart interrupts every manager's tunnel).
+///
+/// # Errors
+/// When the peer directories cannot be listed.
+pub(crate) fn dropped_peers(
+    host: &Host,
+    changed: &[ManagerUuid],
+    now: Timestamp,
+) -> Result<Vec<DroppedPeer>, Failure> {
+    let mut dropped = Vec::new();
+    for (manager, peer) in PeerDir::all(host)? {
+        if changed.contains(&manager) {
+            continue;
+        }
+        let live = peer.and_then(|peer| peer.read(host));
+        let why = match live {
+            Err(failure) => failure.message,
+            Ok(live) if live.is_absent() => continue,
+            Ok(live) => match live.check() {
+                Err(broken) => broken.to_string(),
+                Ok(set) => match set.check_validity(now) {
+                    Err(error) => error.to_string(),
+                    Ok(()) => continue,
+                },
+            },
+        };
+        dropped.push(DroppedPeer { manager, why });
+    }
+    Ok(dropped)
+}
+
+/// The refusal for [`dropped_peers`].
+pub(crate) fn would_drop(dropped: &[DroppedPeer]) -> Failure {
+    let each = dropped.iter().map(|peer| format!("manager {}: {}", peer.manager, peer.why));
+    let message = format!(
+        "the restart drops the tunnels of every manager, and these would not come back:\n{}",
+        each.collect::<Vec<_>>().join("\n")
+    );
+    Failure::refused(Reason::WouldDropPeer, message)
+        .hint("install that manager's new bundle in the same run (name both kits), or go on with --accept-drop")
+}

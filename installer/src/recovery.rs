@@ -1,0 +1,143 @@
+//! Finishing what an interrupted run left: ends in all-old or all-new, never mixed.
+//!
+//! | journal | live files | what is done |
+//! |---|---|---|
+//! | none | untouched | leftovers are removed |
+//! | commit, install or rollback | any mix of old and new | the backup is put back |
+//! | restart, install or rollback | all new | sftunnel is confirmed or restarted; else the backup |
+//! | commit or restart, restore | old, new or mixed | the backup is put back, once more |
+
+use console::exit::{Exit, Failure};
+use formats::device::CredentialFile;
+
+use crate::backup;
+use crate::journal::{Goal, Journal, Phase, Remember};
+use crate::peers::{self, Live, PeerDir};
+use crate::service;
+use crate::transaction::{self, Context, Restart};
+
+/// What recovery found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recovered {
+    /// Nothing was interrupted; so many leftover files were removed.
+    Nothing {
+        /// Staged files of a run that ended before its commit.
+        leftovers: usize,
+    },
+    /// The old files are live.
+    AllOld {
+        /// The backup that was put back.
+        backup: String,
+        /// sftunnel's process; `None` when it did not have to be restarted.
+        pid: Option<u32>,
+    },
+    /// The new files are live and sftunnel runs on them.
+    AllNew {
+        /// What was found before them.
+        backup: String,
+        /// sftunnel's process.
+        pid: u32,
+    },
+}
+
+/// Finishes an interrupted run.
+///
+/// # Errors
+/// Exit 7 when a person is needed.
+pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
+    let Some(journal) = Journal::read(context.state)? else {
+        let leftovers = sweep(context)?;
+        return Ok(Recovered::Nothing { leftovers });
+    };
+    let recovered = match (journal.goal, journal.phase) {
+        (Goal::Restore, _) => put_back(context, &journal)?,
+        (_, Phase::Commit) => {
+            require_known_content(context, &journal)?;
+            put_back(context, &journal)?
+        }
+        (_, Phase::Restart) => go_forward(context, journal)?,
+    };
+    sweep(context)?;
+    Ok(recovered)
+}
+
+fn put_back(context: Context<'_>, journal: &Journal) -> Result<Recovered, Failure> {
+    let pid =
+        transaction::put_back(context, &journal.backup, journal.old_pid, Restart::OnlyIfNeeded)?;
+    Ok(Recovered::AllOld { backup: journal.backup.to_string(), pid })
+}
+
+/// All files are new. sftunnel may have been restarted with them, by the run that was
+/// interrupted or by a boot; that is proved or made so.
+fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
+    let Context { host, signals, patience, .. } = context;
+    let backup = journal.backup.clone();
+    let running = service::status(host).pid();
+    let same_boot = journal.boot_id.is_some() && journal.boot_id == host.boot_id();
+    let old = if same_boot { journal.old_pid } else { None };
+    let confirmed = match running {
+        Some(pid) if Some(pid) != old => service::confirm(host, old, patience, signals),
+        _ => service::restart(host, running, patience, signals),
+    };
+    // one restart of our own before giving up: the run may have been cut off during its own
+    let confirmed = confirmed.or_else(|why| match why {
+        service::Unhealthy::Interrupted => Err(why),
+        _ => service::restart(host, service::status(host).pid(), patience, signals),
+    });
+    match confirmed {
+        Ok(pid) => {
+            transaction::complete(context, journal)?;
+            Ok(Recovered::AllNew { backup: backup.to_string(), pid })
+        }
+        Err(service::Unhealthy::Interrupted) => Err(Failure::unexpected(
+            "interrupted while waiting for sftunnel; the new files are in place, but not confirmed",
+        )
+        .exit(Exit::NeedsPerson)
+        .hint("run `sftunnel-install recover` again")),
+        Err(_) => {
+            let pid = transaction::put_back(context, &backup, None, Restart::Always)?;
+            Ok(Recovered::AllOld { backup: backup.to_string(), pid })
+        }
+    }
+}
+
+/// A live file that is neither the old nor the new one was put there by somebody else since
+/// (the manager, through a tunnel that came up). It must not be overwritten with the old one.
+fn require_known_content(context: Context<'_>, journal: &Journal) -> Result<(), Failure> {
+    let backup = backup::open(context.state, &journal.backup)
+        .map_err(|failure| failure.exit(Exit::NeedsPerson))?;
+    for (manager, old) in &backup.peers {
+        let peer = PeerDir::open(context.host, manager)
+            .map_err(|failure| failure.exit(Exit::NeedsPerson))?;
+        let live = peer.read(context.host).map_err(|failure| failure.exit(Exit::NeedsPerson))?;
+        let new = journal.remember.iter().find(|remember| remember.manager == *manager);
+        let sets = CredentialFile::ALL.into_iter().zip(live.0.iter().zip(&old.0));
+        for (at, (file, (live, old))) in sets.enumerate() {
+            let is_new = new.and_then(|new: &Remember| new.files.get(at)) == Some(&live.sha256());
+            if !is_new && live.sha256() != Live::sha256(old) {
+                let path = peers::shown(context.host, manager);
+                return Err(Failure::unexpected(format!("{path}/{file} was changed by somebody else after the interruption"))
+                    .exit(Exit::NeedsPerson)
+                    .hint(format!(
+                        "look with `sftunnel-install status`; to put the files of before back anyway, remove {}/journal and run `sftunnel-install rollback --to {}`",
+                        context.state.shown(),
+                        journal.backup
+                    )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes staged files and unfinished backups, wherever this box has a peer directory.
+fn sweep(context: Context<'_>) -> Result<usize, Failure> {
+    backup::remove_unfinished(context.state)?;
+    let mut removed = 0;
+    for (_, peer) in PeerDir::all(context.host)? {
+        // a directory that cannot be opened safely is none that this program staged in
+        if let Ok(peer) = peer {
+            removed += transaction::remove_leftovers(context.host, &peer)?;
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,240 @@
+//! sftunnel as the process manager sees it: parse, restart, prove that it came back.
+//!
+//! `pmtool`'s exit codes are not documented (FACTS.md), so nothing is concluded from them:
+//! a restart is proved by a new PID in state `Running` that stays.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use formats::text::printable;
+use serde::Serialize;
+
+use crate::host::Host;
+use crate::signals::Signals;
+
+/// The id that `pmtool` knows sftunnel by.
+const ID: &str = "sftunnel";
+/// How long one `pmtool status` may take.
+const STATUS_LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at the state.
+const POLL: Duration = Duration::from_millis(100);
+/// How long sftunnel may be seen stopped after the restart command has returned. The old
+/// process may take up to the restart time limit to stop; this counts from when it is gone.
+const START_GRACE: Duration = Duration::from_secs(30);
+
+/// What `pmtool status` says of sftunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub(crate) enum Service {
+    /// Running, with this PID.
+    Running {
+        /// The process.
+        pid: u32,
+    },
+    /// Listed, but not running.
+    NotRunning {
+        /// As `pmtool` words it; foreign text.
+        detail: String,
+    },
+    /// `pmtool` failed, or does not list sftunnel.
+    Unknown {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Service {
+    /// The PID, when running.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Running { pid } => Some(*pid),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running { pid } => write!(f, "running, PID {pid}"),
+            Self::NotRunning { detail } => write!(f, "not running ({})", printable(detail)),
+            Self::Unknown { detail } => write!(f, "unknown ({})", printable(detail)),
+        }
+    }
+}
+
+/// Reads the block of sftunnel: `sftunnel (normal) - Running 6703`.
+fn parse_status(output: &[u8]) -> Service {
+    let text = String::from_utf8_lossy(output);
+    let state = text.lines().find_map(|line| {
+        let (id, rest) = line.trim().split_once(' ')?;
+        let (kind, state) = rest.split_once(" - ")?;
+        (id == ID && kind.starts_with('(') && kind.ends_with(')')).then(|| state.trim())
+    });
+    let Some(state) = state else {
+        return Service::Unknown { detail: "pmtool status does not list sftunnel".to_owned() };
+    };
+    match state.split_once(' ') {
+        Some(("Running", pid)) => match pid.trim().parse() {
+            Ok(pid) => Service::Running { pid },
+            Err(_) => Service::Unknown { detail: state.chars().take(80).collect() },
+        },
+        _ => Service::NotRunning { detail: state.chars().take(80).collect() },
+    }
+}
+
+/// Asks `pmtool`.
+pub(crate) fn status(host: &Host) -> Service {
+    match host.run_pmtool(&["status"], STATUS_LIMIT) {
+        Ok(finished) => parse_status(&finished.output),
+        Err(error) => Service::Unknown { detail: format!("pmtool status: {error}") },
+    }
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For the restart command and until a new process is seen.
+    pub restart: Duration,
+    /// How long the new process must stay.
+    pub settle: Duration,
+}
+
+/// Why sftunnel is not confirmed running.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unhealthy {
+    /// It came up and went away again.
+    #[error("sftunnel came up with PID {pid} and did not stay: {after}")]
+    Died {
+        /// The process that came up.
+        pid: u32,
+        /// What was seen then.
+        after: Service,
+    },
+    /// No new process was seen.
+    #[error("sftunnel did not come up within {seconds} s: {last}{}", restart_note(.restart))]
+    NotUp {
+        /// How long was waited.
+        seconds: u64,
+        /// The last state seen.
+        last: Service,
+        /// What the restart command itself reported.
+        restart: Option<String>,
+    },
+    /// A signal ended the waiting.
+    #[error("a signal ended the waiting for sftunnel")]
+    Interrupted,
+}
+
+fn restart_note(restart: &Option<String>) -> String {
+    restart.as_ref().map(|note| format!("; {note}")).unwrap_or_default()
+}
+
+/// Restarts sftunnel and waits until it is proved to run: in state `Running` with a PID
+/// other than `old` (any, when it was not running) that stays for the settle time.
+///
+/// # Errors
+/// See [`Unhealthy`].
+pub(crate) fn restart(
+    host: &Host,
+    old: Option<u32>,
+    patience: Patience,
+    signals: &Signals,
+) -> Result<u32, Unhealthy> {
+    let started = Instant::now();
+    let note = match host.run_pmtool(&["restartbyid", ID], patience.restart) {
+        Ok(finished) if finished.status.success() => None,
+        Ok(finished) => Some(format!("pmtool restartbyid ended with {}", finished.status)),
+        Err(error) => Some(format!("pmtool restartbyid: {error}")),
+    };
+    wait_until_up(host, old, patience, started, note, signals)
+}
+
+/// The waiting alone, for a restart that has happened already.
+///
+/// # Errors
+/// See [`Unhealthy`].
+pub(crate) fn confirm(
+    host: &Host,
+    old: Option<u32>,
+    patience: Patience,
+    signals: &Signals,
+) -> Result<u32, Unhealthy> {
+    wait_until_up(host, old, patience, Instant::now(), None, signals)
+}
+
+fn wait_until_up(
+    host: &Host,
+    old: Option<u32>,
+    patience: Patience,
+    started: Instant,
+    restart: Option<String>,
+    signals: &Signals,
+) -> Result<u32, Unhealthy> {
+    let deadline = started + patience.restart;
+    let mut gone_since: Option<Instant> = None;
+    let mut up: Option<(u32, Instant)> = None;
+    loop {
+        let asked = Instant::now();
+        let state = status(host);
+        match (&state, up) {
+            // the same process, as long as it must
+            (Service::Running { pid }, Some((first, since))) if *pid == first => {
+                if asked.duration_since(since) >= patience.settle {
+                    return Ok(first);
+                }
+            }
+            // pmtool could not say; that is no sign of death
+            (Service::Unknown { .. }, Some((pid, since))) => {
+                if asked.duration_since(since) >= patience.settle + STATUS_LIMIT {
+                    return Err(Unhealthy::Died { pid, after: state });
+                }
+            }
+            (_, Some((pid, _))) => return Err(Unhealthy::Died { pid, after: state }),
+            (Service::Running { pid }, None) if Some(*pid) != old => {
+                if patience.settle.is_zero() {
+                    return Ok(*pid);
+                }
+                up = Some((*pid, asked));
+            }
+            (Service::Running { .. }, None) => gone_since = None,
+            (_, None) => {
+                let since = *gone_since.get_or_insert(asked);
+                if asked.duration_since(since) >= START_GRACE {
+                    return Err(not_up(started, state, restart));
+                }
+            }
+        }
+        if up.is_none() && asked >= deadline {
+            return Err(not_up(started, state, restart));
+        }
+        if signals.pending() {
+            return Err(Unhealthy::Interrupted);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn not_up(started: Instant, last: Service, restart: Option<String>) -> Unhealthy {
+    Unhealthy::NotUp { seconds: started.elapsed().as_secs(), last, restart }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_block_of_sftunnel_only() {
+        let status = |line: &str| {
+            parse_status(
+                format!("Daemons:\nadi (normal) - User Disabled\n{line}\nPID File: x\n").as_bytes(),
+            )
+        };
+        assert_eq!(status("sftunnel (normal) - Running 6703"), Service::Running { pid: 6703 });
+        assert_eq!(status("sftunnel (system,gui) - User Disabled").pid(), None);
+        assert!(matches!(status("sftunnel (normal) - Waiting"), Service::NotRunning { .. }));
+        assert!(matches!(status("sftunnel (normal) - Running x"), Service::Unknown { .. }));
+        assert!(matches!(status("sftunnel2 (normal) - Running 1"), Service::Unknown { .. }));
+        assert!(matches!(parse_status(b"\xff\x00garbage"), Service::Unknown { .. }));
+    }
+}

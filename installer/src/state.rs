@@ -1,0 +1,167 @@
+//! This program's own state on the device: `/var/sf/sftunnel-airgap/`, 0700.
+//!
+//! `lock` (flock), `journal`, `backups/`, `installed`, `signers`, `receipts/`, `log`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use console::exit::Failure;
+use console::root::{open_dir_at, open_file_at};
+use formats::error::Reason;
+use formats::limits::{self, LimitError};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
+use rustix::io::Errno;
+
+use crate::atomic_file::{sync_dir, write_record};
+use crate::host::Host;
+
+/// Where `/var/sf` may be a link, but not what comes after it.
+const PARENT: &str = "/var/sf";
+const NAME: &str = "sftunnel-airgap";
+/// A record of this program's own.
+const RECORD: u64 = 4 * 1024 * 1024;
+
+/// The state directory, opened.
+#[derive(Debug)]
+pub(crate) struct State {
+    dir: OwnedFd,
+    shown: String,
+}
+
+/// The state directory, with the lock held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct LockedState {
+    state: State,
+    _lock: OwnedFd,
+}
+
+impl State {
+    /// Opens it for looking; `None` when this program has never changed anything here.
+    ///
+    /// # Errors
+    /// `wrong-destination` when somebody else could change what lies in it.
+    pub(crate) fn open(host: &Host) -> Result<Option<Self>, Failure> {
+        let shown = shown(host);
+        let opened = host
+            .root()
+            .open_dir(Path::new(PARENT))
+            .and_then(|parent| open_dir_at(parent, OsStr::new(NAME)));
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::io(shown, &error)),
+            Ok(dir) => {
+                require_own(&dir, &shown)?;
+                Ok(Some(Self { dir, shown }))
+            }
+        }
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    /// Its path, for messages.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Reads a record; `None` when there is none.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let shown = format!("{}/{name}", self.shown);
+        match open_file_at(&self.dir, OsStr::new(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::io(shown, &error)),
+            Ok(file) => limits::read_public(file, RECORD).map(Some).map_err(|error| match error {
+                LimitError::TooLarge { .. } => Failure::unexpected(format!("{shown} {error}")),
+                LimitError::Io(error) => Failure::io(shown, &error),
+            }),
+        }
+    }
+
+    /// Writes a record in one step, durably.
+    ///
+    /// # Errors
+    /// `no-space`, `read-only`, or what the system says.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        write_record(&self.dir, name, bytes)
+            .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
+    }
+
+    /// Removes a record, durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
+        crate::atomic_file::remove(&self.dir, name)
+            .and_then(|()| sync_dir(&self.dir))
+            .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
+    }
+}
+
+impl LockedState {
+    /// Opens it for changing: makes it where it is absent, and takes the lock.
+    ///
+    /// # Errors
+    /// `busy` when another run holds the lock; `read-only`, `no-space`.
+    pub(crate) fn open(host: &Host) -> Result<Self, Failure> {
+        let shown = shown(host);
+        let state = match State::open(host)? {
+            Some(state) => state,
+            None => create(host).map_err(|error| Failure::io(&shown, &error))?,
+        };
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = openat(&state.dir, "lock", flags, Mode::from_raw_mode(0o600))
+            .map_err(|error| Failure::io(format!("{shown}/lock"), &error.into()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { state, _lock: lock }),
+            Err(Errno::WOULDBLOCK) => {
+                let message = "another run of sftunnel-install is under way on this box";
+                Err(Failure::refused(Reason::Busy, message)
+                    .hint("wait for it to end; `ps` shows it"))
+            }
+            Err(error) => Err(Failure::io(format!("{shown}/lock"), &error.into())),
+        }
+    }
+}
+
+impl std::ops::Deref for LockedState {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+fn create(host: &Host) -> io::Result<State> {
+    let parent = host.root().open_dir(Path::new(PARENT))?;
+    match mkdirat(&parent, NAME, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let dir = open_dir_at(&parent, OsStr::new(NAME))?;
+    sync_dir(&parent)?;
+    Ok(State { dir, shown: shown(host) })
+}
+
+fn shown(host: &Host) -> String {
+    host.root().outside(format!("{PARENT}/{NAME}")).display().to_string()
+}
+
+/// Backups hold private keys, and pins decide whom to believe.
+fn require_own(dir: &OwnedFd, shown: &str) -> Result<(), Failure> {
+    let stat = fstat(dir).map_err(|error| Failure::io(shown, &error.into()))?;
+    if stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let (mode, uid) = (stat.st_mode & 0o7777, stat.st_uid);
+    let message =
+        format!("{shown} is {mode:o} of user {uid}, expected 700 of the user who runs this");
+    Err(Failure::refused(Reason::WrongDestination, message)
+        .hint("find out who changed it; then chown root:root and chmod 700"))
+}
