@@ -41,10 +41,10 @@ pub enum Recipient {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipientError {
     /// A private key stands where a public one belongs. The text is not shown.
-    #[error("this is a secret key; a recipient is the public half (age1…)")]
+    #[error("this is a secret key; a recipient is the public half (age1...)")]
     Secret,
     /// Neither form.
-    #[error("expected age1…, ssh-ed25519 … or ssh-rsa …")]
+    #[error("expected age1..., ssh-ed25519 ... or ssh-rsa ...")]
     Unknown,
     /// An RSA key below 2048 or above 4096 bits.
     #[error("ssh-rsa keys have 2048 to 4096 bits")]
@@ -343,7 +343,7 @@ impl fmt::Debug for ProtectedIdentity {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// A line that is no identity; its text is not shown.
-    #[error("line {line} is not an identity (AGE-SECRET-KEY-1…)")]
+    #[error("line {line} is not an identity (AGE-SECRET-KEY-1...)")]
     Line {
         /// Counted from 1.
         line: usize,

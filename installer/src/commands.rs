@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use console::exit::{Exit, Failure};
 use console::report::Report;
-use console::terminal::Terminal;
+use console::terminal::{Terminal, wrap};
 use formats::error::Reason;
 use formats::text::printable;
 use serde::Serialize;
@@ -115,9 +115,11 @@ impl ChangeResult {
             }
             Ended::Unconfirmed { why, backup } => {
                 self.outcome = "unconfirmed";
-                let text = format!(
-                    "Installed, but sftunnel is not confirmed running: {why}\n  next: look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the old files back\n"
+                let happened = format!("Installed, but sftunnel is not confirmed running: {why}");
+                let next = format!(
+                    "look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the old files back"
                 );
+                let text = wrap("", 2, &happened) + &wrap("  next: ", 8, &next);
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 (Exit::Unconfirmed, text)
             }
@@ -125,17 +127,21 @@ impl ChangeResult {
                 self.outcome = "restored";
                 self.sftunnel_pid = Some(pid);
                 self.stays_down = stays_down(context, &backup);
-                let mut text = format!(
-                    "Rolled back: {why}\nThe files of before are back, sftunnel runs on them with PID {pid}.\n"
-                );
+                let mut text = wrap("Rolled back: ", 2, &why.to_string());
+                text.push_str(&format!(
+                    "The files of before are back, sftunnel runs on them with PID {pid}.\n"
+                ));
                 for peer in &self.stays_down {
-                    text.push_str(&format!(
-                        "The tunnel to manager {} stays down: {}\n",
-                        peer.manager,
-                        printable(&peer.why)
+                    let why = printable(&peer.why);
+                    text.push_str(&wrap(
+                        "",
+                        2,
+                        &format!("The tunnel to manager {} stays down: {why}", peer.manager),
                     ));
                 }
-                text.push_str("  next: look at /ngfw/var/log/messages for why sftunnel did not run on the new files\n");
+                text.push_str(
+                    "  next: look at /ngfw/var/log/messages for why sftunnel did not stay up\n",
+                );
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 (Exit::RolledBack, text)
             }

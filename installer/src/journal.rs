@@ -153,6 +153,14 @@ impl Journal {
         })
     }
 
+    /// Removes whatever was written of a journal whose transaction never began.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn discard(state: &LockedState) -> Result<(), Failure> {
+        state.remove(NAME)
+    }
+
     /// Ends the transaction: removes the journal, durably.
     ///
     /// # Errors

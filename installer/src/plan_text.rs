@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use console::terminal::{Color, Table, Terminal};
+use console::terminal::{Color, Table, Terminal, wrap};
 use formats::bundle::Vouch;
 use formats::certificate::{CertificateFacts, Validity};
 use formats::text::printable;
@@ -76,12 +76,13 @@ pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[Dropped
          The key gets mode 644, as sftunnel's own files have it.\n"
     );
     for peer in dropped {
-        let line = format!(
-            "The tunnel to manager {} will not come back: {}",
-            peer.manager,
-            printable(&peer.why)
+        let why = printable(&peer.why);
+        let line = wrap(
+            "",
+            2,
+            &format!("The tunnel to manager {} will not come back: {why}", peer.manager),
         );
-        let _ = writeln!(text, "{}", terminal.paint(Color::Red, &line));
+        let _ = writeln!(text, "{}", terminal.paint(Color::Red, line.trim_end()));
     }
     text
 }

@@ -116,7 +116,7 @@ pub(crate) fn run(
             Err(failure) => {
                 discard(staged);
                 // a journal that could not be written may still have been renamed into place
-                let _ = state.remove("journal");
+                let _ = Journal::discard(state);
                 Err(failure)
             }
         }
@@ -124,7 +124,7 @@ pub(crate) fn run(
     let (staged, mut journal) = match prepare() {
         Ok(prepared) => prepared,
         Err(failure) => {
-            // an unused copy of what is live; the next run would remove it from the list no more
+            // an unused copy of what is live
             let _ = backup::remove(state, &backup);
             return Err(failure);
         }

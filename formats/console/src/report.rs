@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, say, wrap};
 
 /// A command that came to an end, well or not so well.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub fn finish(
     match printed {
         // the reader of a pipe may go away; what was done stays done
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("{program}: cannot write the result: {error}");
+            say(&format!("{program}: cannot write the result: {error}\n"));
             if exit == Exit::Done { Exit::Failed.into() } else { exit.into() }
         }
         _ => exit.into(),
@@ -119,7 +119,7 @@ fn print_failure(
         };
         writeln!(io::stdout().lock(), "{}", ascii_json(&envelope)?)?;
     }
-    eprint!("{}", failure_text(program, failure));
+    say(&failure_text(program, failure));
     Ok(())
 }
 
@@ -142,7 +142,7 @@ pub fn usage_error(program: &str, arguments: &[OsString], error: &clap::Error) -
             body: None,
         };
         if let Ok(json) = ascii_json(&envelope) {
-            println!("{json}");
+            let _ = writeln!(io::stdout(), "{json}");
         }
     }
     // a closed pipe is nothing to complain about
@@ -161,10 +161,10 @@ pub fn failure_text(program: &str, failure: &Failure) -> String {
     // a message may be several lines long; each is sanitised, the line breaks are ours
     for (at, line) in failure.message.lines().enumerate() {
         let start = if at == 0 { format!("{program}: {kind}") } else { "  ".to_owned() };
-        let _ = writeln!(text, "{start}{}", printable(line));
+        text.push_str(&wrap(&start, 2, &printable(line).to_string()));
     }
     for line in failure.hint.lines() {
-        let _ = writeln!(text, "  next: {}", printable(line));
+        text.push_str(&wrap("  next: ", 8, &printable(line).to_string()));
     }
     text
 }

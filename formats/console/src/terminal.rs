@@ -42,14 +42,14 @@ impl Terminal {
     /// Prose on stderr, unless quiet.
     pub fn note(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            say(&format!("{line}\n"));
         }
     }
 
     /// Prose on stderr, only when verbose.
     pub fn detail(&self, line: &str) {
         if self.verbose {
-            eprintln!("{line}");
+            say(&format!("{line}\n"));
         }
     }
 
@@ -104,6 +104,12 @@ impl Terminal {
     }
 }
 
+/// Writes to standard error. The terminal may be gone, or the reader of a pipe; unlike
+/// `eprint!` that must not end a transaction half-way with a panic.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 fn tty() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty")
 }
@@ -135,16 +141,31 @@ impl Progress {
     pub fn at(&mut self, done: usize) {
         if self.shown && (self.last.elapsed().as_millis() >= 100 || done == self.total) {
             self.last = std::time::Instant::now();
-            eprint!("\r{} {done} of {}\u{1b}[K", self.what, self.total);
+            say(&format!("\r{} {done} of {}\u{1b}[K", self.what, self.total));
         }
     }
 
     /// Wipes the line.
     pub fn finish(self) {
         if self.shown {
-            eprint!("\r\u{1b}[K");
+            say("\r\u{1b}[K");
         }
     }
+}
+
+/// Columns of the narrowest console that people work at: a serial line.
+const COLUMNS: usize = 80;
+
+/// `text` in lines of at most 80 columns where its words allow it, each ended; `first` stands
+/// before the first line, as many blanks as `indent` before the others.
+pub fn wrap(first: &str, indent: usize, text: &str) -> String {
+    let indent = " ".repeat(indent);
+    let options = textwrap::Options::new(COLUMNS)
+        .initial_indent(first)
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(text, options) + "\n"
 }
 
 /// Rows of text in aligned columns. Cells hold sanitised text.

@@ -2,6 +2,7 @@
 
 use console::exit::{Exit, Failure};
 use console::report::Report;
+use console::terminal::wrap;
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use serde::Serialize;
@@ -113,13 +114,15 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
 /// Going back is the operator's choice; what it means is said.
 fn prospect(host: &Host, change: &Change) -> String {
     let now = host.now();
-    match change.after.check() {
-        Err(broken) => format!("  after it: {broken}; this manager's tunnel will stay down\n"),
+    let stays_down = |why: String| format!("{why}; this manager's tunnel will stay down");
+    let text = match change.after.check() {
+        Err(broken) => stays_down(broken.to_string()),
         Ok(set) => match set.check_validity(now) {
-            Err(error) => format!("  after it: {error}; this manager's tunnel will stay down\n"),
-            Ok(()) => format!("  after it: {}\n", plan_text::validity(set.ca().facts(), now)),
+            Err(error) => stays_down(error.to_string()),
+            Ok(()) => plan_text::validity(set.ca().facts(), now),
         },
-    }
+    };
+    wrap("  after it: ", 4, &text)
 }
 
 fn locked(

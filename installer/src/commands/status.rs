@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use console::exit::Failure;
 use console::report::Report;
-use console::terminal::{Color, Terminal};
+use console::terminal::{Color, Terminal, wrap};
 use formats::certificate::CertificateFacts;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::{Reason, Reasoned};
@@ -245,7 +245,7 @@ fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
         format!("State     {}", terminal.paint(color, peer.state)),
     ];
     if let Some(message) = &peer.message {
-        lines.push(format!("          {}", printable(message)));
+        lines.push(wrap("          ", 10, &printable(message).to_string()).trim_end().to_owned());
     }
     let certificates = [("CA        ", &peer.ca), ("Cert      ", &peer.certificate)];
     for (label, facts) in certificates {
