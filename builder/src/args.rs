@@ -1,0 +1,328 @@
+//! The command line: what can be said, and nothing of what it does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use console::unlock::OpenArgs;
+use formats::timestamp::Timestamp;
+
+const EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle plan
+      what would be in the kit; writes nothing
+  sftunnel-bundle build --out /mnt/usb
+      a passphrase kit; asks for the passphrase
+  sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 some devices were refused.
+`sftunnel-bundle COMMAND --help` shows each command's flags and examples.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle plan
+  sftunnel-bundle plan --device BSNS-1120-1 --recipient age1...
+  sftunnel-bundle plan --json | jq '.results[] | select(.status == \"refused\")'
+
+Takes the flags of `build`, so that a plan becomes a build by changing one word.
+No passphrase is asked for and no signing key is made.";
+
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle build --out /mnt/usb
+      asks for a passphrase, twice
+  sftunnel-bundle build --generate-passphrase --out /mnt/usb
+      shows a strong one, once
+  sftunnel-bundle build --recipient age1... --recipients-file escrow.txt
+  sftunnel-bundle build --recipient-map sites.csv --device BSNS-1120-1
+      sites.csv holds lines such as BSNS-1120-1,age1...
+  sftunnel-bundle build --failed-push /var/tmp/certs/1726805447/FAILED_PUSH
+
+Then: copy the folder, `sha256sum -c SHA256SUMS` in the copy, and on the device
+`sh install.sh`.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-bundle inspect --identity identity.txt ftd1_c8d5d5c6-....tar.gz.age
+  sftunnel-bundle inspect - < bundle.age
+
+Shows; never judges. `verify` judges.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+      checksums, index and signature
+  sftunnel-bundle verify --passphrase-file pass.txt KIT
+      also opens every bundle and checks what is in it
+  sftunnel-bundle verify --signer SHA256:... --identity identity.txt BUNDLE";
+
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle keygen identity --out site-a.txt
+      prints the recipient (age1...) to give to `build --recipient`
+  sftunnel-bundle keygen signer --out signer.pem
+      prints the fingerprint to tell by phone; use it with `build --sign-key`";
+
+/// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach
+#[derive(Debug, Parser)]
+#[command(name = "sftunnel-bundle", version = console::version::VERSION, after_help = EXAMPLES)]
+#[command(max_term_width = 80)]
+pub struct Cli {
+    /// On every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// Which one.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The flags that every command has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Flags of every command")]
+pub struct GlobalArgs {
+    /// Print one JSON object on standard output; prose goes to standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Take built-in paths, and paths read from FAILED_PUSH, below DIR
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Only say what went wrong
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Also say what is done step by step
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a kit would hold and who could open it; writes nothing
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<BuildArgs>),
+    /// Make a kit
+    #[command(after_help = BUILD_EXAMPLES)]
+    Build(Box<BuildArgs>),
+    /// Show what a kit or bundle says of itself
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Check a kit or bundle, and who vouches for it
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Make a key
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Keygen(KeygenArgs),
+}
+
+impl Command {
+    /// The word for it, also in the JSON's `schema`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "plan",
+            Self::Build(args) if args.kit.dry_run => "plan",
+            Self::Build(_) => "build",
+            Self::Inspect(_) => "inspect",
+            Self::Verify(_) => "verify",
+            Self::Keygen(_) => "keygen",
+        }
+    }
+}
+
+/// `build`, and `plan`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Which devices.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Who may open all of them, or some.
+    #[command(flatten)]
+    pub recipients: RecipientArgs,
+    /// Or a passphrase.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+    /// What comes of it.
+    #[command(flatten)]
+    pub kit: KitArgs,
+}
+
+/// Where the devices come from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which devices")]
+pub struct SourceArgs {
+    /// FAILED_PUSH to read; may be repeated [default: the newest
+    /// /var/tmp/certs/*/FAILED_PUSH]
+    #[arg(long, value_name = "FILE")]
+    pub failed_push: Vec<PathBuf>,
+    /// Only this device; may be repeated
+    #[arg(long, value_name = "NAME|UUID")]
+    pub device: Vec<String>,
+    /// Go on although a newer batch folder means a newer CA
+    #[arg(long)]
+    pub accept_stale: bool,
+    /// Go on although the CA's name is not the manager's UUID
+    #[arg(long)]
+    pub accept_subject: bool,
+    /// Go on although the clock says expired, not yet valid, or is itself behind
+    #[arg(long)]
+    pub accept_clock: bool,
+}
+
+/// Who may open.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Who may open (none given: a passphrase)")]
+pub struct RecipientArgs {
+    /// age1..., 'ssh-ed25519 ...' or 'ssh-rsa ...', for all bundles; may be repeated
+    #[arg(long, short = 'r', value_name = "R")]
+    pub recipient: Vec<String>,
+    /// File of recipients, one a line, for all bundles; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub recipients_file: Vec<PathBuf>,
+    /// CSV of device,recipient (device by name or UUID), for each its own
+    #[arg(long, value_name = "FILE")]
+    pub recipient_map: Option<PathBuf>,
+}
+
+/// Where a passphrase comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Passphrase kit (may be combined with recipients)")]
+pub struct PassphraseArgs {
+    /// Read the passphrase from a file (its first line); '-' is standard input
+    #[arg(long, value_name = "FILE", group = "passphrase_source")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from an open file descriptor
+    #[arg(long, value_name = "N", group = "passphrase_source")]
+    pub passphrase_fd: Option<u32>,
+    /// Make a strong passphrase and show it once, at the terminal
+    #[arg(long, group = "passphrase_source")]
+    pub generate_passphrase: bool,
+    /// Write the generated passphrase to an open file descriptor instead
+    #[arg(long, value_name = "N", requires = "generate_passphrase")]
+    pub passphrase_out_fd: Option<u32>,
+}
+
+/// How the kit is made.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The kit")]
+pub struct KitArgs {
+    /// Existing directory in which the kit's folder is made
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Replace a kit of the same name
+    #[arg(long)]
+    pub force: bool,
+    /// Sign with this Ed25519 key (PKCS#8 PEM) [default: one made on first use in
+    /// /var/sf/sftunnel-airgap]
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
+    /// Put this installer into the kit; may be repeated [default: those beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub installer: Vec<PathBuf>,
+    /// Write bundles as text that can be pasted into a console
+    #[arg(long)]
+    pub armor: bool,
+    /// Time that the kit says it was made at [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub created_at: Option<Timestamp>,
+    /// Do what `plan` does
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Kit folders or bundle files; '-' is a bundle on standard input
+    #[arg(required = true, value_name = "KIT|BUNDLE")]
+    pub paths: Vec<PathBuf>,
+    /// What opens the bundles; nothing is asked for.
+    #[command(flatten)]
+    pub open: OpenArgs,
+    /// Only this device's bundle of a kit; may be repeated
+    #[arg(long, value_name = "NAME|UUID")]
+    pub device: Vec<String>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Kit folders or bundle files; '-' is a bundle on standard input
+    #[arg(required = true, value_name = "KIT|BUNDLE")]
+    pub paths: Vec<PathBuf>,
+    /// What opens the bundles.
+    #[command(flatten)]
+    pub open: OpenArgs,
+    /// Ask at the terminal for the passphrase, or for an identity to paste
+    #[arg(long)]
+    pub ask: bool,
+    /// Only this device's bundle of a kit; may be repeated
+    #[arg(long, value_name = "NAME|UUID")]
+    pub device: Vec<String>,
+    /// Only this signer counts: its fingerprint (SHA256:...) or public key file
+    #[arg(long, value_name = "SIGNER")]
+    pub signer: Option<String>,
+    /// Do not compare validities with the clock
+    #[arg(long)]
+    pub accept_clock: bool,
+}
+
+/// `keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Which kind.
+    #[command(subcommand)]
+    pub kind: KeyKind,
+}
+
+/// The kinds of keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyKind {
+    /// An age identity: its recipient seals, it opens
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Identity(IdentityArgs),
+    /// A signing key (Ed25519) that vouches for bundles and kits
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Signer(SignerArgs),
+}
+
+/// `keygen identity`.
+#[derive(Debug, Args)]
+pub struct IdentityArgs {
+    /// Where to write it; never overwritten
+    #[arg(long, short = 'o', value_name = "FILE", default_value = "identity.txt")]
+    pub out: PathBuf,
+}
+
+/// `keygen signer`.
+#[derive(Debug, Args)]
+pub struct SignerArgs {
+    /// Where to write it, the public half beside it (x.pem, x.pub.pem); never overwritten
+    #[arg(long, short = 'o', value_name = "FILE", default_value = "signing-key.pem")]
+    pub out: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_passphrase_source_at_a_time() {
+        let parse = |args: &str| Cli::try_parse_from(args.split(' '));
+        assert!(parse("x build --passphrase-file f --generate-passphrase").is_err());
+        assert!(parse("x build --passphrase-out-fd 3").is_err());
+        assert!(parse("x build --passphrase-fd 3 --recipient age1x").is_ok());
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for args in ["x --json plan --root /r", "x --root /r plan --json"] {
+            let cli = Cli::try_parse_from(args.split(' ')).unwrap();
+            assert!(cli.global.json && cli.global.root.as_os_str() == "/r");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! `build`: makes a kit.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::thread;
+
+use console::exit::Failure;
+use console::report::Report;
+use formats::envelope::{Encoding, NewIdentity, Passphrase};
+use formats::kit::{self, InstallerEntry, KitIndex};
+use formats::manifest::Manager;
+use formats::signature::{Fingerprint, VerifyingKey};
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use super::{kit_heading, plan, warnings_text};
+use crate::Context;
+use crate::args::BuildArgs;
+use crate::bundling::{self, Bundled, Sealing, Shared};
+use crate::installers::Installer;
+use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
+use crate::kit_writer::{self, KitWriter};
+use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
+use crate::passphrase::{self, Source};
+use crate::prepare::{Prepared, prepare};
+use crate::signing_key::{self, Signer};
+
+/// The JSON of `build`.
+#[derive(Debug, Serialize)]
+struct BuildBody {
+    /// The kit's folder; null when none was made.
+    kit: Option<PathBuf>,
+    /// The kit's manager; null when no device is left.
+    manager: Option<Manager>,
+    /// The run of `generate_certs.pl` (its unix time).
+    batch: u64,
+    /// What the kit says of when it was made.
+    created_at: Timestamp,
+    /// The FAILED_PUSH files that were read, the newest first.
+    failed_push: Vec<String>,
+    /// Who vouches for the kit and its bundles; null when none was made.
+    signer: Option<SignerBody>,
+    /// Where the passphrase is from: `none`, `given`, `generated`, `asked`.
+    passphrase: Source,
+    /// How many devices are `bundled`.
+    bundled: usize,
+    /// How many results are `refused`.
+    refused: usize,
+    /// One for each device, and for each line that names none.
+    results: Vec<DeviceResult<Bundled>>,
+    /// The installers in the kit.
+    installers: Vec<InstallerEntry>,
+    /// Things to know about all of it.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SignerBody {
+    /// Standard base64 of the 32 raw bytes.
+    public_key: VerifyingKey,
+    /// To be told by phone.
+    fingerprint: Fingerprint,
+    /// The same as groups of hex digits, to be read aloud.
+    spoken: String,
+    /// Whether the key was made by this run.
+    new: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Whatever refuses all devices at once, and whatever keeps the kit from being written.
+pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure> {
+    if args.kit.dry_run {
+        return plan::run(args, context);
+    }
+    let mut prepared = prepare(args, context, false)?;
+    let Some((manager, name)) = prepared.kit().map(|(manager, name)| (manager.clone(), name))
+    else {
+        let results = bundling::refused_only(&prepared.plan);
+        return Ok(report(prepared, None, results));
+    };
+    kit_writer::check_place(&args.kit.out, &name, args.kit.force)?;
+    let signer = signing_key::load(&context.root, args.kit.sign_key.as_deref())?;
+    let locked = lock(args, &mut prepared, context)?;
+    let writer = KitWriter::create(&args.kit.out, &name, args.kit.force)?;
+    let run = Run { args, context, prepared: &prepared, manager: &manager, name: &name };
+    match run.make(&writer, &signer, locked) {
+        Ok((Some(kit), results)) => Ok(report(prepared, Some((kit, signer)), results)),
+        Ok((None, results)) => {
+            writer.discard();
+            Ok(report(prepared, None, results))
+        }
+        Err(failure) => {
+            writer.discard();
+            Err(failure)
+        }
+    }
+}
+
+/// The identity of a passphrase kit and what locks it.
+struct Locked {
+    identity: NewIdentity,
+    passphrase: Passphrase,
+}
+
+/// Gets the passphrase, where there is one, and makes the kit's own identity a recipient.
+fn lock(
+    args: &BuildArgs,
+    prepared: &mut Prepared,
+    context: &Context,
+) -> Result<Option<Locked>, Failure> {
+    let source = prepared.passphrase;
+    let Some(passphrase) = passphrase::obtain(&args.passphrase, source, &context.terminal)? else {
+        return Ok(None);
+    };
+    if let Some(weakness) = passphrase::weakness(&passphrase) {
+        prepared.plan.warnings.push(format!(
+            "the passphrase is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one"
+        ));
+    }
+    let identity = NewIdentity::generate();
+    prepared.recipients.add_for_all(identity.recipient());
+    Ok(Some(Locked { identity, passphrase }))
+}
+
+type Results = Vec<DeviceResult<Bundled>>;
+
+struct Kit {
+    path: PathBuf,
+    installers: Vec<InstallerEntry>,
+}
+
+struct Run<'a> {
+    args: &'a BuildArgs,
+    context: &'a Context,
+    prepared: &'a Prepared,
+    manager: &'a Manager,
+    name: &'a str,
+}
+
+impl Run<'_> {
+    /// Fills and publishes the kit; none when every device is refused.
+    fn make(
+        &self,
+        writer: &KitWriter,
+        signer: &Signer,
+        locked: Option<Locked>,
+    ) -> Result<(Option<Kit>, Results), Failure> {
+        let fingerprint = signer.entry.fingerprint;
+        // scrypt takes as long as hundreds of bundles, so it runs beside them
+        let protecting = locked.map(|locked| {
+            thread::spawn(move || {
+                let sealed = locked.identity.protect(&locked.passphrase, fingerprint);
+                sealed.map(|sealed| (sealed, locked.passphrase))
+            })
+        });
+        let results = self.bundle_all(writer, signer)?;
+        let bundles = bundling::entries(&results);
+        if bundles.is_empty() {
+            return Ok((None, results));
+        }
+        let identity = match protecting.map(thread::JoinHandle::join) {
+            None => None,
+            Some(Ok(Ok(identity))) => Some(identity),
+            Some(_) => return Err(Failure::unexpected("the kit's identity could not be locked")),
+        };
+        if let Some((sealed, _)) = &identity {
+            writer.file(kit::IDENTITY, sealed, 0o644)?;
+        }
+        let installers = copy_installers(writer, &self.prepared.installers)?;
+        self.write_texts(writer, bundles.len(), identity.is_some())?;
+        let index = KitIndex {
+            format: kit::FORMAT.to_owned(),
+            manager: self.manager.clone(),
+            batch: self.prepared.plan.batch,
+            created_at: self.prepared.created_at,
+            signer: signer.entry,
+            bundles,
+            installers: installers.clone(),
+        };
+        let (bytes, signature) =
+            index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
+        writer.file(kit::INDEX, &bytes, 0o644)?;
+        writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
+        signer.keep(&self.context.root)?;
+        if let (Some((_, passphrase)), Source::Generated) = (&identity, self.prepared.passphrase) {
+            passphrase::reveal(passphrase, &self.args.passphrase, &self.context.terminal)?;
+        }
+        Ok((Some(Kit { path: writer.commit()?, installers }), results))
+    }
+
+    fn bundle_all(&self, writer: &KitWriter, signer: &Signer) -> Result<Results, Failure> {
+        let prepared = self.prepared;
+        let shared = Shared {
+            root: &self.context.root,
+            manager: self.manager,
+            rules: &prepared.rules,
+            recipients: &prepared.recipients,
+        };
+        let armor = self.args.kit.armor;
+        let sealing = Sealing {
+            key: &signer.key,
+            batch: prepared.plan.batch,
+            created_at: prepared.created_at,
+            encoding: if armor { Encoding::Armored } else { Encoding::Binary },
+            writer,
+        };
+        let progress = self.context.terminal.progress("sealing", prepared.plan.devices.len());
+        bundling::bundle_all(&prepared.plan, &shared, &sealing, progress)
+    }
+
+    fn write_texts(
+        &self,
+        writer: &KitWriter,
+        bundles: usize,
+        has_passphrase: bool,
+    ) -> Result<(), Failure> {
+        let text = readme(&ReadmeFacts {
+            kit: self.name,
+            manager: self.manager,
+            batch: self.prepared.plan.batch,
+            created_at: self.prepared.created_at,
+            bundles,
+            has_passphrase,
+        });
+        writer.file(kit::README, text.as_bytes(), 0o644)?;
+        writer.file(kit::INSTALL_SCRIPT, INSTALL_SCRIPT.as_bytes(), 0o755)?;
+        Ok(())
+    }
+}
+
+fn copy_installers(
+    writer: &KitWriter,
+    installers: &[Installer],
+) -> Result<Vec<InstallerEntry>, Failure> {
+    let copy = |installer: &Installer| {
+        let file = kit::installer_file(installer.arch);
+        let written = writer.installer(&file, &installer.file)?;
+        let (size, sha256) = (written.size, written.sha256);
+        Ok(InstallerEntry { arch: installer.arch.to_owned(), file, size, sha256 })
+    };
+    installers.iter().map(copy).collect()
+}
+
+fn report(prepared: Prepared, made: Option<(Kit, Signer)>, results: Results) -> Report {
+    let (exit, reason) = outcome::exit(&results);
+    let text = text(&prepared, made.as_ref(), &results);
+    let bundled = results.iter().filter(|result| result.facts.is_some()).count();
+    let (kit, signer) = made.unzip();
+    let signer = signer.map(|signer| SignerBody {
+        public_key: signer.entry.public_key,
+        fingerprint: signer.entry.fingerprint,
+        spoken: signer.entry.fingerprint.spoken(),
+        new: signer.is_new(),
+    });
+    let (kit, installers) = kit.map_or((None, Vec::new()), |kit| (Some(kit.path), kit.installers));
+    let body = BuildBody {
+        kit,
+        manager: prepared.plan.manager,
+        batch: prepared.plan.batch,
+        created_at: prepared.created_at,
+        failed_push: prepared.plan.failed_push,
+        signer,
+        passphrase: prepared.passphrase,
+        bundled,
+        refused: results.len() - bundled,
+        results,
+        installers,
+        warnings: prepared.plan.warnings,
+    };
+    Report::done(&body, text).ending(exit, reason)
+}
+
+fn text(prepared: &Prepared, made: Option<&(Kit, Signer)>, results: &Results) -> String {
+    let mut text = match made {
+        Some((kit, _)) => format!("{}\n", printable(&kit.path.display().to_string())),
+        None => "no kit was made\n".to_owned(),
+    };
+    text.push_str(&kit_heading(prepared, prepared.plan.manager.as_ref()));
+    let good: Vec<_> = results.iter().filter(|result| result.facts.is_some()).collect();
+    if let Some((kit, signer)) = made {
+        let _ = writeln!(text, "  bundles      {}", good.len());
+        if prepared.passphrase != Source::None {
+            let _ = writeln!(text, "  opened by    the passphrase (kit.identity.age)");
+        }
+        text.push_str(&to_tell(kit, signer));
+    }
+    for result in good {
+        let device = result.device.as_ref().map_or_else(String::new, |device| device.shown());
+        for note in &result.notes {
+            text.push_str(&wrapped("  note: ", &format!("{device}: {}", printable(note))));
+        }
+    }
+    let refusals = refusals_text(results);
+    if !refusals.is_empty() {
+        let number = results.iter().filter(|result| result.refusal.is_some()).count();
+        let _ = write!(text, "\nRefused: {number}\n{refusals}");
+    }
+    text.push_str(&warnings_text(&prepared.plan.warnings));
+    if made.is_some() {
+        text.push_str(NEXT);
+    }
+    text
+}
+
+/// What proves something only when it does not travel with the stick.
+fn to_tell(kit: &Kit, signer: &Signer) -> String {
+    let mut text = String::from("\nTell by phone, never on the stick\n");
+    let new = if signer.is_new() { ", made just now" } else { "" };
+    let fingerprint = signer.entry.fingerprint;
+    let _ = writeln!(text, "  signer{new}\n    {fingerprint}");
+    let spoken = fingerprint.spoken();
+    let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
+    let _ = writeln!(text, "    {}\n    {two}", one.trim_end());
+    for installer in &kit.installers {
+        let _ = writeln!(text, "  installer {}\n    {}", installer.arch, installer.sha256);
+    }
+    text
+}
+
+const NEXT: &str = "
+Next
+  copy the whole folder, and in the copy: sha256sum -c SHA256SUMS
+  on each device, as root, in the copy:   sh install.sh --dry-run, then
+                                          sh install.sh
+";

@@ -1,0 +1,142 @@
+//! `keygen`: an age identity, or a signing key.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use console::exit::Failure;
+use console::report::Report;
+use formats::envelope::NewIdentity;
+use formats::error::Reason;
+use formats::signature::{Fingerprint, SigningKey, VerifyingKey};
+use formats::text::printable;
+use rustix::fs::{Mode, OFlags};
+use serde::Serialize;
+
+use crate::Context;
+use crate::args::{IdentityArgs, SignerArgs};
+use crate::new_file;
+
+/// The JSON of `keygen identity`.
+#[derive(Debug, Serialize)]
+struct IdentityBody {
+    /// `identity`.
+    kind: &'static str,
+    /// Where the secret half lies.
+    file: PathBuf,
+    /// The public half, for `build --recipient`.
+    recipient: String,
+}
+
+/// The JSON of `keygen signer`.
+#[derive(Debug, Serialize)]
+struct SignerBody {
+    /// `signer`.
+    kind: &'static str,
+    /// Where the private half lies, for `build --sign-key`.
+    file: PathBuf,
+    /// Where the public half lies, for `--signer`.
+    public_file: PathBuf,
+    /// Standard base64 of the 32 raw bytes.
+    public_key: VerifyingKey,
+    /// To be told by phone, and for `--signer`.
+    fingerprint: Fingerprint,
+    /// The same as groups of hex digits, to be read aloud.
+    spoken: String,
+}
+
+/// Makes an identity.
+///
+/// # Errors
+/// `exists`; `not-found` for the directory.
+pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report, Failure> {
+    let identity = NewIdentity::generate();
+    let recipient = identity.recipient().to_string();
+    let text = identity.file(&[format!("created: {}", context.now)]);
+    write_new(&args.out, text.as_bytes(), 0o600)?;
+    let shown = format!(
+        "identity in {} (keep it secret)\nrecipient, for `build --recipient`:\n  {recipient}\n",
+        shown(&args.out)
+    );
+    let body = IdentityBody { kind: "identity", file: args.out.clone(), recipient };
+    Ok(Report::done(&body, shown))
+}
+
+/// Makes a signing key.
+///
+/// # Errors
+/// As [`identity`].
+pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Failure> {
+    let library = |_| Failure::unexpected("the cryptographic library failed");
+    let key = SigningKey::generate().map_err(library)?;
+    let public_key = key.verifying_key().map_err(library)?;
+    let public_file = beside(&args.out);
+    if public_file.symlink_metadata().is_ok() {
+        return Err(exists(&public_file));
+    }
+    write_new(&args.out, &key.to_pem().map_err(library)?, 0o600)?;
+    write_new(&public_file, &public_key.to_pem().map_err(library)?, 0o644)?;
+    let fingerprint = public_key.fingerprint();
+    let spoken = fingerprint.spoken();
+    let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
+    let text = format!(
+        "signing key in {} (keep it secret), public half in {}\nfingerprint, to tell by phone:\n  {fingerprint}\n  {}\n  {two}\n",
+        shown(&args.out),
+        shown(&public_file),
+        one.trim_end()
+    );
+    let file = args.out.clone();
+    let body = SignerBody { kind: "signer", file, public_file, public_key, fingerprint, spoken };
+    Ok(Report::done(&body, text))
+}
+
+/// `x.pub.pem` beside `x.pem` or `x`.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or(OsStr::new("signing-key.pem"));
+    let mut public = match (path.extension(), path.file_stem()) {
+        (Some(extension), Some(stem)) if extension == "pem" => stem.to_owned(),
+        _ => OsString::from(name),
+    };
+    public.push(".pub.pem");
+    path.with_file_name(public)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let Some(name) = path.file_name() else {
+        return Err(Failure::usage(format!("--out {}: expected a file", path.display())));
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    let directory = rustix::fs::open(parent, flags, Mode::empty())
+        .map_err(|error| Failure::io(parent.display(), &error.into()).hint("make it first"))?;
+    new_file::create(&directory, name, bytes, Mode::from(mode)).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            exists(path)
+        } else {
+            Failure::io(path.display(), &error)
+        }
+    })
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
+        .hint("a key is never overwritten: choose another --out FILE, or move the old one away")
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_half_lies_beside() {
+        assert_eq!(beside(Path::new("a/signer.pem")), Path::new("a/signer.pub.pem"));
+        assert_eq!(beside(Path::new("signer")), Path::new("signer.pub.pem"));
+    }
+}

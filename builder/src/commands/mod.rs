@@ -1,0 +1,57 @@
+//! One file for each command; [`kit_heading`] is what `plan` and `build` both begin with.
+
+pub(crate) mod build;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod plan;
+pub(crate) mod verify;
+
+use formats::manifest::Manager;
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+
+use crate::outcome::wrapped;
+use crate::prepare::Prepared;
+
+/// Where the devices come from and for whom.
+fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {
+    let mut text = String::new();
+    if let Some(manager) = manager {
+        let host = match manager.hostname.as_str() {
+            "" => String::new(),
+            host => format!(" ({})", printable(host)),
+        };
+        text.push_str(&format!("  manager      {}{host}\n", manager.uuid));
+    }
+    text.push_str(&format!("  batch        {}{}\n", prepared.plan.batch, day(prepared.plan.batch)));
+    for file in &prepared.plan.failed_push {
+        text.push_str(&format!("  from         {}\n", printable(file)));
+    }
+    text
+}
+
+fn day(batch: u64) -> String {
+    let time = i64::try_from(batch).ok().and_then(|seconds| Timestamp::from_unix(seconds).ok());
+    time.map_or_else(String::new, |time| format!(" ({time})"))
+}
+
+/// Lines that a person should not miss.
+fn warnings_text(warnings: &[String]) -> String {
+    let lines: String =
+        warnings.iter().map(|warning| wrapped("  ! ", &printable(warning).to_string())).collect();
+    if lines.is_empty() { lines } else { format!("\nWarnings\n{lines}") }
+}
+
+/// `text`, or its first characters and dots; for table cells.
+fn shortened(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(width.saturating_sub(3)).collect();
+    format!("{start}...")
+}
+
+/// `1 device`, `2 devices`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

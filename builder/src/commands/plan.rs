@@ -1,0 +1,213 @@
+//! `plan`: what `build` would do, down to reading and checking every file. Writes nothing.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use console::exit::Failure;
+use console::report::Report;
+use console::terminal::Table;
+use formats::manifest::Manager;
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use super::{count, kit_heading, shortened, warnings_text};
+use crate::Context;
+use crate::args::BuildArgs;
+use crate::bundling::{self, FILES, Ready, Shared};
+use crate::kit_writer;
+use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
+use crate::passphrase::Source;
+use crate::prepare::{Prepared, prepare};
+
+/// The JSON of `plan`, and of `build --dry-run`.
+#[derive(Debug, Serialize)]
+struct PlanBody {
+    /// Where the kit would be; null when no device is left.
+    kit: Option<PathBuf>,
+    /// The kit's manager; null when no device is left.
+    manager: Option<Manager>,
+    /// The run of `generate_certs.pl` (its unix time).
+    batch: u64,
+    /// The FAILED_PUSH files that were read, the newest first.
+    failed_push: Vec<String>,
+    /// The time by this machine's clock that the checks were made at.
+    checked_at: Timestamp,
+    /// Where `build` will have the passphrase from.
+    passphrase: Source,
+    /// How many devices are `ready`.
+    ready: usize,
+    /// How many results are `refused`.
+    refused: usize,
+    /// One for each device, and for each line that names none.
+    results: Vec<DeviceResult<Ready>>,
+    /// The installers that would travel along.
+    installers: Vec<PlannedInstaller>,
+    /// Things to know about all of it.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedInstaller {
+    /// `x86_64` or `aarch64`.
+    arch: &'static str,
+    /// Where it lies.
+    source: PathBuf,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Whatever refuses all devices at once.
+pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure> {
+    let mut prepared = prepare(args, context, true)?;
+    let kit = prepared.kit().map(|(_, name)| (args.kit.out.join(&name), name));
+    if let Some((_, name)) = &kit
+        && let Err(failure) = kit_writer::check_place(&args.kit.out, name, args.kit.force)
+    {
+        prepared.plan.warnings.push(format!("{}: {}", failure.message, failure.hint));
+    }
+    let results = check(&prepared, context)?;
+    let (exit, reason) = outcome::exit(&results);
+    let text = text(&prepared, kit.as_ref().map(|(_, name)| name.as_str()), &results);
+    let refused = results.iter().filter(|result| result.refusal.is_some()).count();
+    let body = PlanBody {
+        kit: kit.map(|(path, _)| path).filter(|_| refused < results.len()),
+        manager: prepared.plan.manager,
+        batch: prepared.plan.batch,
+        failed_push: prepared.plan.failed_push,
+        checked_at: context.now,
+        passphrase: prepared.passphrase,
+        ready: results.len() - refused,
+        refused,
+        results,
+        installers: prepared
+            .installers
+            .into_iter()
+            .map(|installer| PlannedInstaller { arch: installer.arch, source: installer.path })
+            .collect(),
+        warnings: prepared.plan.warnings,
+    };
+    Ok(Report::done(&body, text).ending(exit, reason))
+}
+
+fn check(prepared: &Prepared, context: &Context) -> Result<Vec<DeviceResult<Ready>>, Failure> {
+    let Some(manager) = &prepared.plan.manager else {
+        return Ok(bundling::refused_only(&prepared.plan));
+    };
+    let (rules, recipients) = (&prepared.rules, &prepared.recipients);
+    let shared = Shared { root: &context.root, manager, rules, recipients };
+    let progress = context.terminal.progress("checking", prepared.plan.devices.len());
+    bundling::check_all(&prepared.plan, &shared, progress)
+}
+
+fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>]) -> String {
+    let any = results.iter().any(|result| result.facts.is_some());
+    let mut text = match kit.filter(|_| any) {
+        Some(name) => format!("{name} would be made\n"),
+        None => "no kit would be made\n".to_owned(),
+    };
+    text.push_str(&kit_heading(prepared, prepared.plan.manager.as_ref()));
+    let archs: Vec<&str> = prepared.installers.iter().map(|installer| installer.arch).collect();
+    let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
+    let _ = writeln!(text, "  installers   {archs}");
+    let ready: Vec<_> = results
+        .iter()
+        .filter_map(|r| Some((r.device.as_ref()?, r.facts.as_ref()?, &r.notes)))
+        .collect();
+    if !ready.is_empty() {
+        let headings = ["device", "UUID", "address", "files", "valid to", "CA days"];
+        let mut table = Table::with_headings(&headings);
+        for (device, facts, _) in &ready {
+            let name = device.name.as_ref().map_or("", |name| name.as_str());
+            table.row([
+                shortened(&printable(name).to_string(), 22),
+                device.uuid.short().to_owned(),
+                shortened(&printable(&facts.address).to_string(), 15),
+                format!("{}/{FILES}", facts.files_listed),
+                facts.certificate_not_after.date(),
+                facts.ca_days_left.to_string(),
+            ]);
+        }
+        let _ = write!(text, "\nReady: {}\n{}", count(ready.len(), "device"), table.text());
+        for (device, _, notes) in &ready {
+            for note in *notes {
+                let note = format!("{}: {}", device.shown(), printable(note));
+                text.push_str(&wrapped("  note: ", &note));
+            }
+        }
+        let readers: Vec<(String, &[String])> =
+            ready.iter().map(|(device, facts, _)| (device.shown(), &*facts.recipients)).collect();
+        text.push_str(&openers_text(prepared.passphrase, &readers));
+    }
+    let refusals = refusals_text(results);
+    if !refusals.is_empty() {
+        let _ = write!(text, "\nRefused: {}\n{refusals}", results.len() - ready.len());
+    }
+    text.push_str(&warnings_text(&prepared.plan.warnings));
+    text
+}
+
+/// Who will be able to open what: each recipient once, with the devices whose bundles it opens.
+fn openers_text(passphrase: Source, devices: &[(String, &[String])]) -> String {
+    const NAMED: usize = 6;
+    let mut openers: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut position = std::collections::HashMap::new();
+    for (device, recipients) in devices {
+        for recipient in *recipients {
+            let at = *position.entry(recipient.as_str()).or_insert_with(|| {
+                openers.push((recipient, Vec::new()));
+                openers.len() - 1
+            });
+            if let Some((_, opened)) = openers.get_mut(at) {
+                opened.push(device);
+            }
+        }
+    }
+    let mut text = "\nWho will be able to open them\n".to_owned();
+    if let Some(passphrase) = passphrase.described() {
+        text.push_str(&wrapped("  ", &format!("{passphrase}: all")));
+    }
+    for (recipient, opened) in openers {
+        let what = if opened.len() == devices.len() {
+            "all".to_owned()
+        } else if opened.len() > NAMED {
+            count(opened.len(), "device")
+        } else {
+            opened.join(", ")
+        };
+        let recipient = printable(recipient).to_string();
+        text.push_str(&wrapped("  ", &format!("{}: {what}", in_the_middle(&recipient))));
+    }
+    text
+}
+
+/// Long recipients (SSH keys) are cut in the middle: kind and comment say most.
+fn in_the_middle(text: &str) -> String {
+    const WHOLE: usize = 64;
+    if text.len() <= WHOLE || !text.is_ascii() {
+        return text.to_owned();
+    }
+    let (start, end) = (text.get(..28).unwrap_or(text), text.get(text.len() - 28..).unwrap_or(""));
+    format!("{start}...{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_recipient_stands_once_with_its_devices() {
+        let (all, one) = (["x".to_owned(), "y".to_owned()], ["x".to_owned()]);
+        let devices = [("a".to_owned(), &all[..]), ("b".to_owned(), &one[..])];
+        let text = openers_text(Source::None, &devices);
+        assert_eq!(text, "\nWho will be able to open them\n  x: all\n  y: a\n");
+    }
+
+    #[test]
+    fn ssh_keys_are_shortened() {
+        let key = format!("ssh-ed25519 {} someone@example", "A".repeat(68));
+        let short = in_the_middle(&key);
+        assert!(short.len() < 64 && short.ends_with("someone@example"), "{short}");
+    }
+}

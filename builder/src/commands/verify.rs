@@ -1,0 +1,229 @@
+//! `verify`: whether a kit or bundle is whole, whose it is, and who vouches for it.
+
+mod judge;
+mod view;
+
+use std::path::Path;
+
+use console::exit::{Exit, Failure};
+use console::kit_folder::KitFolder;
+use console::report::Report;
+use console::unlock::{Unlocked, Unlocker};
+use console::vouch::{Known, NamedSigner};
+use formats::bundle::SignedBundle;
+use formats::envelope::Identities;
+use formats::error::{Reason, Reasoned};
+use formats::kit::BundleEntry;
+use formats::manifest::Manifest;
+use formats::timestamp::Timestamp;
+
+use self::judge::Judge;
+use self::view::{BundleView, KitView, VerifyBody};
+use crate::Context;
+use crate::args::VerifyArgs;
+use crate::outcome::Refusal;
+use crate::parallel::in_order;
+use crate::sealed::{Loose, Outside, device_of, is_folder, picked};
+use crate::signing_key;
+
+/// Runs it.
+///
+/// # Errors
+/// Wrong usage. What is wrong with a kit or bundle is a result.
+pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failure> {
+    let opens = args.open.is_given() || args.ask;
+    let unlocker = if opens { Some(Unlocker::new(&args.open, &context.terminal)?) } else { None };
+    let known = Known {
+        named: args.signer.as_deref().map(NamedSigner::parse).transpose()?,
+        own: signing_key::own(&context.root).map(|key| key.fingerprint()),
+        ..Known::default()
+    };
+    let judge = Judge::new(known, &context.terminal);
+    let mut run = Run { args, context, unlocker, judge, kits: Vec::new(), results: Vec::new() };
+    for path in &args.paths {
+        if is_folder(path) { run.kit(path)? } else { run.bundle(path)? }
+    }
+    let refused = |refusal: &Option<Refusal>| refusal.as_ref().map(|refusal| refusal.reason);
+    let reason = run
+        .kits
+        .iter()
+        .find_map(|kit| refused(&kit.refusal))
+        .or_else(|| run.results.iter().find_map(|bundle| refused(&bundle.refusal)));
+    let exit = if reason.is_some() { Exit::Refused } else { Exit::Done };
+    let body = VerifyBody { opened: opens, kits: run.kits, results: run.results };
+    let text = body.text();
+    Ok(Report::done(&body, text).ending(exit, reason))
+}
+
+struct Run<'a> {
+    args: &'a VerifyArgs,
+    context: &'a Context,
+    unlocker: Option<Unlocker<'a>>,
+    judge: Judge<'a>,
+    kits: Vec<KitView>,
+    results: Vec<BundleView>,
+}
+
+/// What is left of an opened bundle: no key.
+struct Opened {
+    manifest: Manifest,
+}
+
+impl Run<'_> {
+    fn kit(&mut self, path: &Path) -> Result<(), Failure> {
+        let kit = match KitFolder::open(path) {
+            Ok(kit) => kit,
+            Err(failure) => {
+                self.kits.push(KitView::unreadable(path, Refusal::of(failure)));
+                return Ok(());
+            }
+        };
+        let mut view = KitView::of(&kit);
+        let entries = match picked(&kit, &self.args.device) {
+            Ok(entries) => entries,
+            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+            Err(failure) => {
+                view.refuse(failure);
+                self.kits.push(view);
+                return Ok(());
+            }
+        };
+        match self.judge_kit(&kit, &mut view) {
+            Ok(unlocked) => {
+                let results = self.kit_bundles(&kit, &entries, unlocked.as_ref())?;
+                self.results.extend(results);
+            }
+            Err(failure) if failure.exit == Exit::Refused => view.refuse(failure),
+            Err(failure) => return Err(failure),
+        }
+        self.kits.push(view);
+        Ok(())
+    }
+
+    /// Everything about a kit but what is in its bundles.
+    fn judge_kit(
+        &mut self,
+        kit: &KitFolder,
+        view: &mut KitView,
+    ) -> Result<Option<Unlocked>, Failure> {
+        let checked = kit.check_all()?;
+        (view.files, view.bytes) = (Some(checked.files), Some(checked.bytes));
+        let identity = kit.identity()?;
+        view.passphrase = Some(identity.is_some());
+        let unlocked = match &mut self.unlocker {
+            Some(unlocker) => Some(unlocker.unlock(identity.as_deref())?),
+            None => None,
+        };
+        self.judge.passphrase_vouches_for(unlocked.as_ref().and_then(|u| u.vouched_signer));
+        let subject = format!("{}/kit.json", kit.path().display());
+        view.vouched_by = Some(self.judge.judge(&subject, kit.signer().fingerprint())?);
+        Ok(unlocked)
+    }
+
+    fn kit_bundles(
+        &mut self,
+        kit: &KitFolder,
+        entries: &[BundleEntry],
+        unlocked: Option<&Unlocked>,
+    ) -> Result<Vec<BundleView>, Failure> {
+        let identities = unlocked.map(|unlocked| &unlocked.identities);
+        let progress = self.context.terminal.progress("verifying", entries.len());
+        let opened = in_order(entries, progress, |entry| {
+            Ok(kit
+                .bundle(entry)
+                .and_then(|bytes| self.open(&bytes, identities, Some((kit, entry)))))
+        })?;
+        let mut results = Vec::with_capacity(entries.len());
+        for (entry, opened) in entries.iter().zip(opened) {
+            let path = kit.path().join(&entry.file);
+            let outside = Outside { path, size: entry.size, sha256: entry.sha256 };
+            let view =
+                BundleView::new(outside, Some(kit.path().to_owned()), Some(device_of(entry)));
+            results.push(self.judged(view, opened)?);
+        }
+        Ok(results)
+    }
+
+    fn bundle(&mut self, path: &Path) -> Result<(), Failure> {
+        let loose = match Loose::read(path) {
+            Ok(loose) => loose,
+            Err(failure) => {
+                self.results.push(BundleView::unreadable(path, Refusal::of(failure)));
+                return Ok(());
+            }
+        };
+        let Some(unlocker) = &mut self.unlocker else {
+            let message = format!("{} can be verified only when it is opened", path.display());
+            return Err(Failure::usage(message)
+                .hint("give --identity FILE, --passphrase-file FILE (in a passphrase kit) or --ask; `inspect` shows its outside"));
+        };
+        let view = BundleView::new(loose.outside(path), None, None);
+        let unlocked = match unlocker.unlock(loose.kit_identity.as_deref()) {
+            Err(failure) if failure.exit == Exit::Refused => {
+                self.results.push(view.refused(failure));
+                return Ok(());
+            }
+            other => other?,
+        };
+        self.judge.passphrase_vouches_for(unlocked.vouched_signer);
+        let opened = self.open(&loose.bytes, Some(&unlocked.identities), None);
+        let view = self.judged(view, opened)?;
+        self.results.push(view);
+        Ok(())
+    }
+
+    /// Opens a bundle and checks what needs no trust; nothing, without identities.
+    fn open(
+        &self,
+        bytes: &[u8],
+        identities: Option<&Identities>,
+        listed: Option<(&KitFolder, &BundleEntry)>,
+    ) -> Result<Option<Opened>, Failure> {
+        let Some(identities) = identities else { return Ok(None) };
+        let subject = "the bundle";
+        let bundle = SignedBundle::open(bytes, identities)
+            .map_err(|error| Failure::of(subject, &error).hint(hint(error.reason())))?;
+        if let Some((kit, entry)) = listed {
+            judge::agrees_with_index(bundle.manifest(), kit.index(), entry)?;
+        }
+        if !self.args.accept_clock {
+            judge::is_valid(bundle.facts(), self.now())?;
+        }
+        Ok(Some(Opened { manifest: bundle.manifest().clone() }))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.now
+    }
+
+    fn judged(
+        &mut self,
+        mut view: BundleView,
+        opened: Result<Option<Opened>, Failure>,
+    ) -> Result<BundleView, Failure> {
+        let opened = match opened {
+            Ok(None) => return Ok(view),
+            Ok(Some(opened)) => opened,
+            Err(failure) => return Ok(view.refused(failure)),
+        };
+        view.opened(&opened.manifest);
+        match self.judge.judge("the bundle", opened.manifest.signer.fingerprint) {
+            Ok(vouch) => {
+                view.vouched_by = Some(vouch);
+                view.status = "verified";
+                Ok(view)
+            }
+            Err(failure) if failure.exit == Exit::Refused => Ok(view.refused(failure)),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+fn hint(reason: Reason) -> &'static str {
+    match reason {
+        Reason::CannotOpen => {
+            "give the --identity that it was sealed for; --device picks the bundles that are yours"
+        }
+        _ => "copy it again from where it was made; if it is damaged there, make the kit again",
+    }
+}

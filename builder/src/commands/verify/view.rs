@@ -1,0 +1,274 @@
+//! What `verify` found, for people and JSON.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use console::exit::Failure;
+use console::kit_folder::KitFolder;
+use formats::bundle::Vouch;
+use formats::checksum::Sha256;
+use formats::error::Reason;
+use formats::manifest::{Manager, Manifest};
+use formats::signature::Fingerprint;
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use crate::commands::count;
+use crate::outcome::{DeviceRef, Refusal, wrapped};
+use crate::sealed::Outside;
+
+/// The JSON of `verify`.
+#[derive(Debug, Serialize)]
+pub(super) struct VerifyBody {
+    /// Whether something was given to open bundles with; without, only the outside of kits
+    /// is verified.
+    pub opened: bool,
+    /// The kits, in the order of the command line.
+    pub kits: Vec<KitView>,
+    /// The bundles: each kit's, and those named by themselves.
+    pub results: Vec<BundleView>,
+}
+
+/// A kit.
+#[derive(Debug, Serialize)]
+pub(super) struct KitView {
+    /// The folder.
+    pub path: PathBuf,
+    /// `verified` or `refused`.
+    pub status: &'static str,
+    /// With `refused`.
+    #[serde(flatten)]
+    pub refusal: Option<Refusal>,
+    /// All bundles are for tunnels to this manager; null when the index cannot be read.
+    pub manager: Option<Manager>,
+    /// The run of `generate_certs.pl`.
+    pub batch: Option<u64>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Who signed the index.
+    pub signer: Option<Fingerprint>,
+    /// Why that signer is trusted: `named`, `own`, `passphrase`, `confirmed`.
+    pub vouched_by: Option<Vouch>,
+    /// Whether it holds `kit.identity.age`.
+    pub passphrase: Option<bool>,
+    /// Files that SHA256SUMS lists, all of them as listed.
+    pub files: Option<usize>,
+    /// Their bytes.
+    pub bytes: Option<u64>,
+}
+
+/// A bundle.
+#[derive(Debug, Serialize)]
+pub(super) struct BundleView {
+    /// The file; size and digest are null when it cannot be read.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Of the sealed file.
+    pub sha256: Option<Sha256>,
+    /// The kit that it lies in; null for a bundle named by itself.
+    pub kit: Option<PathBuf>,
+    /// The device, where the kit's index or the opened manifest tells.
+    pub device: Option<DeviceRef>,
+    /// `verified`; `unopened`: as the kit's signed index lists it, its inside not looked
+    /// at; or `refused`.
+    pub status: &'static str,
+    /// With `refused`.
+    #[serde(flatten)]
+    pub refusal: Option<Refusal>,
+    /// The same for the same content.
+    pub bundle_id: Option<Sha256>,
+    /// Who signed it.
+    pub signer: Option<Fingerprint>,
+    /// Why that signer is trusted: `named`, `own`, `passphrase`, `confirmed`.
+    pub vouched_by: Option<Vouch>,
+    /// Last second of the device's certificate.
+    pub certificate_not_after: Option<Timestamp>,
+    /// Last second of the CA.
+    pub ca_not_after: Option<Timestamp>,
+}
+
+impl KitView {
+    pub(super) fn of(kit: &KitFolder) -> Self {
+        let index = kit.index();
+        Self {
+            path: kit.path().to_owned(),
+            status: "verified",
+            refusal: None,
+            manager: Some(index.manager.clone()),
+            batch: Some(index.batch),
+            created_at: Some(index.created_at),
+            signer: Some(kit.signer().fingerprint()),
+            vouched_by: None,
+            passphrase: None,
+            files: None,
+            bytes: None,
+        }
+    }
+
+    pub(super) fn unreadable(path: &Path, refusal: Refusal) -> Self {
+        Self {
+            path: path.to_owned(),
+            status: "refused",
+            refusal: Some(refusal),
+            manager: None,
+            batch: None,
+            created_at: None,
+            signer: None,
+            vouched_by: None,
+            passphrase: None,
+            files: None,
+            bytes: None,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        (self.status, self.refusal) = ("refused", Some(Refusal::of(failure)));
+    }
+}
+
+impl BundleView {
+    pub(super) fn new(outside: Outside, kit: Option<PathBuf>, device: Option<DeviceRef>) -> Self {
+        Self {
+            path: outside.path,
+            size: Some(outside.size),
+            sha256: Some(outside.sha256),
+            kit,
+            device,
+            status: "unopened",
+            refusal: None,
+            bundle_id: None,
+            signer: None,
+            vouched_by: None,
+            certificate_not_after: None,
+            ca_not_after: None,
+        }
+    }
+
+    pub(super) fn unreadable(path: &Path, refusal: Refusal) -> Self {
+        let outside = Outside { path: path.to_owned(), size: 0, sha256: Sha256::of(b"") };
+        let view = Self::new(outside, None, None);
+        Self { size: None, sha256: None, status: "refused", refusal: Some(refusal), ..view }
+    }
+
+    pub(super) fn refused(mut self, failure: Failure) -> Self {
+        (self.status, self.refusal) = ("refused", Some(Refusal::of(failure)));
+        self
+    }
+
+    pub(super) fn opened(&mut self, manifest: &Manifest) {
+        let (uuid, name) = (manifest.device.uuid.clone(), Some(manifest.device.name.clone()));
+        self.device = Some(DeviceRef { uuid, name });
+        self.bundle_id = Some(manifest.bundle_id);
+        self.signer = Some(manifest.signer.fingerprint);
+        self.certificate_not_after = Some(manifest.credentials.certificate.not_after);
+        self.ca_not_after = Some(manifest.credentials.ca.not_after);
+    }
+}
+
+impl VerifyBody {
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for kit in &self.kits {
+            text.push_str(&kit_text(kit));
+            let bundles: Vec<&BundleView> =
+                self.results.iter().filter(|b| b.kit.as_ref() == Some(&kit.path)).collect();
+            text.push_str(&bundles_text(&bundles));
+        }
+        for bundle in self.results.iter().filter(|bundle| bundle.kit.is_none()) {
+            text.push_str(&loose_text(bundle));
+        }
+        text
+    }
+}
+
+fn kit_text(kit: &KitView) -> String {
+    let mut text = format!("{}: {}\n", shown(&kit.path), kit.status);
+    if let Some(manager) = &kit.manager {
+        let _ = writeln!(text, "  manager      {}", manager.uuid);
+    }
+    if let (Some(batch), Some(created_at)) = (kit.batch, kit.created_at) {
+        let _ = writeln!(text, "  batch        {batch}, made {created_at}");
+    }
+    if let (Some(files), Some(bytes)) = (kit.files, kit.bytes) {
+        let _ = writeln!(text, "  checksums    {files} files, {bytes} bytes, all as listed");
+    }
+    text.push_str(&signer_text(kit.signer, kit.vouched_by, kit.refusal.as_ref()));
+    text.push_str(&refusal_text(kit.refusal.as_ref()));
+    text
+}
+
+fn bundles_text(bundles: &[&BundleView]) -> String {
+    let of = |status: &str| bundles.iter().filter(|bundle| bundle.status == status).count();
+    let mut text = String::new();
+    let (verified, unopened) = (of("verified"), of("unopened"));
+    if verified > 0 {
+        let _ = writeln!(
+            text,
+            "  opened       {}, signature and content good",
+            count(verified, "bundle")
+        );
+    }
+    if unopened > 0 {
+        let _ = writeln!(
+            text,
+            "  not opened   {}: only the outside is verified",
+            count(unopened, "bundle")
+        );
+        text.push_str("               (--identity, --passphrase-file or --ask opens them)\n");
+    }
+    for bundle in bundles.iter().filter(|bundle| bundle.refusal.is_some()) {
+        let device = bundle.device.as_ref().map_or_else(String::new, DeviceRef::shown);
+        let _ = writeln!(text, "  {device}: refused");
+        text.push_str(&refusal_text(bundle.refusal.as_ref()));
+    }
+    text
+}
+
+fn loose_text(bundle: &BundleView) -> String {
+    let mut text = format!("{}: {}\n", shown(&bundle.path), bundle.status);
+    if let Some(device) = &bundle.device {
+        let _ = writeln!(text, "  device       {}", device.shown());
+    }
+    if let (Some(certificate), Some(ca)) = (bundle.certificate_not_after, bundle.ca_not_after) {
+        let _ = writeln!(text, "  valid to     {certificate}, its CA to {ca}");
+    }
+    text.push_str(&signer_text(bundle.signer, bundle.vouched_by, bundle.refusal.as_ref()));
+    text.push_str(&refusal_text(bundle.refusal.as_ref()));
+    text
+}
+
+fn signer_text(
+    signer: Option<Fingerprint>,
+    vouch: Option<Vouch>,
+    refusal: Option<&Refusal>,
+) -> String {
+    let Some(signer) = signer else { return String::new() };
+    let why = match vouch {
+        Some(Vouch::Own) => "this machine's own key",
+        Some(Vouch::Named) => "named with --signer",
+        Some(Vouch::Passphrase) => "vouched for by the passphrase",
+        Some(Vouch::Confirmed) => "confirmed at the terminal",
+        Some(Vouch::Pinned) => "pinned",
+        None if refusal.is_some_and(|refusal| refusal.reason == Reason::UnknownSigner) => {
+            "nobody vouches for it"
+        }
+        None => "not judged",
+    };
+    format!("  signer       {signer}\n               ({why})\n")
+}
+
+fn refusal_text(refusal: Option<&Refusal>) -> String {
+    let Some(refusal) = refusal else { return String::new() };
+    let message = format!("refused ({}): {}", refusal.reason, printable(&refusal.message));
+    let mut text = wrapped("    ", &message);
+    for line in refusal.next.lines() {
+        text.push_str(&wrapped("    next: ", &printable(line).to_string()));
+    }
+    text
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).to_string()
+}

@@ -1,0 +1,355 @@
+//! Writes a kit whole or not at all.
+//!
+//! ```text
+//! remove what an interrupted run left (a temporary folder of ours that nobody holds)
+//! make a temporary sibling `.sftunnel-kit-….tmp-<random>` (0700), hold it with flock
+//! write every file into it, hashing on the way
+//! commit: SHA256SUMS; syncfs; rename to its name, refusing to replace; fsync the parent
+//!         with --force: exchange with the old kit, then remove that
+//! discard: remove the temporary folder
+//! ```
+//!
+//! Limits: a process that is killed leaves its temporary folder to the next run. Where the
+//! file system cannot exchange two names, `--force` moves the old kit aside first, so for
+//! an instant there is none.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use console::exit::Failure;
+use console::kit_folder::is_kit;
+use console::root::{names_in, open_dir_at};
+use formats::checksum::{HashingWriter, Sha256, Sums};
+use formats::error::Reason;
+use formats::kit;
+use formats::limits;
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, mkdirat, renameat,
+    renameat_with, statat,
+};
+use rustix::io::Errno;
+
+use crate::new_file::{create_only, random_hex, sync_dir};
+
+const PREFIX: &str = ".sftunnel-kit-";
+const INFIX: &str = ".tmp-";
+
+/// A kit under construction.
+#[derive(Debug)]
+pub(crate) struct KitWriter {
+    out_path: PathBuf,
+    out: OwnedFd,
+    name: String,
+    temporary: String,
+    force: bool,
+    /// Holds the flock.
+    dir: OwnedFd,
+    bundles: OwnedFd,
+    written: Mutex<Vec<(String, Sha256)>>,
+}
+
+/// A file of the kit, as written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// Bytes.
+    pub size: u64,
+    /// Of them.
+    pub sha256: Sha256,
+}
+
+/// Whether a kit of that name may be made in `out`.
+///
+/// # Errors
+/// `not-found` for `out`; `exists` for a kit, unless `force`.
+pub(crate) fn check_place(out: &Path, name: &str, force: bool) -> Result<(), Failure> {
+    let dir = open_out(out)?;
+    let there = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    let path = out.join(name);
+    if there && force && !is_kit(&path) {
+        return Err(exists(&path)
+            .hint("it is not a kit, so --force does not replace it; choose another --out DIR"));
+    }
+    if there && !force {
+        return Err(exists(&path)
+            .hint("--force replaces it; --out DIR puts the kit elsewhere; `sftunnel-bundle inspect` shows what it is"));
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
+}
+
+fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    rustix::fs::open(out, flags, Mode::empty()).map_err(|error| {
+        Failure::io(format!("--out {}", out.display()), &error.into())
+            .hint("make the directory first, or mount the stick")
+    })
+}
+
+impl KitWriter {
+    /// Starts a kit.
+    ///
+    /// # Errors
+    /// As [`check_place`], or when nothing can be written there.
+    pub(crate) fn create(out: &Path, name: &str, force: bool) -> Result<Self, Failure> {
+        check_place(out, name, force)?;
+        let out_dir = open_out(out)?;
+        remove_leftovers(out, &out_dir);
+        let make = || -> io::Result<(String, OwnedFd, OwnedFd)> {
+            let temporary = format!(".{name}{INFIX}{}", random_hex()?);
+            mkdirat(&out_dir, &*temporary, Mode::from(0o700))?;
+            let dir = open_dir_at(&out_dir, OsStr::new(&temporary))?;
+            // where there are no locks there is no clearing up either
+            let _ = flock(&dir, FlockOperation::NonBlockingLockExclusive);
+            mkdirat(&dir, kit::BUNDLES, Mode::from(0o700))?;
+            let bundles = open_dir_at(&dir, OsStr::new(kit::BUNDLES))?;
+            Ok((temporary, dir, bundles))
+        };
+        let (temporary, dir, bundles) =
+            make().map_err(|error| cannot_write(&out.join(name), &error))?;
+        Ok(Self {
+            out_path: out.to_owned(),
+            out: out_dir,
+            name: name.to_owned(),
+            temporary,
+            force,
+            dir,
+            bundles,
+            written: Mutex::default(),
+        })
+    }
+
+    /// Writes a bundle (0600); `file` is its path in the kit.
+    ///
+    /// # Errors
+    /// When it cannot be written: no space, most likely.
+    pub(crate) fn bundle(&self, file: &str, bytes: &[u8]) -> Result<Written, Failure> {
+        let name = file.strip_prefix(kit::BUNDLES).and_then(|rest| rest.strip_prefix('/'));
+        let name = name.unwrap_or(file);
+        let write =
+            || File::from(create_only(&self.bundles, name, Mode::from(0o600))?).write_all(bytes);
+        write().map_err(|error| self.failed(file, &error))?;
+        Ok(self.record(file, Written { size: bytes.len() as u64, sha256: Sha256::of(bytes) }))
+    }
+
+    /// Writes one of the small files at the top of the kit.
+    ///
+    /// # Errors
+    /// As [`KitWriter::bundle`].
+    pub(crate) fn file(&self, name: &str, bytes: &[u8], mode: u32) -> Result<Written, Failure> {
+        self.copy(name, bytes, bytes.len() as u64, mode)
+    }
+
+    /// Writes an installer (0755).
+    ///
+    /// # Errors
+    /// As [`KitWriter::bundle`]; `too-large`.
+    pub(crate) fn installer(&self, file: &str, program: impl Read) -> Result<Written, Failure> {
+        match mkdirat(&self.dir, kit::BIN, Mode::from(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(self.failed(kit::BIN, &error.into())),
+        }
+        self.copy(file, program, limits::INSTALLER, 0o755)
+    }
+
+    fn copy(
+        &self,
+        file: &str,
+        content: impl Read,
+        limit: u64,
+        mode: u32,
+    ) -> Result<Written, Failure> {
+        let mode = Mode::from(mode);
+        let write = || -> io::Result<(Sha256, u64)> {
+            let created = create_only(&self.dir, file, mode)?;
+            match fchmod(&created, mode) {
+                // against the umask; FAT has no modes to change
+                Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut hashing = HashingWriter::new(File::from(created));
+            io::copy(&mut content.take(limit + 1), &mut hashing)?;
+            let (_, sha256, size) = hashing.finish();
+            Ok((sha256, size))
+        };
+        let (sha256, size) = write().map_err(|error| self.failed(file, &error))?;
+        if size > limit {
+            let message = format!("{file} would be larger than {limit} bytes");
+            return Err(Failure::refused(Reason::TooLarge, message));
+        }
+        Ok(self.record(file, Written { size, sha256 }))
+    }
+
+    fn record(&self, file: &str, written: Written) -> Written {
+        let mut all = self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.push((file.to_owned(), written.sha256));
+        written
+    }
+
+    fn failed(&self, file: &str, error: &io::Error) -> Failure {
+        cannot_write(&self.out_path.join(&self.name).join(file), error)
+    }
+
+    /// Writes `SHA256SUMS` and publishes the kit under its name; gives its path.
+    ///
+    /// # Errors
+    /// When it cannot be made durable or renamed. The caller then discards it.
+    pub(crate) fn commit(&self) -> Result<PathBuf, Failure> {
+        let mut written = {
+            let mut all = self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *all)
+        };
+        written.sort();
+        let mut sums = Sums::default();
+        written.into_iter().for_each(|(file, sha256)| sums.push(sha256, file));
+        self.file(kit::SUMS, sums.to_string().as_bytes(), 0o644)?;
+        let path = self.out_path.join(&self.name);
+        rustix::fs::syncfs(&self.dir).map_err(|error| cannot_write(&path, &error.into()))?;
+        self.publish().and_then(|()| sync_dir(&self.out)).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                exists(&path).hint("another run has just made it; --force replaces it")
+            }
+            _ => cannot_write(&path, &error),
+        })?;
+        Ok(path)
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        let (out, temporary, name) = (&self.out, &*self.temporary, &*self.name);
+        match renameat_with(out, temporary, out, name, RenameFlags::NOREPLACE) {
+            // a folder with something in it is not replaced by this rename either
+            Err(Errno::INVAL | Errno::NOSYS)
+                if statat(out, name, AtFlags::SYMLINK_NOFOLLOW).is_err() =>
+            {
+                return Ok(renameat(out, temporary, out, name)?);
+            }
+            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) if self.force => {}
+            other => return Ok(other?),
+        }
+        let old = match renameat_with(out, temporary, out, name, RenameFlags::EXCHANGE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                let aside = format!(".{name}{INFIX}{}", random_hex()?);
+                renameat(out, name, out, &*aside)?;
+                if let Err(error) = renameat(out, temporary, out, name) {
+                    renameat(out, &*aside, out, name)?;
+                    return Err(error.into());
+                }
+                aside
+            }
+            other => {
+                other?;
+                temporary.to_owned()
+            }
+        };
+        // the new kit stands; an old one that cannot be removed is cleared up by the next run
+        let _ = std::fs::remove_dir_all(self.out_path.join(old));
+        Ok(())
+    }
+
+    /// Removes what was written.
+    pub(crate) fn discard(self) {
+        let _ = std::fs::remove_dir_all(self.out_path.join(&self.temporary));
+    }
+}
+
+/// Removes temporary folders that belong to this user and that no running process holds.
+fn remove_leftovers(out: &Path, dir: &OwnedFd) {
+    let ours = rustix::process::geteuid().as_raw();
+    for name in names_in(dir).unwrap_or_default() {
+        let is_temporary =
+            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.contains(INFIX));
+        if !is_temporary {
+            continue;
+        }
+        let Ok(left) = open_dir_at(dir, &name) else { continue };
+        let is_ours = fstat(&left).is_ok_and(|stat| stat.st_uid == ours);
+        if is_ours && flock(&left, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_dir_all(out.join(&name));
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::io(path.display(), error).hint("choose another place with --out DIR")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "sftunnel-kit-cdb123c8-1";
+
+    fn place(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("kit-writer-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        path
+    }
+
+    fn entries(path: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(path).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn write(out: &Path, content: &str, force: bool) -> Result<PathBuf, Failure> {
+        let writer = KitWriter::create(out, NAME, force)?;
+        writer.file(kit::INDEX, content.as_bytes(), 0o644)?;
+        writer.bundle("bundles/x.age", b"x")?;
+        writer.commit()
+    }
+
+    #[test]
+    fn a_kit_is_there_whole_or_not_at_all() {
+        let out = place("whole");
+        let writer = KitWriter::create(&out, NAME, false).unwrap();
+        writer.file(kit::INDEX, b"{}", 0o644).unwrap();
+        assert!(!out.join(NAME).exists());
+        writer.discard();
+        assert!(entries(&out).is_empty());
+        let kit = write(&out, "{}", false).unwrap();
+        assert_eq!(entries(&out), [NAME]);
+        assert_eq!(entries(&kit), ["SHA256SUMS", "bundles", "kit.json"]);
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn only_force_replaces_and_only_a_kit() {
+        let out = place("force");
+        write(&out, "old", false).unwrap();
+        assert_eq!(write(&out, "new", false).unwrap_err().reason, Some(Reason::Exists));
+        assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"old");
+        write(&out, "new", true).unwrap();
+        assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"new");
+        assert_eq!(entries(&out), [NAME]);
+        std::fs::remove_file(out.join(NAME).join(kit::INDEX)).unwrap();
+        assert_eq!(write(&out, "new", true).unwrap_err().reason, Some(Reason::Exists));
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn leftovers_are_removed_unless_in_use() {
+        let out = place("leftovers");
+        let running = KitWriter::create(&out, NAME, false).unwrap();
+        std::fs::create_dir_all(out.join(format!(".{NAME}.tmp-dead/bundles"))).unwrap();
+        std::fs::create_dir(out.join(".sftunnel-kit-somebody-elses")).unwrap();
+        write(&out, "{}", false).unwrap();
+        let expected = [&*running.temporary, ".sftunnel-kit-somebody-elses", NAME];
+        assert_eq!(entries(&out), expected);
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_not_made() {
+        let out = std::env::temp_dir().join("kit-writer-absent");
+        assert_eq!(write(&out, "", false).unwrap_err().reason, Some(Reason::NotFound));
+        assert!(!out.exists());
+    }
+}

@@ -1,0 +1,121 @@
+//! `sftunnel-bundle`: reads `FAILED_PUSH` on the FMC, checks each device's new credentials
+//! and writes a kit of sealed bundles.
+//!
+//! In the order of a build:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`args`] | the command line, nothing but parsed |
+//! | `commands` | one file for each command |
+//! | `discover` | which `FAILED_PUSH`, which manager |
+//! | `plan` | which devices, which are refused; pure |
+//! | `recipients`, `passphrase` | who may open what |
+//! | `prepare` | the four above in one, for `plan` and `build` |
+//! | `collect` | a device's three files, read and checked |
+//! | `signing_key` | the key that vouches |
+//! | `bundling` | all devices on all cores |
+//! | `installers`, `kit_texts`, `kit_writer` | the folder |
+//! | `outcome` | each device's result, for people and JSON |
+//! | `sealed` | kits and bundles that are named, for `inspect` and `verify` |
+//! | `parallel`, `new_file` | what the others stand on |
+
+pub mod args;
+mod bundling;
+mod collect;
+mod commands;
+mod discover;
+mod installers;
+mod kit_texts;
+mod kit_writer;
+mod new_file;
+mod outcome;
+mod parallel;
+mod passphrase;
+mod plan;
+mod prepare;
+mod recipients;
+mod sealed;
+mod signing_key;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{CommandFactory, Parser};
+use console::exit::{Exit, Failure};
+use console::report::{self, Report};
+use console::root::Root;
+use console::terminal::Terminal;
+use formats::timestamp::Timestamp;
+
+use crate::args::{Cli, Command, KeyKind};
+
+/// The program's name.
+pub const PROGRAM: &str = "sftunnel-bundle";
+
+/// What every command is given.
+struct Context {
+    root: Root,
+    terminal: Terminal,
+    /// The system's clock, read once.
+    now: Timestamp,
+}
+
+/// The command line as clap knows it, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program: parse, run, exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    console::hardening::protect_process();
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &args),
+    };
+    let global = &cli.global;
+    let terminal = Terminal::new(global.json, global.quiet, global.verbose);
+    let schema = format!("{PROGRAM}.{}/1", cli.command.name());
+    report::finish(&terminal, PROGRAM, &schema, dispatch(&cli, terminal))
+}
+
+fn dispatch(cli: &Cli, terminal: Terminal) -> Result<Report, Failure> {
+    let root = Root::open(&cli.global.root).map_err(|error| {
+        Failure::io(cli.global.root.display(), &error).hint("give --root an existing directory")
+    })?;
+    let context = Context { root, terminal, now: now()? };
+    match &cli.command {
+        Command::Plan(args) => commands::plan::run(args, &context),
+        Command::Build(args) => commands::build::run(args, &context),
+        Command::Inspect(args) => commands::inspect::run(args, &context),
+        Command::Verify(args) => commands::verify::run(args, &context),
+        Command::Keygen(args) => match &args.kind {
+            KeyKind::Identity(args) => commands::keygen::identity(args, &context),
+            KeyKind::Signer(args) => commands::keygen::signer(args, &context),
+        },
+    }
+}
+
+fn now() -> Result<Timestamp, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    since
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .and_then(|seconds| Timestamp::from_unix(seconds).ok())
+        .ok_or_else(|| Failure::unexpected("the clock is before 1970").hint("set the clock"))
+}
+
+/// Help and version are results; anything else is a wrong command line. Who asked for JSON
+/// gets it here, too.
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    // a pipe that is gone changes nothing
+    let _ = error.print();
+    if exit == Exit::Usage && args.iter().any(|arg| arg == "--json") {
+        let body = serde_json::json!({ "message": error.render().to_string().trim_end() });
+        let report = Report::done(&body, String::new()).ending(exit, None);
+        let terminal = Terminal::new(true, false, false);
+        return report::finish(&terminal, PROGRAM, &format!("{PROGRAM}.usage/1"), Ok(report));
+    }
+    exit.into()
+}

@@ -1,0 +1,116 @@
+//! A file that did not exist before, whole or not at all, and never in place of another.
+//!
+//! ```text
+//! create a temporary sibling (O_EXCL), write, fsync
+//! rename it to its name, refusing to replace (RENAME_NOREPLACE)
+//! fsync the directory
+//! ```
+//!
+//! Limits: a file system without `RENAME_NOREPLACE` gets a hard link instead, and one that
+//! has neither an error.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, unlinkat};
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// Writes `bytes` to the new file `name` in `dir`.
+///
+/// # Errors
+/// `AlreadyExists` when there is one, or what the system says; nothing is left behind.
+pub(crate) fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    let dir = dir.as_fd();
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".tmp-{}", random_hex()?));
+    let result = write(dir, &temporary, bytes, mode).and_then(|()| publish(dir, &temporary, name));
+    if result.is_err() {
+        let _ = unlinkat(dir, &*temporary, AtFlags::empty());
+    }
+    result
+}
+
+fn write(dir: BorrowedFd<'_>, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    let mut file = File::from(create_only(dir, name, mode)?);
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Opens a file that does not exist yet for writing.
+///
+/// # Errors
+/// As `openat`.
+pub(crate) fn create_only(
+    dir: impl AsFd,
+    name: impl rustix::path::Arg,
+    mode: Mode,
+) -> io::Result<rustix::fd::OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(dir, name, flags, mode)?)
+}
+
+fn publish(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
+    match renameat_with(dir, temporary, dir, name, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            linkat(dir, temporary, dir, name, AtFlags::empty())?;
+            unlinkat(dir, temporary, AtFlags::empty())?;
+        }
+        other => other?,
+    }
+    sync_dir(dir)
+}
+
+/// Makes a directory's entries durable, where its file system can.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn sync_dir(dir: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(dir) {
+        // some file systems have no fsync for directories
+        Err(Errno::INVAL) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// 16 random hex digits, for temporary names.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub(crate) fn random_hex() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    random(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Fills `bytes` from the system's random source.
+///
+/// # Errors
+/// When it gives fewer.
+pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let wanted = bytes.len();
+    // up to 256 bytes come whole (getrandom(2))
+    let got = getrandom(bytes, GetRandomFlags::empty())?;
+    if got == wanted { Ok(()) } else { Err(io::Error::other("not enough random bytes")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_in_place_of_another() {
+        let path = std::env::temp_dir().join(format!("new-file-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let dir = File::open(&path).unwrap();
+        let make = |bytes: &[u8]| create(&dir, OsStr::new("key"), bytes, Mode::from(0o600));
+        make(b"first").unwrap();
+        assert_eq!(make(b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(path.join("key")).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "nothing else is left");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}

@@ -1,0 +1,231 @@
+//! The passphrase of a passphrase kit: where it comes from, how strong it is, how a
+//! generated one reaches the operator.
+
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use console::exit::Failure;
+use console::terminal::Terminal;
+use console::{input, unlock};
+use formats::envelope::Passphrase;
+use formats::limits;
+use serde::Serialize;
+
+use crate::args::PassphraseArgs;
+use crate::new_file::random;
+
+/// Words of a generated passphrase; each holds 16 bits.
+const WORDS: usize = 6;
+
+/// Where the passphrase of a kit comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// There is none: only recipients open the bundles.
+    None,
+    /// A file or a descriptor.
+    Given,
+    /// Made here, shown once.
+    Generated,
+    /// Typed twice.
+    Asked,
+}
+
+impl Source {
+    /// For a plan; nothing when there is no passphrase.
+    pub(crate) fn described(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Given => Some("whoever knows the passphrase that is given"),
+            Self::Generated => Some("whoever knows the passphrase that `build` will make"),
+            Self::Asked => Some("whoever knows the passphrase that `build` will ask for"),
+        }
+    }
+}
+
+/// Decides where the passphrase comes from.
+///
+/// # Errors
+/// Usage, when nobody could open the kit, or nobody could read a generated passphrase.
+pub(crate) fn source(
+    args: &PassphraseArgs,
+    has_recipients: bool,
+    terminal: &Terminal,
+    dry_run: bool,
+) -> Result<Source, Failure> {
+    let can_ask = dry_run || terminal.can_ask();
+    if args.generate_passphrase {
+        if !can_ask && args.passphrase_out_fd.is_none() {
+            return Err(Failure::usage("there is no terminal to show the passphrase at")
+                .hint("give --passphrase-out-fd N, or --passphrase-file FILE"));
+        }
+        return Ok(Source::Generated);
+    }
+    if args.passphrase_file.is_some() || args.passphrase_fd.is_some() {
+        return Ok(Source::Given);
+    }
+    match (has_recipients, can_ask) {
+        (true, _) => Ok(Source::None),
+        (false, true) => Ok(Source::Asked),
+        (false, false) => {
+            Err(Failure::usage("nobody could open the kit, and there is no terminal to ask at")
+                .hint("give --passphrase-file FILE, --passphrase-fd N, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE"))
+        }
+    }
+}
+
+/// Reads, makes or asks for it.
+///
+/// # Errors
+/// When it cannot be read, is empty, or was not typed the same twice.
+pub(crate) fn obtain(
+    args: &PassphraseArgs,
+    source: Source,
+    terminal: &Terminal,
+) -> Result<Option<Passphrase>, Failure> {
+    match source {
+        Source::None => Ok(None),
+        Source::Generated => generate().map(Some),
+        Source::Asked => ask(terminal).map(Some),
+        Source::Given => {
+            let bytes = match (&args.passphrase_file, args.passphrase_fd) {
+                (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
+                (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
+                (None, None) => return Ok(None),
+            };
+            unlock::passphrase(&bytes).map(Some)
+        }
+    }
+}
+
+fn ask(terminal: &Terminal) -> Result<Passphrase, Failure> {
+    terminal
+        .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
+    let first = terminal.ask_secret("Passphrase for the kit: ")?;
+    if first.chars() == 0 {
+        return Err(Failure::usage("the passphrase is empty"));
+    }
+    let second = terminal.ask_secret("The same again: ")?;
+    if first.expose() != second.expose() {
+        return Err(Failure::usage("the two passphrases differ").hint("run build again"));
+    }
+    Ok(first)
+}
+
+/// Six words of five letters, 96 bits: the proquints of arXiv:0901.4016. Each is
+/// consonant, vowel, consonant, vowel, consonant, so it can be said over the phone and a
+/// slip is heard; lower-case letters only.
+fn generate() -> Result<Passphrase, Failure> {
+    let mut bits = [0; WORDS * 2];
+    random(&mut bits).map_err(|error| Failure::unexpected(format!("no random bytes: {error}")))?;
+    let words: Vec<String> =
+        bits.as_chunks::<2>().0.iter().map(|pair| proquint(u16::from_be_bytes(*pair))).collect();
+    Ok(Passphrase::new(words.join("-")))
+}
+
+fn proquint(bits: u16) -> String {
+    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
+    const VOWELS: &[u8; 4] = b"aiou";
+    let letter = |letters: &[u8], shift: u16| {
+        let at = usize::from(bits >> shift) & (letters.len() - 1);
+        letters.get(at).map_or('?', |byte| char::from(*byte))
+    };
+    [
+        letter(CONSONANTS, 12),
+        letter(VOWELS, 10),
+        letter(CONSONANTS, 6),
+        letter(VOWELS, 4),
+        letter(CONSONANTS, 0),
+    ]
+    .iter()
+    .collect()
+}
+
+/// Shows a generated passphrase, once: at the terminal, or on the descriptor. Never on
+/// standard output, never in JSON.
+///
+/// # Errors
+/// When it could not be shown; the kit would then be of no use.
+pub(crate) fn reveal(
+    passphrase: &Passphrase,
+    args: &PassphraseArgs,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let shown = match args.passphrase_out_fd {
+        Some(number) => OpenOptions::new()
+            .append(true)
+            .open(format!("/proc/self/fd/{number}"))
+            .and_then(|mut file| writeln!(file, "{}", passphrase.expose())),
+        None => terminal.show(&format!(
+            "\nPassphrase of the kit, shown only now:\n\n    {}\n\nTell it by phone; never let it travel with the stick.\n\n",
+            passphrase.expose()
+        )),
+    };
+    shown.map_err(|error| {
+        Failure::unexpected(format!("the passphrase could not be shown: {error}"))
+            .hint("give --passphrase-out-fd N with a descriptor that can be written to")
+    })
+}
+
+/// What is weak about a passphrase that somebody thought up. Bundles can be copied and
+/// tried offline, at a cost of one scrypt (about a second and 256 MiB) a try.
+pub(crate) fn weakness(passphrase: &Passphrase) -> Option<&'static str> {
+    let text = passphrase.expose();
+    let distinct = text.chars().collect::<HashSet<_>>().len();
+    let classes = [
+        text.chars().any(char::is_lowercase),
+        text.chars().any(char::is_uppercase),
+        text.chars().any(|c| c.is_ascii_digit()),
+        text.chars().any(|c| !c.is_alphanumeric()),
+    ];
+    let classes = classes.into_iter().filter(|there| *there).count();
+    match passphrase.chars() {
+        0..12 => Some("it has fewer than 12 characters"),
+        _ if distinct < 7 => Some("it has fewer than 7 different characters"),
+        12..20 if classes < 2 => Some("it is short and of one kind of character only"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proquints_are_those_of_the_paper() {
+        // 127.0.0.1 is lusab-babad there
+        assert_eq!((proquint(0x7f00).as_str(), proquint(0x0001).as_str()), ("lusab", "babad"));
+    }
+
+    #[test]
+    fn a_generated_passphrase_is_not_weak() {
+        let (one, two) = (generate().unwrap(), generate().unwrap());
+        assert_eq!(one.chars(), WORDS * 6 - 1);
+        assert_eq!(weakness(&one), None);
+        assert_ne!(one.expose(), two.expose());
+    }
+
+    #[test]
+    fn weak_passphrases_are_called_so() {
+        let weak = |text: &str| weakness(&Passphrase::new(text.into())).is_some();
+        assert!(weak("Cisco123!"));
+        assert!(weak("aaaaaaaaaaaaaaaaaaaaaaaaaa1"));
+        assert!(weak("summerholiday"));
+        assert!(!weak("four words and more"));
+        assert!(!weak("correct-horse-battery"));
+    }
+
+    #[test]
+    fn without_recipients_and_terminal_it_must_be_given() {
+        let args = PassphraseArgs {
+            passphrase_file: None,
+            passphrase_fd: None,
+            generate_passphrase: false,
+            passphrase_out_fd: None,
+        };
+        let terminal = Terminal::new(true, true, false);
+        assert_eq!(source(&args, true, &terminal, false), Ok(Source::None));
+        assert_eq!(source(&args, false, &terminal, true), Ok(Source::Asked));
+    }
+}

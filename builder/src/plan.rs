@@ -1,0 +1,342 @@
+//! Which devices a kit is for, and which are refused before a file of theirs is read. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use console::exit::Failure;
+use formats::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::failed_push::{ListedDevice, Problem};
+use formats::limits;
+use formats::manifest::{Device, Manager};
+use formats::text::printable;
+
+use crate::discover::{Listing, Surroundings};
+use crate::outcome::{DeviceRef, Refusal};
+
+/// What a kit is going to hold.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The kit's manager; known whenever a device is left.
+    pub manager: Option<Manager>,
+    /// The newest run of `generate_certs.pl` among the listings.
+    pub batch: u64,
+    /// The listings, the newest first.
+    pub failed_push: Vec<String>,
+    /// Who gets a bundle, if their files are good.
+    pub devices: Vec<PlannedDevice>,
+    /// Who does not.
+    pub refused: Vec<PlannedRefusal>,
+    /// Every device that a listing names, also those not picked.
+    pub known: Vec<(DeviceUuid, DeviceName)>,
+    /// Things to know about all of it.
+    pub warnings: Vec<String>,
+}
+
+/// A device that gets a bundle.
+#[derive(Debug)]
+pub(crate) struct PlannedDevice {
+    /// The device.
+    pub device: Device,
+    /// Where the listed files lie on the manager.
+    pub sources: BTreeMap<CredentialFile, String>,
+    /// Things to know.
+    pub notes: Vec<String>,
+    manager: ManagerUuid,
+}
+
+/// A device, or a line, that is refused.
+#[derive(Debug)]
+pub(crate) struct PlannedRefusal {
+    /// The device, where the line names one.
+    pub device: Option<DeviceRef>,
+    /// Why.
+    pub refusal: Refusal,
+    /// Things to know.
+    pub notes: Vec<String>,
+}
+
+/// What the operator chose.
+#[derive(Debug, Default)]
+pub(crate) struct Choice<'a> {
+    /// `--device`.
+    pub devices: &'a [String],
+    /// `--accept-stale`.
+    pub accept_stale: bool,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// `stale-batch`; `not-found` for a device that no listing names, or when none names any;
+/// `too-large` beyond [`limits::KIT_BUNDLES`].
+pub(crate) fn plan(
+    mut listings: Vec<Listing>,
+    surroundings: &Surroundings,
+    choice: &Choice<'_>,
+) -> Result<Plan, Failure> {
+    listings.sort_by_key(|listing| Reverse(listing.batch));
+    let batch = listings.first().map_or(0, |listing| listing.batch);
+    let mut plan = Plan {
+        manager: None,
+        batch,
+        failed_push: listings.iter().map(|listing| listing.path.clone()).collect(),
+        devices: Vec::new(),
+        refused: Vec::new(),
+        known: Vec::new(),
+        warnings: Vec::new(),
+    };
+    plan.check_batch(surroundings.newest_batch, choice.accept_stale)?;
+    for listing in listings {
+        plan.merge(listing);
+    }
+    plan.pick(choice.devices)?;
+    plan.choose_manager(surroundings);
+    if plan.devices.len() > limits::KIT_BUNDLES {
+        let message = format!(
+            "{} devices are more than the {} that one kit may hold",
+            plan.devices.len(),
+            limits::KIT_BUNDLES
+        );
+        return Err(Failure::refused(Reason::TooLarge, message)
+            .hint("make several kits, with --device in each"));
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn check_batch(&mut self, newest: Option<u64>, accept_stale: bool) -> Result<(), Failure> {
+        let Some(newest) = newest.filter(|newest| *newest > self.batch) else { return Ok(()) };
+        let message = format!(
+            "FAILED_PUSH is of batch {}, but there is a newer batch {newest}: a newer CA has been made since, and the manager will refuse certificates of the older",
+            self.batch
+        );
+        if accept_stale {
+            self.warnings.push(message);
+            return Ok(());
+        }
+        Err(Failure::refused(Reason::StaleBatch, message).hint(format!(
+            "use the FAILED_PUSH of batch {newest}; if it has none, every device was reached. --accept-stale goes on with the older"
+        )))
+    }
+
+    /// Adds a listing that is older than the ones already there: what they say counts.
+    fn merge(&mut self, listing: Listing) {
+        let newer: HashMap<DeviceUuid, usize> =
+            self.devices.iter().enumerate().map(|(at, d)| (d.device.uuid.clone(), at)).collect();
+        let refused: HashSet<DeviceUuid> = self.refused_devices().cloned().collect();
+        for listed in listing.found.devices {
+            if let Some(device) = newer.get(&listed.uuid).and_then(|at| self.devices.get_mut(*at)) {
+                let older = listing.batch;
+                device.notes.push(format!("also listed by batch {older}; the newer entry counts"));
+            } else if !refused.contains(&listed.uuid) {
+                self.known.push((listed.uuid.clone(), listed.name.clone()));
+                self.devices.push(PlannedDevice::new(listed, listing.batch, self.batch));
+            }
+        }
+        let mut this_listing = HashMap::<DeviceUuid, usize>::new();
+        for problem in listing.found.problems {
+            let Some(uuid) = problem.device.clone() else {
+                self.refused.push(PlannedRefusal::new(problem, &listing.path));
+                continue;
+            };
+            if newer.contains_key(&uuid) || refused.contains(&uuid) {
+                continue;
+            }
+            let earlier = this_listing.get(&uuid).and_then(|at| self.refused.get_mut(*at));
+            if let Some(earlier) = earlier {
+                earlier.notes.push(format!("line {} as well: {}", problem.line, problem.error));
+                continue;
+            }
+            if let Some(name) = &problem.name {
+                self.known.push((uuid.clone(), name.clone()));
+            }
+            this_listing.insert(uuid, self.refused.len());
+            self.refused.push(PlannedRefusal::new(problem, &listing.path));
+        }
+    }
+
+    fn refused_devices(&self) -> impl Iterator<Item = &DeviceUuid> {
+        self.refused.iter().filter_map(|refused| Some(&refused.device.as_ref()?.uuid))
+    }
+
+    /// Leaves only the devices that were asked for.
+    fn pick(&mut self, wanted: &[String]) -> Result<(), Failure> {
+        if self.devices.is_empty() && self.refused.is_empty() {
+            let files = self.failed_push.join(", ");
+            return Err(Failure::refused(Reason::NotFound, format!("{files} lists no device"))
+                .hint("an empty FAILED_PUSH means that every device was reached; see sftunnel_status.pl"));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut picked = Vec::new();
+        for text in wanted {
+            picked.push(find_device(&self.all_names(), text)?);
+        }
+        self.devices.retain(|device| picked.contains(&device.device.uuid));
+        let before = self.refused.len();
+        self.refused.retain(|refused| {
+            refused.device.as_ref().is_some_and(|device| picked.contains(&device.uuid))
+        });
+        if self.refused.len() < before {
+            let left_out = before - self.refused.len();
+            self.warnings.push(format!(
+                "{left_out} unusable entries of FAILED_PUSH are not about the chosen devices, or name none; `sftunnel-bundle plan` without --device shows them"
+            ));
+        }
+        Ok(())
+    }
+
+    fn all_names(&self) -> Vec<(DeviceUuid, Option<DeviceName>)> {
+        let devices =
+            self.devices.iter().map(|d| (d.device.uuid.clone(), Some(d.device.name.clone())));
+        let refused = self.refused.iter().filter_map(|refused| refused.device.as_ref());
+        devices.chain(refused.map(|device| (device.uuid.clone(), device.name.clone()))).collect()
+    }
+
+    /// One manager for the kit; devices of another are refused.
+    fn choose_manager(&mut self, surroundings: &Surroundings) {
+        let Some(uuid) = most_named(&self.devices, surroundings.own.as_ref()) else { return };
+        let devices = std::mem::take(&mut self.devices);
+        for device in devices {
+            if device.manager == uuid {
+                self.devices.push(device);
+            } else {
+                self.refused.push(device.of_other_manager(&uuid));
+            }
+        }
+        if let Some(own) = surroundings.own.as_ref().filter(|own| **own != uuid) {
+            self.warnings.push(format!(
+                "this machine is {own}, but FAILED_PUSH is for manager {uuid}; right only when it was made there (the other FMC of a pair)"
+            ));
+        }
+        self.manager = Some(Manager { uuid, hostname: surroundings.hostname.clone() });
+    }
+}
+
+/// The machine's own UUID when a device names it, else the one that most devices name, the
+/// first of these.
+fn most_named(devices: &[PlannedDevice], own: Option<&ManagerUuid>) -> Option<ManagerUuid> {
+    if let Some(own) = own.filter(|own| devices.iter().any(|device| device.manager == **own)) {
+        return Some(own.clone());
+    }
+    let mut counts: Vec<(&ManagerUuid, usize)> = Vec::new();
+    for device in devices {
+        match counts.iter_mut().find(|(uuid, _)| *uuid == &device.manager) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((&device.manager, 1)),
+        }
+    }
+    // max_by_key would take the last of equals
+    counts.iter().rev().max_by_key(|(_, count)| *count).map(|(uuid, _)| (*uuid).clone())
+}
+
+/// The device that an operator means by a name or UUID.
+///
+/// # Errors
+/// `not-found`, with the names there are; usage when the name is several devices'.
+pub(crate) fn find_device(
+    known: &[(DeviceUuid, Option<DeviceName>)],
+    text: &str,
+) -> Result<DeviceUuid, Failure> {
+    let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
+        text.parse().as_ref() == Ok(uuid) || name.as_ref().is_some_and(|name| name.as_str() == text)
+    };
+    let mut found = known.iter().filter(is).map(|(uuid, _)| uuid);
+    match (found.next(), found.next()) {
+        (Some(uuid), None) => Ok(uuid.clone()),
+        (Some(first), Some(second)) => {
+            Err(Failure::usage(format!("'{text}' is the name of {first} and of {second}"))
+                .hint("name the device by its UUID"))
+        }
+        (None, _) => {
+            Err(Failure::refused(Reason::NotFound, format!("there is no device '{text}' here"))
+                .hint(there_are(known, text)))
+        }
+    }
+}
+
+/// The names that are close to `text`, or else the first ones.
+fn there_are(known: &[(DeviceUuid, Option<DeviceName>)], text: &str) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = known
+        .iter()
+        .map(|(uuid, name)| name.as_ref().map_or(uuid.as_str(), DeviceName::as_str).to_owned())
+        .collect();
+    let lower = text.to_lowercase();
+    let start: String = lower.chars().take(4).collect();
+    let close: Vec<&String> = shown
+        .iter()
+        .filter(|name| {
+            let name = name.to_lowercase();
+            name.contains(&lower) || lower.contains(&name) || name.starts_with(&start)
+        })
+        .collect();
+    let (what, names) = if close.is_empty() {
+        ("there are", shown.iter().collect())
+    } else {
+        ("close to it are", close)
+    };
+    let more = if names.len() > SHOWN {
+        format!(", and {} more", names.len() - SHOWN)
+    } else {
+        String::new()
+    };
+    let names: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("'{}'", printable(name))).collect();
+    format!("{what} {}{more}", names.join(", "))
+}
+
+impl PlannedDevice {
+    fn new(listed: ListedDevice, batch: u64, newest: u64) -> Self {
+        let ListedDevice { uuid, name, address, manager, sources } = listed;
+        let mut notes = Vec::new();
+        let absent: Vec<&str> = CredentialFile::ALL
+            .into_iter()
+            .filter(|file| !sources.contains_key(file))
+            .map(CredentialFile::name)
+            .collect();
+        if !absent.is_empty() {
+            notes.push(format!(
+                "FAILED_PUSH does not list {}; the bundle holds all three files all the same",
+                absent.join(" and ")
+            ));
+        }
+        if batch != newest {
+            notes.push(format!("listed by the older batch {batch} only"));
+        }
+        Self { device: Device { uuid, name, address }, sources, notes, manager }
+    }
+
+    /// The device as results name it.
+    pub(crate) fn device_ref(&self) -> DeviceRef {
+        DeviceRef { uuid: self.device.uuid.clone(), name: Some(self.device.name.clone()) }
+    }
+
+    fn of_other_manager(self, expected: &ManagerUuid) -> PlannedRefusal {
+        let message =
+            format!("its files are for manager {}, this kit is for {expected}", self.manager);
+        let name = printable(self.device.name.as_str()).to_string();
+        let failure = Failure::refused(Reason::WrongDestination, message)
+            .hint(format!("a kit has one manager: make another kit with --device '{name}'"));
+        let device = Some(self.device_ref());
+        PlannedRefusal { device, refusal: Refusal::of(failure), notes: self.notes }
+    }
+}
+
+impl PlannedRefusal {
+    fn new(problem: Problem, file: &str) -> Self {
+        let failure = Failure::refused(problem.error.reason(), &problem.error).hint(
+            "mend or remove the line in a copy of the file and name that with --failed-push, or run generate_certs.pl again",
+        );
+        let mut refusal = Refusal::of(failure);
+        refusal.line = Some(problem.line);
+        refusal.failed_push = Some(file.to_owned());
+        let device = problem.device.map(|uuid| DeviceRef { uuid, name: problem.name });
+        Self { device, refusal, notes: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Everything that `plan` and `build` have in common before a device's file is read.
+
+use console::exit::Failure;
+use console::version::BUILD_UNIX_TIME;
+use formats::error::Reason;
+use formats::manifest::Manager;
+use formats::timestamp::Timestamp;
+
+use crate::Context;
+use crate::args::BuildArgs;
+use crate::collect::Rules;
+use crate::discover;
+use crate::installers::{self, Installer};
+use crate::passphrase;
+use crate::plan::{self, Choice, Plan};
+use crate::recipients::{Named, Recipients};
+
+/// A plan, and who and what else is needed to carry it out.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Which devices.
+    pub plan: Plan,
+    /// Who may open what, without the kit's own identity.
+    pub recipients: Recipients,
+    /// Where the kit's passphrase comes from.
+    pub passphrase: passphrase::Source,
+    /// The programs that travel along.
+    pub installers: Vec<Installer>,
+    /// What is checked of the devices' files.
+    pub rules: Rules,
+    /// What the kit will say.
+    pub created_at: Timestamp,
+}
+
+/// Reads the command line's files and looks at the machine.
+///
+/// # Errors
+/// Whatever refuses all devices at once, and wrong usage.
+pub(crate) fn prepare(
+    args: &BuildArgs,
+    context: &Context,
+    dry_run: bool,
+) -> Result<Prepared, Failure> {
+    let named = Named::load(&args.recipients)?;
+    let passphrase =
+        passphrase::source(&args.passphrase, !named.is_empty(), &context.terminal, dry_run)?;
+    let installers = installers::find(&args.kit.installer)?;
+    check_clock(context.now, args.source.accept_clock)?;
+    let listings = discover::listings(&context.root, &args.source.failed_push)?;
+    for listing in &listings {
+        context.terminal.detail(&format!("reading {} (batch {})", listing.path, listing.batch));
+    }
+    let surroundings = discover::surroundings(&context.root);
+    let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };
+    let mut plan = plan::plan(listings, &surroundings, &choice)?;
+    let recipients = named.resolve(&plan.known)?;
+    if passphrase == passphrase::Source::None {
+        let devices = plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
+        recipients.check_all_have_one(devices)?;
+    }
+    if installers.is_empty() {
+        plan.warnings.push(
+            "no installer found beside this program: the kit will hold none; name them with --installer FILE"
+                .to_owned(),
+        );
+    }
+    let rules = Rules {
+        now: context.now,
+        accept_subject: args.source.accept_subject,
+        accept_clock: args.source.accept_clock,
+    };
+    let created_at = args.kit.created_at.unwrap_or(context.now);
+    Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })
+}
+
+impl Prepared {
+    /// The kit's manager, and the name of its folder.
+    ///
+    /// # Errors
+    /// When no device is left; the caller reports the refused ones instead.
+    pub(crate) fn kit(&self) -> Option<(&Manager, String)> {
+        let manager = self.plan.manager.as_ref()?;
+        Some((manager, formats::kit::folder_name(&manager.uuid, self.plan.batch)))
+    }
+}
+
+fn check_clock(now: Timestamp, accept_clock: bool) -> Result<(), Failure> {
+    let built = i64::try_from(BUILD_UNIX_TIME).ok().and_then(|s| Timestamp::from_unix(s).ok());
+    match built {
+        Some(built) if now < built && !accept_clock => {
+            let message = format!("the clock says {now}, but this program was made at {built}");
+            Err(Failure::refused(Reason::ClockBehind, message)
+                .hint("set the clock; --accept-clock goes on"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,260 @@
+//! Who may open which bundle: flags, recipients files, the recipient map.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use console::exit::{Exit, Failure};
+use console::input;
+use formats::device::{DeviceName, DeviceUuid};
+use formats::envelope::{Recipient, parse_recipients_file};
+use formats::limits;
+use formats::text::printable;
+
+use crate::args::RecipientArgs;
+use crate::plan::find_device;
+
+/// Recipients as given; the map's devices are still text.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    for_all: Vec<Recipient>,
+    map: Vec<MapLine>,
+    map_file: String,
+}
+
+/// Recipients of each device.
+#[derive(Debug, Default)]
+pub(crate) struct Recipients {
+    for_all: Vec<Recipient>,
+    of_device: HashMap<DeviceUuid, Vec<Recipient>>,
+}
+
+#[derive(Debug)]
+struct MapLine {
+    number: usize,
+    device: String,
+    recipient: Recipient,
+}
+
+impl Named {
+    /// Reads flags and files.
+    ///
+    /// # Errors
+    /// Usage, for the first thing that is no recipient. A secret key given by mistake is
+    /// not shown.
+    pub(crate) fn load(args: &RecipientArgs) -> Result<Self, Failure> {
+        let mut named = Self::default();
+        for text in &args.recipient {
+            let recipient = text.parse().map_err(|error| {
+                Failure::usage(format!("--recipient: {error}"))
+                    .hint("make one with `sftunnel-bundle keygen identity` or `age-keygen`")
+            })?;
+            add(&mut named.for_all, recipient);
+        }
+        for path in &args.recipients_file {
+            let bytes = input::read(path, limits::KEY_FILE)?;
+            let recipients =
+                parse_recipients_file(&bytes).map_err(|error| in_file(path, &error))?;
+            if recipients.is_empty() {
+                return Err(in_file(path, &"holds no recipient"));
+            }
+            recipients.into_iter().for_each(|recipient| add(&mut named.for_all, recipient));
+        }
+        if let Some(path) = &args.recipient_map {
+            named.map_file = path.display().to_string();
+            named.map = parse_map(&input::read(path, limits::FAILED_PUSH)?)
+                .map_err(|error| in_file(path, &error))?;
+        }
+        Ok(named)
+    }
+
+    /// Whether nothing is given at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.for_all.is_empty() && self.map.is_empty() && self.map_file.is_empty()
+    }
+
+    /// Finds the map's devices among those that FAILED_PUSH names.
+    ///
+    /// # Errors
+    /// Usage, for a line whose device FAILED_PUSH does not name.
+    pub(crate) fn resolve(self, known: &[(DeviceUuid, DeviceName)]) -> Result<Recipients, Failure> {
+        let mut of_device = HashMap::<DeviceUuid, Vec<Recipient>>::new();
+        let known: Vec<_> =
+            known.iter().map(|(uuid, name)| (uuid.clone(), Some(name.clone()))).collect();
+        // a map of a thousand lines must not search a thousand names for each
+        let mut by_text = HashMap::<&str, Vec<&DeviceUuid>>::new();
+        for (uuid, name) in &known {
+            by_text.entry(uuid.as_str()).or_default().push(uuid);
+            if let Some(name) = name {
+                by_text.entry(name.as_str()).or_default().push(uuid);
+            }
+        }
+        for line in self.map {
+            let uuid = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
+                Some([uuid]) => (*uuid).clone(),
+                _ => find_device(&known, &line.device).map_err(|mut failure| {
+                    let place = format!("{}, line {}", self.map_file, line.number);
+                    failure.message = format!("{place}: {}", failure.message);
+                    failure.reason = None;
+                    failure.exit(Exit::Usage)
+                })?,
+            };
+            add(of_device.entry(uuid).or_default(), line.recipient);
+        }
+        Ok(Recipients { for_all: self.for_all, of_device })
+    }
+}
+
+impl Recipients {
+    /// Those of one device, each once.
+    pub(crate) fn of(&self, device: &DeviceUuid) -> Vec<Recipient> {
+        let mut all = self.for_all.clone();
+        let own = self.of_device.get(device).into_iter().flatten();
+        own.for_each(|recipient| add(&mut all, recipient.clone()));
+        all
+    }
+
+    /// One more for every device.
+    pub(crate) fn add_for_all(&mut self, recipient: Recipient) {
+        add(&mut self.for_all, recipient);
+    }
+
+    /// Every device must have one.
+    ///
+    /// # Errors
+    /// Usage, with the names of those that have none.
+    pub(crate) fn check_all_have_one<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> Result<(), Failure> {
+        const SHOWN: usize = 8;
+        if !self.for_all.is_empty() {
+            return Ok(());
+        }
+        let without: Vec<String> = devices
+            .filter(|(uuid, _)| !self.of_device.contains_key(uuid))
+            .map(|(_, name)| format!("'{}'", printable(name.as_str())))
+            .collect();
+        if without.is_empty() {
+            return Ok(());
+        }
+        let names = without.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let more = if without.len() > SHOWN { ", ..." } else { "" };
+        Err(Failure::usage(format!("{} devices have no recipient: {names}{more}", without.len()))
+            .hint("add them to the --recipient-map, or give a --recipient or passphrase for all"))
+    }
+}
+
+fn add(list: &mut Vec<Recipient>, recipient: Recipient) {
+    if !list.contains(&recipient) {
+        list.push(recipient);
+    }
+}
+
+fn in_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("{}: {error}", path.display()))
+}
+
+/// `device,recipient` lines; a device's name may stand in quotes (`"a, b"`, `""` for a quote).
+fn parse_map(bytes: &[u8]) -> Result<Vec<MapLine>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut map = Vec::new();
+    let mut header_may_follow = true;
+    for (at, line) in text.lines().enumerate() {
+        let (number, line) = (at + 1, line.trim());
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let expected = || format!("line {number}: expected device,recipient");
+        let (device, recipient) = split_csv(line).ok_or_else(expected)?;
+        let is_header = header_may_follow
+            && device.eq_ignore_ascii_case("device")
+            && recipient.eq_ignore_ascii_case("recipient");
+        header_may_follow = false;
+        if is_header {
+            continue;
+        }
+        if device.is_empty() {
+            return Err(expected());
+        }
+        let recipient = recipient.parse().map_err(|error| format!("line {number}: {error}"))?;
+        map.push(MapLine { number, device, recipient });
+    }
+    if map.is_empty() { Err("holds no recipient".to_owned()) } else { Ok(map) }
+}
+
+fn split_csv(line: &str) -> Option<(String, &str)> {
+    let (device, rest) = match line.strip_prefix('"') {
+        None => {
+            let (device, rest) = line.split_once(',')?;
+            (device.trim().to_owned(), rest)
+        }
+        Some(quoted) => {
+            let closing = quoted.replace("\"\"", "\u{0}\u{0}").find('"')?;
+            let (device, rest) = quoted.split_at_checked(closing)?;
+            let rest = rest.strip_prefix('"')?.trim_start().strip_prefix(',')?;
+            (device.replace("\"\"", "\""), rest)
+        }
+    };
+    Some((device, rest.trim().trim_matches('"')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use formats::envelope::NewIdentity;
+
+    const A: &str = "aaaaaaaa-87c9-11ef-a993-b9831565bc4e";
+    const B: &str = "bbbbbbbb-87c9-11ef-a993-b9831565bc4e";
+
+    fn known() -> Vec<(DeviceUuid, DeviceName)> {
+        vec![
+            (A.parse().unwrap(), "ftd a".parse().unwrap()),
+            (B.parse().unwrap(), "Site B, \"rack\" 3".parse().unwrap()),
+        ]
+    }
+
+    fn resolve(map: &str) -> Result<Recipients, String> {
+        let map = parse_map(map.as_bytes())?;
+        let named = Named { for_all: Vec::new(), map, map_file: "map.csv".into() };
+        named.resolve(&known()).map_err(|failure| failure.message)
+    }
+
+    fn age() -> String {
+        NewIdentity::generate().recipient().to_string()
+    }
+
+    #[test]
+    fn a_map_names_devices_by_name_or_uuid_several_times() {
+        let (one, two, three) = (age(), age(), age());
+        let map = format!(
+            "\u{feff}# sites\r\nDevice,Recipient\r\n\nftd a , {one}\r\n{A},{two}\n{A},{two}\n\"Site B, \"\"rack\"\" 3\",\"{three}\"\n"
+        );
+        let recipients = resolve(&map).unwrap();
+        let of = |uuid: &str| -> Vec<String> {
+            recipients.of(&uuid.parse().unwrap()).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of(A), [one, two]);
+        assert_eq!(of(B), [three]);
+    }
+
+    #[test]
+    fn unknown_devices_and_bad_lines_are_errors_with_their_line() {
+        let error = resolve(&format!("# x\nftd z,{}\n", age())).unwrap_err();
+        assert!(error.starts_with("map.csv, line 2: there is no device 'ftd z'"), "{error}");
+        assert!(resolve("ftd a\n").unwrap_err().starts_with("line 1"));
+        assert!(resolve("ftd a,age1nonsense\n").unwrap_err().starts_with("line 1: expected age1"));
+        assert_eq!(resolve("# nothing\n").unwrap_err(), "holds no recipient");
+    }
+
+    #[test]
+    fn a_device_without_recipient_is_an_error() {
+        let known = known();
+        let devices = || known.iter().map(|(uuid, name)| (uuid, name));
+        let mut recipients = resolve(&format!("{A},{}\n", age())).unwrap();
+        let failure = recipients.check_all_have_one(devices()).unwrap_err();
+        assert_eq!(failure.message, "1 devices have no recipient: 'Site B, \"rack\" 3'");
+        recipients.add_for_all(NewIdentity::generate().recipient());
+        assert!(recipients.check_all_have_one(devices()).is_ok());
+    }
+}

@@ -1,0 +1,90 @@
+//! Kits and bundles that the operator names, for `inspect` and `verify`.
+
+use std::path::{Path, PathBuf};
+
+use console::exit::Failure;
+use console::input::{self, STDIN};
+use console::kit_folder::{KitFolder, is_kit, kit_around};
+use formats::checksum::Sha256;
+use formats::device::{DeviceName, DeviceUuid};
+use formats::envelope::encoding_of;
+use formats::kit::BundleEntry;
+use formats::limits;
+use serde::Serialize;
+
+use crate::outcome::DeviceRef;
+use crate::plan::find_device;
+
+/// A bundle by itself.
+#[derive(Debug)]
+pub(crate) struct Loose {
+    /// The file as it is.
+    pub bytes: Vec<u8>,
+    /// `kit.identity.age` of the kit that it lies in, where it does.
+    pub kit_identity: Option<Vec<u8>>,
+}
+
+/// What is known of a bundle file from the outside.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Outside {
+    /// The file; `-` for standard input.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Of the sealed file.
+    pub sha256: Sha256,
+}
+
+/// Whether it is to be taken for a kit. A folder that is none is an error of the kit's.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    path.as_os_str() != STDIN && (path.is_dir() || is_kit(path))
+}
+
+impl Loose {
+    /// Reads a bundle file, or standard input for `-`.
+    ///
+    /// # Errors
+    /// `not-found`, `too-large`, `bad-format` for something else than an age file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = input::read(path, limits::BUNDLE)?;
+        encoding_of(&bytes).map_err(|error| {
+            Failure::of(path.display(), &error).hint(
+                "name a kit's folder or a .tar.gz.age file; copy it again if it should be one",
+            )
+        })?;
+        let kit_identity = match kit_around(path).filter(|_| path.as_os_str() != STDIN) {
+            Some(kit) => KitFolder::open(&kit).ok().and_then(|kit| kit.identity().ok().flatten()),
+            None => None,
+        };
+        Ok(Self { bytes, kit_identity })
+    }
+
+    /// What is known from the outside.
+    pub(crate) fn outside(&self, path: &Path) -> Outside {
+        let (size, sha256) = (self.bytes.len() as u64, Sha256::of(&self.bytes));
+        Outside { path: path.to_owned(), size, sha256 }
+    }
+}
+
+/// The bundles of a kit that were asked for; all, when none was named.
+///
+/// # Errors
+/// `not-found` for a device that the kit is not for.
+pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEntry>, Failure> {
+    let bundles = &kit.index().bundles;
+    let known: Vec<(DeviceUuid, Option<DeviceName>)> = bundles
+        .iter()
+        .map(|entry| (entry.device.uuid.clone(), Some(entry.device.name.clone())))
+        .collect();
+    let mut uuids = Vec::new();
+    for text in wanted {
+        uuids.push(find_device(&known, text)?);
+    }
+    let is_picked = |entry: &&BundleEntry| wanted.is_empty() || uuids.contains(&entry.device.uuid);
+    Ok(bundles.iter().filter(is_picked).cloned().collect())
+}
+
+/// The device of a kit's entry as results name it.
+pub(crate) fn device_of(entry: &BundleEntry) -> DeviceRef {
+    DeviceRef { uuid: entry.device.uuid.clone(), name: Some(entry.device.name.clone()) }
+}

@@ -1,0 +1,65 @@
+//! One command, several runs: wall time, processor time, peak memory.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wait4::Wait4;
+
+use crate::Result;
+
+/// The medians of several runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    /// From start to end.
+    pub wall: Duration,
+    /// User and system, of the process and its children.
+    pub cpu: Duration,
+    /// Peak resident memory in KiB of the largest process.
+    pub peak_kib: u64,
+}
+
+/// Runs what `command` makes so many times, each after `prepare`, and gives the medians.
+pub(crate) fn runs(
+    count: usize,
+    mut prepare: impl FnMut() -> Result<()>,
+    mut command: impl FnMut() -> Command,
+) -> Result<Figures> {
+    let mut all = Vec::new();
+    for _ in 0..count.max(1) {
+        prepare()?;
+        all.push(once(command())?);
+    }
+    let median = |key: &dyn Fn(&Figures) -> u64| {
+        let mut values: Vec<u64> = all.iter().map(key).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or(0)
+    };
+    Ok(Figures {
+        wall: Duration::from_micros(median(&|f| {
+            u64::try_from(f.wall.as_micros()).unwrap_or(u64::MAX)
+        })),
+        cpu: Duration::from_micros(median(&|f| {
+            u64::try_from(f.cpu.as_micros()).unwrap_or(u64::MAX)
+        })),
+        peak_kib: median(&|f| f.peak_kib),
+    })
+}
+
+fn once(mut command: Command) -> Result<Figures> {
+    let started = Instant::now();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        std::io::Read::read_to_string(&mut stderr, &mut said)?;
+    }
+    let used = child.wait4()?;
+    if !used.status.success() {
+        return Err(format!("{command:?} ended with {}: {said}", used.status).into());
+    }
+    Ok(Figures {
+        wall: started.elapsed(),
+        cpu: used.rusage.utime + used.rusage.stime,
+        peak_kib: used.rusage.maxrss / 1024,
+    })
+}
