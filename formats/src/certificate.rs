@@ -6,6 +6,7 @@
 //! key belongs to the certificate.
 
 mod private_key;
+mod pss;
 
 use std::fmt;
 
@@ -255,6 +256,11 @@ impl Certificate {
         names.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
+    /// Whether this certificate's RSA key signed `message` (RSASSA-PSS as receipts use it).
+    pub fn verify_pss(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.public_key().is_some_and(|key| pss::verify(&key, message, signature).unwrap_or(false))
+    }
+
     fn public_key(&self) -> Option<PKey<Public>> {
         self.x509.public_key().ok()
     }
@@ -347,6 +353,13 @@ impl CheckedCredentials {
     /// The device's certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// Signs `message` with the private key (RSASSA-PSS as receipts use it); `None` when it is
+    /// not an RSA key.
+    pub fn sign_pss(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let key = private_key::read(self.files.file(CredentialFile::Key)).ok()?;
+        pss::sign(&key, message).ok()
     }
 
     /// Whether the CA is the manager's: its CN is the manager's UUID.

@@ -197,6 +197,22 @@ impl FromStr for PeerPath {
     }
 }
 
+impl PeerPath {
+    /// Whether `text` is the beginning of a destination and no more: a line that was cut.
+    pub fn is_beginning(text: &str) -> bool {
+        const UUID: &str = "00000000-0000-0000-0000-000000000000";
+        let text = text.strip_prefix("/ngfw").filter(|rest| rest.starts_with('/')).unwrap_or(text);
+        let whole = format!("/var/sf/peers/{UUID}");
+        let (start, name) = text.split_at_checked(whole.len()).unwrap_or((text, ""));
+        // each digit stands for any
+        let digits = |part: &str| part.replace(|c: char| c.is_ascii_hexdigit(), "0");
+        let is_name = |file: CredentialFile| {
+            format!("/{file}").starts_with(name) && name.len() <= file.name().len()
+        };
+        digits(&whole).starts_with(&digits(start)) && CredentialFile::ALL.into_iter().any(is_name)
+    }
+}
+
 impl fmt::Display for PeerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/var/sf/peers/{}/{}", self.manager, self.file)
@@ -244,6 +260,19 @@ mod tests {
             "/var/sf/peers/U/",
         ] {
             assert!(bad.replace('U', MANAGER).parse::<PeerPath>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_beginnings_of_destinations_are_beginnings() {
+        let whole = format!("/var/sf/peers/{MANAGER}/sftunnel-key.pem");
+        for end in 1..whole.len() {
+            assert!(PeerPath::is_beginning(&whole[..end]), "cut at {end}");
+        }
+        for other in
+            [&whole, "/etc/passwd", "/var/sf/peers/x", &format!("/var/sf/peers/{MANAGER}/key")]
+        {
+            assert!(!PeerPath::is_beginning(other), "{other}");
         }
     }
 

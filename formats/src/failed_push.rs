@@ -186,9 +186,12 @@ fn parse_line(text: &str) -> Result<Line, (Option<DeviceUuid>, LineError)> {
     let (name, address) = last_word(rest).ok_or_else(|| fail(LineError::Cut))?;
     let (name, address) = if name.is_empty() { (address, "") } else { (name, address) };
     let name = name.parse().map_err(|_| fail(LineError::Name))?;
-    let destination = destination
-        .parse()
-        .map_err(|_| fail(LineError::Destination { found: destination.to_owned() }))?;
+    let destination = destination.parse().map_err(|_| {
+        fail(match PeerPath::is_beginning(destination) {
+            true => LineError::Cut,
+            false => LineError::Destination { found: destination.to_owned() },
+        })
+    })?;
     Ok(Line { uuid, name, address: address.to_owned(), source: source.to_owned(), destination })
 }
 
@@ -246,6 +249,7 @@ mod tests {
         let whole = line("name with blanks 10.0.0.1", "sftunnel-cert.pem");
         for end in DEVICE.len()..whole.len() {
             let problem = only_problem(&whole[..end]);
+            assert_eq!(problem.error, LineError::Cut, "cut at {end}");
             assert_eq!(problem.device.unwrap().as_str(), DEVICE, "cut at {end}");
         }
     }

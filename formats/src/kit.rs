@@ -6,7 +6,7 @@ use crate::checksum::{Sha256, is_plain_relative};
 use crate::device::{DeviceName, DeviceUuid, ManagerUuid, bundle_file_name};
 use crate::error::{Reason, Reasoned};
 use crate::limits;
-use crate::manifest::Manager;
+use crate::manifest::{Manager, Tool};
 use crate::signature::{SignatureError, SignerEntry, SigningKey, VerifyingKey};
 use crate::timestamp::Timestamp;
 
@@ -56,10 +56,30 @@ pub struct KitIndex {
     pub created_at: Timestamp,
     /// Who signed this index; after a handoff not who signed the bundles.
     pub signer: SignerEntry,
+    /// Who signed the index of the first kit, the one that the builder made; absent in that
+    /// kit itself. A statement of [`KitIndex::signer`], proved by nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_by: Option<SignerEntry>,
+    /// One for each handoff since, the oldest first; absent when there was none. The last is
+    /// that of [`KitIndex::signer`]; the earlier ones are its statement, as is `built_by`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handoffs: Vec<Handoff>,
     /// One for each device, no device twice.
     pub bundles: Vec<BundleEntry>,
     /// At most one for each of [`ARCHITECTURES`].
     pub installers: Vec<InstallerEntry>,
+}
+
+/// The bundles were opened and sealed anew for others, their inside unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handoff {
+    /// When, by the clock of the team that did it.
+    pub at: Timestamp,
+    /// Who signed the index that came of it.
+    pub signer: SignerEntry,
+    /// The program.
+    pub tool: Tool,
 }
 
 /// A bundle in the index.
@@ -129,6 +149,10 @@ pub enum KitError {
         /// The name that belongs there.
         expected: String,
     },
+    /// The handoffs contradict the signer or each other, or are more than
+    /// [`limits::HANDOFFS`].
+    #[error("kit.json's handoffs do not lead from its builder to its signer")]
+    Handoffs,
     /// The signature does not fit.
     #[error("kit.json.sig: {0}")]
     Signature(#[from] SignatureError),
@@ -186,12 +210,38 @@ impl KitIndex {
         Ok((index, signer))
     }
 
+    /// Adds a handoff: `signer` is going to sign.
+    pub fn hand_off(&mut self, at: Timestamp, signer: SignerEntry, tool: Tool) {
+        self.built_by.get_or_insert(self.signer);
+        self.signer = signer;
+        self.handoffs.push(Handoff { at, signer, tool });
+    }
+
     /// The bundle for a device.
     pub fn bundle_for(&self, device: &DeviceUuid) -> Option<&BundleEntry> {
         self.bundles.iter().find(|entry| entry.device.uuid == *device)
     }
 
+    fn check_handoffs(&self) -> Result<(), KitError> {
+        let signers = self.handoffs.iter().map(|handoff| handoff.signer).chain(self.built_by);
+        for signer in signers {
+            signer.check()?;
+        }
+        let last = self.handoffs.last().map(|handoff| handoff.signer);
+        let leads_here = match (self.built_by, last) {
+            (None, None) => true,
+            (Some(_), Some(last)) => last == self.signer,
+            _ => false,
+        };
+        if leads_here && self.handoffs.len() <= limits::HANDOFFS {
+            Ok(())
+        } else {
+            Err(KitError::Handoffs)
+        }
+    }
+
     fn check(&self) -> Result<(), KitError> {
+        self.check_handoffs()?;
         if self.bundles.len() > limits::KIT_BUNDLES {
             return Err(KitError::TooMany);
         }
@@ -222,4 +272,80 @@ impl KitIndex {
 // serde's own text may quote the input, which is foreign
 fn syntax(error: &serde_json::Error) -> KitError {
     KitError::Syntax { line: error.line(), column: error.column() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> (KitIndex, SigningKey) {
+        let key = SigningKey::generate().unwrap();
+        let uuid = "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap();
+        let index = KitIndex {
+            format: FORMAT.to_owned(),
+            manager: Manager { uuid, hostname: String::new() },
+            batch: 1,
+            created_at: Timestamp::EPOCH,
+            signer: SignerEntry::of(key.verifying_key().unwrap()),
+            built_by: None,
+            handoffs: Vec::new(),
+            bundles: Vec::new(),
+            installers: Vec::new(),
+        };
+        (index, key)
+    }
+
+    fn tool() -> Tool {
+        Tool { name: "x".into(), version: "1".into() }
+    }
+
+    fn reopened(index: &KitIndex, key: &SigningKey) -> Result<KitIndex, KitError> {
+        let (bytes, signature) = index.sign(key).unwrap();
+        KitIndex::open(&bytes, &signature).map(|(index, _)| index)
+    }
+
+    #[test]
+    fn handoffs_lead_from_the_builder_to_the_signer() {
+        let (mut index, builder) = index();
+        let bytes = index.sign(&builder).unwrap().0;
+        assert!(!String::from_utf8(bytes).unwrap().contains("handoff"), "absent before the first");
+        let keys = [SigningKey::generate().unwrap(), SigningKey::generate().unwrap()];
+        for key in &keys {
+            let signer = SignerEntry::of(key.verifying_key().unwrap());
+            index.hand_off(Timestamp::EPOCH, signer, tool());
+            assert_eq!(reopened(&index, key).as_ref(), Ok(&index));
+        }
+        let names = |key: &SigningKey| SignerEntry::of(key.verifying_key().unwrap());
+        assert_eq!(index.built_by, Some(names(&builder)));
+        assert_eq!(
+            index.handoffs.iter().map(|h| h.signer).collect::<Vec<_>>(),
+            keys.each_ref().map(names)
+        );
+    }
+
+    #[test]
+    fn handoffs_that_do_not_lead_to_the_signer_are_refused() {
+        let (fresh, builder) = index();
+        let other = SignerEntry::of(SigningKey::generate().unwrap().verifying_key().unwrap());
+        let changes: [fn(&mut KitIndex, SignerEntry); 4] = [
+            |index, other| index.built_by = Some(other),
+            |index, other| {
+                index.handoffs.push(Handoff { at: Timestamp::EPOCH, signer: other, tool: tool() });
+            },
+            |index, other| {
+                let own = index.signer;
+                index.hand_off(Timestamp::EPOCH, other, tool());
+                index.signer = own;
+            },
+            |index, _| {
+                let own = index.signer;
+                (0..=limits::HANDOFFS).for_each(|_| index.hand_off(Timestamp::EPOCH, own, tool()));
+            },
+        ];
+        for change in changes {
+            let mut index = fresh.clone();
+            change(&mut index, other);
+            assert_eq!(reopened(&index, &builder), Err(KitError::Handoffs));
+        }
+    }
 }

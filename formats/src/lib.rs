@@ -18,6 +18,7 @@
 //! | [`envelope`] | age around it |
 //! | [`bundle`] | all of these in one: seal, open, verify |
 //! | [`kit`] | the index of the folder that travels |
+//! | [`receipt`] | what a device hands back |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
 pub mod archive;
@@ -32,6 +33,7 @@ pub mod ims_conf;
 pub mod kit;
 pub mod limits;
 pub mod manifest;
+pub mod receipt;
 pub mod signature;
 pub mod text;
 pub mod timestamp;

@@ -31,10 +31,14 @@ pub const KIT_INDEX: u64 = 16 * 1024 * 1024;
 pub const KIT_BUNDLES: usize = 20_000;
 /// A kit's `SHA256SUMS`: a line of at most 400 bytes for each of [`KIT_BUNDLES`].
 pub const KIT_SUMS: u64 = 8 * 1024 * 1024;
+/// Handoffs that a kit's index records; each is a person who carried a stick.
+pub const HANDOFFS: usize = 100;
 /// An installer program in a kit.
 pub const INSTALLER: u64 = 64 * 1024 * 1024;
 /// An identity, a recipients file, a signer's key, a passphrase.
 pub const KEY_FILE: u64 = 1024 * 1024;
+/// A receipt: a claim of some hundred bytes and a certificate.
+pub const RECEIPT: u64 = 128 * 1024;
 /// `ims.conf`.
 pub const IMS_CONF: u64 = 1024 * 1024;
 /// A device's name, in bytes. The FMC itself takes far fewer.

@@ -158,15 +158,26 @@ pub(crate) struct Change {
     pub wait: Wait,
 }
 
+/// Seconds; long enough to see a daemon that dies of its configuration.
+const SETTLE: u64 = 5;
+/// Seconds; pmtool's own stop limit is 300 (FACTS.md).
+const RESTART_TIMEOUT: u64 = 330;
+
 /// How long to wait for sftunnel.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Wait {
     /// How long sftunnel must stay up to count as running
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = SETTLE, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub settle: u64,
     /// How long the restart may take; pmtool's own stop limit is 300
-    #[arg(long, value_name = "SECONDS", default_value_t = 330, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = RESTART_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub restart_timeout: u64,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self { settle: SETTLE, restart_timeout: RESTART_TIMEOUT }
+    }
 }
 
 /// `install`.

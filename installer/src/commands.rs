@@ -11,6 +11,7 @@ pub(crate) mod signers;
 pub(crate) mod status;
 pub(crate) mod verify;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use console::exit::{Exit, Failure};
@@ -26,6 +27,7 @@ use crate::host::Host;
 use crate::journal::Journal;
 use crate::peers::LiveSet;
 use crate::preflight::{self, DroppedPeer};
+use crate::receipts::{self, Receipts};
 use crate::recovery::{self, Recovered};
 use crate::run_log::{self, LogLine};
 use crate::service::{Patience, Service};
@@ -80,6 +82,9 @@ pub(crate) struct ChangeResult {
     /// Other managers whose tunnels do not come back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedPeer>,
+    /// Where receipts were written beside a kit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<String>,
     /// An interrupted run: found (reported by `--dry-run`, `verify`) or finished first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted_run: Option<String>,
@@ -96,19 +101,27 @@ impl ChangeResult {
             renames_microseconds: None,
             stays_down: Vec::new(),
             dropped: Vec::new(),
+            receipts: Vec::new(),
             interrupted_run: None,
         }
     }
 
     /// Fills in how a transaction ended; gives exit code and a sentence.
-    fn ended(&mut self, context: Context<'_>, ended: Ended, done: &'static str) -> (Exit, String) {
+    fn ended(
+        &mut self,
+        context: Context<'_>,
+        ended: Ended,
+        done: &'static str,
+        sources: &[PathBuf],
+    ) -> (Exit, String) {
         match ended {
-            Ended::Done { pid, backup, renames } => {
+            Ended::Done { pid, backup, renames, receipts } => {
                 self.outcome = done;
                 self.sftunnel_pid = Some(pid);
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
                 let text = format!(
-                    "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n"
+                    "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{}",
+                    self.receipts_text(&receipts, sources)
                 );
                 self.backup = Some(backup);
                 (Exit::Done, text)
@@ -123,7 +136,7 @@ impl ChangeResult {
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 (Exit::Unconfirmed, text)
             }
-            Ended::RolledBack { why, pid, backup } => {
+            Ended::RolledBack { why, pid, backup, receipts } => {
                 self.outcome = "restored";
                 self.sftunnel_pid = Some(pid);
                 self.stays_down = stays_down(context, &backup);
@@ -142,10 +155,31 @@ impl ChangeResult {
                 text.push_str(
                     "  next: look at /ngfw/var/log/messages for why sftunnel did not stay up\n",
                 );
+                text.push_str(&self.receipts_text(&receipts, sources));
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 (Exit::RolledBack, text)
             }
         }
+    }
+}
+
+impl ChangeResult {
+    /// Copies the receipts beside the kits and says where they are.
+    fn receipts_text(&mut self, receipts: &Receipts, sources: &[PathBuf]) -> String {
+        let (written, problem) = receipts::copy_to_kits(receipts, sources);
+        let mut text: String = written
+            .iter()
+            .map(|path| wrap("Receipt   ", 10, &printable(path).to_string()))
+            .collect();
+        if let Some(problem) = receipts.problem.as_ref().or(problem.as_ref()) {
+            text.push_str(&wrap(
+                "Note: ",
+                2,
+                &format!("no receipt could be written there: {}", printable(problem)),
+            ));
+        }
+        self.receipts = written;
+        text
     }
 }
 
@@ -175,7 +209,10 @@ fn interrupted_run(state: Option<&State>) -> Option<String> {
 
 /// Finishes an interrupted run before something new begins; says so on stderr.
 fn finish_interrupted(session: &Session, context: Context<'_>) -> Result<Option<String>, Failure> {
-    let told = match recovery::recover(context)? {
+    let recovered = recovery::recover(context)?;
+    context.signals.rest();
+    context.signals.check()?;
+    let told = match recovered {
         Recovered::Nothing { leftovers: 0 } => return Ok(None),
         recovered => recovered_text(&recovered),
     };
@@ -245,7 +282,7 @@ fn with_lock(
 ) -> Result<Report, Failure> {
     let Session { host, terminal } = session;
     host.require_root(command)?;
-    let signals = Signals::hold()?;
+    let signals = Signals::take()?;
     let state = LockedState::open(host)?;
     let context = Context { host, state: &state, signals: &signals, patience: wait.patience() };
     let result = change(context);

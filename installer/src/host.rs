@@ -78,6 +78,12 @@ impl Host {
         Some(text.trim().to_owned())
     }
 
+    /// Whether the box is a manager itself, the other FMC of a pair: it has a CA of its own
+    /// (FACTS.md).
+    pub(crate) fn is_manager(&self) -> bool {
+        self.root.open_file(Path::new("/etc/sf/ca_root/cacert.pem")).is_ok()
+    }
+
     /// Reads `ims.conf`.
     pub(crate) fn appliance(&self) -> Result<Appliance, Failure> {
         let shown = self.root.outside(IMS_CONF);

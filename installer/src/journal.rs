@@ -87,6 +87,8 @@ pub(crate) struct Journal {
     pub boot_id: Option<String>,
     /// What to remember.
     pub remember: Vec<Remember>,
+    /// The digests of every file that may be found live: those of before and of after.
+    pub known: Vec<Sha256>,
 }
 
 impl Journal {
@@ -98,6 +100,7 @@ impl Journal {
         old_pid: Option<u32>,
         boot_id: Option<String>,
         remember: Vec<Remember>,
+        known: Vec<Sha256>,
     ) -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -108,13 +111,13 @@ impl Journal {
             old_pid,
             boot_id,
             remember,
+            known,
         }
     }
 
-    /// Whether sftunnel cannot have been started since the journal was written: the same
-    /// boot, and the same process.
-    pub(crate) fn is_same_process(&self, boot_id: &Option<String>, pid: Option<u32>) -> bool {
-        self.boot_id.is_some() && self.boot_id == *boot_id && pid.is_some() && self.old_pid == pid
+    /// Whether the journal was written in this boot.
+    pub(crate) fn is_of_boot(&self, boot_id: Option<String>) -> bool {
+        boot_id.is_some() && self.boot_id == boot_id
     }
 
     /// Writes it, durably.

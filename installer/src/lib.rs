@@ -16,6 +16,7 @@ mod judged;
 mod peers;
 mod plan_text;
 mod preflight;
+mod receipts;
 mod records;
 mod recovery;
 mod run_log;

@@ -98,6 +98,12 @@ impl LiveSet {
         self.0.each_ref().map(Live::identity)
     }
 
+    /// The digest of the CA's file, where there is one.
+    pub(crate) fn sha256_of_ca(&self) -> Option<Sha256> {
+        let [ca, ..] = &self.0;
+        ca.sha256()
+    }
+
     /// What the CA says, where it can be read at all.
     pub(crate) fn ca_facts(&self) -> Option<CertificateFacts> {
         let [Live::File(ca), ..] = &self.0 else { return None };

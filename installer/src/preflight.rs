@@ -146,6 +146,7 @@ pub(crate) fn dropped_peers(
     changed: &[ManagerUuid],
     now: Timestamp,
 ) -> Result<Vec<DroppedPeer>, Failure> {
+    let is_manager = host.is_manager();
     let mut dropped = Vec::new();
     for (manager, peer) in PeerDir::all(host)? {
         if changed.contains(&manager) {
@@ -155,6 +156,8 @@ pub(crate) fn dropped_peers(
         let why = match live {
             Err(failure) => failure.message,
             Ok(live) if live.is_absent() => continue,
+            // the other FMC of a pair keeps its devices' certificates in such directories
+            Ok(live) if is_manager && live.sha256_of_ca().is_none() => continue,
             Ok(live) => match live.check() {
                 Err(broken) => broken.to_string(),
                 Ok(set) => match set.check_validity(now) {

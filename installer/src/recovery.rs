@@ -8,11 +8,10 @@
 //! | commit or restart, restore | old, new or mixed | the backup is put back, once more |
 
 use console::exit::{Exit, Failure};
-use formats::device::CredentialFile;
 
 use crate::backup;
-use crate::journal::{Goal, Journal, Phase, Remember};
-use crate::peers::{self, Live, PeerDir};
+use crate::journal::{Goal, Journal, Phase};
+use crate::peers::{self, PeerDir};
 use crate::service;
 use crate::transaction::{self, Context, Restart};
 
@@ -45,16 +44,13 @@ pub(crate) enum Recovered {
 /// # Errors
 /// Exit 7 when a person is needed.
 pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
+    context.signals.begin();
     let Some(journal) = Journal::read(context.state)? else {
         let leftovers = sweep(context)?;
         return Ok(Recovered::Nothing { leftovers });
     };
     let recovered = match (journal.goal, journal.phase) {
-        (Goal::Restore, _) => put_back(context, &journal)?,
-        (_, Phase::Commit) => {
-            require_known_content(context, &journal)?;
-            put_back(context, &journal)?
-        }
+        (Goal::Restore, _) | (_, Phase::Commit) => put_back(context, &journal)?,
         (_, Phase::Restart) => go_forward(context, journal)?,
     };
     sweep(context)?;
@@ -62,8 +58,10 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
 }
 
 fn put_back(context: Context<'_>, journal: &Journal) -> Result<Recovered, Failure> {
-    let pid =
-        transaction::put_back(context, &journal.backup, journal.old_pid, Restart::OnlyIfNeeded)?;
+    require_known_content(context, journal)?;
+    // a PID means something only within the boot that it is from
+    let old_pid = journal.old_pid.filter(|_| journal.is_of_boot(context.host.boot_id()));
+    let pid = transaction::put_back(context, &journal.backup, old_pid, Restart::OnlyIfNeeded)?.pid;
     Ok(Recovered::AllOld { backup: journal.backup.to_string(), pid })
 }
 
@@ -73,8 +71,7 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
     let Context { host, signals, patience, .. } = context;
     let backup = journal.backup.clone();
     let running = service::status(host).pid();
-    let same_boot = journal.boot_id.is_some() && journal.boot_id == host.boot_id();
-    let old = if same_boot { journal.old_pid } else { None };
+    let old = journal.old_pid.filter(|_| journal.is_of_boot(host.boot_id()));
     let confirmed = match running {
         Some(pid) if Some(pid) != old => service::confirm(host, old, patience, signals),
         _ => service::restart(host, running, patience, signals),
@@ -95,7 +92,8 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
         .exit(Exit::NeedsPerson)
         .hint("run `sftunnel-install recover` again")),
         Err(_) => {
-            let pid = transaction::put_back(context, &backup, None, Restart::Always)?;
+            require_known_content(context, &journal)?;
+            let pid = transaction::put_back(context, &backup, None, Restart::Always)?.pid;
             Ok(Recovered::AllOld { backup: backup.to_string(), pid })
         }
     }
@@ -104,26 +102,22 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
 /// A live file that is neither the old nor the new one was put there by somebody else since
 /// (the manager, through a tunnel that came up). It must not be overwritten with the old one.
 fn require_known_content(context: Context<'_>, journal: &Journal) -> Result<(), Failure> {
-    let backup = backup::open(context.state, &journal.backup)
-        .map_err(|failure| failure.exit(Exit::NeedsPerson))?;
-    for (manager, old) in &backup.peers {
-        let peer = PeerDir::open(context.host, manager)
-            .map_err(|failure| failure.exit(Exit::NeedsPerson))?;
-        let live = peer.read(context.host).map_err(|failure| failure.exit(Exit::NeedsPerson))?;
-        let new = journal.remember.iter().find(|remember| remember.manager == *manager);
-        let sets = CredentialFile::ALL.into_iter().zip(live.0.iter().zip(&old.0));
-        for (at, (file, (live, old))) in sets.enumerate() {
-            let is_new = new.and_then(|new: &Remember| new.files.get(at)) == Some(&live.sha256());
-            if !is_new && live.sha256() != Live::sha256(old) {
-                let path = peers::shown(context.host, manager);
-                return Err(Failure::unexpected(format!("{path}/{file} was changed by somebody else after the interruption"))
-                    .exit(Exit::NeedsPerson)
-                    .hint(format!(
-                        "look with `sftunnel-install status`; to put the files of before back anyway, remove {}/journal and run `sftunnel-install rollback --to {}`",
-                        context.state.shown(),
-                        journal.backup
-                    )));
-            }
+    let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
+    for remember in &journal.remember {
+        let peer = PeerDir::open(context.host, &remember.manager).map_err(needs_person)?;
+        let live = peer.read(context.host).map_err(needs_person)?;
+        let unknown = live
+            .iter()
+            .find(|(_, live)| live.sha256().is_some_and(|found| !journal.known.contains(&found)));
+        if let Some((file, _)) = unknown {
+            let path = peers::shown(context.host, &remember.manager);
+            let message =
+                format!("{path}/{file} was changed by somebody else after the interruption");
+            return Err(Failure::unexpected(message).exit(Exit::NeedsPerson).hint(format!(
+                "look with `sftunnel-install status`; to put the files of before back anyway, remove {}/journal and run `sftunnel-install rollback --to {}`",
+                context.state.shown(),
+                journal.backup
+            )));
         }
     }
     Ok(())

@@ -1,36 +1,54 @@
 //! Signals are noted, and acted on only where nothing is half done.
 //!
-//! Before the first live change a signal ends the run with nothing changed. From the commit
-//! to the last rename it is held back. While waiting for sftunnel it ends the waiting, with
-//! the journal in place for `recover`. SIGHUP is noted like the others only until the
-//! commit: a terminal that goes away must not stop an installation half-way.
+//! At rest (while reading, checking, asking) a signal ends the program as it would any other.
+//! From the beginning of a transaction it is noted: before the commit it ends the run with
+//! nothing changed; from the commit to the last rename it is held back; while waiting for
+//! sftunnel it ends the waiting, with the journal in place for `recover`. A SIGHUP after the
+//! commit is passed over: a terminal that goes away must not stop an installation half-way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
 
 /// The signals that arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
+    at_rest: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Starts noting them in place of dying of them.
-    pub(crate) fn hold() -> Result<Self, Failure> {
-        let signals = Self { stop: Arc::default(), hangup: Arc::default() };
-        let register = |signal, flag: &Arc<AtomicBool>| {
-            signal_hook::flag::register(signal, Arc::clone(flag))
-                .map_err(|error| Failure::unexpected(format!("cannot hold signals back: {error}")))
+    /// Takes the signals over, at rest.
+    pub(crate) fn take() -> Result<Self, Failure> {
+        let signals = Self {
+            at_rest: Arc::new(AtomicBool::new(true)),
+            stop: Arc::default(),
+            hangup: Arc::default(),
         };
-        for signal in [SIGINT, SIGTERM, SIGQUIT] {
-            register(signal, &signals.stop)?;
+        for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
+            let noted = if signal == SIGHUP { &signals.hangup } else { &signals.stop };
+            flag::register_conditional_default(signal, Arc::clone(&signals.at_rest))
+                .and_then(|_| flag::register(signal, Arc::clone(noted)))
+                .map_err(|error| {
+                    Failure::unexpected(format!("cannot take signals over: {error}"))
+                })?;
         }
-        register(SIGHUP, &signals.hangup)?;
         Ok(signals)
+    }
+
+    /// From here on signals are noted.
+    pub(crate) fn begin(&self) {
+        self.at_rest.store(false, Ordering::SeqCst);
+    }
+
+    /// From here on a signal ends the program. One that came before does so by the next
+    /// [`Signals::check`].
+    pub(crate) fn rest(&self) {
+        self.at_rest.store(true, Ordering::SeqCst);
     }
 
     /// Whether the operator wants this to end.

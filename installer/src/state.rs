@@ -20,8 +20,8 @@ use crate::host::Host;
 /// Where `/var/sf` may be a link, but not what comes after it.
 const PARENT: &str = "/var/sf";
 const NAME: &str = "sftunnel-airgap";
-/// A record of this program's own.
-const RECORD: u64 = 4 * 1024 * 1024;
+/// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
+const RECORD: u64 = 64 * 1024 * 1024;
 
 /// The state directory, opened.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use console::exit::{Exit, Failure};
+use formats::checksum::Sha256;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;
 
@@ -17,6 +18,7 @@ use crate::backup::{self, BackupId};
 use crate::host::Host;
 use crate::journal::{Goal, Journal, Phase, Remember};
 use crate::peers::{self, Live, LiveSet, PeerDir};
+use crate::receipts::{self, Receipts};
 use crate::records::{Installed, Signers};
 use crate::service::{self, Patience, Unhealthy};
 use crate::signals::Signals;
@@ -62,6 +64,8 @@ pub(crate) enum Ended {
         backup: BackupId,
         /// From the first rename to the last.
         renames: Duration,
+        /// What the device hands back.
+        receipts: Receipts,
     },
     /// The new files are live, sftunnel is not confirmed (only with [`OnUnhealthy::Keep`]).
     Unconfirmed {
@@ -78,7 +82,18 @@ pub(crate) enum Ended {
         pid: u32,
         /// What was put back.
         backup: BackupId,
+        /// What the device hands back.
+        receipts: Receipts,
     },
+}
+
+/// What [`put_back`] did.
+#[derive(Debug)]
+pub(crate) struct PutBack {
+    /// sftunnel's process; `None` when it did not have to be restarted.
+    pub pid: Option<u32>,
+    /// What the device hands back.
+    pub receipts: Receipts,
 }
 
 /// Carries out a plan.
@@ -93,6 +108,7 @@ pub(crate) fn run(
     on_unhealthy: OnUnhealthy,
 ) -> Result<Ended, Failure> {
     let Context { host, state, signals, patience } = context;
+    signals.begin();
     let old = service::status(host);
     signals.check()?;
     let found: Vec<_> =
@@ -106,8 +122,16 @@ pub(crate) fn run(
             require_as_planned(host, &changes)?;
             signals.check()?;
             Installed::read(Some(state))?.reopen(state, &managers)?;
-            let journal =
-                Journal::new(goal, backup.clone(), host.now(), old.pid(), host.boot_id(), remember);
+            let known = known_digests(&changes);
+            let journal = Journal::new(
+                goal,
+                backup.clone(),
+                host.now(),
+                old.pid(),
+                host.boot_id(),
+                remember,
+                known,
+            );
             journal.write(state)?;
             Ok(journal)
         };
@@ -145,8 +169,8 @@ pub(crate) fn run(
     };
     match service::restart(host, old.pid(), patience, signals) {
         Ok(pid) => {
-            complete(context, journal)?;
-            Ok(Ended::Done { pid, backup, renames })
+            let receipts = complete(context, journal)?;
+            Ok(Ended::Done { pid, backup, renames, receipts })
         }
         Err(Unhealthy::Interrupted) => Err(interrupted()),
         Err(why) if on_unhealthy == OnUnhealthy::Keep => {
@@ -154,10 +178,20 @@ pub(crate) fn run(
             Ok(Ended::Unconfirmed { why, backup })
         }
         Err(why) => match put_back(context, &backup, None, Restart::Always)? {
-            Some(pid) => Ok(Ended::RolledBack { why, pid, backup }),
-            None => Err(Failure::unexpected(format!("{why}; the old files are back"))),
+            PutBack { pid: Some(pid), receipts } => {
+                Ok(Ended::RolledBack { why, pid, backup, receipts })
+            }
+            PutBack { pid: None, .. } => {
+                Err(Failure::unexpected(format!("{why}; the old files are back")))
+            }
         },
     }
+}
+
+/// What may be found live while these changes are made.
+fn known_digests(changes: &[Change]) -> Vec<Sha256> {
+    let sets = changes.iter().flat_map(|change| [&change.before, &change.after]);
+    sets.flat_map(|set| set.0.iter().filter_map(Live::sha256)).collect()
 }
 
 fn interrupted() -> Failure {
@@ -275,7 +309,7 @@ pub(crate) enum Restart {
 }
 
 /// Puts a backup back because the transaction that made it did not succeed, and restarts
-/// sftunnel where that is needed. Gives its PID, `None` when no restart was needed.
+/// sftunnel where that is needed.
 ///
 /// # Errors
 /// Always with exit 7: a person is needed. The journal then stays for `recover`.
@@ -284,7 +318,7 @@ pub(crate) fn put_back(
     id: &BackupId,
     old_pid: Option<u32>,
     restart: Restart,
-) -> Result<Option<u32>, Failure> {
+) -> Result<PutBack, Failure> {
     restore(context, id, old_pid, restart).map_err(|failure| {
         let hint = if failure.hint.is_empty() {
             "mend that, then run `sftunnel-install recover`".to_owned()
@@ -300,7 +334,7 @@ fn restore(
     id: &BackupId,
     old_pid: Option<u32>,
     restart: Restart,
-) -> Result<Option<u32>, Failure> {
+) -> Result<PutBack, Failure> {
     let Context { host, state, signals, patience } = context;
     let backup = backup::open(state, id)?;
     let mut changes = Vec::new();
@@ -313,20 +347,28 @@ fn restore(
         changes.push(Change { peer, before, after });
     }
     let running = service::status(host).pid();
-    let mut journal =
-        Journal::new(Goal::Restore, id.clone(), host.now(), old_pid, host.boot_id(), remember);
+    let known = known_digests(&changes);
+    let mut journal = Journal::new(
+        Goal::Restore,
+        id.clone(),
+        host.now(),
+        old_pid,
+        host.boot_id(),
+        remember,
+        known,
+    );
     journal.write(state)?;
     swap(stage(host, id, &changes)?)?;
     journal.phase = Phase::Restart;
     journal.write(state)?;
-    if restart == Restart::OnlyIfNeeded && journal.is_same_process(&host.boot_id(), running) {
+    if restart == Restart::OnlyIfNeeded && old_pid.is_some() && running == old_pid {
         journal.close(state)?;
-        return Ok(None);
+        return Ok(PutBack { pid: None, receipts: Receipts::default() });
     }
     match service::restart(host, running, patience, signals) {
         Ok(pid) => {
-            complete(context, journal)?;
-            Ok(Some(pid))
+            let receipts = complete(context, journal)?;
+            Ok(PutBack { pid: Some(pid), receipts })
         }
         Err(why) => {
             // the files are all-old and durable: nothing is left to recover but sftunnel itself
@@ -356,9 +398,10 @@ pub(crate) fn remember_set(manager: &ManagerUuid, files: &LiveSet) -> Remember {
 ///
 /// # Errors
 /// Exit 7: the files are live and sftunnel runs, but that could not be recorded.
-pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<(), Failure> {
+pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipts, Failure> {
     let Context { host, state, .. } = context;
     let now = host.now();
+    let receipts = receipts::write(context, &journal);
     let record = || -> Result<(), Failure> {
         Installed::read(Some(state))?.complete(state, &journal.remember, now)?;
         let mut signers = Signers::read(Some(state))?;
@@ -373,7 +416,7 @@ pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<(), Fai
         }
         Ok(())
     };
-    record().and_then(|()| journal.close(state)).map_err(|failure| {
+    record().and_then(|()| journal.close(state)).map(|()| receipts).map_err(|failure| {
         let message = format!(
             "the files are in place and sftunnel runs on them, but that could not be recorded: {}",
             failure.message

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::error::Reason;
-use formats::kit::{self, BundleEntry, KitIndex};
+use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
 use formats::limits::{self, LimitError};
 use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
 use rustix::fd::OwnedFd;
@@ -121,6 +121,22 @@ impl KitFolder {
         Ok(bytes)
     }
 
+    /// Opens an installer. What is read from it is to be compared with the entry.
+    ///
+    /// # Errors
+    /// `not-found`, or what the system says.
+    pub fn installer(&self, entry: &InstallerEntry) -> Result<File, Failure> {
+        self.open_below(&entry.file)
+            .map_err(|error| failure(&self.path, &entry.file, &error.into()))
+    }
+
+    /// The refusal for a file that is not the one that `listed_in` lists.
+    pub fn damaged(&self, name: &str, listed_in: &str) -> Failure {
+        let message =
+            format!("{}: {name} is not the file that {listed_in} lists", self.path.display());
+        Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
+    }
+
     /// Compares every file of the kit with `SHA256SUMS`, and that with the index.
     ///
     /// # Errors
@@ -180,12 +196,6 @@ impl KitFolder {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "a kit has one level of folders"))
             }
         }
-    }
-
-    fn damaged(&self, name: &str, listed_in: &str) -> Failure {
-        let message =
-            format!("{}: {name} is not the file that {listed_in} lists", self.path.display());
-        Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
     }
 }
 

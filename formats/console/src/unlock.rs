@@ -23,9 +23,10 @@ pub struct OpenArgs {
     /// Identity file that opens the bundle: age, SSH private key, or either under a passphrase
     #[arg(long, short = 'i', value_name = "FILE")]
     pub identity: Vec<PathBuf>,
-    /// Read the passphrase from a file (its first line); '-' is standard input
+    /// Read the passphrase from a file (its first line); '-' is standard input. Several kits may
+    /// have several passphrases
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
-    pub passphrase_file: Option<PathBuf>,
+    pub passphrase_file: Vec<PathBuf>,
     /// Read the passphrase from an open file descriptor
     #[arg(long, value_name = "N")]
     pub passphrase_fd: Option<u32>,
@@ -46,7 +47,7 @@ pub struct Unlocked {
 pub struct Unlocker<'a> {
     args: &'a OpenArgs,
     terminal: &'a Terminal,
-    passphrase: Option<Passphrase>,
+    passphrases: Vec<Passphrase>,
 }
 
 impl<'a> Unlocker<'a> {
@@ -55,7 +56,7 @@ impl<'a> Unlocker<'a> {
     /// # Errors
     /// When that cannot be read, or is empty.
     pub fn new(args: &'a OpenArgs, terminal: &'a Terminal) -> Result<Self, Failure> {
-        Ok(Self { args, terminal, passphrase: args.passphrase()? })
+        Ok(Self { args, terminal, passphrases: args.passphrases()? })
     }
 
     /// What opens the bundles of a kit (with its `kit.identity.age`) or a bundle by itself.
@@ -94,13 +95,17 @@ impl<'a> Unlocker<'a> {
         name: &str,
         protected: &ProtectedIdentity,
     ) -> Result<Unlocked, Failure> {
-        if let Some(passphrase) = &self.passphrase {
+        let mut wrong = None;
+        for passphrase in &self.passphrases {
             match protected.open(passphrase) {
                 Ok(opened) => return Ok(opened.into()),
-                // an earlier kit's passphrase that was typed; this kit may have another
-                Err(error) if is_wrong(&error) && !self.args.names_passphrase() => {}
+                // it may be another kit's
+                Err(error) if is_wrong(&error) => wrong = Some(error),
                 Err(error) => return Err(cannot_open(name, &error)),
             }
+        }
+        if let (Some(error), true) = (wrong, self.args.names_passphrase()) {
+            return Err(cannot_open(name, &error));
         }
         for left in (0..TRIES).rev() {
             let passphrase = self.terminal.ask_secret(&format!("Passphrase for {name}: "))?;
@@ -109,7 +114,7 @@ impl<'a> Unlocker<'a> {
             }
             match protected.open(&passphrase) {
                 Ok(opened) => {
-                    self.passphrase = Some(passphrase);
+                    self.passphrases.push(passphrase);
                     return Ok(opened.into());
                 }
                 Err(error) if is_wrong(&error) && left > 0 => {
@@ -148,17 +153,15 @@ impl OpenArgs {
     }
 
     fn names_passphrase(&self) -> bool {
-        self.passphrase_file.is_some() || self.passphrase_fd.is_some()
+        !self.passphrase_file.is_empty() || self.passphrase_fd.is_some()
     }
 
-    fn passphrase(&self) -> Result<Option<Passphrase>, Failure> {
-        match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => passphrase(&input::read_secret(path, limits::KEY_FILE)?).map(Some),
-            (None, Some(number)) => {
-                passphrase(&input::read_secret_fd(number, limits::KEY_FILE)?).map(Some)
-            }
-            (None, None) => Ok(None),
-        }
+    fn passphrases(&self) -> Result<Vec<Passphrase>, Failure> {
+        let from_files =
+            self.passphrase_file.iter().map(|path| input::read_secret(path, limits::KEY_FILE));
+        let from_fd =
+            self.passphrase_fd.map(|number| input::read_secret_fd(number, limits::KEY_FILE));
+        from_files.chain(from_fd).map(|bytes| passphrase(&bytes?)).collect()
     }
 }
 

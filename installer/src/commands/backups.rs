@@ -6,7 +6,7 @@ use console::terminal::Table;
 use formats::error::Reason;
 use serde::Serialize;
 
-use super::{Session, with_lock};
+use super::{Session, finish_interrupted, with_lock};
 use crate::args::{BackupsCommand, Wait};
 use crate::backup::{self, BackupId, BackupRecord};
 use crate::run_log::LogLine;
@@ -106,15 +106,9 @@ fn text(results: &[BackupResult]) -> String {
 }
 
 fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
-    let wait = Wait { settle: 0, restart_timeout: 1 };
+    let wait = Wait::default();
     with_lock(session, "backups prune", wait, |context| {
-        if crate::journal::Journal::read(context.state)?.is_some() {
-            return Err(Failure::refused(
-                Reason::Busy,
-                "an interrupted run is not finished, and may need its backup",
-            )
-            .hint("run `sftunnel-install recover` first"));
-        }
+        finish_interrupted(session, context)?;
         let ids = backup::list(context.state)?;
         let doomed = ids.get(..ids.len().saturating_sub(keep)).unwrap_or_default();
         if !doomed.is_empty() && !yes {

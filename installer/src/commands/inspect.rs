@@ -54,10 +54,8 @@ struct Inspected {
 /// The reason of whatever is wrong with a source.
 pub(crate) fn run(session: &Session, args: &InspectArgs) -> Result<Report, Failure> {
     let open = &args.sources.open;
-    let with_secret =
-        !open.identity.is_empty() || open.passphrase_file.is_some() || open.passphrase_fd.is_some();
     let mut unlocker =
-        if with_secret { Some(Unlocker::new(open, &session.terminal)?) } else { None };
+        if open.is_given() { Some(Unlocker::new(open, &session.terminal)?) } else { None };
     let mut results = Vec::new();
     let mut text = String::new();
     for path in &args.sources.sources {

@@ -135,7 +135,7 @@ fn locked(
         .note("Installing; this waits for sftunnel to come back. Do not switch the box off.");
     let ended =
         transaction::run(context, Goal::Install, changes, remember, args.change.on_unhealthy())?;
-    let (exit, sentence) = change.ended(context, ended, "installed");
+    let (exit, sentence) = change.ended(context, ended, "installed", &args.judge.sources.sources);
     let mut line = LogLine::new(context.host.now(), "install", change.outcome, exit.code());
     line.bundles = bundles;
     line.backup = change.backup.as_ref().map(ToString::to_string);

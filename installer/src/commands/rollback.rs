@@ -163,7 +163,7 @@ fn locked(
         remember,
         args.change.on_unhealthy(),
     )?;
-    let (exit, sentence) = change.ended(context, ended, "rolled-back");
+    let (exit, sentence) = change.ended(context, ended, "rolled-back", &[]);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
     line.backup = Some(plan.id.to_string());
     line.message.clone_from(&change.why);

@@ -9,7 +9,7 @@ use formats::limits;
 use formats::signature::{Fingerprint, VerifyingKey};
 use serde::Serialize;
 
-use super::{Session, with_lock};
+use super::{Session, finish_interrupted, with_lock};
 use crate::args::{SignersCommand, Wait};
 use crate::records::{PinnedSigner, Signers};
 use crate::run_log::LogLine;
@@ -87,8 +87,9 @@ fn change(
     command: &str,
     change: impl FnOnce(&Session, &mut Signers) -> Result<(), Failure>,
 ) -> Result<Report, Failure> {
-    let wait = Wait { settle: 0, restart_timeout: 1 };
+    let wait = Wait::default();
     with_lock(session, command, wait, |context| {
+        finish_interrupted(session, context)?;
         let mut signers = Signers::read(Some(context.state))?;
         change(session, &mut signers)?;
         signers.write(context.state)?;

@@ -36,7 +36,8 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
         files_checked += KitFolder::open(path)?.check_all()?.files;
     }
     let appliance = host.appliance()?;
-    let found = judged::judge(host, &appliance, state.as_ref(), &args.judge, terminal, true)?;
+    let found =
+        judged::judge(host, &appliance, state.as_ref(), &args.judge, terminal, !terminal.json)?;
     let results = judged::results(host, &found);
     let accepted = judged::require_all(host, found)?;
     let mut text = plan_text::appliance(&appliance);

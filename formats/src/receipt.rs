@@ -1,0 +1,307 @@
+//! A receipt: what a device hands back after an installation or rollback.
+//!
+//! It is a claim by whoever holds the sftunnel key that is live after the action, signed with
+//! that key (RSASSA-PSS, SHA-256, MGF1 with SHA-256, 32 bytes of salt; RFC 8017) over
+//! `sftunnel-receipt/1`, a line feed, and the exact text of the claim. The manager that made
+//! the key holds it too: the tunnel seen up at the manager is the proof, a receipt is a record.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{Certificate, CheckedCredentials, CredentialsError};
+use crate::checksum::Sha256;
+use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
+use crate::error::{Reason, Reasoned};
+use crate::signature::Fingerprint;
+use crate::timestamp::Timestamp;
+
+/// The `format` of a receipt, and the domain of its signature.
+pub const FORMAT: &str = "sftunnel-receipt/1";
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The bundle's files are live, sftunnel runs on them.
+    Installed,
+    /// A backup is live at the operator's wish, sftunnel runs on it.
+    RolledBack,
+    /// The installation did not succeed; the files of before are live again.
+    Restored,
+}
+
+/// What the device says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The device.
+    pub device: DeviceUuid,
+    /// Whose tunnel.
+    pub manager: ManagerUuid,
+    /// What was done.
+    pub outcome: Outcome,
+    /// The bundle, where one was to be installed.
+    pub bundle_id: Option<Sha256>,
+    /// Who signed that bundle.
+    pub signer: Option<Fingerprint>,
+    /// SHA-256 of the certificate (DER) that was live before, where it could be read.
+    pub certificate_before: Option<Sha256>,
+    /// The same for the one that is live now; it is the one that signed this.
+    pub certificate_after: Sha256,
+    /// The same for the CA that is live now.
+    pub ca_after: Sha256,
+    /// When the action began, by the device's clock.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The device's backup of what was found before.
+    pub backup: String,
+    /// The program.
+    pub program: String,
+}
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: String,
+    /// The JSON text of the claim: a text, so that the signed bytes survive every JSON tool.
+    claim: String,
+    /// Base64.
+    signature: String,
+    /// PEM.
+    certificate: String,
+}
+
+/// A receipt whose signature fits the certificate in it. Whether the certificate is the
+/// device's is a question still open: [`SignedReceipt::check_issuer`].
+#[derive(Debug)]
+pub struct SignedReceipt {
+    claim: Claim,
+    certificate: Certificate,
+}
+
+/// Why a receipt is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not the JSON of a receipt.
+    #[error("not a receipt: line {line}, column {column}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// Another format, or a later one.
+    #[error("the receipt's format is not '{FORMAT}'")]
+    Format,
+    /// The certificate in it cannot be read.
+    #[error("the receipt's certificate: {0}")]
+    Certificate(#[from] CredentialsError),
+    /// The signature does not fit the claim and the certificate.
+    #[error("the receipt's signature does not fit its claim")]
+    Signature,
+    /// The certificate was not signed by the CA.
+    #[error("the receipt's certificate was not signed by this CA")]
+    NotIssuedByCa,
+    /// The certificate is not the one that the claim is about.
+    #[error("the receipt's certificate is not the one that its claim names")]
+    OtherCertificate,
+    /// The certificate names another device than the claim.
+    #[error("the receipt's certificate names another device than its claim")]
+    OtherDevice,
+    /// The key is not an RSA key, or could not sign.
+    #[error("the live key cannot sign a receipt")]
+    CannotSign,
+}
+
+impl Reasoned for ReceiptError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Syntax { .. } | Self::Format | Self::CannotSign => Reason::BadFormat,
+            Self::Certificate(error) => error.reason(),
+            Self::Signature | Self::OtherCertificate => Reason::BadSignature,
+            Self::NotIssuedByCa => Reason::NotIssuedByCa,
+            Self::OtherDevice => Reason::WrongDevice,
+        }
+    }
+}
+
+fn signed_bytes(claim: &str) -> Vec<u8> {
+    format!("{FORMAT}\n{claim}").into_bytes()
+}
+
+impl Claim {
+    /// Signs the claim with the key that is live after the action: the bytes of the file.
+    ///
+    /// # Errors
+    /// [`ReceiptError::CannotSign`]; [`ReceiptError::OtherCertificate`] when `live` is not
+    /// what the claim is about.
+    pub fn sign(&self, live: &CheckedCredentials) -> Result<Vec<u8>, ReceiptError> {
+        if live.certificate().facts().fingerprint != self.certificate_after {
+            return Err(ReceiptError::OtherCertificate);
+        }
+        let claim = serde_json::to_string(self).map_err(|_| ReceiptError::CannotSign)?;
+        let signature = live.sign_pss(&signed_bytes(&claim)).ok_or(ReceiptError::CannotSign)?;
+        let certificate =
+            String::from_utf8_lossy(live.files().file(CredentialFile::Certificate)).into_owned();
+        let file = File {
+            format: FORMAT.to_owned(),
+            claim,
+            signature: BASE64_STANDARD.encode(signature),
+            certificate,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&file).map_err(|_| ReceiptError::CannotSign)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+impl SignedReceipt {
+    /// Reads a receipt of at most [`crate::limits::RECEIPT`] bytes and checks its signature.
+    ///
+    /// # Errors
+    /// See [`ReceiptError`]. The signature is checked before the claim is believed.
+    pub fn open(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        let file: File = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
+        if file.format != FORMAT {
+            return Err(ReceiptError::Format);
+        }
+        let certificate =
+            Certificate::from_pem(file.certificate.as_bytes(), CredentialFile::Certificate)?;
+        let signature =
+            BASE64_STANDARD.decode(&file.signature).map_err(|_| ReceiptError::Signature)?;
+        if !certificate.verify_pss(&signed_bytes(&file.claim), &signature) {
+            return Err(ReceiptError::Signature);
+        }
+        let claim: Claim = serde_json::from_str(&file.claim).map_err(|error| syntax(&error))?;
+        if certificate.facts().fingerprint != claim.certificate_after {
+            return Err(ReceiptError::OtherCertificate);
+        }
+        Ok(Self { claim, certificate })
+    }
+
+    /// What the device says.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// The certificate whose key signed it.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Whether the certificate is from this CA and names the device of the claim.
+    ///
+    /// # Errors
+    /// [`ReceiptError::NotIssuedByCa`], [`ReceiptError::OtherDevice`].
+    pub fn check_issuer(&self, ca: &Certificate) -> Result<(), ReceiptError> {
+        if !self.certificate.is_issued_by(ca) {
+            return Err(ReceiptError::NotIssuedByCa);
+        }
+        let named = self.certificate.named_devices();
+        if !named.is_empty() && !named.contains(&self.claim.device) {
+            return Err(ReceiptError::OtherDevice);
+        }
+        Ok(())
+    }
+}
+
+/// The name of a receipt's file: unique, and readable beside others on a stick.
+pub fn file_name(claim: &Claim) -> String {
+    format!(
+        "receipt_{}_{}_{}_{}.json",
+        claim.device,
+        claim.manager.short(),
+        claim.backup.split('-').next().unwrap_or_default(),
+        claim.ended_at.compact()
+    )
+}
+
+// serde's own text may quote the input, which is foreign
+fn syntax(error: &serde_json::Error) -> ReceiptError {
+    ReceiptError::Syntax { line: error.line(), column: error.column() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Credentials;
+    use openssl::asn1::Asn1Time;
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
+    use openssl::x509::{X509Builder, X509NameBuilder};
+    use zeroize::Zeroizing;
+
+    const DEVICE: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+    const OTHER: &str = "d8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+
+    /// A self-signed certificate that is its own CA: enough for signatures.
+    fn live(device: &str) -> CheckedCredentials {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let mut name = X509NameBuilder::new().unwrap();
+        name.append_entry_by_text("title", device).unwrap();
+        let name = name.build();
+        let mut builder = X509Builder::new().unwrap();
+        builder.set_subject_name(&name).unwrap();
+        builder.set_issuer_name(&name).unwrap();
+        builder.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::from_unix(2_000_000_000).unwrap()).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        let pem = Zeroizing::new(builder.build().to_pem().unwrap());
+        let key = Zeroizing::new(key.private_key_to_pem_pkcs8().unwrap());
+        Credentials::new(pem.clone(), pem, key).check().unwrap()
+    }
+
+    fn claim(live: &CheckedCredentials, device: &str) -> Claim {
+        let time = Timestamp::from_unix(1_726_805_447).unwrap();
+        Claim {
+            device: device.parse().unwrap(),
+            manager: OTHER.parse().unwrap(),
+            outcome: Outcome::Installed,
+            bundle_id: None,
+            signer: None,
+            certificate_before: None,
+            certificate_after: live.certificate().facts().fingerprint,
+            ca_after: live.ca().facts().fingerprint,
+            started_at: time,
+            ended_at: time,
+            backup: "0001-20240920T041047Z".into(),
+            program: "test".into(),
+        }
+    }
+
+    #[test]
+    fn a_receipt_reads_as_it_was_signed() {
+        let live = live(DEVICE);
+        let claim = claim(&live, DEVICE);
+        let receipt = SignedReceipt::open(&claim.sign(&live).unwrap()).unwrap();
+        assert_eq!(receipt.claim(), &claim);
+        receipt.check_issuer(live.ca()).unwrap();
+        assert_eq!(
+            file_name(&claim),
+            format!("receipt_{DEVICE}_d8d5d5c6_0001_20240920T041047Z.json")
+        );
+    }
+
+    #[test]
+    fn a_changed_claim_is_refused() {
+        let live = live(DEVICE);
+        let text = String::from_utf8(claim(&live, DEVICE).sign(&live).unwrap()).unwrap();
+        let changed = text.replace("installed", "rolled-back");
+        assert_eq!(SignedReceipt::open(changed.as_bytes()).unwrap_err(), ReceiptError::Signature);
+        assert_eq!(SignedReceipt::open(b"{}").unwrap_err().reason(), Reason::BadFormat);
+    }
+
+    #[test]
+    fn a_certificate_of_another_ca_or_device_proves_nothing() {
+        let (live, other) = (live(DEVICE), live(DEVICE));
+        let receipt = SignedReceipt::open(&claim(&live, DEVICE).sign(&live).unwrap()).unwrap();
+        assert_eq!(receipt.check_issuer(other.ca()), Err(ReceiptError::NotIssuedByCa));
+        let receipt = SignedReceipt::open(&claim(&live, OTHER).sign(&live).unwrap()).unwrap();
+        assert_eq!(receipt.check_issuer(live.ca()), Err(ReceiptError::OtherDevice));
+        assert_eq!(claim(&other, DEVICE).sign(&live).unwrap_err(), ReceiptError::OtherCertificate);
+    }
+}
