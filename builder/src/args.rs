@@ -1,67 +1,17 @@
 //! The command line: what can be said, and nothing of what it does.
 
+mod examples;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use console::unlock::OpenArgs;
 use formats::timestamp::Timestamp;
 
-const EXAMPLES: &str = "\
-Examples:
-  sftunnel-bundle plan
-      what would be in the kit; writes nothing
-  sftunnel-bundle build --out /mnt/usb
-      a passphrase kit; asks for the passphrase
-  sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 some devices were refused.
-`sftunnel-bundle COMMAND --help` shows each command's flags and examples.";
-
-const PLAN_EXAMPLES: &str = "\
-Examples:
-  sftunnel-bundle plan
-  sftunnel-bundle plan --device BSNS-1120-1 --recipient age1...
-  sftunnel-bundle plan --json | jq '.results[] | select(.status == \"refused\")'
-
-Takes the flags of `build`, so that a plan becomes a build by changing one word.
-No passphrase is asked for and no signing key is made.";
-
-const BUILD_EXAMPLES: &str = "\
-Examples:
-  sftunnel-bundle build --out /mnt/usb
-      asks for a passphrase, twice
-  sftunnel-bundle build --generate-passphrase --out /mnt/usb
-      shows a strong one, once
-  sftunnel-bundle build --recipient age1... --recipients-file escrow.txt
-  sftunnel-bundle build --recipient-map sites.csv --device BSNS-1120-1
-      sites.csv holds lines such as BSNS-1120-1,age1...
-  sftunnel-bundle build --failed-push /var/tmp/certs/1726805447/FAILED_PUSH
-
-Then: copy the folder, `sha256sum -c SHA256SUMS` in the copy, and on the device
-`sh install.sh`.";
-
-const INSPECT_EXAMPLES: &str = "\
-Examples:
-  sftunnel-bundle inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-bundle inspect --identity identity.txt ftd1_c8d5d5c6-....tar.gz.age
-  sftunnel-bundle inspect - < bundle.age
-
-Shows; never judges. `verify` judges.";
-
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-      checksums, index and signature
-  sftunnel-bundle verify --passphrase-file pass.txt KIT
-      also opens every bundle and checks what is in it
-  sftunnel-bundle verify --signer SHA256:... --identity identity.txt BUNDLE";
-
-const KEYGEN_EXAMPLES: &str = "\
-Examples:
-  sftunnel-bundle keygen identity --out site-a.txt
-      prints the recipient (age1...) to give to `build --recipient`
-  sftunnel-bundle keygen signer --out signer.pem
-      prints the fingerprint to tell by phone; use it with `build --sign-key`";
+use self::examples::{
+    BUILD_EXAMPLES, CHECK_EXAMPLES, EXAMPLES, HANDOFF_EXAMPLES, INSPECT_EXAMPLES, KEYGEN_EXAMPLES,
+    PLAN_EXAMPLES, RECEIPTS_EXAMPLES, VERIFY_EXAMPLES,
+};
 
 /// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach
 #[derive(Debug, Parser)]
@@ -97,6 +47,9 @@ pub struct GlobalArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show how long the certificates on the FMC last, and what to do next
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
     /// Show what a kit would hold and who could open it; writes nothing
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(Box<BuildArgs>),
@@ -109,8 +62,13 @@ pub enum Command {
     /// Check a kit or bundle, and who vouches for it
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Seal a kit or bundle anew for the next team
+    #[command(after_help = HANDOFF_EXAMPLES)]
+    Handoff(Box<HandoffArgs>),
+    /// Show which devices have handed back a receipt
+    #[command(after_help = RECEIPTS_EXAMPLES)]
+    Receipts(ReceiptsArgs),
     /// Make a key
-    #[command(after_help = KEYGEN_EXAMPLES)]
     Keygen(KeygenArgs),
 }
 
@@ -118,14 +76,31 @@ impl Command {
     /// The word for it, also in the JSON's `schema`.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Check(_) => "check",
             Self::Plan(_) => "plan",
             Self::Build(args) if args.kit.dry_run => "plan",
             Self::Build(_) => "build",
             Self::Inspect(_) => "inspect",
             Self::Verify(_) => "verify",
+            Self::Handoff(_) => "handoff",
+            Self::Receipts(_) => "receipts",
             Self::Keygen(_) => "keygen",
         }
     }
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// WARNING below this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    pub warning: u32,
+    /// CRITICAL below this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub critical: u32,
+    /// Also write the figures for Prometheus' node exporter, in place of an older file
+    #[arg(long, value_name = "FILE")]
+    pub prometheus: Option<PathBuf>,
 }
 
 /// `build`, and `plan`.
@@ -177,7 +152,8 @@ pub struct RecipientArgs {
     /// File of recipients, one a line, for all bundles; may be repeated
     #[arg(long, value_name = "FILE")]
     pub recipients_file: Vec<PathBuf>,
-    /// CSV of device,recipient (device by name or UUID), for each its own
+    /// CSV of device,recipient (device by name, UUID, or a pattern with * and ?), for each
+    /// its own
     #[arg(long, value_name = "FILE")]
     pub recipient_map: Option<PathBuf>,
 }
@@ -257,12 +233,128 @@ pub struct VerifyArgs {
     /// Only this device's bundle of a kit; may be repeated
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
-    /// Only this signer counts: its fingerprint (SHA256:...) or public key file
+    /// Only this signer counts: its fingerprint (SHA256:...) or public key file; may be
+    /// repeated, as a kit that was handed off has two
     #[arg(long, value_name = "SIGNER")]
-    pub signer: Option<String>,
+    pub signer: Vec<String>,
     /// Do not compare validities with the clock
     #[arg(long)]
     pub accept_clock: bool,
+}
+
+/// `handoff`.
+#[derive(Debug, Args)]
+pub struct HandoffArgs {
+    /// Kit folders or bundle files; '-' is a bundle on standard input
+    #[arg(required = true, value_name = "KIT|BUNDLE")]
+    pub paths: Vec<PathBuf>,
+    /// What opens the bundles now.
+    #[command(flatten, next_help_heading = "What opens them now (none given: asked for)")]
+    pub open: OpenArgs,
+    /// Which bundles, and whose.
+    #[command(flatten)]
+    pub pick: PickArgs,
+    /// Who may open all of them, or some.
+    #[command(flatten)]
+    pub recipients: RecipientArgs,
+    /// Or a new passphrase.
+    #[command(flatten)]
+    pub passphrase: NewPassphraseArgs,
+    /// What comes of it.
+    #[command(flatten)]
+    pub result: HandedArgs,
+}
+
+/// Which bundles a handoff takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which bundles")]
+pub struct PickArgs {
+    /// Only this device's; may be repeated
+    #[arg(long, value_name = "NAME|UUID")]
+    pub device: Vec<String>,
+    /// Only bundles of this signer: its fingerprint (SHA256:...) or public key file; may be
+    /// repeated
+    #[arg(long, value_name = "SIGNER")]
+    pub signer: Vec<String>,
+}
+
+/// Where the passphrase of the new kit comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "New passphrase (may be combined with recipients)")]
+pub struct NewPassphraseArgs {
+    /// Read the new passphrase from a file (its first line)
+    #[arg(long, value_name = "FILE", group = "new_passphrase_source")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// Read the new passphrase from an open file descriptor
+    #[arg(long, value_name = "N", group = "new_passphrase_source")]
+    pub new_passphrase_fd: Option<u32>,
+    /// Make a strong passphrase and show it once, at the terminal
+    #[arg(long, group = "new_passphrase_source")]
+    pub generate_passphrase: bool,
+    /// Write the generated passphrase to an open file descriptor instead
+    #[arg(long, value_name = "N", requires = "generate_passphrase")]
+    pub passphrase_out_fd: Option<u32>,
+}
+
+impl NewPassphraseArgs {
+    /// The same as `build` has it.
+    pub fn as_of_build(&self) -> PassphraseArgs {
+        PassphraseArgs {
+            passphrase_file: self.new_passphrase_file.clone(),
+            passphrase_fd: self.new_passphrase_fd,
+            generate_passphrase: self.generate_passphrase,
+            passphrase_out_fd: self.passphrase_out_fd,
+        }
+    }
+}
+
+/// What a handoff makes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The new kit")]
+pub struct HandedArgs {
+    /// Existing directory in which the new kit's folder, or the new bundle file, is made
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// One kit for each recipient of the map, in a folder of its own, with the devices that
+    /// the map gives it
+    #[arg(long, requires = "recipient_map")]
+    pub split: bool,
+    /// Replace a kit or bundle of the same name
+    #[arg(long)]
+    pub force: bool,
+    /// Sign kit.json with this Ed25519 key (PKCS#8 PEM) [default: one made on first use in
+    /// /var/sf/sftunnel-airgap]
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
+    /// Write bundles as text that can be pasted into a console
+    #[arg(long)]
+    pub armor: bool,
+}
+
+/// `receipts`.
+#[derive(Debug, Args)]
+pub struct ReceiptsArgs {
+    /// Kit folders (their devices and their receipts), receipt files, and folders of
+    /// receipt_*.json
+    #[arg(required = true, value_name = "KIT|RECEIPT|DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Another CA that receipts may be from; may be repeated [default: only the one in use,
+    /// /etc/sf/ca_root/cacert.pem; where that is absent, the first FILE is the one in use]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Vec<PathBuf>,
+    /// Whose kits these are, beside this machine's own: fingerprint (SHA256:...) or public
+    /// key file; may be repeated
+    #[arg(long, value_name = "SIGNER")]
+    pub signer: Vec<String>,
+    /// Saved output of sftunnel_status.pl, for which tunnels are up
+    #[arg(long, value_name = "FILE")]
+    pub status_file: Option<PathBuf>,
+    /// Print a line for each device for a spreadsheet
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Also write a page for the change ticket, in place of an older one
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `keygen`.

@@ -95,7 +95,7 @@ fn hint(reason: Reason) -> &'static str {
 /// Where the three files lie: where FAILED_PUSH says; what it does not list, at its usual
 /// place, the pair preferably from one directory.
 fn locate(root: &Root, planned: &PlannedDevice) -> Result<[String; 3], Failure> {
-    let listed = |file| planned.sources.get(&file).cloned();
+    let listed = |file| planned.sources.get(file).map(str::to_owned);
     let ca = listed(CredentialFile::Ca).unwrap_or_else(|| CA.to_owned());
     let (certificate, key) =
         match (listed(CredentialFile::Certificate), listed(CredentialFile::Key)) {

@@ -1,6 +1,8 @@
 //! Looks at the FMC: which `FAILED_PUSH`, which batches, which manager.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::BufReader;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,7 @@ use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
-use formats::limits;
+use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
 use rustix::fs::FileType;
 use std::os::unix::ffi::OsStrExt;
@@ -52,11 +54,9 @@ pub(crate) fn listings(root: &Root, named: &[PathBuf]) -> Result<Vec<Listing>, F
     }
     for batch in batches(root) {
         let path = format!("{BATCHES}/{batch}/{FILE}");
-        match root.read(Path::new(&path), limits::FAILED_PUSH) {
-            Ok(bytes) => {
-                return Ok(vec![Listing { path, batch, found: FailedPush::parse(&bytes) }]);
-            }
-            Err(limits::LimitError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+        match root.open_file(Path::new(&path)).map_err(LimitError::Io).and_then(read) {
+            Ok(found) => return Ok(vec![Listing { path, batch, found }]),
+            Err(LimitError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(input::of_limit(Path::new(&path), &error).hint(AS_ROOT)),
         }
     }
@@ -65,16 +65,20 @@ pub(crate) fn listings(root: &Root, named: &[PathBuf]) -> Result<Vec<Listing>, F
         .hint("run generate_certs.pl first, or name the file with --failed-push FILE"))
 }
 
+const NAME_ONE: &str = "generate_certs.pl leaves it in /var/tmp/certs/<unix time>/FAILED_PUSH";
 const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
 
 fn named_listing(path: &Path) -> Result<Listing, Failure> {
-    let file = input::open_regular(path)?;
+    let file = input::open_regular(path).map_err(|failure| failure.hint(NAME_ONE))?;
     let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
-    let bytes = limits::read_public(file, limits::FAILED_PUSH)
-        .map_err(|error| input::of_limit(path, &error))?;
+    let found = read(file).map_err(|error| input::of_limit(path, &error))?;
     let batch = batch_of(path).unwrap_or_else(|| u64::try_from(modified).unwrap_or(0));
     let path = printable_bytes(path.as_os_str().as_bytes());
-    Ok(Listing { path, batch, found: FailedPush::parse(&bytes) })
+    Ok(Listing { path, batch, found })
+}
+
+fn read(file: File) -> Result<FailedPush, LimitError> {
+    FailedPush::read(BufReader::new(file), limits::FAILED_PUSH)
 }
 
 /// The name of the folder that the file lies in, when it is a number.

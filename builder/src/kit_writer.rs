@@ -84,7 +84,11 @@ fn exists(path: &Path) -> Failure {
     Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
 }
 
-fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
+/// Opens the directory that `--out` names.
+///
+/// # Errors
+/// `not-found`.
+pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     rustix::fs::open(out, flags, Mode::empty()).map_err(|error| {
         Failure::io(format!("--out {}", out.display()), &error.into())

@@ -16,7 +16,9 @@
 //! | `bundling` | all devices on all cores |
 //! | `installers`, `kit_texts`, `kit_writer` | the folder |
 //! | `outcome` | each device's result, for people and JSON |
-//! | `sealed` | kits and bundles that are named, for `inspect` and `verify` |
+//! | `sealed` | kits and bundles that are named, for `inspect`, `verify` and `handoff` |
+//! | `judge` | what is decided about an opened bundle |
+//! | `tunnel_status` | what a saved sftunnel_status.pl shows, for `receipts` |
 //! | `parallel`, `new_file` | what the others stand on |
 
 pub mod args;
@@ -25,6 +27,7 @@ mod collect;
 mod commands;
 mod discover;
 mod installers;
+mod judge;
 mod kit_texts;
 mod kit_writer;
 mod new_file;
@@ -36,8 +39,10 @@ mod prepare;
 mod recipients;
 mod sealed;
 mod signing_key;
+mod tunnel_status;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -77,7 +82,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let global = &cli.global;
     let terminal = Terminal::new(global.json, global.quiet, global.verbose);
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
-    report::finish(&terminal, PROGRAM, &schema, dispatch(&cli, terminal))
+    let mut result = dispatch(&cli, terminal);
+    if let (Command::Check(_), Err(failure)) = (&cli.command, &result) {
+        if !terminal.json {
+            // a monitoring system reads standard output; that it may be gone changes nothing
+            let line = commands::check::unknown_line(failure);
+            let _ = io::stdout().write_all(line.as_bytes());
+        }
+        result = result.map_err(commands::check::unknown);
+    }
+    report::finish(&terminal, PROGRAM, &schema, result)
 }
 
 fn dispatch(cli: &Cli, terminal: Terminal) -> Result<Report, Failure> {
@@ -86,10 +100,13 @@ fn dispatch(cli: &Cli, terminal: Terminal) -> Result<Report, Failure> {
     })?;
     let context = Context { root, terminal, now: now()? };
     match &cli.command {
+        Command::Check(args) => commands::check::run(args, &context),
         Command::Plan(args) => commands::plan::run(args, &context),
         Command::Build(args) => commands::build::run(args, &context),
         Command::Inspect(args) => commands::inspect::run(args, &context),
         Command::Verify(args) => commands::verify::run(args, &context),
+        Command::Handoff(args) => commands::handoff::run(args, &context),
+        Command::Receipts(args) => commands::receipts::run(args, &context),
         Command::Keygen(args) => match &args.kind {
             KeyKind::Identity(args) => commands::keygen::identity(args, &context),
             KeyKind::Signer(args) => commands::keygen::signer(args, &context),
@@ -108,10 +125,19 @@ fn now() -> Result<Timestamp, Failure> {
 /// Help and version are results; anything else is a wrong command line. Who asked for JSON
 /// gets it here, too.
 fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    let is_command = |arg: &&OsString| {
+        arg.to_str().is_some_and(|arg| Cli::command().find_subcommand(arg).is_some())
+    };
+    let is_check = args.iter().skip(1).find(is_command).is_some_and(|command| command == "check");
+    let exit = match (error.use_stderr(), is_check) {
+        (false, _) => Exit::Done,
+        // to a monitoring system 2 is CRITICAL and 3 UNKNOWN
+        (true, true) => Exit::Refused,
+        (true, false) => Exit::Usage,
+    };
     // a pipe that is gone changes nothing
     let _ = error.print();
-    if exit == Exit::Usage && args.iter().any(|arg| arg == "--json") {
+    if exit != Exit::Done && args.iter().any(|arg| arg == "--json") {
         let body = serde_json::json!({ "message": error.render().to_string().trim_end() });
         let report = Report::done(&body, String::new()).ending(exit, None);
         let terminal = Terminal::new(true, false, false);

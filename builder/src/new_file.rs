@@ -1,8 +1,8 @@
-//! A file that did not exist before, whole or not at all, and never in place of another.
+//! A file that is there whole or not at all; [`create`] never puts it in place of another.
 //!
 //! ```text
 //! create a temporary sibling (O_EXCL), write, fsync
-//! rename it to its name, refusing to replace (RENAME_NOREPLACE)
+//! rename it to its name; `create` refuses to replace (RENAME_NOREPLACE)
 //! fsync the directory
 //! ```
 //!
@@ -12,9 +12,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 
+use console::exit::Failure;
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -23,7 +27,47 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// # Errors
 /// `AlreadyExists` when there is one, or what the system says; nothing is left behind.
 pub(crate) fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    let dir = dir.as_fd();
+    through_temporary(dir.as_fd(), name, bytes, mode, publish)
+}
+
+/// Writes `bytes` to the file `name` in `dir`, in place of one that may be there. Whoever
+/// reads it meets the old content or the new.
+///
+/// # Errors
+/// What the system says; the old file then still stands.
+pub(crate) fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    through_temporary(dir.as_fd(), name, bytes, mode, |dir, temporary, name| {
+        renameat(dir, temporary, dir, name)?;
+        sync_dir(dir)
+    })
+}
+
+/// The same for a path that the operator names.
+///
+/// # Errors
+/// As [`replace`]; usage for a path that names no file.
+pub(crate) fn replace_at(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let Some(name) = path.file_name() else {
+        return Err(Failure::usage(format!("{}: expected a file", path.display())));
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    let dir = rustix::fs::open(parent, flags, Mode::empty())
+        .map_err(|error| Failure::io(parent.display(), &error.into()).hint("make it first"))?;
+    replace(&dir, name, bytes, Mode::from(mode))
+        .map_err(|error| Failure::io(path.display(), &error))
+}
+
+fn through_temporary(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    bytes: &[u8],
+    mode: Mode,
+    publish: impl Fn(BorrowedFd<'_>, &OsStr, &OsStr) -> io::Result<()>,
+) -> io::Result<()> {
     let mut temporary = OsString::from(".");
     temporary.push(name);
     temporary.push(format!(".tmp-{}", random_hex()?));
@@ -110,6 +154,8 @@ mod tests {
         make(b"first").unwrap();
         assert_eq!(make(b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(path.join("key")).unwrap(), b"first");
+        replace(&dir, OsStr::new("key"), b"third", Mode::from(0o600)).unwrap();
+        assert_eq!(std::fs::read(path.join("key")).unwrap(), b"third");
         assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "nothing else is left");
         std::fs::remove_dir_all(path).unwrap();
     }

@@ -67,7 +67,7 @@ pub(crate) struct DeviceResult<F> {
     pub status: &'static str,
     /// With `refused`.
     #[serde(flatten)]
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
     /// Otherwise.
     #[serde(flatten)]
     pub facts: Option<F>,
@@ -78,7 +78,7 @@ pub(crate) struct DeviceResult<F> {
 impl<F> DeviceResult<F> {
     /// A device that is left out.
     pub(crate) fn refused(device: Option<DeviceRef>, refusal: Refusal, notes: Vec<String>) -> Self {
-        Self { device, status: "refused", refusal: Some(refusal), facts: None, notes }
+        Self { device, status: "refused", refusal: Some(Box::new(refusal)), facts: None, notes }
     }
 
     /// A device that is not.
@@ -116,7 +116,8 @@ pub(crate) fn refusals_text<F>(results: &[DeviceResult<F>]) -> String {
         let subject = match (&result.device, place.is_empty()) {
             (Some(device), true) => device.shown(),
             (Some(device), false) => format!("{}: {place}", device.shown()),
-            (None, _) => place,
+            (None, true) => "device not known".to_owned(),
+            (None, false) => place,
         };
         text.push_str(&format!("  {subject}\n    refused ({})\n", refusal.reason));
         for line in refusal.message.lines() {

@@ -1,12 +1,12 @@
 //! Which devices a kit is for, and which are refused before a file of theirs is read. Pure.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use console::exit::Failure;
 use formats::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
-use formats::failed_push::{ListedDevice, Problem};
+use formats::failed_push::{ListedDevice, Problem, Sources};
 use formats::limits;
 use formats::manifest::{Device, Manager};
 use formats::text::printable;
@@ -39,7 +39,7 @@ pub(crate) struct PlannedDevice {
     /// The device.
     pub device: Device,
     /// Where the listed files lie on the manager.
-    pub sources: BTreeMap<CredentialFile, String>,
+    pub sources: Sources,
     /// Things to know.
     pub notes: Vec<String>,
     manager: ManagerUuid,
@@ -294,7 +294,7 @@ impl PlannedDevice {
         let mut notes = Vec::new();
         let absent: Vec<&str> = CredentialFile::ALL
             .into_iter()
-            .filter(|file| !sources.contains_key(file))
+            .filter(|file| sources.get(*file).is_none())
             .map(CredentialFile::name)
             .collect();
         if !absent.is_empty() {

@@ -55,8 +55,11 @@ pub(crate) fn prepare(
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
     let recipients = named.resolve(&plan.known)?;
     if passphrase == passphrase::Source::None {
-        let devices = plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
-        recipients.check_all_have_one(devices)?;
+        let devices = || plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
+        recipients.check_all_have_one(devices())?;
+        if let Some(warning) = recipients.unmapped_warning(devices()) {
+            plan.warnings.push(warning);
+        }
     }
     if installers.is_empty() {
         plan.warnings.push(

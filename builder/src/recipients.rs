@@ -7,6 +7,7 @@ use console::exit::{Exit, Failure};
 use console::input;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::{Recipient, parse_recipients_file};
+use formats::error::Reason;
 use formats::limits;
 use formats::text::printable;
 
@@ -89,16 +90,21 @@ impl Named {
             }
         }
         for line in self.map {
-            let uuid = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
-                Some([uuid]) => (*uuid).clone(),
-                _ => find_device(&known, &line.device).map_err(|mut failure| {
-                    let place = format!("{}, line {}", self.map_file, line.number);
-                    failure.message = format!("{place}: {}", failure.message);
-                    failure.reason = None;
-                    failure.exit(Exit::Usage)
-                })?,
+            let in_line = |mut failure: Failure| {
+                let place = format!("{}, line {}", self.map_file, line.number);
+                failure.message = format!("{place}: {}", failure.message);
+                failure.reason = None;
+                failure.exit(Exit::Usage)
             };
-            add(of_device.entry(uuid).or_default(), line.recipient);
+            let devices = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
+                Some([uuid]) => vec![(*uuid).clone()],
+                // a device that is really called so has gone before
+                None if is_glob(&line.device) => matching(&known, &line.device).map_err(in_line)?,
+                _ => vec![find_device(&known, &line.device).map_err(in_line)?],
+            };
+            for uuid in devices {
+                add(of_device.entry(uuid).or_default(), line.recipient.clone());
+            }
         }
         Ok(Recipients { for_all: self.for_all, of_device })
     }
@@ -111,6 +117,49 @@ impl Recipients {
         let own = self.of_device.get(device).into_iter().flatten();
         own.for_each(|recipient| add(&mut all, recipient.clone()));
         all
+    }
+
+    /// Those of every device of `only`'s part, when a kit is split by recipient.
+    pub(crate) fn of_part(&self, only: &Recipient) -> Vec<Recipient> {
+        let mut all = self.for_all.clone();
+        add(&mut all, only.clone());
+        all
+    }
+
+    /// Those that the map gives to this device alone, each once.
+    pub(crate) fn mapped_to(&self, device: &DeviceUuid) -> &[Recipient] {
+        self.of_device.get(device).map_or(&[], Vec::as_slice)
+    }
+
+    /// What to know when there is a map and also recipients for all: who the map forgets is
+    /// no error, but only the recipients for all (escrow, say) could open their bundles.
+    pub(crate) fn unmapped_warning<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> Option<String> {
+        if self.of_device.is_empty() {
+            return None;
+        }
+        let (number, names) = self.without_map(devices);
+        (number > 0).then(|| {
+            format!("the recipient map does not name {names}: only the recipients for all devices can open those bundles")
+        })
+    }
+
+    fn without_map<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> (usize, String) {
+        const SHOWN: usize = 8;
+        let (mut number, mut names) = (0, Vec::new());
+        for (_, name) in devices.filter(|(uuid, _)| !self.of_device.contains_key(uuid)) {
+            number += 1;
+            if number <= SHOWN {
+                names.push(format!("'{}'", printable(name.as_str())));
+            }
+        }
+        let more = if number > SHOWN { ", ..." } else { "" };
+        (number, names.join(", ") + more)
     }
 
     /// One more for every device.
@@ -126,22 +175,79 @@ impl Recipients {
         &self,
         devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
     ) -> Result<(), Failure> {
-        const SHOWN: usize = 8;
         if !self.for_all.is_empty() {
             return Ok(());
         }
-        let without: Vec<String> = devices
-            .filter(|(uuid, _)| !self.of_device.contains_key(uuid))
-            .map(|(_, name)| format!("'{}'", printable(name.as_str())))
-            .collect();
-        if without.is_empty() {
+        self.check_all_are_mapped(devices)
+    }
+
+    /// Every device must have one of its own.
+    ///
+    /// # Errors
+    /// Usage, with the names of those that have none.
+    pub(crate) fn check_all_are_mapped<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> Result<(), Failure> {
+        let (number, names) = self.without_map(devices);
+        if number == 0 {
             return Ok(());
         }
-        let names = without.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        let more = if without.len() > SHOWN { ", ..." } else { "" };
-        Err(Failure::usage(format!("{} devices have no recipient: {names}{more}", without.len()))
+        Err(Failure::usage(format!("{number} devices have no recipient: {names}"))
             .hint("add them to the --recipient-map, or give a --recipient or passphrase for all"))
     }
+}
+
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// The devices whose name or UUID fits a pattern.
+///
+/// # Errors
+/// `not-found` when there is none: a pattern for nobody is a slip.
+fn matching(
+    known: &[(DeviceUuid, Option<DeviceName>)],
+    pattern: &str,
+) -> Result<Vec<DeviceUuid>, Failure> {
+    let fits = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
+        fits_glob(pattern, uuid.as_str())
+            || name.as_ref().is_some_and(|name| fits_glob(pattern, name.as_str()))
+    };
+    let found: Vec<DeviceUuid> = known.iter().filter(fits).map(|(uuid, _)| uuid.clone()).collect();
+    if found.is_empty() {
+        let message = format!("no device's name or UUID fits '{pattern}'");
+        return Err(Failure::refused(Reason::NotFound, message)
+            .hint("* stands for any characters, ? for one; upper and lower case differ"));
+    }
+    Ok(found)
+}
+
+/// `*` stands for any characters, also none, `?` for exactly one. Time is bounded by the
+/// product of the lengths: only the last `*` is ever tried again.
+fn fits_glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut seen) = (0, 0);
+    // where the last star stands, and how much of the text it has taken
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(c) = text.get(seen) {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(p) if *p == '?' || p == c => (at, seen) = (at + 1, seen + 1),
+            _ => match star {
+                None => return false,
+                Some((place, taken)) => {
+                    star = Some((place, taken + 1));
+                    (at, seen) = (place + 1, taken + 1);
+                }
+            },
+        }
+    }
+    pattern.get(at..).unwrap_or_default().iter().all(|p| *p == '*')
 }
 
 fn add(list: &mut Vec<Recipient>, recipient: Recipient) {
@@ -248,6 +354,24 @@ mod tests {
     }
 
     #[test]
+    fn globs_fit_names_and_uuids() {
+        for (pattern, text) in
+            [("*", ""), ("a*", "a"), ("*-?", "ftd-1"), ("a*b*c", "axbxbc"), ("?é*", "xéy")]
+        {
+            assert!(fits_glob(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("?", ""), ("a*b", "abc"), ("A*", "abc"), ("", "a"), ("a", "ab")] {
+            assert!(!fits_glob(pattern, text), "{pattern} {text}");
+        }
+        let (one, two) = (age(), age());
+        let recipients = resolve(&format!("ftd*,{one}\n????????-87c9-*,{two}\n")).unwrap();
+        let number = |uuid: &str| recipients.of(&uuid.parse().unwrap()).len();
+        assert_eq!((number(A), number(B)), (2, 1));
+        let error = resolve(&format!("x*,{one}\n")).unwrap_err();
+        assert_eq!(error, "map.csv, line 1: no device's name or UUID fits 'x*'");
+    }
+
+    #[test]
     fn a_device_without_recipient_is_an_error() {
         let known = known();
         let devices = || known.iter().map(|(uuid, name)| (uuid, name));
@@ -255,6 +379,11 @@ mod tests {
         let failure = recipients.check_all_have_one(devices()).unwrap_err();
         assert_eq!(failure.message, "1 devices have no recipient: 'Site B, \"rack\" 3'");
         recipients.add_for_all(NewIdentity::generate().recipient());
+        let warning = recipients.unmapped_warning(devices()).unwrap();
+        assert!(
+            warning.contains("'Site B, \"rack\" 3'") && !warning.contains("ftd a"),
+            "{warning}"
+        );
         assert!(recipients.check_all_have_one(devices()).is_ok());
     }
 }

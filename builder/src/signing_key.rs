@@ -12,10 +12,11 @@ use console::input;
 use console::root::{Root, open_dir_at, open_file_at};
 use formats::error::Reason;
 use formats::limits;
-use formats::signature::{SignatureError, SignerEntry, SigningKey, VerifyingKey};
+use formats::signature::{Fingerprint, SignatureError, SignerEntry, SigningKey, VerifyingKey};
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use serde::Serialize;
 
 use crate::new_file;
 
@@ -43,6 +44,27 @@ enum Origin {
     Found,
     /// Not written yet.
     New,
+}
+
+/// A signer in a result.
+#[derive(Debug, Serialize)]
+pub(crate) struct SignerBody {
+    /// Standard base64 of the 32 raw bytes.
+    pub public_key: VerifyingKey,
+    /// To be told by phone.
+    pub fingerprint: Fingerprint,
+    /// The same as groups of hex digits, to be read aloud.
+    pub spoken: String,
+    /// Whether the key was made by this run.
+    pub new: bool,
+}
+
+impl SignerBody {
+    /// As results show it.
+    pub(crate) fn of(signer: &Signer) -> Self {
+        let SignerEntry { public_key, fingerprint } = signer.entry;
+        Self { public_key, fingerprint, spoken: fingerprint.spoken(), new: signer.is_new() }
+    }
 }
 
 /// Takes the named key, or this machine's, or makes a new one in memory.

@@ -5,6 +5,7 @@
 //! here is what sftunnel's OpenSSL checks: names, signatures, digests, dates, and that the
 //! key belongs to the certificate.
 
+mod crl;
 mod private_key;
 mod pss;
 
@@ -23,6 +24,8 @@ use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::error::{Reason, Reasoned};
 use crate::limits;
 use crate::timestamp::Timestamp;
+
+pub use self::crl::{RevocationList, RevocationListError};
 
 /// What people and manifests say of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -12,31 +13,37 @@ use crate::limits;
 #[error("not a UUID of the form c8d5d5c6-87c9-11ef-a993-b9831565bc4e")]
 pub struct UuidError;
 
+/// The characters of a UUID. Kept in place: there are tens of thousands of them in a run.
+type UuidText = [u8; 36];
+
 /// Lower-cased text of the form 8-4-4-4-12; any version, any variant (FACTS.md).
-fn parse_uuid(text: &str) -> Result<String, UuidError> {
+fn parse_uuid(text: &str) -> Result<UuidText, UuidError> {
     let well_formed = text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
-    well_formed.then(|| text.to_ascii_lowercase()).ok_or(UuidError)
+    let mut characters: UuidText = text.as_bytes().try_into().map_err(|_| UuidError)?;
+    characters.make_ascii_lowercase();
+    if well_formed { Ok(characters) } else { Err(UuidError) }
 }
 
 macro_rules! uuid_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(UuidText);
 
         impl $name {
             /// The 36 characters, lower case.
             pub fn as_str(&self) -> &str {
-                &self.0
+                // only digits and hyphens come through parse_uuid
+                std::str::from_utf8(&self.0).unwrap_or_default()
             }
 
             /// The first eight characters, enough to tell a few apart on a screen.
             pub fn short(&self) -> &str {
-                self.0.get(..8).unwrap_or(&self.0)
+                self.as_str().get(..8).unwrap_or_default()
             }
         }
 
@@ -50,13 +57,19 @@ macro_rules! uuid_type {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.as_str())
             }
         }
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
+                serializer.serialize_str(self.as_str())
             }
         }
 
@@ -65,7 +78,7 @@ macro_rules! uuid_type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
                 let uuid: Self = text.parse().map_err(de::Error::custom)?;
-                if uuid.0 != text {
+                if uuid.as_str() != text {
                     return Err(de::Error::custom("a UUID stands here in lower case"));
                 }
                 Ok(uuid)
@@ -85,9 +98,8 @@ uuid_type! {
 
 /// A device's name as the manager knows it; foreign text, to be printed with
 /// [`crate::text::printable`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct DeviceName(String);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DeviceName(Arc<str>);
 
 /// A name that is empty or longer than [`limits::NAME`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +124,13 @@ impl FromStr for DeviceName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        (1..=limits::NAME).contains(&text.len()).then(|| Self(text.to_owned())).ok_or(NameError)
+        (1..=limits::NAME).contains(&text.len()).then(|| Self(text.into())).ok_or(NameError)
+    }
+}
+
+impl Serialize for DeviceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -5,11 +5,13 @@
 //! blanks, so the UUID is read from the left and the two paths and the address from the
 //! right. The last line may be cut off.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
+use std::io::BufRead;
+use std::sync::Arc;
 
 use crate::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid, PeerPath};
 use crate::error::{Reason, Reasoned};
-use crate::limits;
+use crate::limits::{self, LimitError};
 
 /// What a whole file says, each device once, in the order of first mention.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,7 +34,34 @@ pub struct ListedDevice {
     /// Whose peer directory on the device the files are for.
     pub manager: ManagerUuid,
     /// Where on the manager the listed files lie; one to three of them.
-    pub sources: BTreeMap<CredentialFile, String>,
+    pub sources: Sources,
+}
+
+/// Where the listed files of a device lie. Equal neighbours share a path: the CA's is the
+/// same for every device.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sources([Option<Arc<str>>; 3]);
+
+impl Sources {
+    /// The path of one file, where it is listed.
+    pub fn get(&self, file: CredentialFile) -> Option<&str> {
+        let (_, path) = CredentialFile::ALL.into_iter().zip(&self.0).find(|(f, _)| *f == file)?;
+        path.as_deref()
+    }
+
+    /// How many are listed.
+    pub fn len(&self) -> usize {
+        self.0.iter().flatten().count()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn slot(&mut self, file: CredentialFile) -> Option<&mut Option<Arc<str>>> {
+        CredentialFile::ALL.into_iter().zip(&mut self.0).find(|(f, _)| *f == file).map(|(_, s)| s)
+    }
 }
 
 /// A line that cannot be used.
@@ -91,86 +120,135 @@ impl Reasoned for LineError {
     }
 }
 
-struct Line {
+struct Line<'a> {
     uuid: DeviceUuid,
     name: DeviceName,
-    address: String,
-    source: String,
+    address: &'a str,
+    source: &'a str,
     destination: PeerPath,
 }
 
 impl FailedPush {
-    /// Reads a whole file. Never fails: lines that cannot be read become
-    /// [`FailedPush::problems`], and their devices are left out of [`FailedPush::devices`].
-    pub fn parse(bytes: &[u8]) -> Self {
-        let mut found = Self::default();
-        let mut position = BTreeMap::<DeviceUuid, usize>::new();
-        let mut first_line = Vec::<usize>::new();
-        for (index, raw) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            let line = index + 1;
-            let text = String::from_utf8_lossy(raw);
-            // also drops the carriage return of a file that went through Windows
-            let text = text.trim();
-            if text.is_empty() {
-                continue;
+    /// Reads a whole file, line by line: memory holds what it says, not its text. Lines that
+    /// cannot be used become [`FailedPush::problems`], and their devices are left out of
+    /// [`FailedPush::devices`].
+    ///
+    /// # Errors
+    /// When it cannot be read, or has more than `limit` bytes.
+    pub fn read(reader: impl BufRead, limit: u64) -> Result<Self, LimitError> {
+        let mut reader = reader.take(limit.saturating_add(1));
+        let mut found = Reading::default();
+        let mut raw = Vec::new();
+        let mut size = 0;
+        for line in 1.. {
+            raw.clear();
+            let read = reader.read_until(b'\n', &mut raw)?;
+            if read == 0 {
+                break;
             }
-            let parsed = match parse_line(text) {
-                Ok(parsed) => parsed,
-                Err((device, error)) => {
-                    found.problems.push(Problem { line, device, name: None, error });
-                    continue;
-                }
-            };
-            let known = position.get(&parsed.uuid).copied();
-            let at = known.unwrap_or_else(|| {
-                position.insert(parsed.uuid.clone(), found.devices.len());
-                first_line.push(line);
-                found.devices.push(ListedDevice {
-                    uuid: parsed.uuid.clone(),
-                    name: parsed.name.clone(),
-                    address: parsed.address.clone(),
-                    manager: parsed.destination.manager.clone(),
-                    sources: BTreeMap::new(),
-                });
-                found.devices.len() - 1
-            });
-            let (Some(device), Some(earlier)) = (found.devices.get_mut(at), first_line.get(at))
-            else {
-                continue;
-            };
-            if let Err(what) = device.add(&parsed) {
-                let error = LineError::Contradiction { earlier: *earlier, what };
-                found.problems.push(Problem { line, device: Some(parsed.uuid), name: None, error });
+            size += read as u64;
+            if size > limit {
+                return Err(LimitError::TooLarge { limit });
             }
+            found.line(line, &raw);
         }
-        found.leave_out_devices_with_problems();
-        found
+        Ok(found.finish())
     }
 
-    fn leave_out_devices_with_problems(&mut self) {
-        for problem in &mut self.problems {
-            let same = |device: &&ListedDevice| Some(&device.uuid) == problem.device.as_ref();
-            problem.name = self.devices.iter().find(same).map(|device| device.name.clone());
+    /// The same from memory; never fails.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut found = Reading::default();
+        for (index, raw) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            found.line(index + 1, raw);
         }
-        let bad: std::collections::BTreeSet<_> =
-            self.problems.iter().filter_map(|problem| problem.device.as_ref()).collect();
-        self.devices.retain(|device| !bad.contains(&device.uuid));
+        found.finish()
+    }
+}
+
+/// A file of which some lines are read.
+#[derive(Default)]
+struct Reading {
+    found: FailedPush,
+    /// Where each device stands in `found`, and its first line.
+    position: HashMap<DeviceUuid, (usize, usize)>,
+    recent: Sources,
+}
+
+impl Reading {
+    fn line(&mut self, line: usize, raw: &[u8]) {
+        let text = String::from_utf8_lossy(raw);
+        // also drops the carriage return of a file that went through Windows
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        let found = &mut self.found;
+        let parsed = match parse_line(text) {
+            Ok(parsed) => parsed,
+            Err((device, error)) => {
+                return found.problems.push(Problem { line, device, name: None, error });
+            }
+        };
+        let (at, earlier) = *self.position.entry(parsed.uuid.clone()).or_insert_with(|| {
+            found.devices.push(ListedDevice::new(&parsed));
+            (found.devices.len() - 1, line)
+        });
+        let Some(device) = found.devices.get_mut(at) else { return };
+        if let Err(what) = device.add(&parsed, &mut self.recent) {
+            let error = LineError::Contradiction { earlier, what };
+            found.problems.push(Problem { line, device: Some(parsed.uuid), name: None, error });
+        }
+    }
+
+    /// Leaves out the devices with problems.
+    fn finish(self) -> FailedPush {
+        let Self { mut found, position, .. } = self;
+        for problem in &mut found.problems {
+            let at = problem.device.as_ref().and_then(|device| position.get(device));
+            let device = at.and_then(|(at, _)| found.devices.get(*at));
+            problem.name = device.map(|device| device.name.clone());
+        }
+        let bad: HashSet<_> =
+            found.problems.iter().filter_map(|problem| problem.device.as_ref()).collect();
+        found.devices.retain(|device| !bad.contains(&device.uuid));
+        found
     }
 }
 
 impl ListedDevice {
-    fn add(&mut self, line: &Line) -> Result<(), &'static str> {
+    fn new(line: &Line<'_>) -> Self {
+        Self {
+            uuid: line.uuid.clone(),
+            name: line.name.clone(),
+            address: line.address.to_owned(),
+            manager: line.destination.manager.clone(),
+            sources: Sources::default(),
+        }
+    }
+
+    fn add(&mut self, line: &Line<'_>, recent: &mut Sources) -> Result<(), &'static str> {
         if self.manager != line.destination.manager {
             return Err("manager");
         }
-        let known =
-            self.sources.entry(line.destination.file).or_insert_with(|| line.source.clone());
-        // the same line twice is harmless
-        if *known == line.source { Ok(()) } else { Err("source") }
+        let file = line.destination.file;
+        let (Some(known), Some(recent)) = (self.sources.slot(file), recent.slot(file)) else {
+            return Ok(());
+        };
+        match known {
+            // the same line twice is harmless
+            Some(known) if **known == *line.source => Ok(()),
+            Some(_) => Err("source"),
+            None => {
+                let shared = recent.take().filter(|recent| **recent == *line.source);
+                let path = shared.unwrap_or_else(|| line.source.into());
+                (*known, *recent) = (Some(Arc::clone(&path)), Some(path));
+                Ok(())
+            }
+        }
     }
 }
 
-fn parse_line(text: &str) -> Result<Line, (Option<DeviceUuid>, LineError)> {
+fn parse_line(text: &str) -> Result<Line<'_>, (Option<DeviceUuid>, LineError)> {
     let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let uuid: DeviceUuid = first.parse().map_err(|_| (None, LineError::NoUuid))?;
     let fail = |error| (Some(uuid.clone()), error);
@@ -192,7 +270,7 @@ fn parse_line(text: &str) -> Result<Line, (Option<DeviceUuid>, LineError)> {
             false => LineError::Destination { found: destination.to_owned() },
         })
     })?;
-    Ok(Line { uuid, name, address: address.to_owned(), source: source.to_owned(), destination })
+    Ok(Line { uuid, name, address, source, destination })
 }
 
 /// Splits off the last word; `None` when there is none.
@@ -242,6 +320,14 @@ mod tests {
         let found = FailedPush::parse(text.as_bytes());
         assert_eq!((found.devices.len(), found.problems.len()), (1, 0));
         assert_eq!(found.devices[0].sources.len(), 2);
+    }
+
+    #[test]
+    fn reading_line_by_line_finds_the_same() {
+        let text = ["cacert.pem", "sftunnel-key.pem", "x"].map(|f| line("a b", f)).join("\n");
+        let read = |limit| FailedPush::read(text.as_bytes(), limit);
+        assert_eq!(read(text.len() as u64).unwrap(), FailedPush::parse(text.as_bytes()));
+        assert!(matches!(read(text.len() as u64 - 1), Err(LimitError::TooLarge { .. })));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub const INSTALLER: u64 = 64 * 1024 * 1024;
 pub const KEY_FILE: u64 = 1024 * 1024;
 /// A receipt: a claim of some hundred bytes and a certificate.
 pub const RECEIPT: u64 = 128 * 1024;
+/// A CRL: 20,000 revoked certificates are about as many bytes.
+pub const CRL: u64 = 1024 * 1024;
 /// `ims.conf`.
 pub const IMS_CONF: u64 = 1024 * 1024;
 /// A device's name, in bytes. The FMC itself takes far fewer.

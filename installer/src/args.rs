@@ -210,13 +210,18 @@ pub(crate) struct RecoverArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupsCommand {
     /// List them, oldest first
+    #[command(after_help = "Examples:\n  sftunnel-install backups list --json")]
     List,
     /// Compare every byte of them with its checksums
+    #[command(
+        after_help = "Examples:\n  sftunnel-install backups verify\n  sftunnel-install backups verify 3"
+    )]
     Verify {
         /// Only this one, by its name or number
         id: Option<String>,
     },
     /// Remove the oldest
+    #[command(after_help = "Examples:\n  sftunnel-install backups prune --keep 5")]
     Prune {
         /// How many of the newest stay
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
@@ -231,8 +236,12 @@ pub(crate) enum BackupsCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignersCommand {
     /// List them by manager
+    #[command(after_help = "Examples:\n  sftunnel-install signers list --json")]
     List,
     /// Pin a key for a manager, before its first bundle arrives
+    #[command(after_help = "Examples:
+  sftunnel-install signers add --manager cdb123c8-4347-11ef-aca1-f3aa241412a1 \\
+      signing-key.pub.pem")]
     Add {
         /// The manager's UUID
         #[arg(long, value_name = "UUID")]
@@ -241,6 +250,7 @@ pub(crate) enum SignersCommand {
         key: PathBuf,
     },
     /// Forget a key
+    #[command(after_help = "Examples:\n  sftunnel-install signers remove SHA256:...")]
     Remove {
         /// Only for this manager
         #[arg(long, value_name = "UUID")]

@@ -17,11 +17,10 @@ use crate::transaction::Change;
 
 /// The box itself.
 pub(crate) fn appliance(appliance: &Appliance) -> String {
-    let mut text = format!("Box       {}", appliance.uuid);
-    for extra in [&appliance.model, &appliance.version].into_iter().flatten() {
-        let _ = write!(text, "  {}", printable(extra));
+    let mut text = format!("Box       {}\n", appliance.uuid);
+    for about in [&appliance.model, &appliance.version].into_iter().flatten() {
+        let _ = writeln!(text, "          {}", printable(about));
     }
-    text.push('\n');
     text
 }
 
@@ -72,7 +71,7 @@ pub(crate) fn change(host: &Host, change: &Change, now: Timestamp) -> String {
 pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[DroppedPeer]) -> String {
     let mut text = format!(
         "\nsftunnel is {service}.\n\
-         It will be restarted once: the tunnels of every manager of this box are interrupted.\n\
+         It will be restarted once: the tunnels of every manager of this box are\ninterrupted.\n\
          The key gets mode 644, as sftunnel's own files have it.\n"
     );
     for peer in dropped {
@@ -91,8 +90,14 @@ pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[Dropped
 pub(crate) fn validity(facts: &CertificateFacts, now: Timestamp) -> String {
     let days = now.days_until(facts.not_after);
     match facts.at(now) {
-        Validity::Valid => format!("valid until {} ({days} days)", facts.not_after.date()),
-        Validity::Expired => format!("expired on {} ({} days ago)", facts.not_after.date(), -days),
+        Validity::Valid => format!("valid until {} ({})", facts.not_after.date(), count(days)),
+        Validity::Expired => {
+            format!("expired on {} ({} ago)", facts.not_after.date(), count(-days))
+        }
         Validity::NotYet => format!("not valid before {}", facts.not_before),
     }
+}
+
+fn count(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
 }

@@ -9,7 +9,6 @@ use console::report::Report;
 use formats::envelope::{Encoding, NewIdentity, Passphrase};
 use formats::kit::{self, InstallerEntry, KitIndex};
 use formats::manifest::Manager;
-use formats::signature::{Fingerprint, VerifyingKey};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
@@ -24,7 +23,7 @@ use crate::kit_writer::{self, KitWriter};
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::{self, Source};
 use crate::prepare::{Prepared, prepare};
-use crate::signing_key::{self, Signer};
+use crate::signing_key::{self, Signer, SignerBody};
 
 /// The JSON of `build`.
 #[derive(Debug, Serialize)]
@@ -55,18 +54,6 @@ struct BuildBody {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct SignerBody {
-    /// Standard base64 of the 32 raw bytes.
-    public_key: VerifyingKey,
-    /// To be told by phone.
-    fingerprint: Fingerprint,
-    /// The same as groups of hex digits, to be read aloud.
-    spoken: String,
-    /// Whether the key was made by this run.
-    new: bool,
-}
-
 /// Runs it.
 ///
 /// # Errors
@@ -79,7 +66,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let Some((manager, name)) = prepared.kit().map(|(manager, name)| (manager.clone(), name))
     else {
         let results = bundling::refused_only(&prepared.plan);
-        return Ok(report(prepared, None, results));
+        return Ok(report(context, prepared, None, results));
     };
     kit_writer::check_place(&args.kit.out, &name, args.kit.force)?;
     let signer = signing_key::load(&context.root, args.kit.sign_key.as_deref())?;
@@ -87,10 +74,10 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let writer = KitWriter::create(&args.kit.out, &name, args.kit.force)?;
     let run = Run { args, context, prepared: &prepared, manager: &manager, name: &name };
     match run.make(&writer, &signer, locked) {
-        Ok((Some(kit), results)) => Ok(report(prepared, Some((kit, signer)), results)),
+        Ok((Some(kit), results)) => Ok(report(context, prepared, Some((kit, signer)), results)),
         Ok((None, results)) => {
             writer.discard();
-            Ok(report(prepared, None, results))
+            Ok(report(context, prepared, None, results))
         }
         Err(failure) => {
             writer.discard();
@@ -157,8 +144,8 @@ impl Run<'_> {
             })
         });
         let results = self.bundle_all(writer, signer)?;
-        let bundles = bundling::entries(&results);
-        if bundles.is_empty() {
+        let bundles = results.iter().filter(|result| result.facts.is_some()).count();
+        if bundles == 0 {
             return Ok((None, results));
         }
         let identity = match protecting.map(thread::JoinHandle::join) {
@@ -170,20 +157,8 @@ impl Run<'_> {
             writer.file(kit::IDENTITY, sealed, 0o644)?;
         }
         let installers = copy_installers(writer, &self.prepared.installers)?;
-        self.write_texts(writer, bundles.len(), identity.is_some())?;
-        let index = KitIndex {
-            format: kit::FORMAT.to_owned(),
-            manager: self.manager.clone(),
-            batch: self.prepared.plan.batch,
-            created_at: self.prepared.created_at,
-            signer: signer.entry,
-            bundles,
-            installers: installers.clone(),
-        };
-        let (bytes, signature) =
-            index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
-        writer.file(kit::INDEX, &bytes, 0o644)?;
-        writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
+        self.write_texts(writer, bundles, identity.is_some())?;
+        self.write_index(writer, signer, &results, &installers)?;
         signer.keep(&self.context.root)?;
         if let (Some((_, passphrase)), Source::Generated) = (&identity, self.prepared.passphrase) {
             passphrase::reveal(passphrase, &self.args.passphrase, &self.context.terminal)?;
@@ -209,6 +184,31 @@ impl Run<'_> {
         };
         let progress = self.context.terminal.progress("sealing", prepared.plan.devices.len());
         bundling::bundle_all(&prepared.plan, &shared, &sealing, progress)
+    }
+
+    fn write_index(
+        &self,
+        writer: &KitWriter,
+        signer: &Signer,
+        results: &Results,
+        installers: &[InstallerEntry],
+    ) -> Result<(), Failure> {
+        let index = KitIndex {
+            format: kit::FORMAT.to_owned(),
+            manager: self.manager.clone(),
+            batch: self.prepared.plan.batch,
+            created_at: self.prepared.created_at,
+            signer: signer.entry,
+            built_by: None,
+            handoffs: Vec::new(),
+            bundles: bundling::entries(results),
+            installers: installers.to_vec(),
+        };
+        let (bytes, signature) =
+            index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
+        writer.file(kit::INDEX, &bytes, 0o644)?;
+        writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
+        Ok(())
     }
 
     fn write_texts(
@@ -244,17 +244,17 @@ fn copy_installers(
     installers.iter().map(copy).collect()
 }
 
-fn report(prepared: Prepared, made: Option<(Kit, Signer)>, results: Results) -> Report {
+fn report(
+    context: &Context,
+    prepared: Prepared,
+    made: Option<(Kit, Signer)>,
+    results: Results,
+) -> Report {
     let (exit, reason) = outcome::exit(&results);
     let text = text(&prepared, made.as_ref(), &results);
     let bundled = results.iter().filter(|result| result.facts.is_some()).count();
     let (kit, signer) = made.unzip();
-    let signer = signer.map(|signer| SignerBody {
-        public_key: signer.entry.public_key,
-        fingerprint: signer.entry.fingerprint,
-        spoken: signer.entry.fingerprint.spoken(),
-        new: signer.is_new(),
-    });
+    let signer = signer.as_ref().map(SignerBody::of);
     let (kit, installers) = kit.map_or((None, Vec::new()), |kit| (Some(kit.path), kit.installers));
     let body = BuildBody {
         kit,
@@ -270,7 +270,7 @@ fn report(prepared: Prepared, made: Option<(Kit, Signer)>, results: Results) -> 
         installers,
         warnings: prepared.plan.warnings,
     };
-    Report::done(&body, text).ending(exit, reason)
+    Report::for_terminal(&context.terminal, &body, text).ending(exit, reason)
 }
 
 fn text(prepared: &Prepared, made: Option<&(Kit, Signer)>, results: &Results) -> String {

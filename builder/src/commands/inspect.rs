@@ -10,14 +10,14 @@ use console::terminal::Table;
 use console::unlock::Unlocker;
 use formats::bundle::SignedBundle;
 use formats::envelope::{Encoding, Identities};
-use formats::kit::InstallerEntry;
+use formats::kit::{Handoff, InstallerEntry};
 use formats::manifest::{Manager, Manifest};
 use formats::signature::SignerEntry;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{count, shortened};
+use super::{count, handoffs_text, shortened};
 use crate::Context;
 use crate::args::InspectArgs;
 use crate::outcome::{DeviceRef, Refusal, wrapped};
@@ -46,6 +46,10 @@ struct KitView {
     created_at: Timestamp,
     /// Who signed the index.
     signer: SignerEntry,
+    /// Who signed the first kit's index, when this one was handed off since.
+    built_by: Option<SignerEntry>,
+    /// The handoffs since, the oldest first, as the signer of the index says.
+    handoffs: Vec<Handoff>,
     /// Whether it holds `kit.identity.age`.
     passphrase: bool,
     /// How many bundles it holds.
@@ -102,7 +106,7 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Report, Failu
         Some(problem) => (Exit::Refused, Some(problem.reason)),
     };
     let text = text(&body);
-    Ok(Report::done(&body, text).ending(exit, reason))
+    Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
 }
 
 fn unlock(
@@ -121,6 +125,8 @@ fn kit_view(kit: &KitFolder) -> Result<KitView, Failure> {
         batch: index.batch,
         created_at: index.created_at,
         signer: index.signer,
+        built_by: index.built_by,
+        handoffs: index.handoffs.clone(),
         passphrase: kit.identity()?.is_some(),
         bundles: index.bundles.len(),
         installers: index.installers.clone(),
@@ -210,11 +216,12 @@ fn kit_text(kit: &KitView) -> String {
     let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
     let opened = if kit.passphrase { "a passphrase (kit.identity.age)" } else { "an identity" };
     format!(
-        "kit {}\n  manager      {}{host}\n  batch        {}\n  made         {}\n  signer       {}\n               (not vouched for: `verify` judges)\n  opened by    {opened}\n  installers   {archs}\n  holds        {}\n",
+        "kit {}\n  manager      {}{host}\n  batch        {}\n  made         {}\n{}  signer       {}\n               (not vouched for: `verify` judges)\n  opened by    {opened}\n  installers   {archs}\n  holds        {}\n",
         shown(&kit.path),
         kit.manager.uuid,
         kit.batch,
         kit.created_at,
+        handoffs_text(kit.built_by, &kit.handoffs),
         kit.signer.fingerprint,
         count(kit.bundles, "bundle"),
     )

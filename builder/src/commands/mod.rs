@@ -1,12 +1,17 @@
 //! One file for each command; [`kit_heading`] is what `plan` and `build` both begin with.
 
 pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod handoff;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod plan;
+pub(crate) mod receipts;
 pub(crate) mod verify;
 
+use formats::kit::Handoff;
 use formats::manifest::Manager;
+use formats::signature::SignerEntry;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
@@ -26,6 +31,19 @@ fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {
     text.push_str(&format!("  batch        {}{}\n", prepared.plan.batch, day(prepared.plan.batch)));
     for file in &prepared.plan.failed_push {
         text.push_str(&format!("  from         {}\n", printable(file)));
+    }
+    text
+}
+
+/// Who built a kit and who handed it off since; nothing for one that comes from its builder.
+fn handoffs_text(built_by: Option<SignerEntry>, handoffs: &[Handoff]) -> String {
+    let mut text = String::new();
+    if let Some(builder) = built_by {
+        text.push_str(&format!("  built by     {}\n", builder.fingerprint));
+    }
+    for handoff in handoffs {
+        let (at, signer) = (handoff.at, handoff.signer.fingerprint);
+        text.push_str(&format!("  handed off   {at}\n               {signer}\n"));
     }
     text
 }

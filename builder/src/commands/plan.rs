@@ -88,7 +88,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
             .collect(),
         warnings: prepared.plan.warnings,
     };
-    Ok(Report::done(&body, text).ending(exit, reason))
+    Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
 }
 
 fn check(prepared: &Prepared, context: &Context) -> Result<Vec<DeviceResult<Ready>>, Failure> {
@@ -138,7 +138,8 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
         }
         let readers: Vec<(String, &[String])> =
             ready.iter().map(|(device, facts, _)| (device.shown(), &*facts.recipients)).collect();
-        text.push_str(&openers_text(prepared.passphrase, &readers));
+        let heading = "\nWho will be able to open them\n";
+        text.push_str(&openers_text(heading, prepared.passphrase.described(), &readers));
     }
     let refusals = refusals_text(results);
     if !refusals.is_empty() {
@@ -148,8 +149,12 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
     text
 }
 
-/// Who will be able to open what: each recipient once, with the devices whose bundles it opens.
-fn openers_text(passphrase: Source, devices: &[(String, &[String])]) -> String {
+/// Who can open what: each recipient once, with the devices whose bundles it opens.
+pub(super) fn openers_text(
+    heading: &str,
+    passphrase: Option<&str>,
+    devices: &[(String, &[String])],
+) -> String {
     const NAMED: usize = 6;
     let mut openers: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut position = std::collections::HashMap::new();
@@ -164,8 +169,8 @@ fn openers_text(passphrase: Source, devices: &[(String, &[String])]) -> String {
             }
         }
     }
-    let mut text = "\nWho will be able to open them\n".to_owned();
-    if let Some(passphrase) = passphrase.described() {
+    let mut text = heading.to_owned();
+    if let Some(passphrase) = passphrase {
         text.push_str(&wrapped("  ", &format!("{passphrase}: all")));
     }
     for (recipient, opened) in openers {
@@ -200,8 +205,8 @@ mod tests {
     fn each_recipient_stands_once_with_its_devices() {
         let (all, one) = (["x".to_owned(), "y".to_owned()], ["x".to_owned()]);
         let devices = [("a".to_owned(), &all[..]), ("b".to_owned(), &one[..])];
-        let text = openers_text(Source::None, &devices);
-        assert_eq!(text, "\nWho will be able to open them\n  x: all\n  y: a\n");
+        let text = openers_text("Who\n", None, &devices);
+        assert_eq!(text, "Who\n  x: all\n  y: a\n");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `verify`: whether a kit or bundle is whole, whose it is, and who vouches for it.
 
-mod judge;
 mod view;
 
 use std::path::Path;
@@ -9,7 +8,7 @@ use console::exit::{Exit, Failure};
 use console::kit_folder::KitFolder;
 use console::report::Report;
 use console::unlock::{Unlocked, Unlocker};
-use console::vouch::{Known, NamedSigner};
+use console::vouch::Known;
 use formats::bundle::SignedBundle;
 use formats::envelope::Identities;
 use formats::error::{Reason, Reasoned};
@@ -17,10 +16,10 @@ use formats::kit::BundleEntry;
 use formats::manifest::Manifest;
 use formats::timestamp::Timestamp;
 
-use self::judge::Judge;
 use self::view::{BundleView, KitView, VerifyBody};
 use crate::Context;
 use crate::args::VerifyArgs;
+use crate::judge::{self, Judge};
 use crate::outcome::Refusal;
 use crate::parallel::in_order;
 use crate::sealed::{Loose, Outside, device_of, is_folder, picked};
@@ -33,12 +32,8 @@ use crate::signing_key;
 pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failure> {
     let opens = args.open.is_given() || args.ask;
     let unlocker = if opens { Some(Unlocker::new(&args.open, &context.terminal)?) } else { None };
-    let known = Known {
-        named: args.signer.as_deref().map(NamedSigner::parse).transpose()?,
-        own: signing_key::own(&context.root).map(|key| key.fingerprint()),
-        ..Known::default()
-    };
-    let judge = Judge::new(known, &context.terminal);
+    let own = signing_key::own(&context.root).map(|key| key.fingerprint());
+    let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
     let mut run = Run { args, context, unlocker, judge, kits: Vec::new(), results: Vec::new() };
     for path in &args.paths {
         if is_folder(path) { run.kit(path)? } else { run.bundle(path)? }
@@ -52,7 +47,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
     let exit = if reason.is_some() { Exit::Refused } else { Exit::Done };
     let body = VerifyBody { opened: opens, kits: run.kits, results: run.results };
     let text = body.text();
-    Ok(Report::done(&body, text).ending(exit, reason))
+    Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
 }
 
 struct Run<'a> {
@@ -114,9 +109,19 @@ impl Run<'_> {
             Some(unlocker) => Some(unlocker.unlock(identity.as_deref())?),
             None => None,
         };
-        self.judge.passphrase_vouches_for(unlocked.as_ref().and_then(|u| u.vouched_signer));
+        let vouched = unlocked.as_ref().and_then(|unlocked| unlocked.vouched_signer);
+        let is_handed_off = !kit.index().handoffs.is_empty();
+        // the passphrase speaks for the signer of the bundles, who then is somebody else
+        self.judge.passphrase_vouches_for(vouched.filter(|_| !is_handed_off));
         let subject = format!("{}/kit.json", kit.path().display());
-        view.vouched_by = Some(self.judge.judge(&subject, kit.signer().fingerprint())?);
+        let judged = self.judge.judge(&subject, kit.signer().fingerprint());
+        view.vouched_by = Some(judged.map_err(|mut failure| {
+            if is_handed_off {
+                failure.hint = HANDED_OFF.to_owned();
+            }
+            failure
+        })?);
+        self.judge.passphrase_vouches_for(vouched);
         Ok(unlocked)
     }
 
@@ -218,6 +223,8 @@ impl Run<'_> {
         }
     }
 }
+
+const HANDED_OFF: &str = "this kit was handed off: kit.json is signed by the team that handed it off, the bundles by the one that built it. Ask both by phone and give --signer for each";
 
 fn hint(reason: Reason) -> &'static str {
     match reason {

@@ -1,8 +1,7 @@
 //! One result of one command: one JSON object on stdout, or text for a person.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use formats::error::Reason;
@@ -20,8 +19,9 @@ pub struct Report {
     pub exit: Exit,
     /// The first refusal, where there is one.
     pub reason: Option<Reason>,
-    /// The fields of the JSON object, after the common ones.
-    pub body: Value,
+    /// The fields of the JSON object, after the common ones, as the text of an object: a
+    /// tree of values for ten thousand devices would be several times as large.
+    body: String,
     /// For a person, foreign text already sanitised; ends with a line feed.
     pub text: String,
 }
@@ -29,8 +29,16 @@ pub struct Report {
 impl Report {
     /// A command that did what it should.
     pub fn done(body: &impl Serialize, text: String) -> Self {
-        let body = serde_json::to_value(body).unwrap_or(Value::Null);
+        let body = serde_json::to_string_pretty(body).unwrap_or_default();
         Self { exit: Exit::Done, reason: None, body, text }
+    }
+
+    /// The same for a large result: the JSON is made only when it is asked for.
+    pub fn for_terminal(terminal: &Terminal, body: &impl Serialize, text: String) -> Self {
+        match terminal.json {
+            true => Self::done(body, String::new()),
+            false => Self { exit: Exit::Done, reason: None, body: String::new(), text },
+        }
     }
 
     /// With another end.
@@ -83,7 +91,7 @@ pub fn finish(
 }
 
 fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = BufWriter::new(io::stdout().lock());
     if terminal.json {
         let envelope = Envelope {
             schema,
@@ -91,9 +99,11 @@ fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Resul
             reason: report.reason,
             message: None,
             next: None,
-            body: report.body.as_object(),
+            body: None,
         };
-        return writeln!(stdout, "{}", ascii_json(&envelope)?);
+        let common = serde_json::to_string_pretty(&envelope)?;
+        write_ascii(&mut stdout, &joined(&common, &report.body))?;
+        return stdout.write_all(b"\n").and_then(|()| stdout.flush());
     }
     if !terminal.quiet || report.exit != Exit::Done {
         stdout.write_all(report.text.as_bytes())?;
@@ -169,20 +179,42 @@ pub fn failure_text(program: &str, failure: &Failure) -> String {
     text
 }
 
+/// Two objects' texts as that of one: the fields of the first, then those of the second.
+/// Both are indented, so that each field begins a line.
+fn joined<'a>(first: &'a str, second: &'a str) -> [&'a str; 3] {
+    let fields = second.strip_prefix('{').filter(|fields| fields.starts_with('\n'));
+    match (first.strip_suffix("\n}"), fields) {
+        (Some(first), Some(fields)) => [first, ",", fields],
+        _ => [first, "", ""],
+    }
+}
+
 /// JSON in ASCII only: a terminal that shows it meets no character that it would obey.
 fn ascii_json(value: &impl Serialize) -> io::Result<String> {
     let json = serde_json::to_string_pretty(value)?;
-    let mut ascii = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '\n' | ' '..='~' => ascii.push(c),
+    let mut ascii = Vec::with_capacity(json.len());
+    write_ascii(&mut ascii, &[&json])?;
+    String::from_utf8(ascii).map_err(io::Error::other)
+}
+
+fn write_ascii(out: &mut impl io::Write, parts: &[&str]) -> io::Result<()> {
+    for part in parts {
+        let mut rest = *part;
+        while let Some(at) = rest.find(|c| !matches!(c, '\n' | ' '..='~')) {
+            let (plain, other) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut characters = other.chars();
             // such characters stand only inside strings
-            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                let _ = write!(ascii, "\\u{unit:04x}");
-            }),
+            if let Some(c) = characters.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+            rest = characters.as_str();
         }
+        out.write_all(rest.as_bytes())?;
     }
-    Ok(ascii)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -195,6 +227,21 @@ mod tests {
         let json = ascii_json(&text).unwrap();
         assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json}");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn the_fields_of_a_result_follow_the_common_ones() {
+        let one = serde_json::to_string_pretty(&serde_json::json!({ "a": [1], "b": {} })).unwrap();
+        for (body, expected) in [
+            (serde_json::json!({ "c": "}" }), serde_json::json!({ "a": [1], "b": {}, "c": "}" })),
+            (serde_json::json!({}), serde_json::json!({ "a": [1], "b": {} })),
+            (serde_json::Value::Null, serde_json::json!({ "a": [1], "b": {} })),
+        ] {
+            let body = serde_json::to_string_pretty(&body).unwrap();
+            let both: serde_json::Value =
+                serde_json::from_str(&joined(&one, &body).concat()).unwrap();
+            assert_eq!(both, expected);
+        }
     }
 
     #[test]

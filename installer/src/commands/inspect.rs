@@ -6,7 +6,7 @@ use console::exit::Failure;
 use console::input::{self, STDIN};
 use console::kit_folder::{KitFolder, is_kit, kit_around};
 use console::report::Report;
-use console::terminal::Table;
+use console::terminal::{Table, wrap};
 use console::unlock::Unlocker;
 use formats::checksum::Sha256;
 use formats::kit::KitIndex;
@@ -139,7 +139,7 @@ fn describe(session: &Session, inspected: &Inspected) -> String {
     let now = session.host.now();
     for manifest in &inspected.manifests {
         text.push_str(&format!(
-            "\nDevice    {}  {}\nManager   {}\nBundle id {}\nSigner    {}\nCA        {}\nCert      {}\n          {}\n",
+            "\nDevice    {}  {}\nManager   {}\nBundle id {}\nSigner    {}\nCA        {}\nCert      {}\n{}",
             manifest.device.uuid,
             printable(manifest.device.name.as_str()),
             manifest.manager.uuid,
@@ -147,7 +147,7 @@ fn describe(session: &Session, inspected: &Inspected) -> String {
             manifest.signer.fingerprint,
             plan_text::validity(&manifest.credentials.ca, now),
             plan_text::validity(&manifest.credentials.certificate, now),
-            printable(&manifest.credentials.certificate.subject),
+            wrap("          ", 10, &printable(&manifest.credentials.certificate.subject).to_string()),
         ));
     }
     text

@@ -103,7 +103,7 @@ fn report(signers: &Signers) -> Report {
     for (manager, pinned) in &signers.managers {
         text.push_str(&format!("Manager {manager}\n"));
         for signer in pinned {
-            text.push_str(&format!("  {}  pinned {}\n", signer.key.fingerprint, signer.pinned_at));
+            text.push_str(&format!("  {} pinned {}\n", signer.key.fingerprint, signer.pinned_at));
         }
     }
     if text.is_empty() {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fd::AsFd;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -45,7 +46,8 @@ pub(crate) enum CommandError {
 }
 
 /// Runs a program in a process group of its own (so that a Ctrl-C at the terminal does not
-/// reach it half-way) without standard input, for at most `limit`.
+/// reach it half-way), for at most `limit`. Its standard input is at its end, its standard
+/// error is read and dropped; pipes, not `/dev/null`, which a bare root need not have.
 pub(crate) fn run(
     program: &Path,
     arguments: &[&str],
@@ -53,9 +55,9 @@ pub(crate) fn run(
 ) -> Result<Finished, CommandError> {
     let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
         .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
@@ -68,19 +70,22 @@ pub(crate) fn run(
 
 fn wait(child: &mut Child, limit: Duration) -> Result<Finished, CommandError> {
     let started = Instant::now();
-    let mut pipe = child.stdout.take();
-    if let Some(pipe) = &pipe {
-        let flags = fcntl_getfl(pipe).map_err(io::Error::from)?;
-        fcntl_setfl(pipe, flags | OFlags::NONBLOCK).map_err(io::Error::from)?;
-    }
+    drop(child.stdin.take());
+    let mut stdout = child.stdout.take().map(nonblocking).transpose()?;
+    let mut stderr = child.stderr.take().map(nonblocking).transpose()?;
     let mut output = Vec::new();
     loop {
         // first whether it has ended, then what it wrote: nothing is missed in between
         let status = child.try_wait()?;
-        if let Some(reader) = &mut pipe
-            && drain(reader, &mut output)?
+        if let Some(pipe) = &mut stdout
+            && drain(pipe, &mut output)?
         {
-            pipe = None;
+            stdout = None;
+        }
+        if let Some(pipe) = &mut stderr
+            && drain(pipe, &mut Vec::new())?
+        {
+            stderr = None;
         }
         if let Some(status) = status {
             return Ok(Finished { status, output });
@@ -90,6 +95,12 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Finished, CommandError> {
         }
         std::thread::sleep(TICK);
     }
+}
+
+fn nonblocking<T: AsFd>(pipe: T) -> io::Result<T> {
+    let flags = fcntl_getfl(&pipe)?;
+    fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
+    Ok(pipe)
 }
 
 /// Reads what is there; true at the end of the pipe.

@@ -8,13 +8,14 @@ use console::kit_folder::KitFolder;
 use formats::bundle::Vouch;
 use formats::checksum::Sha256;
 use formats::error::Reason;
+use formats::kit::Handoff;
 use formats::manifest::{Manager, Manifest};
-use formats::signature::Fingerprint;
+use formats::signature::{Fingerprint, SignerEntry};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::commands::count;
+use crate::commands::{count, handoffs_text};
 use crate::outcome::{DeviceRef, Refusal, wrapped};
 use crate::sealed::Outside;
 
@@ -48,6 +49,10 @@ pub(super) struct KitView {
     pub created_at: Option<Timestamp>,
     /// Who signed the index.
     pub signer: Option<Fingerprint>,
+    /// Who signed the first kit's index, when this one was handed off since.
+    pub built_by: Option<SignerEntry>,
+    /// The handoffs since, the oldest first, as the signer of the index says.
+    pub handoffs: Vec<Handoff>,
     /// Why that signer is trusted: `named`, `own`, `passphrase`, `confirmed`.
     pub vouched_by: Option<Vouch>,
     /// Whether it holds `kit.identity.age`.
@@ -100,6 +105,8 @@ impl KitView {
             batch: Some(index.batch),
             created_at: Some(index.created_at),
             signer: Some(kit.signer().fingerprint()),
+            built_by: index.built_by,
+            handoffs: index.handoffs.clone(),
             vouched_by: None,
             passphrase: None,
             files: None,
@@ -116,6 +123,8 @@ impl KitView {
             batch: None,
             created_at: None,
             signer: None,
+            built_by: None,
+            handoffs: Vec::new(),
             vouched_by: None,
             passphrase: None,
             files: None,
@@ -191,6 +200,7 @@ fn kit_text(kit: &KitView) -> String {
     if let (Some(batch), Some(created_at)) = (kit.batch, kit.created_at) {
         let _ = writeln!(text, "  batch        {batch}, made {created_at}");
     }
+    text.push_str(&handoffs_text(kit.built_by, &kit.handoffs));
     if let (Some(files), Some(bytes)) = (kit.files, kit.bytes) {
         let _ = writeln!(text, "  checksums    {files} files, {bytes} bytes, all as listed");
     }

@@ -1,8 +1,8 @@
-//! The single decisions of `verify`.
+//! The single decisions about an opened bundle, for `verify` and `handoff`.
 
 use console::exit::Failure;
 use console::terminal::Terminal;
-use console::vouch::{Known, Verdict, refusal};
+use console::vouch::{Known, NamedSigner, Verdict, refusal};
 use formats::bundle::Vouch;
 use formats::certificate::{CertificateFacts, Validity};
 use formats::device::CredentialFile;
@@ -14,25 +14,55 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 /// Whom to trust, also after asking.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
+    /// `--signer`, which may be repeated: a kit that was handed off has two signers.
+    named: Vec<NamedSigner>,
     known: Known,
     terminal: &'a Terminal,
     confirmed: Vec<Fingerprint>,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(known: Known, terminal: &'a Terminal) -> Self {
-        Self { known, terminal, confirmed: Vec::new() }
+    pub(crate) fn new(
+        named: &[String],
+        known: Known,
+        terminal: &'a Terminal,
+    ) -> Result<Self, Failure> {
+        let named = named.iter().map(|text| NamedSigner::parse(text)).collect::<Result<_, _>>()?;
+        Ok(Self { named, known, terminal, confirmed: Vec::new() })
+    }
+
+    fn verdict(&self, signer: Fingerprint) -> Verdict {
+        let same = |named: &&NamedSigner| named.0 == signer;
+        let named = self.named.iter().find(same).or(self.named.first()).copied();
+        Known { named, ..self.known.clone() }.judge(signer)
     }
 
     /// What the passphrase of the kit at hand vouches for; forgets the one before.
-    pub(super) fn passphrase_vouches_for(&mut self, signer: Option<Fingerprint>) {
+    pub(crate) fn passphrase_vouches_for(&mut self, signer: Option<Fingerprint>) {
         self.known.passphrase = signer;
     }
 
+    /// Applies the rules and asks nobody: nothing, when nobody speaks for or against it.
+    ///
+    /// # Errors
+    /// `unknown-signer` when somebody speaks against it.
+    pub(crate) fn without_asking(
+        &self,
+        subject: &str,
+        signer: Fingerprint,
+    ) -> Result<Option<Vouch>, Failure> {
+        match self.verdict(signer) {
+            Verdict::Vouched(vouch) => Ok(Some(vouch)),
+            Verdict::Ask if self.confirmed.contains(&signer) => Ok(Some(Vouch::Confirmed)),
+            Verdict::Ask => Ok(None),
+            verdict => Err(refusal(verdict, subject, signer)),
+        }
+    }
+
     /// Applies the rules; asks once for each signer that nobody speaks for or against.
-    pub(super) fn judge(&mut self, subject: &str, signer: Fingerprint) -> Result<Vouch, Failure> {
-        match self.known.judge(signer) {
+    pub(crate) fn judge(&mut self, subject: &str, signer: Fingerprint) -> Result<Vouch, Failure> {
+        match self.verdict(signer) {
             Verdict::Vouched(vouch) => Ok(vouch),
             Verdict::Ask if self.confirmed.contains(&signer) => Ok(Vouch::Confirmed),
             Verdict::Ask if !self.terminal.json && self.terminal.can_ask() => {
@@ -55,7 +85,7 @@ impl<'a> Judge<'a> {
 }
 
 /// Whether a bundle is the one that the kit's index describes.
-pub(super) fn agrees_with_index(
+pub(crate) fn agrees_with_index(
     manifest: &Manifest,
     index: &KitIndex,
     entry: &BundleEntry,
@@ -82,7 +112,7 @@ pub(super) fn agrees_with_index(
 }
 
 /// Whether both certificates are valid.
-pub(super) fn is_valid(facts: &CredentialFacts, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn is_valid(facts: &CredentialFacts, now: Timestamp) -> Result<(), Failure> {
     let both = [(CredentialFile::Ca, &facts.ca), (CredentialFile::Certificate, &facts.certificate)];
     for (file, facts) in both {
         let CertificateFacts { not_before, not_after, .. } = facts;
@@ -110,18 +140,33 @@ mod tests {
     #[test]
     fn in_json_nobody_is_asked() {
         let terminal = Terminal::new(true, true, false);
-        let failure = Judge::new(Known::default(), &terminal).judge("x", print()).unwrap_err();
+        let mut judge = Judge::new(&[], Known::default(), &terminal).unwrap();
+        let failure = judge.judge("x", print()).unwrap_err();
         assert_eq!(failure.reason, Some(Reason::UnknownSigner));
     }
 
     #[test]
     fn one_kits_passphrase_says_nothing_about_the_next() {
         let terminal = Terminal::new(true, true, false);
-        let mut judge = Judge::new(Known::default(), &terminal);
+        let mut judge = Judge::new(&[], Known::default(), &terminal).unwrap();
         let signer = print();
         judge.passphrase_vouches_for(Some(signer));
         assert_eq!(judge.judge("x", signer), Ok(Vouch::Passphrase));
         judge.passphrase_vouches_for(None);
         assert!(judge.judge("x", signer).is_err());
+    }
+
+    #[test]
+    fn of_several_named_signers_each_counts_and_no_other() {
+        let terminal = Terminal::new(true, true, false);
+        let (one, two, other) = (print(), print(), print());
+        let named = [one.to_string(), two.to_string()];
+        let known = Known { own: Some(other), ..Known::default() };
+        let judge = Judge::new(&named, known, &terminal).unwrap();
+        for signer in [one, two] {
+            assert_eq!(judge.without_asking("x", signer), Ok(Some(Vouch::Named)));
+        }
+        let failure = judge.without_asking("x", other).unwrap_err();
+        assert_eq!(failure.reason, Some(Reason::UnknownSigner));
     }
 }

@@ -1,0 +1,52 @@
+# `make` shows the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench dist interrupt fuzz reproduce clean
+
+ARCH := $(shell uname -m)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## three devices without a tunnel, a kit, the tunnels up, one rolled back: the real programs on the lab
+	tools/need build
+	cargo build --quiet --locked -p builder -p installer -p lab
+	tests/demo.sh
+
+test: lint dist ## everything that CI checks
+	tools/need test
+	tools/check-static dist
+	cargo build --quiet --workspace --locked
+	SFTUNNEL_DIST="$(CURDIR)/dist" cargo test --workspace --locked
+
+lint: ## format, clippy, documentation; a warning is an error
+	tools/need build
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --workspace --no-deps --locked
+
+bench: dist ## a kit for 1,000 devices against a shell loop; the installer's own time
+	tools/need test
+	cargo run --quiet --locked -p bench -- --bundle dist/sftunnel-bundle-$(ARCH) --install dist/sftunnel-install-$(ARCH)
+
+dist: ## the static programs for both architectures, manuals, completions, lists of parts, into dist/
+	tools/need build dist
+	tools/make-dist
+
+interrupt: ## an installation killed at every step
+	tools/need build test
+	cargo build --quiet --workspace --locked
+	cargo test --locked -p tests interruption -- --nocapture
+
+fuzz: ## hostile bytes for every reader
+	tools/need build test
+	cargo build --quiet --workspace --locked
+	cargo test --locked -p tests hostile -- --nocapture
+
+reproduce: ## the last commit built twice in two folders: the same bytes
+	tools/need build dist
+	tools/reproduce
+
+clean: ## remove what the other targets made
+	cargo clean
+	rm -rf dist

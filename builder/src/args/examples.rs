@@ -1,0 +1,111 @@
+//! What `--help` shows after each command's flags.
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle check
+      how long the certificates last, and what to do next
+  sftunnel-bundle plan
+      what would be in the kit; writes nothing
+  sftunnel-bundle build --out /mnt/usb
+      a passphrase kit; asks for the passphrase
+  sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-bundle receipts /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+      who has handed back that it is done
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 some devices were refused; `check` has
+those of monitoring plugins.
+`sftunnel-bundle COMMAND --help` shows each command's flags and examples.";
+
+pub(super) const CHECK_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle check
+      how long the certificates on this FMC last, and what to do next
+  sftunnel-bundle check --warning 180 --critical 60
+  sftunnel-bundle check --quiet --prometheus /var/lib/node_exporter/sftunnel.prom
+  sftunnel-bundle check --root /mnt/fmc-image --json
+
+A monitoring plugin: the first line holds the state and performance data.
+Exit codes, of this command alone: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also
+for a wrong command line).";
+
+pub(super) const PLAN_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle plan
+  sftunnel-bundle plan --device BSNS-1120-1 --recipient age1...
+  sftunnel-bundle plan --json | jq '.results[] | select(.status == \"refused\")'
+
+Takes the flags of `build`, so that a plan becomes a build by changing one word.
+No passphrase is asked for and no signing key is made.";
+
+pub(super) const BUILD_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle build --out /mnt/usb
+      asks for a passphrase, twice
+  sftunnel-bundle build --generate-passphrase --out /mnt/usb
+      shows a strong one, once
+  sftunnel-bundle build --recipient age1... --recipients-file escrow.txt
+  sftunnel-bundle build --recipient-map sites.csv --device BSNS-1120-1
+      sites.csv holds lines such as BSNS-1120-1,age1...
+  sftunnel-bundle build --failed-push /var/tmp/certs/1726805447/FAILED_PUSH
+
+Then: copy the folder, `sha256sum -c SHA256SUMS` in the copy, and on the device
+`sh install.sh`.";
+
+pub(super) const INSPECT_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+  sftunnel-bundle inspect --identity identity.txt ftd1_c8d5d5c6-....tar.gz.age
+  sftunnel-bundle inspect - < bundle.age
+
+Shows; never judges. `verify` judges.";
+
+pub(super) const VERIFY_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+      checksums, index and signature
+  sftunnel-bundle verify --passphrase-file pass.txt KIT
+      also opens every bundle and checks what is in it
+  sftunnel-bundle verify --signer SHA256:... --identity identity.txt BUNDLE";
+
+pub(super) const HANDOFF_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle handoff KIT -i mine.txt --recipient age1... --out next
+      seals every bundle anew for one recipient
+  sftunnel-bundle handoff KIT -i mine.txt --recipient-map map.csv --split --out s
+      one kit for each recipient of the map, with its own devices only
+  sftunnel-bundle handoff KIT --signer SHA256:... --generate-passphrase --out usb
+      a passphrase kit; somebody must vouch for the bundles' signer, see below
+  sftunnel-bundle handoff BUNDLE -i mine.txt -r age1... --out next
+      one bundle by itself
+
+What is signed stays byte for byte the same, and nothing is written in clear.
+A device still accepts only the signer of the bundles, so tell that fingerprint
+on; kit.json is signed anew with your key and lists who built the kit and every
+handoff. A passphrase vouches for the bundles' signer, so a passphrase kit is
+refused (unknown-signer) unless the signer is named with --signer, is this
+machine's own, is vouched for by the kit's old passphrase, or is confirmed at
+the terminal.";
+
+pub(super) const RECEIPTS_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle receipts /mnt/usb/sftunnel-kit-cdb123c8-1726805447
+      reads the kit's list of devices and the receipts that lie beside it
+  sftunnel-bundle receipts KIT returned/ --csv > receipts.csv
+  sftunnel_status.pl > status.txt
+  sftunnel-bundle receipts KIT returned/ --status-file status.txt --html t.html
+      also says whose tunnel was seen up after the claim, and writes a page
+
+Devices are done, rolled back, outstanding (no receipt), or unverified (the
+last claim does not verify). An installation must be signed with a certificate
+of the CA in use. A rollback is signed with the old certificate, so it verifies
+through an earlier receipt of the same device or the old CA (--ca).
+
+Exit codes: 0 no receipt was refused, also while devices are outstanding (the
+JSON counts them); 3 some receipt does not verify.";
+
+pub(super) const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle keygen identity --out site-a.txt
+      prints the recipient (age1...) to give to `build --recipient`
+  sftunnel-bundle keygen signer --out signer.pem
+      prints the fingerprint to tell by phone; use it with `build --sign-key`";

@@ -1,0 +1,199 @@
+//! `check`: how long the certificates on the FMC last, and what to do next. Follows the
+//! convention of monitoring plugins: one line with performance data first, exit codes
+//! 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+mod advice;
+mod prometheus;
+mod state;
+mod view;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use console::exit::Failure;
+use console::report::Report;
+use console::root::Root;
+use formats::certificate::{Certificate, RevocationList};
+use formats::device::{CredentialFile, DeviceName, DeviceUuid};
+use formats::error::Reasoned;
+use formats::ims_conf::ImsConf;
+use formats::limits::{self, LimitError};
+
+use self::state::{Checked, Role, State, Thresholds, overall};
+use self::view::CheckBody;
+use crate::Context;
+use crate::args::CheckArgs;
+use crate::discover;
+use crate::new_file;
+use crate::outcome::DeviceRef;
+
+// all from FACTS.md
+const CA: &str = "/etc/sf/ca_root/cacert.pem";
+const OWN: &str = "/etc/sf/keys/sftunnel-cert.pem";
+const CRL: &str = "/etc/sf/ca_root/crl.pem";
+const PEERS: &str = "/var/sf/peers";
+const PUSHED: &str = "certs_pushed";
+const IMS_CONF: &str = "/etc/sf/ims.conf";
+
+/// Runs it.
+///
+/// # Errors
+/// Wrong usage, and a `--prometheus` file that cannot be written. What cannot be read is
+/// UNKNOWN.
+pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure> {
+    let thresholds = Thresholds { warning: args.warning, critical: args.critical };
+    if thresholds.critical > thresholds.warning {
+        let message = format!(
+            "--critical {} is more than --warning {}",
+            thresholds.critical, thresholds.warning
+        );
+        return Err(Failure::usage(message).hint("days count down: WARNING comes first"));
+    }
+    let mut look = Look::new(context, thresholds);
+    look.manager();
+    look.peers();
+    state::mark_superseded(&mut look.found);
+    state::by_urgency(&mut look.found);
+    let conf = context
+        .root
+        .read(Path::new(IMS_CONF), limits::IMS_CONF)
+        .map(|bytes| ImsConf::parse(&bytes))
+        .unwrap_or_default();
+    let body = CheckBody::new(look.found, thresholds, context, conf, look.failed_push);
+    if let Some(path) = &args.prometheus {
+        new_file::replace_at(path, prometheus::text(&body).as_bytes(), 0o644)?;
+    }
+    let text = body.text(&context.terminal);
+    Ok(Report::for_terminal(&context.terminal, &body, text)
+        .ending(overall(&body.results).exit(), None))
+}
+
+/// What a monitoring system is told when there is nothing to tell.
+pub(crate) fn unknown(failure: Failure) -> Failure {
+    Failure { reason: None, ..failure.exit(State::Unknown.exit()) }
+}
+
+/// The first line for that.
+pub(crate) fn unknown_line(failure: &Failure) -> String {
+    let message = formats::text::printable(&failure.message).to_string();
+    format!("SFTUNNEL UNKNOWN - {}\n", message.replace('|', "/"))
+}
+
+struct Look<'a> {
+    root: &'a Root,
+    context: &'a Context,
+    thresholds: Thresholds,
+    names: HashMap<DeviceUuid, DeviceName>,
+    failed_push: Option<view::FailedPushView>,
+    ca: Option<Certificate>,
+    found: Vec<Checked>,
+}
+
+impl<'a> Look<'a> {
+    fn new(context: &'a Context, thresholds: Thresholds) -> Self {
+        // only for the devices' names, and to say that there is one
+        let listing = discover::listings(&context.root, &[]).ok().and_then(|mut all| all.pop());
+        let newest = discover::surroundings(&context.root).newest_batch;
+        let failed_push =
+            listing.as_ref().filter(|listing| Some(listing.batch) == newest).map(|listing| {
+                view::FailedPushView {
+                    path: listing.path.clone(),
+                    batch: listing.batch,
+                    devices: listing.found.devices.len(),
+                }
+            });
+        let devices = listing.into_iter().flat_map(|listing| listing.found.devices);
+        let names = devices.map(|device| (device.uuid, device.name)).collect();
+        let root = &context.root;
+        Self { root, context, thresholds, names, failed_push, ca: None, found: Vec::new() }
+    }
+
+    /// The manager's own.
+    fn manager(&mut self) {
+        self.certificate(Role::Ca, None, CA, CredentialFile::Ca, true);
+        self.certificate(Role::Own, None, OWN, CredentialFile::Certificate, true);
+        let checked = match self.root.read(Path::new(CRL), limits::CRL) {
+            Err(LimitError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => Checked::unreadable(Role::Crl, None, CRL, error.to_string()),
+            Ok(pem) => match RevocationList::from_pem(&pem) {
+                Err(error) => Checked::unreadable(Role::Crl, None, CRL, error.to_string()),
+                Ok(list) => {
+                    Checked::crl(CRL, &list, self.ca.as_ref(), self.context.now, self.thresholds)
+                }
+            },
+        };
+        self.found.push(checked);
+    }
+
+    fn peers(&mut self) {
+        let names = match self.root.names(Path::new(PEERS)) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                let checked = Checked::unreadable(Role::Peer, None, PEERS, error.to_string());
+                return self.found.push(checked);
+            }
+        };
+        for name in names {
+            let Some(uuid) = name.to_str().and_then(|name| name.parse::<DeviceUuid>().ok()) else {
+                continue;
+            };
+            let device = DeviceRef { name: self.names.get(&uuid).cloned(), uuid };
+            let directory = format!("{PEERS}/{}", name.to_string_lossy());
+            let files = [
+                (Role::Pushed, format!("{directory}/{PUSHED}/{}", CredentialFile::Certificate)),
+                (Role::Peer, format!("{directory}/{}", CredentialFile::Certificate)),
+            ];
+            for (role, path) in files {
+                let device = Some(device.clone());
+                self.certificate(role, device, &path, CredentialFile::Certificate, false);
+            }
+            let path = format!("{directory}/{}", CredentialFile::Ca);
+            self.certificate(Role::PeerCa, Some(device), &path, CredentialFile::Ca, false);
+        }
+    }
+
+    fn certificate(
+        &mut self,
+        role: Role,
+        device: Option<DeviceRef>,
+        path: &str,
+        file: CredentialFile,
+        required: bool,
+    ) {
+        let read = self.root.read(Path::new(path), limits::PEM);
+        let certificate = match read {
+            Err(LimitError::Io(error))
+                if !required
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) =>
+            {
+                return;
+            }
+            Err(error) => {
+                self.found.push(Checked::unreadable(role, device, path, error.to_string()));
+                return;
+            }
+            Ok(pem) => Certificate::from_pem(&pem, file),
+        };
+        match certificate {
+            Err(error) => {
+                let message = format!("{}: {error}", error.reason());
+                self.found.push(Checked::unreadable(role, device, path, message));
+            }
+            Ok(certificate) => {
+                let (now, thresholds) = (self.context.now, self.thresholds);
+                let ca = self.ca.as_ref();
+                let checked =
+                    Checked::certificate(role, device, path, &certificate, ca, now, thresholds);
+                self.found.push(checked);
+                if role == Role::Ca {
+                    self.ca = Some(certificate);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What to do next, for this state and version, as Cisco's guide has it (FACTS.md). Pure.
+
+/// What the guide has for a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hotfix {
+    /// This one brings generate_certs.pl.
+    Named(&'static str),
+    /// There is none for this version.
+    None,
+    /// The guide's table does not hold the version.
+    NotListed,
+}
+
+/// The guide's table.
+pub(super) fn hotfix(version: &str) -> Hotfix {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    let mut next = || parts.next().flatten();
+    let (Some(major), Some(minor)) = (next(), next()) else { return Hotfix::NotListed };
+    match (major, minor, next().unwrap_or(0)) {
+        (7, 0, 0..=6) => Hotfix::Named("FK 7.0.6.99-9"),
+        (7, 1, _) => Hotfix::None,
+        (7, 2, 0..=9) => Hotfix::Named("FZ 7.2.9.99-4"),
+        (7, 3, _) => Hotfix::Named("AE 7.3.1.99-4"),
+        (7, 4, 0..=2) => Hotfix::Named("AO 7.4.2.99-5"),
+        (7, 6, 0) => Hotfix::Named("B 7.6.0.99-5"),
+        _ => Hotfix::NotListed,
+    }
+}
+
+/// What advice depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation<'a> {
+    /// Whether the InternalCA could be read.
+    pub ca_known: bool,
+    /// Whether it is past its validity.
+    pub ca_expired: bool,
+    /// Whether it is within a threshold, or past it.
+    pub ca_urgent: bool,
+    /// Whether any other certificate is.
+    pub others_urgent: bool,
+    /// SWVERSION.
+    pub version: Option<&'a str>,
+    /// How many devices the newest batch's FAILED_PUSH lists.
+    pub not_reached: Option<usize>,
+}
+
+/// The steps, in their order.
+pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
+    let mut steps = Vec::new();
+    if !situation.ca_known {
+        steps.push("run this as root on the FMC (`expert`, then `sudo su`)".to_owned());
+        return steps;
+    }
+    if situation.ca_expired {
+        steps.push("do not reboot or upgrade the FMC or an FTD while tunnels are up: running tunnels stay up until they reconnect, and then fail".to_owned());
+    }
+    if situation.ca_urgent {
+        steps.push(hotfix_step(situation.version));
+        steps.push("back the FMC up, and save the output of sftunnel_status.pl".to_owned());
+        steps.push("run generate_certs.pl; of a pair of FMCs on the primary first, then on the secondary: each has a CA of its own".to_owned());
+        steps.push(
+            "for the devices in its FAILED_PUSH: sftunnel-bundle plan, then build".to_owned(),
+        );
+        steps.push("compare sftunnel_status.pl with what you saved".to_owned());
+        return steps;
+    }
+    if let Some(devices) = situation.not_reached.filter(|devices| *devices > 0) {
+        steps.push(format!(
+            "the newest FAILED_PUSH lists {devices} devices that were not reached: sftunnel-bundle build, and once they are done sftunnel-bundle receipts and sftunnel_status.pl"
+        ));
+    }
+    if situation.others_urgent {
+        steps.push("the InternalCA is good; generate_certs.pl makes new certificates under a new CA. Look first at the files named above".to_owned());
+    }
+    steps
+}
+
+fn hotfix_step(version: Option<&str>) -> String {
+    let Some(version) = version else {
+        return "find out the FMC's version, and with it the hotfix that brings generate_certs.pl (Cisco guide 222464)".to_owned();
+    };
+    match hotfix(version) {
+        Hotfix::Named(name) => {
+            format!(
+                "version {version}: install hotfix {name}, which brings generate_certs.pl; it needs no reboot"
+            )
+        }
+        Hotfix::None => format!(
+            "version {version}: there is no hotfix. Ask Cisco TAC; when all devices are disconnected anyway, upgrading the FMC does no harm"
+        ),
+        Hotfix::NotListed => format!(
+            "version {version}: not in the table of Cisco's guide 222464 as of this program; look there (FN74214) for the hotfix or release that brings generate_certs.pl"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guides_table() {
+        for (version, expected) in [
+            ("7.0.0", Hotfix::Named("FK 7.0.6.99-9")),
+            ("7.0.6", Hotfix::Named("FK 7.0.6.99-9")),
+            ("7.0.7", Hotfix::NotListed),
+            ("7.1.0.3", Hotfix::None),
+            ("7.2.5.1", Hotfix::Named("FZ 7.2.9.99-4")),
+            ("7.2.10", Hotfix::NotListed),
+            ("7.3.1", Hotfix::Named("AE 7.3.1.99-4")),
+            ("7.4.2", Hotfix::Named("AO 7.4.2.99-5")),
+            ("7.4.3", Hotfix::NotListed),
+            ("7.6.0", Hotfix::Named("B 7.6.0.99-5")),
+            ("10.0", Hotfix::NotListed),
+            ("x", Hotfix::NotListed),
+        ] {
+            assert_eq!(hotfix(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn an_expired_ca_begins_with_what_not_to_do() {
+        let situation = Situation {
+            ca_known: true,
+            ca_expired: true,
+            ca_urgent: true,
+            others_urgent: false,
+            version: Some("7.2.5"),
+            not_reached: Some(3),
+        };
+        let steps = next(&situation);
+        assert!(steps[0].starts_with("do not reboot"), "{steps:?}");
+        assert!(steps[1].contains("FZ 7.2.9.99-4"), "{steps:?}");
+        let good = Situation { ca_expired: false, ca_urgent: false, ..situation };
+        assert_eq!(next(&good).len(), 1);
+        assert!(next(&Situation { not_reached: None, ..good }).is_empty());
+    }
+}

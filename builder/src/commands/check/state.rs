@@ -1,0 +1,321 @@
+//! How urgent each certificate is. Pure.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use console::exit::Exit;
+use formats::certificate::{Certificate, RevocationList, Validity};
+use formats::device::DeviceUuid;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use crate::outcome::DeviceRef;
+
+/// As monitoring plugins have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum State {
+    Ok,
+    Unknown,
+    Warning,
+    Critical,
+}
+
+impl State {
+    /// The plugin's exit code. The numbers of [`Exit`] mean other things everywhere else.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Ok => Exit::Done,
+            Self::Warning => Exit::Failed,
+            Self::Critical => Exit::Usage,
+            Self::Unknown => Exit::Refused,
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Unknown => "UNKNOWN",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+/// Days left, below which it is urgent.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Thresholds {
+    pub(super) warning: u32,
+    pub(super) critical: u32,
+}
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Role {
+    /// The InternalCA.
+    Ca,
+    /// The FMC's own.
+    Own,
+    /// The list of revoked certificates.
+    Crl,
+    /// Made for a device by the last renewal.
+    Pushed,
+    /// A peer's.
+    Peer,
+    /// The CA in a peer's directory.
+    PeerCa,
+}
+
+impl Role {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Ca => "InternalCA",
+            Self::Own => "FMC's own",
+            Self::Crl => "CRL",
+            Self::Pushed => "new pair",
+            Self::Peer => "peer",
+            Self::PeerCa => "peer's CA",
+        }
+    }
+}
+
+/// One file.
+#[derive(Debug, Serialize)]
+pub(super) struct Checked {
+    /// What it is for: `ca`, `own`, `crl`, `pushed`, `peer`, `peer-ca`.
+    pub role: Role,
+    /// The device that it is about; null for the manager's.
+    pub device: Option<DeviceRef>,
+    /// Where it lies.
+    pub path: String,
+    /// `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
+    pub state: State,
+    /// Its subject, or the issuer of a CRL; foreign text; null when it cannot be read.
+    pub subject: Option<String>,
+    /// First second of its validity; of a CRL, when it was made.
+    pub not_before: Option<Timestamp>,
+    /// Last second; of a CRL, when the next is due.
+    pub not_after: Option<Timestamp>,
+    /// Whole days left; negative when it is over.
+    pub days_left: Option<i64>,
+    /// Whether the InternalCA in use signed it; null where that is not asked.
+    pub issued_by_ca: Option<bool>,
+    /// Whether a new pair for the same device lies beside it and is good, so that this file
+    /// counts no more.
+    pub superseded: bool,
+    /// What is wrong beside the days; absent when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Checked {
+    pub(super) fn unreadable(
+        role: Role,
+        device: Option<DeviceRef>,
+        path: &str,
+        message: String,
+    ) -> Self {
+        Self {
+            role,
+            device,
+            path: path.to_owned(),
+            state: State::Unknown,
+            subject: None,
+            not_before: None,
+            not_after: None,
+            days_left: None,
+            issued_by_ca: None,
+            superseded: false,
+            message: Some(message),
+        }
+    }
+
+    /// `ca` is the InternalCA in use; a new pair and the FMC's own must be from it.
+    pub(super) fn certificate(
+        role: Role,
+        device: Option<DeviceRef>,
+        path: &str,
+        certificate: &Certificate,
+        ca: Option<&Certificate>,
+        now: Timestamp,
+        thresholds: Thresholds,
+    ) -> Self {
+        let facts = certificate.facts();
+        let days = now.days_until(facts.not_after);
+        let mut state = by_days(days, thresholds);
+        let mut message = None;
+        match facts.at(now) {
+            Validity::Expired => state = State::Critical,
+            Validity::NotYet => {
+                state = State::Critical;
+                message = Some(format!("not valid before {}: check the clock", facts.not_before));
+            }
+            Validity::Valid => {}
+        }
+        let issued_by_ca = match role {
+            Role::Own | Role::Pushed | Role::Peer => ca.map(|ca| certificate.is_issued_by(ca)),
+            _ => None,
+        };
+        if issued_by_ca == Some(false) && role != Role::Peer {
+            state = state.max(State::Warning);
+            message.get_or_insert("not signed by the InternalCA in use".to_owned());
+        }
+        if let Some(digest) = certificate.weak_digest() {
+            state = state.max(State::Warning);
+            message.get_or_insert(format!("signed with {digest}, which newer releases refuse"));
+        }
+        Self {
+            role,
+            device,
+            path: path.to_owned(),
+            state,
+            subject: Some(facts.subject.clone()),
+            not_before: Some(facts.not_before),
+            not_after: Some(facts.not_after),
+            days_left: Some(days_left(now, facts.not_after)),
+            issued_by_ca,
+            superseded: false,
+            message,
+        }
+    }
+
+    /// Whether sftunnel minds an outdated list is not known, so it is never CRITICAL. One
+    /// whose whole life is shorter than twice the warning is made anew all the time, so only
+    /// a missed date counts.
+    pub(super) fn crl(
+        path: &str,
+        list: &RevocationList,
+        ca: Option<&Certificate>,
+        now: Timestamp,
+        thresholds: Thresholds,
+    ) -> Self {
+        let (start, end) = (list.this_update(), list.next_update());
+        let is_long =
+            end.is_some_and(|end| start.days_until(end) >= 2 * i64::from(thresholds.warning));
+        let is_due = |end: &Timestamp| {
+            now > *end || is_long && now.days_until(*end) < i64::from(thresholds.warning)
+        };
+        let mut state = if end.as_ref().is_some_and(is_due) { State::Warning } else { State::Ok };
+        let issued_by_ca = ca.map(|ca| list.is_issued_by(ca));
+        let mut message = None;
+        if issued_by_ca == Some(false) {
+            state = State::Warning;
+            message = Some("not signed by the InternalCA in use".to_owned());
+        }
+        Self {
+            role: Role::Crl,
+            device: None,
+            path: path.to_owned(),
+            state,
+            subject: Some(list.issuer().to_owned()),
+            not_before: Some(start),
+            not_after: end,
+            days_left: end.map(|end| days_left(now, end)),
+            issued_by_ca,
+            superseded: false,
+            message,
+        }
+    }
+
+    /// Whether its validity is over.
+    pub(super) fn is_expired(&self) -> bool {
+        self.days_left.is_some_and(|days| days < 0)
+    }
+}
+
+/// Whole days; the first second after the end is already -1.
+fn days_left(now: Timestamp, end: Timestamp) -> i64 {
+    let days = now.days_until(end);
+    if now > end { days.min(-1) } else { days }
+}
+
+fn by_days(days: i64, thresholds: Thresholds) -> State {
+    if days < i64::from(thresholds.critical) {
+        State::Critical
+    } else if days < i64::from(thresholds.warning) {
+        State::Warning
+    } else {
+        State::Ok
+    }
+}
+
+/// A peer's old certificate does not count once a good new pair was made for it. Whether the
+/// device uses that already is what receipts and tunnels tell.
+pub(super) fn mark_superseded(all: &mut [Checked]) {
+    let renewed: HashSet<DeviceUuid> = all
+        .iter()
+        .filter(|checked| checked.role == Role::Pushed && checked.state == State::Ok)
+        .filter_map(|checked| Some(checked.device.as_ref()?.uuid.clone()))
+        .collect();
+    for checked in all {
+        let is_old = matches!(checked.role, Role::Peer | Role::PeerCa);
+        let is_renewed = checked.device.as_ref().is_some_and(|d| renewed.contains(&d.uuid));
+        if is_old && is_renewed && checked.state != State::Ok {
+            checked.superseded = true;
+            checked.state = State::Ok;
+        }
+    }
+}
+
+/// The most urgent first.
+pub(super) fn by_urgency(all: &mut [Checked]) {
+    all.sort_by_key(|checked| {
+        let days = checked.days_left.unwrap_or(i64::MAX);
+        (Reverse(checked.state), checked.superseded, days, checked.role)
+    });
+}
+
+/// The worst there is.
+pub(super) fn overall(all: &[Checked]) -> State {
+    all.iter().map(|checked| checked.state).max().unwrap_or(State::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn checked(role: Role, state: State) -> Checked {
+        let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap();
+        let device = Some(DeviceRef { uuid, name: None });
+        Checked { state, ..Checked::unreadable(role, device, "x", String::new()) }
+    }
+
+    #[test]
+    fn days_count_down_through_the_thresholds() {
+        let thresholds = Thresholds { warning: 90, critical: 30 };
+        let states = [90, 89, 30, 29, -1].map(|days| by_days(days, thresholds));
+        use State::{Critical, Ok, Warning};
+        assert_eq!(states, [Ok, Warning, Warning, Critical, Critical]);
+    }
+
+    #[test]
+    fn the_second_after_the_end_is_a_day_too_late() {
+        let at = |seconds| Timestamp::from_unix(seconds).unwrap();
+        assert_eq!(days_left(at(0), at(DAY - 1)), 0);
+        assert_eq!(days_left(at(1), at(0)), -1);
+        assert_eq!(days_left(at(3 * DAY), at(0)), -3);
+    }
+
+    #[test]
+    fn an_old_certificate_counts_until_there_is_a_good_new_pair() {
+        let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, State::Warning)];
+        mark_superseded(&mut all);
+        assert_eq!(overall(&all), State::Critical);
+        let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, State::Ok)];
+        mark_superseded(&mut all);
+        assert_eq!((overall(&all), all[0].superseded), (State::Ok, true));
+    }
+
+    #[test]
+    fn nothing_found_is_unknown_and_critical_is_the_worst() {
+        assert_eq!(overall(&[]), State::Unknown);
+        let all = [State::Unknown, State::Critical, State::Warning].map(|s| checked(Role::Own, s));
+        assert_eq!(overall(&all), State::Critical);
+        let codes = [State::Ok, State::Warning, State::Critical, State::Unknown]
+            .map(|state| state.exit().code());
+        assert_eq!(codes, [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,424 @@
+//! `handoff`: opens kits and bundles and seals their signed inside, unchanged, for the next
+//! team. Nothing is written in clear.
+//!
+//! ```text
+//! read recipients; open and check each kit's outside; open bundles named by themselves
+//! find the devices that --device and the recipient map name
+//! for each kit and each part of it: open, check, seal and write every bundle, on all cores;
+//!     sign the new index; publish the new folder whole
+//! ```
+//!
+//! Whom to trust is the device's question, so a signer that nobody knows is shown and passed
+//! on. Only a passphrase kit speaks for a signer: that needs somebody who vouches here.
+
+mod seal;
+mod view;
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use console::exit::{Exit, Failure};
+use console::kit_folder::KitFolder;
+use console::report::Report;
+use console::unlock::{Unlocked, Unlocker};
+use console::vouch::Known;
+use formats::bundle::SignedBundle;
+use formats::checksum::Sha256;
+use formats::device::{DeviceName, DeviceUuid};
+use formats::envelope::{Passphrase, Recipient};
+use formats::error::Reason;
+use formats::kit::{self, BundleEntry};
+use formats::signature::Fingerprint;
+
+use self::seal::{Part, Sealer};
+use self::view::{HandoffBody, KitView};
+use crate::Context;
+use crate::args::HandoffArgs;
+use crate::judge::Judge;
+use crate::outcome::{self, DeviceResult, Refusal};
+use crate::passphrase::{self, Source};
+use crate::plan::find_device;
+use crate::recipients::{Named, Recipients};
+use crate::sealed::{Loose, is_folder};
+use crate::signing_key::{self, Signer};
+
+/// A kit, opened, and the bundles of it that were asked for.
+struct SourceKit {
+    folder: KitFolder,
+    entries: Vec<BundleEntry>,
+    unlocked: Unlocked,
+}
+
+/// A bundle by itself, opened.
+struct SourceBundle {
+    path: PathBuf,
+    bundle: SignedBundle,
+    vouched_signer: Option<Fingerprint>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Wrong usage, a kit that is not whole, and whatever keeps a new kit from being written.
+/// What is wrong with one bundle is a result.
+pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failure> {
+    let named = Named::load(&args.recipients)?;
+    let of_build = args.passphrase.as_of_build();
+    let source = passphrase::source(&of_build, !named.is_empty(), &context.terminal, false)
+        .map_err(|mut failure| {
+            failure.hint = failure.hint.replace("--passphrase-f", "--new-passphrase-f");
+            failure
+        })?;
+    let own = signing_key::own(&context.root).map(|key| key.fingerprint());
+    let known = Known { own, ..Known::default() };
+    let mut unlocker = Unlocker::new(&args.open, &context.terminal)?;
+    let mut run = Run {
+        args,
+        context,
+        judge: Judge::new(&args.pick.signer, known, &context.terminal)?,
+        body: HandoffBody::new(source),
+        kits: Vec::new(),
+        bundles: Vec::new(),
+    };
+    for path in &args.paths {
+        if is_folder(path) {
+            run.open_kit(path, &mut unlocker)?;
+        } else {
+            run.open_bundle(path, &mut unlocker)?;
+        }
+    }
+    run.check_sources(source)?;
+    let devices = run.devices();
+    run.pick(&devices)?;
+    let recipients = named.resolve(&devices)?;
+    run.check_recipients(&recipients, source)?;
+    let passphrase = run.passphrase(source)?;
+    run.seal_all(&recipients, passphrase)?;
+    let body = run.body;
+    let (exit, reason) = outcome::exit(&body.results);
+    let text = body.text();
+    Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
+}
+
+struct Run<'a> {
+    args: &'a HandoffArgs,
+    context: &'a Context,
+    judge: Judge<'a>,
+    body: HandoffBody,
+    kits: Vec<SourceKit>,
+    bundles: Vec<SourceBundle>,
+}
+
+impl Run<'_> {
+    /// A kit must be whole; then all of it is passed on.
+    fn open_kit(&mut self, path: &Path, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
+        let folder = KitFolder::open(path)?;
+        folder.check_all()?;
+        let identity = folder.identity()?;
+        let unlocked = unlocker.unlock(identity.as_deref())?;
+        let entries = folder.index().bundles.clone();
+        self.kits.push(SourceKit { folder, entries, unlocked });
+        Ok(())
+    }
+
+    fn open_bundle(&mut self, path: &Path, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
+        let loose = Loose::read(path)?;
+        let unlocked = unlocker.unlock(loose.kit_identity.as_deref())?;
+        match SignedBundle::open(&loose.bytes, &unlocked.identities) {
+            Ok(bundle) => {
+                let (path, vouched_signer) = (path.to_owned(), unlocked.vouched_signer);
+                self.bundles.push(SourceBundle { path, bundle, vouched_signer });
+            }
+            Err(error) => {
+                let failure = Failure::of(path.display(), &error).hint(seal::hint(&error));
+                self.refuse(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, failure: Failure) {
+        self.body.results.push(DeviceResult::refused(None, Refusal::of(failure), Vec::new()));
+    }
+
+    /// What cannot be made of these.
+    fn check_sources(&self, source: Source) -> Result<(), Failure> {
+        if let (Some(bundle), true) = (self.bundles.first(), source != Source::None) {
+            let message = format!("{} is a bundle by itself", bundle.path.display());
+            return Err(Failure::usage(message).hint(
+                "a passphrase opens kits only: give --recipient R, or hand off the kit that it lies in (--device picks)",
+            ));
+        }
+        let mut names = Vec::new();
+        for kit in &self.kits {
+            let name = kit.new_name();
+            if names.contains(&name) {
+                return Err(Failure::usage(format!("two kits would both become {name}"))
+                    .hint("hand them off one by one, each with its own --out DIR"));
+            }
+            if is_same(kit.folder.path(), &self.args.result.out.join(&name)) {
+                let message = format!("{} would replace itself", kit.folder.path().display());
+                return Err(Failure::refused(Reason::Exists, message)
+                    .hint("choose another --out DIR: the next team can open only the new kit"));
+            }
+            names.push(name);
+        }
+        Ok(())
+    }
+
+    /// Every device there is, also those not picked.
+    fn devices(&self) -> Vec<(DeviceUuid, DeviceName)> {
+        let of_kits = self.kits.iter().flat_map(|kit| &kit.entries).map(|entry| {
+            let device = &entry.device;
+            (device.uuid.clone(), device.name.clone())
+        });
+        let of_bundles = self.bundles.iter().map(|source| {
+            let device = &source.bundle.manifest().device;
+            (device.uuid.clone(), device.name.clone())
+        });
+        let mut devices: Vec<_> = of_kits.chain(of_bundles).collect();
+        // one device may have bundles of two managers
+        devices.sort_by(|one, two| one.0.cmp(&two.0));
+        devices.dedup_by(|one, two| one.0 == two.0);
+        devices
+    }
+
+    /// Leaves only the devices that were asked for.
+    fn pick(&mut self, devices: &[(DeviceUuid, DeviceName)]) -> Result<(), Failure> {
+        let wanted = &self.args.pick.device;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<_> =
+            devices.iter().map(|(uuid, name)| (uuid.clone(), Some(name.clone()))).collect();
+        let mut picked = Vec::new();
+        for text in wanted {
+            picked.push(find_device(&known, text)?);
+        }
+        for kit in &mut self.kits {
+            kit.entries.retain(|entry| picked.contains(&entry.device.uuid));
+        }
+        self.kits.retain(|kit| !kit.entries.is_empty());
+        self.bundles.retain(|source| picked.contains(&source.bundle.manifest().device.uuid));
+        Ok(())
+    }
+
+    fn check_recipients(&mut self, recipients: &Recipients, source: Source) -> Result<(), Failure> {
+        let devices: Vec<_> = self
+            .kits
+            .iter()
+            .flat_map(|kit| &kit.entries)
+            .map(|entry| (&entry.device.uuid, &entry.device.name))
+            .chain(self.bundles.iter().map(|source| {
+                let device = &source.bundle.manifest().device;
+                (&device.uuid, &device.name)
+            }))
+            .collect();
+        if self.args.result.split {
+            return recipients.check_all_are_mapped(devices.into_iter()).map_err(|mut failure| {
+                failure.hint = "--split makes kits by the map: add them to it, or pick the others with --device".to_owned();
+                failure
+            });
+        }
+        if source == Source::None {
+            recipients.check_all_have_one(devices.iter().copied())?;
+            self.body.warnings.extend(recipients.unmapped_warning(devices.into_iter()));
+        }
+        Ok(())
+    }
+
+    fn passphrase(&mut self, source: Source) -> Result<Option<Passphrase>, Failure> {
+        let of_build = self.args.passphrase.as_of_build();
+        let passphrase = passphrase::obtain(&of_build, source, &self.context.terminal)?;
+        if let Some(weakness) = passphrase.as_ref().and_then(passphrase::weakness) {
+            self.body.warnings.push(format!(
+                "the new passphrase is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one"
+            ));
+        }
+        Ok(passphrase)
+    }
+
+    fn seal_all(
+        &mut self,
+        recipients: &Recipients,
+        passphrase: Option<Passphrase>,
+    ) -> Result<(), Failure> {
+        let (kits, bundles) = (std::mem::take(&mut self.kits), std::mem::take(&mut self.bundles));
+        let signer = match kits.is_empty() {
+            true => None,
+            false => {
+                Some(signing_key::load(&self.context.root, self.args.result.sign_key.as_deref())?)
+            }
+        };
+        let mut revealed = self.body.passphrase != Source::Generated;
+        for source in &kits {
+            let Some(signer) = &signer else { break };
+            self.warn_of_unknown_index(source, signer);
+            for part in self.parts(recipients, source.devices()) {
+                let made =
+                    self.seal_kit(source, &part, signer, recipients, passphrase.as_ref(), revealed);
+                let made = made.map_err(|failure| self.with_what_stays(failure))?;
+                revealed |= made;
+            }
+        }
+        for source in &bundles {
+            let device = &source.bundle.manifest().device.uuid;
+            for part in self.parts(recipients, std::iter::once(device)) {
+                let result = self.seal_bundle(source, &part, recipients);
+                let result = result.map_err(|failure| self.with_what_stays(failure))?;
+                self.body.results.push(result);
+            }
+        }
+        self.body.signed_by(signer.as_ref());
+        Ok(())
+    }
+
+    /// A kit, or with `--split` its part for each recipient of the map.
+    fn parts<'d>(
+        &self,
+        recipients: &Recipients,
+        devices: impl Iterator<Item = &'d DeviceUuid>,
+    ) -> Vec<Part> {
+        let out = &self.args.result.out;
+        if !self.args.result.split {
+            return vec![Part { out: out.clone(), only: None }];
+        }
+        let mut parts: Vec<Part> = Vec::new();
+        for recipient in devices.flat_map(|device| recipients.mapped_to(device)) {
+            if !parts.iter().any(|part| part.only.as_ref() == Some(recipient)) {
+                let out = out.join(folder_of(recipient));
+                parts.push(Part { out, only: Some(recipient.clone()) });
+            }
+        }
+        parts
+    }
+
+    /// Seals a kit or a part of it; says whether a generated passphrase was shown.
+    fn seal_kit(
+        &mut self,
+        source: &SourceKit,
+        part: &Part,
+        signer: &Signer,
+        recipients: &Recipients,
+        passphrase: Option<&Passphrase>,
+        revealed: bool,
+    ) -> Result<bool, Failure> {
+        make_folder(part)?;
+        self.judge.passphrase_vouches_for(source.unlocked.vouched_signer);
+        let sealer = Sealer { context: self.context, args: self.args, source, recipients, part };
+        let made = sealer.kit(&mut self.judge, signer, passphrase, |passphrase| {
+            if revealed {
+                return Ok(());
+            }
+            let of_build = self.args.passphrase.as_of_build();
+            passphrase::reveal(passphrase, &of_build, &self.context.terminal)
+        })?;
+        let is_made = made.kit.is_some();
+        self.body.kits.extend(made.kit);
+        self.body.results.extend(made.results);
+        Ok(is_made)
+    }
+
+    fn seal_bundle(
+        &mut self,
+        source: &SourceBundle,
+        part: &Part,
+        recipients: &Recipients,
+    ) -> Result<DeviceResult<view::HandedOff>, Failure> {
+        make_folder(part)?;
+        self.judge.passphrase_vouches_for(source.vouched_signer);
+        seal::bundle(source, part, recipients, &self.judge, self.args, self.context.now)
+    }
+
+    /// The index's signature guards the installers, which run as root on the device.
+    fn warn_of_unknown_index(&mut self, source: &SourceKit, own: &Signer) {
+        let signer = source.folder.signer().fingerprint();
+        self.judge.passphrase_vouches_for(source.unlocked.vouched_signer);
+        let is_known = signer == own.entry.fingerprint
+            || matches!(self.judge.without_asking("kit.json", signer), Ok(Some(_)));
+        if !is_known && !source.folder.index().installers.is_empty() {
+            let path = source.folder.path().display();
+            self.body.warnings.push(format!(
+                "nobody here vouches for the signer of {path}/kit.json ({signer}): compare the SHA-256 of the installers with the team that made them"
+            ));
+        }
+    }
+
+    fn with_what_stays(&self, mut failure: Failure) -> Failure {
+        let made: Vec<String> =
+            self.body.kits.iter().map(|kit: &KitView| kit.path.display().to_string()).collect();
+        if !made.is_empty() {
+            failure
+                .message
+                .push_str(&format!("\nalready made, and left there: {}", made.join(", ")));
+        }
+        failure
+    }
+}
+
+impl SourceKit {
+    /// The name that the builder gave it, whatever it is called on this disk.
+    fn new_name(&self) -> String {
+        kit::folder_name(&self.folder.index().manager.uuid, self.folder.index().batch)
+    }
+
+    fn devices(&self) -> impl Iterator<Item = &DeviceUuid> {
+        self.entries.iter().map(|entry| &entry.device.uuid)
+    }
+}
+
+/// The folder for a recipient's part: safe on FAT and alike for the same recipient. The first
+/// characters of `age1...` tell recipients apart, an SSH key's do not.
+fn folder_of(recipient: &Recipient) -> String {
+    const SHOWN: usize = 20;
+    let text = recipient.to_string();
+    match text.split_once(' ') {
+        None => text.chars().take(SHOWN).collect(),
+        Some((kind, key)) => {
+            let digest = Sha256::of(key.as_bytes()).to_string();
+            format!("{kind}-{}", digest.chars().take(16).collect::<String>())
+        }
+    }
+}
+
+fn make_folder(part: &Part) -> Result<(), Failure> {
+    if part.only.is_none() {
+        return Ok(());
+    }
+    match DirBuilder::new().mode(0o700).create(&part.out) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Failure::io(part.out.display(), &error).hint("choose another --out DIR"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_same(one: &Path, two: &Path) -> bool {
+    match (one.metadata(), two.metadata()) {
+        (Ok(one), Ok(two)) => (one.dev(), one.ino()) == (two.dev(), two.ino()),
+        _ => false,
+    }
+}
+
+/// A failure that concerns one bundle is its result; any other ends the run.
+fn of_one_bundle(failure: Failure) -> Result<Refusal, Failure> {
+    if failure.exit == Exit::Refused { Ok(Refusal::of(failure)) } else { Err(failure) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipients_folder_is_safe_on_fat() {
+        let age = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+        let ssh =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+        assert_eq!(folder_of(&age.parse().unwrap()), "age1ql3z7hjy54pw3hyw");
+        let folder = folder_of(&ssh.parse().unwrap());
+        assert!(folder.starts_with("ssh-ed25519-") && folder.len() == 28, "{folder}");
+        assert!(folder.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{folder}");
+    }
+}

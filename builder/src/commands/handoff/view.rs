@@ -1,0 +1,223 @@
+//! What `handoff` made, for people and JSON.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use formats::bundle::Vouch;
+use formats::checksum::Sha256;
+use formats::kit::{Handoff, InstallerEntry, KitIndex};
+use formats::manifest::Manager;
+use formats::signature::{Fingerprint, SignerEntry};
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use crate::commands::{count, handoffs_text, plan, warnings_text};
+use crate::outcome::{DeviceResult, refusals_text, wrapped};
+use crate::passphrase::Source;
+use crate::signing_key::{Signer, SignerBody};
+
+/// The JSON of `handoff`.
+#[derive(Debug, Serialize)]
+pub(super) struct HandoffBody {
+    /// The kits that were made.
+    pub kits: Vec<KitView>,
+    /// Who signed their indexes: the team that hands off; null when no kit was made.
+    pub signer: Option<SignerBody>,
+    /// Where the new passphrase is from: `none`, `given`, `generated`, `asked`.
+    pub passphrase: Source,
+    /// How many bundles are `handed-off`.
+    pub handed_off: usize,
+    /// How many are `refused`.
+    pub refused: usize,
+    /// One for each bundle; with `--split` one for each recipient that it is sealed for.
+    pub results: Vec<DeviceResult<HandedOff>>,
+    /// Things to know about all of it.
+    pub warnings: Vec<String>,
+}
+
+/// A kit that was made.
+#[derive(Debug, Serialize)]
+pub(super) struct KitView {
+    /// Its folder.
+    pub path: PathBuf,
+    /// The kit that it was made from.
+    pub from: PathBuf,
+    /// All bundles are for tunnels to this manager.
+    pub manager: Manager,
+    /// The run of `generate_certs.pl`.
+    pub batch: u64,
+    /// When the builder made the first kit.
+    pub created_at: Timestamp,
+    /// Who signed the first kit's index.
+    pub built_by: Option<SignerEntry>,
+    /// This handoff and those before it, the oldest first.
+    pub handoffs: Vec<Handoff>,
+    /// Whether it holds `kit.identity.age`.
+    pub has_passphrase: bool,
+    /// How many bundles it holds.
+    pub bundles: usize,
+    /// The installers in it.
+    pub installers: Vec<InstallerEntry>,
+}
+
+/// A bundle that was sealed anew; `status` is `handed-off`.
+#[derive(Debug, Serialize)]
+pub(super) struct HandedOff {
+    /// The new file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// Of them.
+    pub sha256: Sha256,
+    /// The same as before: the inside is unchanged.
+    pub bundle_id: Sha256,
+    /// Who signed it, and so whom a device has to accept.
+    pub signer: Fingerprint,
+    /// Why that signer is trusted here: `named`, `own`, `passphrase`, `confirmed`; null when
+    /// nobody speaks for it, which stops a passphrase kit only.
+    pub vouched_by: Option<Vouch>,
+    /// Who can open it now, beside the passphrase.
+    pub recipients: Vec<String>,
+}
+
+impl KitView {
+    pub(super) fn of(index: KitIndex, from: &Path, has_passphrase: bool) -> Self {
+        Self {
+            path: PathBuf::new(),
+            from: from.to_owned(),
+            manager: index.manager,
+            batch: index.batch,
+            created_at: index.created_at,
+            built_by: index.built_by,
+            handoffs: index.handoffs,
+            has_passphrase,
+            bundles: index.bundles.len(),
+            installers: index.installers,
+        }
+    }
+}
+
+impl HandoffBody {
+    pub(super) fn new(passphrase: Source) -> Self {
+        Self {
+            kits: Vec::new(),
+            signer: None,
+            passphrase,
+            handed_off: 0,
+            refused: 0,
+            results: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Completes it, once everything is sealed.
+    pub(super) fn signed_by(&mut self, signer: Option<&Signer>) {
+        self.signer = signer.filter(|_| !self.kits.is_empty()).map(SignerBody::of);
+        self.handed_off = self.results.iter().filter(|result| result.facts.is_some()).count();
+        self.refused = self.results.len() - self.handed_off;
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for kit in &self.kits {
+            text.push_str(&self.kit_text(kit));
+        }
+        for (result, facts) in self.good() {
+            if !self.kits.iter().any(|kit| facts.path.starts_with(&kit.path)) {
+                let device = result.device.as_ref().map_or_else(String::new, |d| d.shown());
+                let _ = writeln!(text, "{}\n  device       {device}", shown(&facts.path));
+                text.push_str(&sealed_for(Source::None, std::iter::once((device, facts))));
+            }
+        }
+        if self.handed_off == 0 {
+            text.push_str("nothing was handed off\n");
+        } else {
+            text.push_str(&self.to_tell());
+        }
+        for (result, _) in self.good() {
+            let device = result.device.as_ref().map_or_else(String::new, |device| device.shown());
+            for note in &result.notes {
+                text.push_str(&wrapped("  note: ", &format!("{device}: {}", printable(note))));
+            }
+        }
+        if self.refused > 0 {
+            let _ = write!(text, "\nRefused: {}\n{}", self.refused, refusals_text(&self.results));
+        }
+        text.push_str(&warnings_text(&self.warnings));
+        text
+    }
+
+    fn good(&self) -> impl Iterator<Item = (&DeviceResult<HandedOff>, &HandedOff)> {
+        self.results.iter().filter_map(|result| Some((result, result.facts.as_ref()?)))
+    }
+
+    fn kit_text(&self, kit: &KitView) -> String {
+        let mut text = format!("{}\n  from         {}\n", shown(&kit.path), shown(&kit.from));
+        let _ = writeln!(text, "  manager      {}", kit.manager.uuid);
+        let _ = writeln!(text, "  batch        {}, made {}", kit.batch, kit.created_at);
+        text.push_str(&handoffs_text(kit.built_by, &kit.handoffs));
+        let _ = writeln!(text, "  holds        {}", count(kit.bundles, "bundle"));
+        let of_kit = self.good().filter(|(_, facts)| facts.path.starts_with(&kit.path));
+        let devices = of_kit.map(|(result, facts)| {
+            (result.device.as_ref().map_or_else(String::new, |device| device.shown()), facts)
+        });
+        text + &sealed_for(self.passphrase, devices)
+    }
+
+    /// What proves something only when it does not travel with the stick.
+    fn to_tell(&self) -> String {
+        let mut text = String::from("\nTell by phone, never on the stick\n");
+        let mut signers: Vec<(Fingerprint, Option<Vouch>)> =
+            self.good().map(|(_, facts)| (facts.signer, facts.vouched_by)).collect();
+        signers.sort_by_key(|(signer, _)| *signer);
+        signers.dedup_by_key(|(signer, _)| *signer);
+        for (signer, vouch) in signers {
+            let known = match vouch {
+                Some(Vouch::Own) => "this machine's own key",
+                Some(Vouch::Named) => "named with --signer",
+                Some(Vouch::Passphrase) => "vouched for by the old passphrase",
+                Some(Vouch::Confirmed) => "confirmed at the terminal",
+                Some(Vouch::Pinned) => "pinned",
+                None => "nobody vouches for it here: compare it with the team that built it",
+            };
+            let _ = writeln!(text, "  signer of the bundles, whom a device has to accept");
+            text.push_str(&fingerprint_text(signer));
+            let _ = writeln!(text, "    ({known})");
+        }
+        if let Some(signer) = &self.signer {
+            let new = if signer.new { ", made just now" } else { "" };
+            let _ = writeln!(text, "  your key, which signs kit.json only{new}");
+            text.push_str(&fingerprint_text(signer.fingerprint));
+        }
+        let mut installers: Vec<&InstallerEntry> =
+            self.kits.iter().flat_map(|kit| &kit.installers).collect();
+        installers.sort_by(|one, two| one.arch.cmp(&two.arch));
+        installers.dedup_by_key(|installer| installer.sha256);
+        for installer in installers {
+            let _ = writeln!(text, "  installer {}\n    {}", installer.arch, installer.sha256);
+        }
+        text
+    }
+}
+
+fn fingerprint_text(fingerprint: Fingerprint) -> String {
+    let spoken = fingerprint.spoken();
+    let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
+    format!("    {fingerprint}\n    {}\n    {two}\n", one.trim_end())
+}
+
+fn sealed_for<'a>(
+    passphrase: Source,
+    devices: impl Iterator<Item = (String, &'a HandedOff)>,
+) -> String {
+    let devices: Vec<(String, &[String])> =
+        devices.map(|(device, facts)| (device, &*facts.recipients)).collect();
+    let passphrase =
+        (passphrase != Source::None).then_some("the new passphrase (kit.identity.age)");
+    plan::openers_text("\nWho can open it now\n", passphrase, &devices)
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).to_string()
+}

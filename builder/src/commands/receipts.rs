@@ -1,0 +1,318 @@
+//! `receipts`: what devices say was done, against the manager's CA and its tunnels.
+//!
+//! A receipt is a claim by a holder of the device's key, and the manager that made the key
+//! holds it too. The tunnel seen up at the manager is the proof.
+
+mod html;
+mod tally;
+mod view;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use console::exit::{Exit, Failure};
+use console::input;
+use console::kit_folder::{KitFolder, is_kit};
+use console::report::Report;
+use console::vouch::Known;
+use formats::certificate::Certificate;
+use formats::checksum::Sha256;
+use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::failed_push::FailedPush;
+use formats::limits;
+use formats::receipt::SignedReceipt;
+use formats::timestamp::Timestamp;
+
+use self::tally::{Authority, Judged, Standing, judge, last, standing};
+use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody, StatusView};
+use crate::Context;
+use crate::args::ReceiptsArgs;
+use crate::discover::BATCHES;
+use crate::judge::Judge;
+use crate::outcome::{DeviceRef, Refusal};
+use crate::signing_key;
+use crate::tunnel_status::{self, Names};
+
+/// The CA in use (FACTS.md).
+const CA: &str = "/etc/sf/ca_root/cacert.pem";
+/// Where a device leaves its receipts beside a kit.
+const BESIDE_KIT: &str = "receipts";
+/// As many files as twice a kit's bundles, and again for rollbacks.
+const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;
+
+/// Runs it.
+///
+/// # Errors
+/// Wrong usage; a kit or CA that cannot be read. What is wrong with a receipt is a result.
+pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Failure> {
+    let mut gathered = Gathered::default();
+    for path in &args.paths {
+        gathered.add(path)?;
+    }
+    let (authorities, views) = authorities(args, context)?;
+    let mut body = ReceiptsBody {
+        checked_at: context.now,
+        kits: gathered.kit_views(args, context)?,
+        ca: views,
+        ..ReceiptsBody::default()
+    };
+    let judged = gathered.judge(&authorities, &mut body);
+    let status = args.status_file.as_deref().map(read_status).transpose()?;
+    let addresses = addresses(&gathered.kits, context);
+    let names = gathered.names(&addresses);
+    let up = status.as_ref().map(|status| tunnel_status::up(&status.text, &names));
+    body.results = gathered.devices(&judged, status.as_ref().zip(up.as_ref()));
+    if let (Some(status), Some(up)) = (status, up) {
+        if up.is_empty() {
+            body.warnings.push(format!(
+                "{} has no line `connected to '...'` with the address, name or UUID of one of these devices: every tunnel is unknown",
+                status.path.display()
+            ));
+        }
+        body.status_file =
+            Some(StatusView { path: status.path, saved_at: status.saved_at, up: up.len() });
+    }
+    body.count();
+    if let Some(path) = &args.html {
+        html::write(path, &body)?;
+        body.html = Some(path.clone());
+    }
+    let refused = body.receipts.iter().find_map(|receipt| Some(receipt.refusal.as_ref()?.reason));
+    let exit = if refused.is_some() { Exit::Refused } else { Exit::Done };
+    let text = if args.csv { body.csv() } else { body.text() };
+    Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, refused))
+}
+
+/// Kits and receipt files, before any is judged.
+#[derive(Default)]
+struct Gathered {
+    kits: Vec<KitFolder>,
+    /// Each content once, by its digest: a courier's copy is no second receipt.
+    files: BTreeMap<Sha256, (PathBuf, Result<SignedReceipt, Refusal>)>,
+    found: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, path: &Path) -> Result<(), Failure> {
+        if is_kit(path) {
+            self.kits.push(KitFolder::open(path)?);
+            let beside = path.join(BESIDE_KIT);
+            if beside.is_dir() { self.add_folder(&beside) } else { Ok(()) }
+        } else if path.is_dir() {
+            self.add_folder(path)
+        } else {
+            self.add_file(path)
+        }
+    }
+
+    /// Files called as devices call them; a folder may hold other things.
+    fn add_folder(&mut self, path: &Path) -> Result<(), Failure> {
+        let entries =
+            std::fs::read_dir(path).map_err(|error| Failure::io(path.display(), &error))?;
+        let is_receipt = |name: &OsStr| {
+            name.to_str()
+                .is_some_and(|name| name.starts_with("receipt_") && name.ends_with(".json"))
+        };
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| Some(entry.ok()?.file_name()))
+            .filter(|name| is_receipt(name))
+            .collect();
+        names.sort();
+        for name in names {
+            self.add_file(&path.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), Failure> {
+        self.found += 1;
+        if self.found > MOST_RECEIPTS {
+            let message = format!("there are more than {MOST_RECEIPTS} receipts");
+            return Err(Failure::refused(Reason::TooLarge, message)
+                .hint("name fewer folders, and run this once for each"));
+        }
+        let bytes = match input::read(path, limits::RECEIPT) {
+            Ok(bytes) => bytes,
+            // a name on the command line that is not there is a slip
+            Err(failure) if failure.reason == Some(Reason::NotFound) => return Err(failure),
+            Err(failure) => {
+                let key = Sha256::of(path.as_os_str().as_encoded_bytes());
+                self.files.insert(key, (path.to_owned(), Err(Refusal::of(failure))));
+                return Ok(());
+            }
+        };
+        let opened = SignedReceipt::open(&bytes).map_err(|error| {
+            let hint = match error.reason() {
+                Reason::BadFormat => "name a receipt_*.json; copy it again if it should be one",
+                _ => "copy it again from the device; if it is the same there, look at the device",
+            };
+            Refusal::of(Failure::refused(error.reason(), &error).hint(hint))
+        });
+        self.files.entry(Sha256::of(&bytes)).or_insert((path.to_owned(), opened));
+        Ok(())
+    }
+
+    fn kit_views(&self, args: &ReceiptsArgs, context: &Context) -> Result<Vec<KitView>, Failure> {
+        let own = signing_key::own(&context.root).map(|key| key.fingerprint());
+        let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
+        let view = |kit: &KitFolder| {
+            let (index, signer) = (kit.index(), kit.signer().fingerprint());
+            KitView {
+                path: kit.path().to_owned(),
+                manager: index.manager.clone(),
+                batch: index.batch,
+                created_at: index.created_at,
+                signer,
+                vouched_by: judge.without_asking("kit.json", signer).ok().flatten(),
+                devices: index.bundles.len(),
+            }
+        };
+        Ok(self.kits.iter().map(view).collect())
+    }
+
+    /// Judges the receipts and lists each file; gives the claims by device and manager.
+    fn judge(
+        &mut self,
+        authorities: &[Authority],
+        body: &mut ReceiptsBody,
+    ) -> HashMap<(DeviceUuid, ManagerUuid), Vec<Judged>> {
+        let (mut paths, mut signed) = (Vec::new(), Vec::new());
+        for (path, opened) in std::mem::take(&mut self.files).into_values() {
+            match opened {
+                Ok(receipt) => {
+                    paths.push(path);
+                    signed.push(receipt);
+                }
+                Err(refusal) => body.receipts.push(ReceiptView::unreadable(path, refusal)),
+            }
+        }
+        let mut by_device = HashMap::<_, Vec<Judged>>::new();
+        for (path, judged) in paths.into_iter().zip(judge(signed, authorities)) {
+            let claim = &judged.claim;
+            let is_listed = self.kits.iter().any(|kit| {
+                kit.index().manager.uuid == claim.manager
+                    && kit.index().bundle_for(&claim.device).is_some()
+            });
+            body.receipts.push(ReceiptView::of(path, &judged, is_listed));
+            let key = (claim.device.clone(), claim.manager.clone());
+            by_device.entry(key).or_default().push(judged);
+        }
+        body.receipts.sort_by(|one, two| one.path.cmp(&two.path));
+        by_device
+    }
+
+    /// Every device of the kits, each once for each manager.
+    fn listed(&self) -> Vec<(&KitFolder, DeviceRef)> {
+        let mut seen = HashSet::new();
+        let mut listed = Vec::new();
+        for kit in &self.kits {
+            for entry in &kit.index().bundles {
+                let uuid = &entry.device.uuid;
+                if seen.insert((uuid, &kit.index().manager.uuid)) {
+                    let name = Some(entry.device.name.clone());
+                    listed.push((kit, DeviceRef { uuid: uuid.clone(), name }));
+                }
+            }
+        }
+        listed
+    }
+
+    fn names<'a>(&'a self, addresses: &'a HashMap<DeviceUuid, String>) -> Names<'a> {
+        let mut names = Names::new();
+        for entry in self.kits.iter().flat_map(|kit| &kit.index().bundles) {
+            let uuid = &entry.device.uuid;
+            let address = addresses.get(uuid).map(String::as_str).filter(|text| !text.is_empty());
+            for name in [uuid.as_str(), entry.device.name.as_str()].into_iter().chain(address) {
+                names.entry(name).or_default().insert(uuid);
+            }
+        }
+        names
+    }
+
+    fn devices(
+        &self,
+        judged: &HashMap<(DeviceUuid, ManagerUuid), Vec<Judged>>,
+        status: Option<(&Status, &HashSet<&DeviceUuid>)>,
+    ) -> Vec<DeviceView> {
+        let view = |(kit, device): (&KitFolder, DeviceRef)| {
+            let manager = kit.index().manager.uuid.clone();
+            let claims = judged.get(&(device.uuid.clone(), manager.clone()));
+            let last = last(claims.into_iter().flatten());
+            let mut view = DeviceView::new(device, manager, kit.path(), standing(last), last);
+            view.claims = claims.map_or(0, Vec::len);
+            if let Some((status, up)) = status {
+                let is_up = up.contains(&view.device.uuid);
+                view.tunnel = Some(if is_up { "up" } else { "unknown" });
+                let is_after = view.ended_at.is_some_and(|ended| status.saved_at >= ended);
+                view.confirmed = view.status == Standing::Done && is_up && is_after;
+            }
+            view
+        };
+        self.listed().into_iter().map(view).collect()
+    }
+}
+
+/// The CAs that receipts may be from; the one in use first.
+fn authorities(
+    args: &ReceiptsArgs,
+    context: &Context,
+) -> Result<(Vec<Authority>, Vec<AuthorityView>), Failure> {
+    let mut pems = Vec::new();
+    match context.root.read(Path::new(CA), limits::PEM) {
+        Ok(pem) => pems.push((context.root.outside(CA), pem)),
+        Err(limits::LimitError::Io(error))
+            if error.kind() == std::io::ErrorKind::NotFound && !args.ca.is_empty() => {}
+        Err(error) => {
+            return Err(input::of_limit(&context.root.outside(CA), &error)
+                .hint("run this as root on the FMC, or name its CA with --ca FILE"));
+        }
+    }
+    for path in &args.ca {
+        pems.push((path.clone(), input::read(path, limits::PEM)?));
+    }
+    let (mut authorities, mut views) = (Vec::new(), Vec::new());
+    for (path, pem) in pems {
+        let certificate = Certificate::from_pem(&pem, CredentialFile::Ca)
+            .map_err(|error| Failure::of(path.display(), &error))?;
+        let is_current = authorities.is_empty();
+        views.push(AuthorityView {
+            path,
+            fingerprint: certificate.facts().fingerprint,
+            not_before: certificate.facts().not_before,
+            current: is_current,
+        });
+        authorities.push(Authority { certificate, is_current });
+    }
+    Ok((authorities, views))
+}
+
+struct Status {
+    path: PathBuf,
+    text: String,
+    saved_at: Timestamp,
+}
+
+fn read_status(path: &Path) -> Result<Status, Failure> {
+    let file = input::open_regular(path)?;
+    let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
+    let bytes = limits::read_public(file, limits::FAILED_PUSH)
+        .map_err(|error| input::of_limit(path, &error))?;
+    let saved_at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Status { path: path.to_owned(), text, saved_at })
+}
+
+/// The devices' addresses, where the FAILED_PUSH of the kits' batches is still there: a kit
+/// itself tells them only to who opens it.
+fn addresses(kits: &[KitFolder], context: &Context) -> HashMap<DeviceUuid, String> {
+    let read = |kit: &KitFolder| {
+        let path = format!("{BATCHES}/{}/FAILED_PUSH", kit.index().batch);
+        let bytes = context.root.read(Path::new(&path), limits::FAILED_PUSH).ok()?;
+        Some(FailedPush::parse(&bytes).devices)
+    };
+    let devices = kits.iter().filter_map(read).flatten();
+    devices.map(|device| (device.uuid, device.address)).collect()
+}

@@ -1,0 +1,201 @@
+//! What the claims come to, device by device. Pure.
+//!
+//! The device's clock may jump, so the order of claims is that of the device's backups, each
+//! action having made one; the last claim counts. An installation is signed with the new key,
+//! so the manager's CA shows whose it is. A rollback is signed with the *old* key: the old CA
+//! (`--ca`) shows whose it is, or a verified installation of the same device, which names the
+//! certificate that was live before it.
+
+use std::collections::HashSet;
+
+use console::exit::Failure;
+use formats::certificate::Certificate;
+use formats::checksum::Sha256;
+use formats::device::{DeviceUuid, ManagerUuid};
+use formats::error::Reason;
+use formats::receipt::{Claim, Outcome, SignedReceipt};
+use serde::Serialize;
+
+use crate::outcome::Refusal;
+
+/// A CA that a receipt may be from.
+#[derive(Debug)]
+pub(super) struct Authority {
+    pub(super) certificate: Certificate,
+    /// Whether it is the one in use: an installation must be under it.
+    pub(super) is_current: bool,
+}
+
+/// What shows that a claim is the device's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Proof {
+    /// The CA in use signed its certificate.
+    CurrentCa,
+    /// Another CA, named with `--ca`, did.
+    OlderCa,
+    /// A verified installation names its certificate as the one before.
+    EarlierReceipt,
+}
+
+/// How a device stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Standing {
+    /// The new files are live.
+    Done,
+    /// The old files are live again.
+    RolledBack,
+    /// There is no receipt that says anything else.
+    Outstanding,
+    /// Its last claim does not verify.
+    Unverified,
+}
+
+/// A claim and what is to be thought of it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) claim: Claim,
+    pub(super) proof: Result<Proof, Refusal>,
+}
+
+/// Judges every receipt: first by the CAs, then the rest by what is verified.
+pub(super) fn judge(receipts: Vec<SignedReceipt>, authorities: &[Authority]) -> Vec<Judged> {
+    let mut first: Vec<(SignedReceipt, Result<Proof, Refusal>)> = receipts
+        .into_iter()
+        .map(|receipt| {
+            let proof = by_ca(&receipt, authorities);
+            (receipt, proof)
+        })
+        .collect();
+    let before: HashSet<(DeviceUuid, ManagerUuid, Sha256)> = first
+        .iter()
+        .filter(|(receipt, proof)| proof.is_ok() && receipt.claim().outcome == Outcome::Installed)
+        .filter_map(|(receipt, _)| {
+            let claim = receipt.claim();
+            Some((claim.device.clone(), claim.manager.clone(), claim.certificate_before?))
+        })
+        .collect();
+    for (receipt, proof) in &mut first {
+        let claim = receipt.claim();
+        let key = (claim.device.clone(), claim.manager.clone(), claim.certificate_after);
+        if proof.is_err() && claim.outcome != Outcome::Installed && before.contains(&key) {
+            *proof = Ok(Proof::EarlierReceipt);
+        }
+    }
+    first
+        .into_iter()
+        .map(|(receipt, proof)| Judged { claim: receipt.claim().clone(), proof })
+        .collect()
+}
+
+fn by_ca(receipt: &SignedReceipt, authorities: &[Authority]) -> Result<Proof, Refusal> {
+    let mut refusal = None;
+    for authority in authorities {
+        let ca = &authority.certificate;
+        match receipt.check_issuer(ca) {
+            Ok(()) if receipt.claim().ca_after == ca.facts().fingerprint => {
+                let current = authority.is_current;
+                return Ok(if current { Proof::CurrentCa } else { Proof::OlderCa });
+            }
+            Ok(()) => {
+                let message = "the certificate is from this CA, but the claim names another one";
+                refusal = Some(Failure::refused(Reason::NotIssuedByCa, message));
+            }
+            Err(error) => {
+                refusal.get_or_insert(Failure::of("the receipt", &error));
+            }
+        }
+    }
+    let failure = refusal.unwrap_or_else(|| {
+        Failure::refused(Reason::NotIssuedByCa, "there is no CA to compare it with")
+    });
+    let hint = match receipt.claim().outcome {
+        Outcome::Installed => {
+            "look at the device; if the CA was renewed again since, give the one of that time with --ca FILE"
+        }
+        Outcome::RolledBack | Outcome::Restored => {
+            "it says that the old files are live again and is signed with the old key: give the old CA with --ca FILE (cacert.pem in the peer directory of the device), and look at the device"
+        }
+    };
+    Err(Refusal::of(failure.hint(hint)))
+}
+
+/// Which of one device's claims for one manager counts: the last.
+pub(super) fn last<'a>(claims: impl Iterator<Item = &'a Judged>) -> Option<&'a Judged> {
+    claims.max_by_key(|judged| (sequence(&judged.claim), judged.claim.ended_at))
+}
+
+/// How the device stands after that claim.
+pub(super) fn standing(last: Option<&Judged>) -> Standing {
+    let Some(Judged { claim, proof }) = last else { return Standing::Outstanding };
+    match (proof, claim.outcome) {
+        (Err(_), _) => Standing::Unverified,
+        (Ok(Proof::CurrentCa), Outcome::Installed) => Standing::Done,
+        // what is installed is from before the last renewal
+        (Ok(_), Outcome::Installed) => Standing::Outstanding,
+        (Ok(_), Outcome::RolledBack | Outcome::Restored) => Standing::RolledBack,
+    }
+}
+
+/// The number that the device's backups begin with.
+fn sequence(claim: &Claim) -> u64 {
+    claim.backup.split('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use formats::timestamp::Timestamp;
+
+    fn judged(backup: &str, ended: i64, outcome: Outcome, proof: Result<Proof, ()>) -> Judged {
+        let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+        let time = Timestamp::from_unix(ended).unwrap();
+        let claim = Claim {
+            device: uuid.parse().unwrap(),
+            manager: uuid.parse().unwrap(),
+            outcome,
+            bundle_id: None,
+            signer: None,
+            certificate_before: None,
+            certificate_after: Sha256::of(b""),
+            ca_after: Sha256::of(b""),
+            started_at: time,
+            ended_at: time,
+            backup: backup.into(),
+            program: String::new(),
+        };
+        let refusal = || Refusal::of(Failure::refused(Reason::NotIssuedByCa, "x"));
+        Judged { claim, proof: proof.map_err(|()| refusal()) }
+    }
+
+    fn stands(claims: &[Judged]) -> Standing {
+        standing(last(claims.iter()))
+    }
+
+    #[test]
+    fn the_last_backup_counts_whatever_the_clock_says() {
+        let ca = Ok(Proof::CurrentCa);
+        let installed = || judged("0001-x", 100, Outcome::Installed, ca);
+        let rolled_back = judged("0002-x", 5, Outcome::RolledBack, Ok(Proof::EarlierReceipt));
+        assert_eq!(stands(&[]), Standing::Outstanding);
+        assert_eq!(stands(&[installed()]), Standing::Done);
+        assert_eq!(stands(&[installed(), rolled_back]), Standing::RolledBack);
+        let again = judged("0010-x", 1, Outcome::Installed, ca);
+        let rolled_back = judged("0009-x", 500, Outcome::Restored, Ok(Proof::OlderCa));
+        assert_eq!(stands(&[again, rolled_back]), Standing::Done);
+    }
+
+    #[test]
+    fn a_last_claim_that_does_not_verify_is_not_passed_over() {
+        let installed = judged("0001-x", 1, Outcome::Installed, Ok(Proof::CurrentCa));
+        let forged = judged("0002-x", 2, Outcome::RolledBack, Err(()));
+        assert_eq!(stands(&[installed, forged]), Standing::Unverified);
+    }
+
+    #[test]
+    fn an_installation_under_an_older_ca_is_not_this_one() {
+        let older = judged("0001-x", 1, Outcome::Installed, Ok(Proof::OlderCa));
+        assert_eq!(stands(&[older]), Standing::Outstanding);
+    }
+}

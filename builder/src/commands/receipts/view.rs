@@ -1,0 +1,406 @@
+//! What the receipts come to, for people, JSON and spreadsheets.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use console::terminal::Table;
+use formats::bundle::Vouch;
+use formats::checksum::Sha256;
+use formats::device::{DeviceUuid, ManagerUuid};
+use formats::manifest::Manager;
+use formats::receipt::Outcome;
+use formats::signature::Fingerprint;
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use super::tally::{Judged, Proof, Standing};
+use crate::commands::{count, shortened, warnings_text};
+use crate::outcome::{DeviceRef, Refusal, wrapped};
+
+/// The JSON of `receipts`.
+#[derive(Debug, Serialize)]
+pub(super) struct ReceiptsBody {
+    /// This machine's clock.
+    pub checked_at: Timestamp,
+    /// The kits whose devices are looked for.
+    pub kits: Vec<KitView>,
+    /// The CAs that receipts may be from, the one in use first.
+    pub ca: Vec<AuthorityView>,
+    /// The saved output of sftunnel_status.pl; null when none is given.
+    pub status_file: Option<StatusView>,
+    /// How many devices are `done`.
+    pub done: usize,
+    /// How many of those have their tunnel up in the status file, saved after the claim.
+    pub confirmed: usize,
+    /// How many are `rolled-back`.
+    pub rolled_back: usize,
+    /// How many are `outstanding`.
+    pub outstanding: usize,
+    /// How many are `unverified`.
+    pub unverified: usize,
+    /// One for each device of the kits and each manager.
+    pub results: Vec<DeviceView>,
+    /// One for each receipt, whichever device it is about.
+    pub receipts: Vec<ReceiptView>,
+    /// The page that was written; null when none was asked for.
+    pub html: Option<PathBuf>,
+    /// Things to know about all of it.
+    pub warnings: Vec<String>,
+}
+
+/// A kit.
+#[derive(Debug, Serialize)]
+pub(super) struct KitView {
+    /// Its folder.
+    pub path: PathBuf,
+    /// All bundles are for tunnels to this manager.
+    pub manager: Manager,
+    /// The run of `generate_certs.pl`.
+    pub batch: u64,
+    /// When it was built.
+    pub created_at: Timestamp,
+    /// Who signed its index, and so the list of devices.
+    pub signer: Fingerprint,
+    /// Why that signer is trusted: `named`, `own`; null when nobody speaks for it.
+    pub vouched_by: Option<Vouch>,
+    /// How many it is for.
+    pub devices: usize,
+}
+
+/// A CA.
+#[derive(Debug, Serialize)]
+pub(super) struct AuthorityView {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// SHA-256 over its DER form.
+    pub fingerprint: Sha256,
+    /// First second of its validity.
+    pub not_before: Timestamp,
+    /// Whether it is the one in use.
+    pub current: bool,
+}
+
+/// The status file.
+#[derive(Debug, Serialize)]
+pub(super) struct StatusView {
+    /// The file.
+    pub path: PathBuf,
+    /// When it was last written.
+    pub saved_at: Timestamp,
+    /// How many of the devices it shows connected.
+    pub up: usize,
+}
+
+/// A device.
+#[derive(Debug, Serialize)]
+pub(super) struct DeviceView {
+    /// The device.
+    pub device: DeviceRef,
+    /// For the tunnel to this manager.
+    pub manager: ManagerUuid,
+    /// The kit that lists it.
+    pub kit: PathBuf,
+    /// `done`, `rolled-back`, `outstanding`, `unverified`.
+    pub status: Standing,
+    /// With `unverified`: what is wrong with its last claim.
+    #[serde(flatten)]
+    pub refusal: Option<Refusal>,
+    /// `up` or `unknown`; null without a status file.
+    pub tunnel: Option<&'static str>,
+    /// Whether the tunnel was seen up after the claim that it is done.
+    pub confirmed: bool,
+    /// What its last claim says: `installed`, `rolled-back`, `restored`; null without one.
+    pub outcome: Option<Outcome>,
+    /// What shows that the claim is the device's: `current-ca`, `older-ca`,
+    /// `earlier-receipt`.
+    pub proof: Option<Proof>,
+    /// When that was, by the device's clock.
+    pub ended_at: Option<Timestamp>,
+    /// SHA-256 (DER) of the certificate that is live since.
+    pub certificate: Option<Sha256>,
+    /// The bundle that was installed.
+    pub bundle_id: Option<Sha256>,
+    /// Who signed that bundle.
+    pub signer: Option<Fingerprint>,
+    /// The device's backup of what was there before.
+    pub backup: Option<String>,
+    /// How many receipts there are about it.
+    pub claims: usize,
+}
+
+/// A receipt.
+#[derive(Debug, Serialize)]
+pub(super) struct ReceiptView {
+    /// The file.
+    pub path: PathBuf,
+    /// `verified` or `refused`.
+    pub status: &'static str,
+    /// With `refused`.
+    #[serde(flatten)]
+    pub refusal: Option<Refusal>,
+    /// Which device it says it is from; null when it cannot be read.
+    pub device: Option<DeviceUuid>,
+    /// Whose tunnel.
+    pub manager: Option<ManagerUuid>,
+    /// What it says was done.
+    pub outcome: Option<Outcome>,
+    /// When, by the device's clock.
+    pub ended_at: Option<Timestamp>,
+    /// What shows that it is the device's.
+    pub proof: Option<Proof>,
+    /// Whether one of the kits is for that device and manager.
+    pub listed: bool,
+}
+
+impl Default for ReceiptsBody {
+    fn default() -> Self {
+        Self {
+            checked_at: Timestamp::EPOCH,
+            kits: Vec::new(),
+            ca: Vec::new(),
+            status_file: None,
+            done: 0,
+            confirmed: 0,
+            rolled_back: 0,
+            outstanding: 0,
+            unverified: 0,
+            results: Vec::new(),
+            receipts: Vec::new(),
+            html: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl DeviceView {
+    pub(super) fn new(
+        device: DeviceRef,
+        manager: ManagerUuid,
+        kit: &Path,
+        status: Standing,
+        last: Option<&Judged>,
+    ) -> Self {
+        let claim = last.map(|judged| &judged.claim);
+        Self {
+            device,
+            manager,
+            kit: kit.to_owned(),
+            status,
+            refusal: last.and_then(|judged| judged.proof.clone().err()),
+            tunnel: None,
+            confirmed: false,
+            outcome: claim.map(|claim| claim.outcome),
+            proof: last.and_then(|judged| judged.proof.as_ref().ok().copied()),
+            ended_at: claim.map(|claim| claim.ended_at),
+            certificate: claim.map(|claim| claim.certificate_after),
+            bundle_id: claim.and_then(|claim| claim.bundle_id),
+            signer: claim.and_then(|claim| claim.signer),
+            backup: claim.map(|claim| claim.backup.clone()),
+            claims: 0,
+        }
+    }
+
+    /// The tunnel in a word or two.
+    pub(super) fn tunnel_text(&self) -> &'static str {
+        match (self.tunnel, self.confirmed) {
+            (None, _) => "",
+            (Some("up"), true) => "up since",
+            (Some(tunnel), _) => tunnel,
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        let name = self.device.name.as_ref().map_or("", |name| name.as_str());
+        printable(name).to_string()
+    }
+}
+
+impl ReceiptView {
+    pub(super) fn unreadable(path: PathBuf, refusal: Refusal) -> Self {
+        Self {
+            path,
+            status: "refused",
+            refusal: Some(refusal),
+            device: None,
+            manager: None,
+            outcome: None,
+            ended_at: None,
+            proof: None,
+            listed: false,
+        }
+    }
+
+    pub(super) fn of(path: PathBuf, judged: &Judged, listed: bool) -> Self {
+        let (claim, proof) = (&judged.claim, judged.proof.as_ref().ok().copied());
+        Self {
+            path,
+            status: if proof.is_some() { "verified" } else { "refused" },
+            refusal: judged.proof.clone().err(),
+            device: Some(claim.device.clone()),
+            manager: Some(claim.manager.clone()),
+            outcome: Some(claim.outcome),
+            ended_at: Some(claim.ended_at),
+            proof,
+            listed,
+        }
+    }
+}
+
+impl Standing {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::RolledBack => "rolled back",
+            Self::Outstanding => "outstanding",
+            Self::Unverified => "unverified",
+        }
+    }
+}
+
+impl ReceiptsBody {
+    pub(super) fn count(&mut self) {
+        let of = |status| self.results.iter().filter(|device| device.status == status).count();
+        (self.done, self.rolled_back) = (of(Standing::Done), of(Standing::RolledBack));
+        (self.outstanding, self.unverified) = (of(Standing::Outstanding), of(Standing::Unverified));
+        self.confirmed = self.results.iter().filter(|device| device.confirmed).count();
+        for kit in self.kits.iter().filter(|kit| kit.vouched_by.is_none()) {
+            self.warnings.push(format!(
+                "nobody here vouches for the signer of {}/kit.json ({}): its list of devices may be somebody else's; compare it by phone and give --signer",
+                kit.path.display(),
+                kit.signer
+            ));
+        }
+    }
+
+    /// `3 of 5 devices done, 1 rolled back, 1 outstanding`.
+    pub(super) fn summary(&self) -> String {
+        let mut text = format!("{} of {} done", self.done, count(self.results.len(), "device"));
+        if self.status_file.is_some() {
+            let _ = write!(text, " ({} with the tunnel seen up)", self.confirmed);
+        }
+        let others = [
+            (self.rolled_back, "rolled back"),
+            (self.outstanding, "outstanding"),
+            (self.unverified, "with a last claim that does not verify"),
+        ];
+        for (number, what) in others.into_iter().filter(|(number, _)| *number > 0) {
+            let _ = write!(text, ", {number} {what}");
+        }
+        text
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{}\n", self.summary());
+        if let Some(status) = &self.status_file {
+            let _ = writeln!(
+                text,
+                "  tunnels as {} has them, {}",
+                shown(&status.path),
+                status.saved_at
+            );
+        }
+        if !self.results.is_empty() {
+            let headings = ["device", "UUID", "state", "when (its clock)", "tunnel"];
+            let columns = headings.len() - usize::from(self.status_file.is_none());
+            let mut table = Table::with_headings(headings.get(..columns).unwrap_or(&headings));
+            for device in &self.results {
+                let cells = [
+                    shortened(&device.name(), 22),
+                    device.device.uuid.short().to_owned(),
+                    device.status.word().to_owned(),
+                    device.ended_at.map_or_else(String::new, |time| time.to_string()),
+                    device.tunnel_text().to_owned(),
+                ];
+                table.row(cells.into_iter().take(columns));
+            }
+            let _ = write!(text, "\n{}", table.text());
+        }
+        let refused: Vec<_> =
+            self.receipts.iter().filter(|receipt| receipt.refusal.is_some()).collect();
+        if !refused.is_empty() {
+            let _ = writeln!(text, "\nDo not verify: {}", count(refused.len(), "receipt"));
+        }
+        for receipt in refused {
+            text.push_str(&wrapped("  ", &shown(&receipt.path)));
+            let Some(refusal) = &receipt.refusal else { continue };
+            let message = format!("refused ({}): {}", refusal.reason, printable(&refusal.message));
+            text.push_str(&wrapped("    ", &message));
+            for line in refusal.next.lines() {
+                text.push_str(&wrapped("    next: ", &printable(line).to_string()));
+            }
+        }
+        let others = self.receipts.iter().filter(|r| !r.listed && r.refusal.is_none()).count();
+        if others > 0 {
+            let are = if others == 1 { "is" } else { "are" };
+            let _ = writeln!(
+                text,
+                "\n{} {are} about devices that these kits are not for",
+                count(others, "receipt")
+            );
+        }
+        text.push_str(&warnings_text(&self.warnings));
+        if let Some(html) = &self.html {
+            let _ = writeln!(text, "\npage for the change ticket: {}", shown(html));
+        }
+        text.push_str("\nA receipt is a claim by a holder of the device's key, which the FMC is, too.\nThe tunnel seen up at the FMC is the proof (sftunnel_status.pl, --status-file).\n");
+        text
+    }
+
+    /// RFC 4180, one line for each device.
+    pub(super) fn csv(&self) -> String {
+        let mut text =
+            "device,uuid,manager,status,tunnel,confirmed,ended_at,certificate_sha256,bundle_id,signer,reason\r\n"
+                .to_owned();
+        for device in &self.results {
+            let optional = |value: Option<&dyn std::fmt::Display>| {
+                value.map_or_else(String::new, ToString::to_string)
+            };
+            let cells = [
+                device.name(),
+                device.device.uuid.to_string(),
+                device.manager.to_string(),
+                device.status.word().replace(' ', "-"),
+                device.tunnel.unwrap_or_default().to_owned(),
+                device.confirmed.to_string(),
+                optional(device.ended_at.as_ref().map(|value| value as _)),
+                optional(device.certificate.as_ref().map(|value| value as _)),
+                optional(device.bundle_id.as_ref().map(|value| value as _)),
+                optional(device.signer.as_ref().map(|value| value as _)),
+                optional(device.refusal.as_ref().map(|refusal| &refusal.reason as _)),
+            ];
+            let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+            text.push_str(&cells.join(","));
+            text.push_str("\r\n");
+        }
+        text
+    }
+}
+
+/// A spreadsheet takes a cell that begins with one of these for a formula, and names are
+/// foreign text.
+fn csv_cell(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    let text = format!("{guard}{text}");
+    if text.contains([',', '"', '\'', ' ']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_break_out_of_a_cell() {
+        assert_eq!(csv_cell("ftd-1"), "ftd-1");
+        assert_eq!(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(csv_cell("=HYPERLINK(1)"), "\"'=HYPERLINK(1)\"");
+    }
+}

@@ -1,0 +1,77 @@
+//! Tells the compiler which commit this is and when it was made.
+//!
+//! From the environment (`SOURCE_DATE_EPOCH`, `SFTUNNEL_COMMIT`) where a packager set it, else from
+//! git, else unknown. Never the time of the build itself: the same sources give the same bytes.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+/// The workspace, seen from this package.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let (git_time, git_commit) = last_commit().unwrap_or_default();
+    let time = given("SOURCE_DATE_EPOCH").unwrap_or(git_time).parse().unwrap_or(0);
+    let commit = given("SFTUNNEL_COMMIT").unwrap_or(git_commit);
+
+    let known: Vec<String> =
+        [commit.clone(), date(time)].into_iter().filter(|part| !part.is_empty()).collect();
+    let mut version = env!("CARGO_PKG_VERSION").to_owned();
+    if !known.is_empty() {
+        version.push_str(&format!(" ({})", known.join(" ")));
+    }
+    println!("cargo::rustc-env=SFTUNNEL_VERSION={version}");
+    println!("cargo::rustc-env=SFTUNNEL_BUILD_UNIX_TIME={time}");
+    println!("cargo::rustc-env=SFTUNNEL_COMMIT={commit}");
+}
+
+fn given(name: &str) -> Option<String> {
+    println!("cargo::rerun-if-env-changed={name}");
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Time and short hash of the last commit; nothing where this is no clone, git is missing or refuses.
+fn last_commit() -> Option<(String, String)> {
+    let dot_git = Path::new(WORKSPACE).join(".git");
+    if !dot_git.exists() {
+        // an unpacked archive; a repository further up is not ours
+        return None;
+    }
+    // What changes with a commit or a checkout. Only what exists: cargo takes a missing file for a change.
+    for path in ["HEAD", "refs/heads", "packed-refs"] {
+        let path = git(&["rev-parse", "--git-path", path])?;
+        let path = Path::new(WORKSPACE).join(path);
+        if path.exists() {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    let line = git(&["log", "-1", "--abbrev=12", "--format=%ct %h"])?;
+    let (time, commit) = line.split_once(' ')?;
+    Some((time.to_owned(), commit.to_owned()))
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(WORKSPACE).args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// The day in UTC, as `2026-11-21`; nothing for an unknown time.
+/// Civil from days: <https://howardhinnant.github.io/date_algorithms.html>.
+fn date(unix_time: u64) -> String {
+    if unix_time == 0 {
+        return String::new();
+    }
+    let days = unix_time / 86_400 + 719_468; // since 0000-03-01
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153; // March is 0
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}

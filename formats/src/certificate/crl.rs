@@ -1,0 +1,101 @@
+//! The manager's list of revoked certificates, as far as its dates go.
+
+use std::fmt;
+
+use openssl::x509::X509Crl;
+
+use super::{Certificate, count_blocks, name_text, timestamp};
+use crate::error::{Reason, Reasoned};
+use crate::limits;
+use crate::timestamp::Timestamp;
+
+/// A certificate revocation list, read.
+pub struct RevocationList {
+    crl: X509Crl,
+    issuer: String,
+    this_update: Timestamp,
+    next_update: Option<Timestamp>,
+}
+
+impl fmt::Debug for RevocationList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RevocationList({:?}, {})", self.issuer, self.this_update)
+    }
+}
+
+/// Not exactly one revocation list in PEM form, or one beyond [`limits::CRL`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("does not hold exactly one revocation list in PEM form")]
+pub struct RevocationListError;
+
+impl Reasoned for RevocationListError {
+    fn reason(&self) -> Reason {
+        Reason::BadCredentials
+    }
+}
+
+impl RevocationList {
+    /// Reads a PEM file that holds exactly one; text around it is allowed.
+    ///
+    /// # Errors
+    /// [`RevocationListError`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self, RevocationListError> {
+        if pem.len() as u64 > limits::CRL || count_blocks(pem, "X509 CRL") != 1 {
+            return Err(RevocationListError);
+        }
+        let crl = X509Crl::from_pem(pem).map_err(|_| RevocationListError)?;
+        let issuer = name_text(crl.issuer_name());
+        let this_update = timestamp(crl.last_update()).ok_or(RevocationListError)?;
+        let next_update = crl.next_update().and_then(timestamp);
+        Ok(Self { crl, issuer, this_update, next_update })
+    }
+
+    /// `NAME=value, …`; foreign text.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// When it was made.
+    pub fn this_update(&self) -> Timestamp {
+        self.this_update
+    }
+
+    /// When the next was to be made; a list may say nothing (RFC 5280 forbids that).
+    pub fn next_update(&self) -> Option<Timestamp> {
+        self.next_update
+    }
+
+    /// How many certificates it revokes.
+    pub fn revoked(&self) -> usize {
+        self.crl.get_revoked().map_or(0, |revoked| revoked.len())
+    }
+
+    /// Whether `issuer` signed it.
+    pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
+        issuer.public_key().is_some_and(|key| self.crl.verify(&key).unwrap_or(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By `openssl ca -gencrl` for a CA `CN = ca`, on 2024-09-20 for 30 days.
+    const PEM: &str = include_str!("crl-example.pem");
+
+    #[test]
+    fn a_lists_dates_are_read() {
+        let list = RevocationList::from_pem(PEM.as_bytes()).unwrap();
+        assert_eq!(list.issuer(), "CN=ca");
+        let days = list.this_update().days_until(list.next_update().unwrap());
+        assert_eq!((days, list.revoked()), (30, 0));
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        let two = PEM.repeat(2);
+        for bad in ["", "nonsense", &two, PEM.get(..PEM.len() - 60).unwrap()] {
+            assert!(RevocationList::from_pem(bad.as_bytes()).is_err());
+        }
+    }
+}

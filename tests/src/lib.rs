@@ -1,0 +1,24 @@
+//! What the tests of both programs share. The tests themselves are in `tests/tests.rs`.
+//!
+//! Everything is real: the programs are started as a person would start them, on the trees of
+//! a lab with TLS tunnels between them. Nothing is built from here.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`world`] | a lab in a folder of its own, an identity, kits, both programs |
+//! | [`ran`] | one run of a program, and what can be said about it |
+//! | [`pty`] | a run at a terminal |
+//! | [`forge`] | bundles that the builder would not make |
+
+// a driver that panics with the reason is what a test needs
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod forge;
+pub mod pty;
+pub mod ran;
+pub mod world;
+
+pub use forge::Forge;
+pub use pty::Pty;
+pub use ran::{Ran, Run, program, tool};
+pub use world::{Kit, PASSPHRASE, World};

@@ -1,0 +1,500 @@
+//! Bundles and kits that somebody made or changed on purpose. Every one is refused and
+//! nothing changes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use formats::checksum::Sha256;
+use formats::device::CredentialFile;
+use formats::kit::KitIndex;
+use formats::signature::SigningKey;
+use lab::Key;
+use lab::authority::{Authority, Digest, Request, Validity};
+use serde_json::json;
+use tests::forge::gzip;
+use tests::{Forge, Kit, Run, World};
+
+use crate::refusals::{install_refused, refused};
+
+/// One device, its kit, and its honest bundle taken apart.
+struct Case {
+    world: World,
+    kit: Kit,
+    honest: Forge,
+    key: SigningKey,
+}
+
+impl Case {
+    fn new() -> Self {
+        let world = World::new(1);
+        let kit = world.kit(&[]);
+        let sealed = fs::read(kit.bundle(world.ftd(1))).unwrap();
+        let honest = Forge::open(&sealed, &world.identity(), &world.recipient());
+        let key = world.signing_key();
+        Self { world, kit, honest, key }
+    }
+
+    fn forge(&self) -> Forge {
+        self.honest.clone()
+    }
+
+    /// These bytes as a bundle are refused by both programs.
+    #[track_caller]
+    fn is_refused(&self, sealed: &[u8], reason: &str) {
+        let file = self.world.write("forged.tar.gz.age", sealed);
+        install_refused(&self.world, self.world.ftd(1), &file, reason);
+        let args = ["verify", "--identity", "identity.txt", "forged.tar.gz.age"];
+        refused(self.world.bundle(&args), reason);
+        fs::remove_file(file).unwrap();
+    }
+
+    /// The same, only for the device: the builder does not know what the box is like.
+    #[track_caller]
+    fn is_refused_here(&self, sealed: &[u8], reason: &str) {
+        let file = self.world.write("forged.tar.gz.age", sealed);
+        install_refused(&self.world, self.world.ftd(1), &file, reason);
+    }
+}
+
+#[test]
+fn an_honest_bundle_passes_the_same_way() {
+    let case = Case::new();
+    let file = case.world.write("forged.tar.gz.age", case.forge().sign(&case.key).seal());
+    case.world.install(case.world.ftd(1), &file).run().expect(0);
+}
+
+#[test]
+fn what_is_changed_after_signing_has_a_bad_signature() {
+    let case = Case::new();
+    case.is_refused(&case.forge().edit(|m| m["batch"] = json!(1)).seal(), "bad-signature");
+    let mut forge = case.forge();
+    forge.entries[1][10] ^= 1;
+    case.is_refused(&forge.seal(), "bad-signature");
+    let mut forge = case.forge();
+    forge.entries[1].truncate(63);
+    case.is_refused(&forge.seal(), "bad-signature");
+    // named as somebody else's, signed by the forger
+    let other = SigningKey::generate().unwrap();
+    let mut forge = case.forge();
+    forge.entries[1] = other.sign(&forge.entries[0]).unwrap().to_vec();
+    case.is_refused(&forge.seal(), "bad-signature");
+}
+
+#[test]
+fn a_forgers_own_key_is_an_unknown_signer() {
+    let case = Case::new();
+    let other = SigningKey::generate().unwrap();
+    let sealed = case.forge().sign(&other).seal();
+    case.is_refused_here(&sealed, "unknown-signer");
+    refused(
+        case.world.bundle(&["verify", "--identity", "identity.txt", "forged.tar.gz.age"]),
+        "unknown-signer",
+    );
+    // its fingerprint written over with the trusted one
+    let trusted = case.honest.manifest()["signer"]["fingerprint"].clone();
+    let mut forge = case.forge().sign(&other).edit(|m| m["signer"]["fingerprint"] = trusted);
+    forge.entries[1] = other.sign(&forge.entries[0]).unwrap().to_vec();
+    case.is_refused_here(&forge.seal(), "bad-signature");
+}
+
+#[test]
+fn a_passphrase_vouches_for_its_own_signer_only() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let other = SigningKey::generate().unwrap();
+    fs::write(world.path("other.pem"), other.to_pem().unwrap()).unwrap();
+    let other = world
+        .kit_with(world.fmc(), &["--passphrase-file", "passphrase.txt", "--sign-key", "other.pem"]);
+    // the forger has a kit of his own, and puts the identity of the real one beside his bundles
+    fs::copy(kit.path.join("kit.identity.age"), other.path.join("kit.identity.age")).unwrap();
+    let before = world.snapshot(world.ftd(1));
+    let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "passphrase.txt"]);
+    let ran = run.arg(&other.path).run().expect(3);
+    world.unchanged(world.ftd(1), &before, &ran);
+    // the wrong passphrase
+    world.write("wrong.txt", "something else\n");
+    let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "wrong.txt"]);
+    let ran = refused(run.arg(&kit.path), "cannot-open");
+    world.unchanged(world.ftd(1), &before, &ran);
+}
+
+#[test]
+fn an_identity_file_for_several_readers_vouches_for_nobody() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    // the identity with a line that claims a signer, sealed to a public key in place of a passphrase
+    let claimed = format!("# signer: {}\n{}", world.signer(), world.identity());
+    let sealed = formats::envelope::seal(
+        claimed.as_bytes(),
+        &[world.recipient().parse().unwrap()],
+        formats::envelope::Encoding::Binary,
+    );
+    fs::write(kit.path.join("kit.identity.age"), sealed.unwrap()).unwrap();
+    let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "passphrase.txt"]);
+    run.arg(&kit.path).run().expect(3);
+    // as plain text it opens, but vouches for nobody
+    let plain = world.write("claimed.txt", claimed);
+    let run = world.on(world.ftd(1), &["install", "--yes", "--identity"]).arg(plain).arg(&kit.path);
+    refused(run, "unknown-signer");
+}
+
+#[test]
+fn another_identity_cannot_open() {
+    let case = Case::new();
+    let world = &case.world;
+    world.bundle_program(&["keygen", "identity", "--out", "other.txt"]).run().expect(0);
+    let signer = world.signer();
+    let run = world
+        .on(world.ftd(1), &["install", "--yes", "--identity", "other.txt", "--signer", &signer]);
+    let before = world.snapshot(world.ftd(1));
+    let ran = refused(run.arg(&case.kit.path), "cannot-open");
+    world.unchanged(world.ftd(1), &before, &ran);
+    refused(
+        world.bundle(&["verify", "--identity", "other.txt"]).arg(&case.kit.path),
+        "cannot-open",
+    );
+}
+
+#[test]
+fn any_changed_cut_or_added_byte_is_noticed() {
+    let case = Case::new();
+    let sealed = fs::read(case.kit.bundle(case.world.ftd(1))).unwrap();
+    let mut changed = sealed.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    case.is_refused(&changed, "damaged");
+    case.is_refused(&sealed[..sealed.len() - 1], "damaged");
+    case.is_refused(&[&sealed[..], b"x"].concat(), "damaged");
+    case.is_refused(&sealed[..sealed.len() / 2], "damaged");
+}
+
+#[test]
+fn layers_with_something_added_are_damaged() {
+    let case = Case::new();
+    let tar = case.honest.tar();
+    let two = [gzip(&tar), gzip(b"more")].concat();
+    case.is_refused(&case.honest.seal_bytes(&two), "damaged");
+    case.is_refused(&case.honest.seal_bytes(&[gzip(&tar), b"more".to_vec()].concat()), "damaged");
+    case.is_refused(&case.honest.seal_bytes(b"no gzip"), "damaged");
+    let mut trailing = tar.clone();
+    *trailing.last_mut().unwrap() = 1;
+    case.is_refused(&case.honest.seal_tar(&trailing), "damaged");
+    case.is_refused(&case.honest.seal_tar(&tar[..tar.len() - 1024]), "damaged");
+    // SHA256SUMS that lists something else
+    let mut forge = case.forge();
+    forge.entries[2] =
+        forge.entries[2].iter().map(|byte| if *byte == b'0' { b'1' } else { *byte }).collect();
+    case.is_refused(&forge.seal(), "damaged");
+    // a file that the signed manifest does not list
+    let mut forge = case.forge();
+    forge.entries[3].push(b'\n');
+    case.is_refused(&forge.seal(), "damaged");
+}
+
+#[test]
+fn certificates_that_the_signed_manifest_does_not_describe_are_damaged() {
+    let case = Case::new();
+    let described = case.forge().edit(|m| m["credentials"]["ca"]["serial"] = json!("FF"));
+    case.is_refused(&described.sign(&case.key).seal(), "damaged");
+}
+
+#[test]
+fn what_unpacks_beyond_its_limit_is_too_large() {
+    let case = Case::new();
+    let bomb = vec![0; 64 * 1024 * 1024];
+    case.is_refused(&case.honest.seal_bytes(&gzip(&bomb)), "too-large");
+    case.is_refused(&vec![b'x'; 1024 * 1024 + 1], "too-large");
+    let mut forge = case.forge();
+    forge.entries[3].resize(65 * 1024, b'\n');
+    case.is_refused(&forge.seal(), "too-large");
+}
+
+#[test]
+fn other_formats_are_bad_formats() {
+    let case = Case::new();
+    case.is_refused(b"hello\n", "bad-format");
+    case.is_refused(b"", "bad-format");
+    let sign = |forge: Forge| forge.sign(&case.key).seal();
+    case.is_refused(
+        &sign(case.forge().edit(|m| m["format"] = json!("sftunnel-bundle/2"))),
+        "bad-format",
+    );
+    case.is_refused(&sign(case.forge().edit(|m| m["extra"] = json!(1))), "bad-format");
+    case.is_refused(
+        &sign(case.forge().edit(|m| m["bundle_id"] = json!(Sha256::of(b"x")))),
+        "bad-format",
+    );
+    case.is_refused(
+        &sign(case.forge().edit(|m| {
+            m["files"].as_array_mut().unwrap().pop();
+        })),
+        "bad-format",
+    );
+    // a field twice: readers of JSON differ about which counts
+    let mut forge = case.forge();
+    let text = String::from_utf8(forge.entries[0].clone()).unwrap();
+    forge.entries[0] = text.replacen("\"batch\"", "\"batch\": 1, \"batch\"", 1).into();
+    forge.entries[1] = case.key.sign(&forge.entries[0]).unwrap().to_vec();
+    case.is_refused(&forge.seal(), "bad-format");
+}
+
+/// The first header of a tar, changed, with a checksum that fits.
+fn with_header(tar: &[u8], entry: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut tar = tar.to_vec();
+    let mut at = 0;
+    for _ in 0..entry {
+        let size = std::str::from_utf8(&tar[at + 124..at + 135]).unwrap();
+        at += 512 + usize::from_str_radix(size, 8).unwrap().next_multiple_of(512);
+    }
+    let header = &mut tar[at..at + 512];
+    change(header);
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar
+}
+
+#[test]
+fn tars_that_readers_may_take_differently_are_bad_formats() {
+    let case = Case::new();
+    let tar = case.honest.tar();
+    let changed =
+        |entry, change: fn(&mut [u8])| case.honest.seal_tar(&with_header(&tar, entry, change));
+    for kind in [b'1', b'2', b'3', b'5', b'6', b'x', b'g', b'L', b'S', 0] {
+        let forged = with_header(&tar, 3, |header| header[156] = kind);
+        case.is_refused(&case.honest.seal_tar(&forged), "bad-format");
+    }
+    case.is_refused(
+        &changed(3, |header| header[..13].copy_from_slice(b"../../etc/foo")),
+        "bad-format",
+    );
+    case.is_refused(
+        &changed(3, |header| header[..9].copy_from_slice(b"/etc/passwd".get(..9).unwrap())),
+        "bad-format",
+    );
+    case.is_refused(&changed(3, |header| header[345] = b'x'), "bad-format");
+    case.is_refused(
+        &changed(3, |header| header[100..107].copy_from_slice(b"0004755")),
+        "bad-format",
+    );
+    case.is_refused(
+        &changed(3, |header| header[257..263].copy_from_slice(b"ustar ")),
+        "bad-format",
+    );
+    // another order
+    let mut forge = case.forge();
+    forge.entries.swap(3, 4);
+    let swapped = with_header(
+        &with_header(&forge.tar(), 3, |h| {
+            h[..100].fill(0);
+            h[..17].copy_from_slice(b"sftunnel-cert.pem");
+        }),
+        4,
+        |h| {
+            h[..100].fill(0);
+            h[..10].copy_from_slice(b"cacert.pem");
+        },
+    );
+    case.is_refused(&forge.seal_tar(&swapped), "bad-format");
+    // the header's checksum
+    let mut broken = tar.clone();
+    broken[148] ^= 1;
+    case.is_refused(&case.honest.seal_tar(&broken), "damaged");
+}
+
+#[test]
+fn destinations_of_ones_own_choice_are_wrong() {
+    let case = Case::new();
+    let peer = format!("/var/sf/peers/{}", case.world.fmc().uuid);
+    for destination in [
+        "/etc/shadow".to_owned(),
+        format!("{peer}/../../../../etc/shadow"),
+        format!("{peer}/sftunnel.json"),
+        format!("{peer}/sftunnel-cert.pem"),
+        "/var/sf/peers/11111111-2222-11ef-8888-000000000000/cacert.pem".to_owned(),
+        "cacert.pem".to_owned(),
+    ] {
+        let forge = case.forge().edit(|m| m["files"][0]["destination"] = json!(destination));
+        case.is_refused(&forge.sign(&case.key).seal(), "wrong-destination");
+    }
+    // the same place by its other name
+    let ngfw = format!("/ngfw{peer}/cacert.pem");
+    let forge = case.forge().edit(|m| m["files"][0]["destination"] = json!(ngfw));
+    let file = case.world.write("forged.tar.gz.age", forge.sign(&case.key).seal());
+    case.world.install(case.world.ftd(1), &file).arg("--dry-run").run().expect(0);
+}
+
+#[test]
+fn sets_that_sftunnel_cannot_use_are_refused_although_signed() {
+    let case = Case::new();
+    let (uuid, manager) = (case.world.ftd(1).uuid.clone(), case.world.fmc());
+    let authority = manager.authority().unwrap();
+    let put = |file, content: &[u8]| case.forge().put(file, content).sign(&case.key).seal();
+    case.is_refused(&put(CredentialFile::Key, Key::generate().unwrap().pem()), "key-mismatch");
+    case.is_refused(&put(CredentialFile::Key, b"hello\n"), "bad-credentials");
+    case.is_refused(&put(CredentialFile::Ca, b""), "bad-credentials");
+    let other = Authority::create(&manager.uuid, Validity::current(), Digest::Sha256).unwrap();
+    case.is_refused(
+        &put(CredentialFile::Ca, &other.certificate_pem().unwrap()),
+        "not-issued-by-ca",
+    );
+    let weak = Request { digest: Digest::Sha1, ..Request::for_device(&uuid).unwrap() };
+    let weak = authority.issue(&weak).unwrap();
+    let forge = case.forge().put(CredentialFile::Certificate, &weak.certificate_pem);
+    case.is_refused(
+        &forge.put(CredentialFile::Key, &weak.key_pem).sign(&case.key).seal(),
+        "weak-digest",
+    );
+}
+
+#[test]
+fn the_certificate_of_another_device_is_refused_although_signed() {
+    let world = World::new(2);
+    let kit = world.kit(&[]);
+    let open = |number: usize| {
+        let sealed = fs::read(kit.bundle(world.ftd(number))).unwrap();
+        Forge::open(&sealed, &world.identity(), &world.recipient())
+    };
+    let (mine, theirs) = (open(1), open(2));
+    let described = theirs.manifest()["credentials"].clone();
+    let forge = mine
+        .put(CredentialFile::Certificate, &theirs.entries[4])
+        .put(CredentialFile::Key, &theirs.entries[5])
+        .edit(|m| m["credentials"] = described)
+        .sign(&world.signing_key());
+    let file = world.write("forged.tar.gz.age", forge.seal());
+    install_refused(&world, world.ftd(1), &file, "wrong-subject");
+    // one device's files as another's: the id no longer follows, or the device is another
+    let renamed = open(2).edit(|m| m["device"]["uuid"] = json!(world.ftd(1).uuid)).identified();
+    let file = world.write("forged.tar.gz.age", renamed.sign(&world.signing_key()).seal());
+    install_refused(&world, world.ftd(1), &file, "wrong-subject");
+}
+
+#[test]
+fn a_bundle_for_a_manager_that_is_not_here_is_not_registered() {
+    let case = Case::new();
+    let forge = case.forge().for_manager("11111111-2222-11ef-8888-000000000000");
+    case.is_refused_here(&forge.sign(&case.key).seal(), "not-registered");
+}
+
+#[test]
+fn a_pin_for_one_manager_is_none_for_another() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    world.install(device, &case.kit.path).run().expect(0);
+    let other = "11111111-2222-11ef-8888-000000000000";
+    let peers = device.root.join("var/sf/peers");
+    Run::new("cp")
+        .arg("-a")
+        .arg(device.peer_dir(world.fmc()))
+        .arg(peers.join(other))
+        .run()
+        .expect(0);
+    let file =
+        world.write("forged.tar.gz.age", case.forge().for_manager(other).sign(&case.key).seal());
+    let before = world.snapshot(device);
+    let run = world.on(device, &["install", "--yes", "--identity", "identity.txt"]).arg(&file);
+    let ran = refused(run, "unknown-signer");
+    world.unchanged(device, &before, &ran);
+}
+
+// kits
+
+/// A copy of the kit, to be changed.
+fn copy(case: &Case) -> PathBuf {
+    let copy = case.world.out().join("kit");
+    Run::new("cp").arg("-r").arg(&case.kit.path).arg(&copy).run().expect(0);
+    copy
+}
+
+#[track_caller]
+fn kit_refused(case: &Case, kit: &std::path::Path, reason: &str) {
+    install_refused(&case.world, case.world.ftd(1), kit, reason);
+    refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(kit), reason);
+}
+
+#[test]
+fn a_kit_that_is_not_as_its_index_says_is_refused() {
+    let case = Case::new();
+    let bundle = case.kit.bundle(case.world.ftd(1)).file_name().unwrap().to_owned();
+
+    let kit = copy(&case);
+    fs::write(kit.join("bundles").join(&bundle), b"something else").unwrap();
+    kit_refused(&case, &kit, "damaged");
+    fs::remove_file(kit.join("bundles").join(&bundle)).unwrap();
+    kit_refused(&case, &kit, "not-found");
+    std::os::unix::fs::symlink(
+        case.kit.bundle(case.world.ftd(1)),
+        kit.join("bundles").join(&bundle),
+    )
+    .unwrap();
+    kit_refused(&case, &kit, "bad-format");
+
+    let kit = copy(&case);
+    let index = fs::read_to_string(kit.join("kit.json")).unwrap();
+    fs::write(kit.join("kit.json"), index.replace("\"batch\": ", "\"batch\": 1")).unwrap();
+    kit_refused(&case, &kit, "bad-signature");
+    fs::remove_file(kit.join("kit.json.sig")).unwrap();
+    kit_refused(&case, &kit, "not-found");
+
+    // what only a look at the whole kit finds
+    let kit = copy(&case);
+    fs::write(kit.join("README.txt"), "run this: curl ...").unwrap();
+    let verify = case.world.on(case.world.ftd(1), &["verify"]).args(case.world.trust());
+    refused(verify.arg(&kit), "damaged");
+    refused(case.world.bundle(&["verify"]).arg(&kit), "damaged");
+}
+
+/// An index of one's own, signed by somebody, with checksums that fit.
+fn reindexed(kit: &std::path::Path, key: &SigningKey, change: impl FnOnce(&mut KitIndex)) {
+    let mut index: KitIndex =
+        serde_json::from_slice(&fs::read(kit.join("kit.json")).unwrap()).unwrap();
+    change(&mut index);
+    index.signer = formats::signature::SignerEntry::of(key.verifying_key().unwrap());
+    let (bytes, signature) = index.sign(key).unwrap();
+    fs::write(kit.join("kit.json"), bytes).unwrap();
+    fs::write(kit.join("kit.json.sig"), signature).unwrap();
+    let sums = "find . -type f ! -name SHA256SUMS | sed 's,^./,,' | sort | xargs -d '\\n' sha256sum > ../sums; mv ../sums SHA256SUMS";
+    Run::new("sh").args(["-ec", sums]).cwd(kit).run().expect(0);
+}
+
+#[test]
+fn the_index_makes_no_bundle_installable() {
+    let case = Case::new();
+    let forger = SigningKey::generate().unwrap();
+    let kit = copy(&case);
+    let bundle = kit.join("bundles").join(case.kit.bundle(case.world.ftd(1)).file_name().unwrap());
+    let forged = case.forge().sign(&forger).seal();
+    fs::write(&bundle, &forged).unwrap();
+    reindexed(&kit, &case.key, |index| {
+        index.bundles[0].size = forged.len() as u64;
+        index.bundles[0].sha256 = Sha256::of(&forged);
+    });
+    install_refused(&case.world, case.world.ftd(1), &kit, "unknown-signer");
+
+    // honest bundles in a kit that somebody else put together: the bundle's signer counts
+    let kit = copy(&case);
+    reindexed(&kit, &forger, |_| {});
+    case.world.install(case.world.ftd(1), &kit).arg("--dry-run").run().expect(0);
+    refused(case.world.bundle(&["verify"]).arg(&kit), "unknown-signer");
+
+    let kit = copy(&case);
+    reindexed(&kit, &case.key, |index| {
+        index.manager.uuid = "11111111-2222-11ef-8888-000000000000".parse().unwrap()
+    });
+    kit_refused(&case, &kit, "damaged");
+}
+
+#[test]
+fn a_fifo_or_device_is_no_bundle_and_holds_nobody_up() {
+    let case = Case::new();
+    let fifo = case.world.path("fifo");
+    Run::new("mkfifo").arg(&fifo).run().expect(0);
+    install_refused(&case.world, case.world.ftd(1), &fifo, "bad-format");
+    install_refused(
+        &case.world,
+        case.world.ftd(1),
+        std::path::Path::new("/dev/zero"),
+        "bad-format",
+    );
+    refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(&fifo), "bad-format");
+}

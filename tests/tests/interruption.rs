@@ -1,0 +1,278 @@
+//! Killed, stopped, and started twice. A small matrix: a few system calls by name and
+//! occurrence, as `strace` can count them.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lab::{Fault, Snapshot};
+use tests::{Kit, Ran, World, tool};
+
+use crate::refusals::refused;
+
+/// Calls at which a run is cut off, and how often each is tried.
+const MOMENTS: [(&str, usize); 7] = [
+    ("renameat", 6),
+    ("fsync", 24),
+    ("mkdirat", 4),
+    ("fchown", 3),
+    ("fchmod", 3),
+    ("unlinkat", 5),
+    ("flock", 1),
+];
+
+/// One device that is used over and over, and its three possible states.
+struct Case {
+    world: World,
+    kit: Kit,
+    old: [Option<Vec<u8>>; 3],
+    new: [Option<Vec<u8>>; 3],
+    others: Snapshot,
+}
+
+impl Case {
+    fn new() -> Self {
+        let world = World::started(1);
+        let kit = world.kit(&[]);
+        let (device, fmc) = (world.ftd(1), world.fmc());
+        let (old, new) = (world.files(device, fmc), world.new_files(device, fmc));
+        let others = world.snapshot(device).without(&lab::layout::CREDENTIALS);
+        Self { world, kit, old, new, others }
+    }
+
+    /// Puts the device back to how it was, by hand.
+    fn again(&self) {
+        let device = self.world.ftd(1);
+        let _ = fs::remove_dir_all(device.root.join("var/sf/sftunnel-airgap"));
+        for (name, content) in lab::layout::CREDENTIALS.iter().zip(&self.old) {
+            fs::write(device.peer_dir(self.world.fmc()).join(name), content.as_ref().unwrap())
+                .unwrap();
+        }
+    }
+
+    /// Without a settle time: what is looked at here is the files.
+    fn install(&self) -> tests::Run {
+        let run = self.world.on(self.world.ftd(1), &["install", "--yes", "--settle", "0"]);
+        run.args(self.world.trust()).arg(&self.kit.path)
+    }
+
+    fn files(&self) -> [Option<Vec<u8>>; 3] {
+        self.world.files(self.world.ftd(1), self.world.fmc())
+    }
+
+    /// Whether the files are all new (true) or all old (false); fails when they are mixed.
+    #[track_caller]
+    fn all_new(&self, ran: &Ran) -> bool {
+        let files = self.files();
+        if files != self.new && files != self.old {
+            ran.fail("the three files are mixed");
+        }
+        let now = self.world.snapshot(self.world.ftd(1)).without(&lab::layout::CREDENTIALS);
+        let differences = self.others.differences(&now);
+        if !differences.is_empty() {
+            ran.fail(&format!("other files changed: {differences:?}"));
+        }
+        files == self.new
+    }
+
+    /// An installation that is killed as it enters the n-th call of this name.
+    fn killed_at(&self, call: &str, occurrence: usize) -> Ran {
+        let trace = self.world.path("trace");
+        let inject = format!("{call}:signal=KILL:when={occurrence}");
+        let run = self.install();
+        tool("strace", "strace");
+        let trace = trace.display().to_string();
+        let calls = format!("trace={call}");
+        let inject = format!("inject={inject}");
+        // without -f: pmtool and what it starts are left alone
+        run.under(&["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject]).run()
+    }
+
+    /// What `recover` makes of it; then an installation that succeeds.
+    #[track_caller]
+    fn ends_whole(&self, what: &str) -> bool {
+        let device = self.world.ftd(1);
+        for live in self.files() {
+            assert!(live.is_some(), "{what}: a live path is absent");
+        }
+        let recovered =
+            self.world.on(device, &["recover", "--settle", "0", "--json"]).run().expect(0);
+        let new = self.all_new(&recovered);
+        let outcome = recovered.json()["outcome"].as_str().unwrap_or_default().to_owned();
+        let fits = match outcome.as_str() {
+            "all-new" => new,
+            "all-old" => !new,
+            "nothing" => true,
+            _ => false,
+        };
+        assert!(
+            fits,
+            "{what}: recover says {outcome}, the files are {}",
+            if new { "new" } else { "old" }
+        );
+        self.no_leftovers(what);
+        self.world.on(device, &["backups", "verify"]).run().expect(0);
+        let ran = self.install().run().expect(0);
+        assert!(self.all_new(&ran), "{what}: a later installation installs");
+        new
+    }
+
+    #[track_caller]
+    fn no_leftovers(&self, what: &str) {
+        let device = self.world.ftd(1);
+        let state = device.root.join("var/sf/sftunnel-airgap");
+        let left = |dir: &Path| -> Vec<String> {
+            let names = fs::read_dir(dir).into_iter().flatten().flatten();
+            let names = names.map(|item| item.file_name().to_string_lossy().into_owned());
+            names.filter(|name| name.starts_with('.')).collect()
+        };
+        for dir in [device.peer_dir(self.world.fmc()), state.join("backups")] {
+            assert_eq!(left(&dir), Vec::<String>::new(), "{what}: {}", dir.display());
+        }
+        assert!(!state.join("journal").exists(), "{what}: the journal is closed");
+    }
+}
+
+#[test]
+fn killed_at_any_of_these_calls_it_ends_all_old_or_all_new() {
+    let case = Case::new();
+    let mut ends = [0, 0];
+    for (call, times) in MOMENTS {
+        for occurrence in 1..=times {
+            case.again();
+            let ran = case.killed_at(call, occurrence);
+            let what = format!("{call} {occurrence}");
+            assert_ne!(ran.code(), Some(0), "{what}: not reached, the run ended well");
+            ends[usize::from(case.ends_whole(&what))] += 1;
+        }
+    }
+    assert!(ends[0] > 0 && ends[1] > 0, "both ends are met: {ends:?}");
+}
+
+#[test]
+fn killed_between_the_renames_the_next_run_finishes_it_first() {
+    let case = Case::new();
+    // the third rename of a run is the first of the live files: backup, journal, cacert.pem
+    let ran = case.killed_at("renameat", 4);
+    assert_ne!(ran.code(), Some(0));
+    let device = case.world.ftd(1);
+    let files = case.files();
+    assert!(files != case.old && files != case.new, "the moment is between two renames");
+    // those that only look say so, and change nothing
+    let before = lab::snapshot(&device.root).unwrap().settled();
+    case.world.on(device, &["status"]).run().expect(0).says("interrupted");
+    case.world.install(device, &case.kit.path).arg("--dry-run").run().says("interrupted");
+    let after = lab::snapshot(&device.root).unwrap().settled();
+    assert_eq!(before.differences(&after), Vec::<String>::new());
+    let ran = case.world.install(device, &case.kit.path).run().expect(0);
+    let ran = ran.says("First finished an interrupted run: all old");
+    assert!(case.all_new(&ran));
+    case.no_leftovers("after the next run");
+    case.world.up(device, case.world.fmc());
+}
+
+#[test]
+fn sigterm_before_the_commit_changes_nothing() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    // the status that is asked for first does not come back, so there is time for a signal
+    device.set_fault(&Fault::StatusHangs).unwrap();
+    let before = case.world.snapshot(device);
+    let started = case.world.install(device, &case.kit.path).start();
+    wait_until(|| device.pmtool_calls().unwrap().iter().any(|call| call == "status"));
+    started.signal("TERM");
+    device.set_fault(&Fault::None).unwrap();
+    let ran = started.wait();
+    assert_ne!(ran.code(), Some(0), "{}", ran.output());
+    case.world.unchanged(device, &before, &ran);
+    assert_eq!(device.restarts().unwrap(), 0);
+    case.no_leftovers("SIGTERM");
+}
+
+/// A pmtool that stops in its n-th `status` until the file `go` is there.
+fn pmtool_that_waits(world: &World, at: usize) -> String {
+    let folder = world.path("");
+    let script = format!(
+        "#!/bin/sh\ncd '{}'\nif [ \"$1\" = status ]; then\n  echo >>calls\n  if [ $(wc -l <calls) -eq {at} ]; then\n    touch waiting\n    while [ ! -e go ]; do sleep 0.05; done\n  fi\nfi\nexec '{}' \"$@\"\n",
+        folder.display(),
+        world.ftd(1).root.join("usr/local/sf/bin/pmtool").display()
+    );
+    let path = world.write("pmtool-that-waits", script);
+    tests::Run::new("chmod").arg("755").arg(&path).run().expect(0);
+    path.display().to_string()
+}
+
+#[test]
+fn a_signal_in_the_transaction_before_its_commit_changes_nothing() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let case = Case::new();
+        let (world, device) = (&case.world, case.world.ftd(1));
+        let before = world.snapshot(device);
+        // the first look is the plan's, the second is the transaction's
+        let pmtool = pmtool_that_waits(world, 2);
+        let run = world.install(device, &case.kit.path).args(["--pmtool", &pmtool]);
+        let started = run.start();
+        wait_until(|| world.path("waiting").exists());
+        started.signal(signal);
+        world.write("go", "");
+        let ran = started.wait().expect(1).says("nothing was changed");
+        world.unchanged(device, &before, &ran);
+        assert_eq!(device.restarts().unwrap(), 0);
+        case.no_leftovers(signal);
+        case.ends_whole(signal);
+    }
+}
+
+#[test]
+fn a_terminal_that_goes_away_does_not_stop_a_restart_half_way() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::Slow(Duration::from_secs(2))).unwrap();
+    let started = case.world.install(device, &case.kit.path).start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    started.signal("HUP");
+    let ran = started.wait().expect(0);
+    assert!(case.all_new(&ran));
+    case.world.up(device, case.world.fmc());
+    case.no_leftovers("SIGHUP");
+}
+
+#[test]
+fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::Late(Duration::from_secs(3))).unwrap();
+    let started = case.world.install(device, &case.kit.path).start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    std::thread::sleep(Duration::from_millis(500));
+    started.signal("TERM");
+    started.wait().expect(7).says("recover");
+    assert_eq!(case.files(), case.new);
+    device.set_fault(&Fault::None).unwrap();
+    let ran = case.world.on(device, &["recover", "--settle", "1"]).run().expect(0);
+    assert!(case.all_new(&ran.says("All new")));
+    case.world.up(device, case.world.fmc());
+}
+
+#[test]
+fn of_two_installations_at_once_one_is_busy() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::Slow(Duration::from_secs(3))).unwrap();
+    let first = case.world.install(device, &case.kit.path).start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    refused(case.world.install(device, &case.kit.path), "busy");
+    refused(case.world.on(device, &["rollback", "--yes"]), "busy");
+    let ran = first.wait().expect(0);
+    assert!(case.all_new(&ran));
+    assert_eq!(device.restarts().unwrap(), 1);
+}
+
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it did not come to that");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

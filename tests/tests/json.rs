@@ -1,0 +1,300 @@
+//! Every JSON object into a type that knows all its fields: a field that is added or renamed
+//! without `docs/json.md` is noticed here.
+
+use formats::checksum::Sha256;
+use formats::kit::{Handoff, InstallerEntry, KitIndex};
+use formats::manifest::{CredentialFacts, Device, Manager, Manifest};
+use formats::signature::SignerEntry;
+use formats::timestamp::Timestamp;
+use lab::Fault;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tests::{Ran, Run, World};
+
+/// Objects that know all their fields. Every one of the programs begins with the same five.
+macro_rules! objects {
+    ($($name:ident { $($field:ident: $type:ty,)* })*) => {
+        $(
+            #[derive(Debug, Deserialize)]
+            #[serde(deny_unknown_fields)]
+            #[allow(dead_code)]
+            struct $name { $($field: $type,)* }
+        )*
+    };
+}
+
+macro_rules! schemas {
+    ($($name:ident { $($field:ident: $type:ty,)* })*) => {
+        objects! {
+            $($name {
+                schema: String,
+                exit_code: u8,
+                reason: Option<String>,
+                message: Option<String>,
+                next: Option<String>,
+                $($field: $type,)*
+            })*
+        }
+    };
+}
+
+objects! {
+    DeviceRef { uuid: String, name: Option<String>, }
+    Planned {
+        device: Option<DeviceRef>, status: String, notes: Vec<String>,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        line: Option<usize>, failed_push: Option<String>,
+        address: Option<String>, files_listed: Option<usize>, sources: Option<[String; 3]>,
+        file: Option<String>, bundle_id: Option<Sha256>,
+        certificate_not_after: Option<Timestamp>, ca_not_after: Option<Timestamp>,
+        ca_days_left: Option<i64>, recipients: Option<Vec<String>>,
+    }
+    Bundled {
+        device: Option<DeviceRef>, status: String, notes: Vec<String>,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        line: Option<usize>, failed_push: Option<String>,
+        file: Option<String>, size: Option<u64>, sha256: Option<Sha256>,
+        bundle_id: Option<Sha256>, certificate_not_after: Option<Timestamp>,
+        ca_not_after: Option<Timestamp>,
+    }
+    PlannedInstaller { arch: String, source: String, }
+    BuildSigner { public_key: String, fingerprint: String, spoken: String, new: bool, }
+    InspectedKit {
+        path: String, manager: Manager, batch: u64, created_at: Timestamp, signer: SignerEntry,
+        built_by: Option<SignerEntry>, handoffs: Vec<Handoff>,
+        passphrase: bool, bundles: usize, installers: Vec<InstallerEntry>,
+    }
+    InspectedBundle {
+        path: String, size: u64, sha256: Sha256, encoding: String, device: Option<DeviceRef>,
+        manifest: Option<Manifest>,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+    }
+    VerifiedKit {
+        path: String, status: String,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        manager: Option<Manager>, batch: Option<u64>, created_at: Option<Timestamp>,
+        signer: Option<String>, vouched_by: Option<String>, built_by: Option<SignerEntry>,
+        handoffs: Vec<Handoff>, passphrase: Option<bool>,
+        files: Option<usize>, bytes: Option<u64>,
+    }
+    VerifiedBundle {
+        path: String, size: Option<u64>, sha256: Option<Sha256>, kit: Option<String>,
+        device: Option<DeviceRef>, status: String,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        bundle_id: Option<Sha256>, signer: Option<String>, vouched_by: Option<String>,
+        certificate_not_after: Option<Timestamp>, ca_not_after: Option<Timestamp>,
+    }
+    FilePlan {
+        path: String, action: String, before: Option<Sha256>, after: Option<Sha256>,
+        mode: Option<String>,
+    }
+    Source {
+        source: String, status: String,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        bundle: Option<SourceBundle>,
+    }
+    SourceBundle {
+        bundle_id: Sha256, manager: Manager, device: Device, batch: u64, created_at: Timestamp,
+        signer: SignerEntry, vouched_by: String, credentials: CredentialFacts,
+        files: Vec<FilePlan>,
+    }
+    Service { state: String, pid: Option<u32>, detail: Option<String>, }
+    Why { manager: String, why: String, }
+    InspectedSource {
+        source: String, kind: String, kit: Option<KitIndex>, size: Option<u64>,
+        sha256: Option<Sha256>, manifests: Option<Vec<Manifest>>,
+    }
+    Pinned { key: SignerEntry, pinned_at: Timestamp, }
+    PeerStatus {
+        manager: String, path: String, state: String, reason: Option<String>,
+        message: Option<String>, days_left: Option<i64>,
+        ca: Option<formats::certificate::CertificateFacts>,
+        certificate: Option<formats::certificate::CertificateFacts>,
+        files: Vec<FileStatus>, strays: Vec<String>, leftovers: usize, completed: bool,
+        signers: Vec<Pinned>,
+    }
+    FileStatus { name: String, found: Option<FoundStatus>, }
+    FoundStatus {
+        size: usize, sha256: Sha256, mode: String, uid: u32, gid: u32, as_expected: bool,
+    }
+    Backup { id: String, status: String, message: Option<String>, record: Option<BackupRecord>, }
+    BackupRecord {
+        format: String, sequence: u64, created_at: Timestamp, before: String, program: String,
+        peers: Vec<BackupPeer>,
+    }
+    BackupPeer { manager: String, files: Vec<BackupFile>, }
+    BackupFile { name: String, found: Option<BackupFound>, }
+    BackupFound { size: u64, sha256: Sha256, mode: String, uid: u32, gid: u32, }
+    ManagerSigners { manager: String, signers: Vec<Pinned>, }
+    LogLine {
+        at: Timestamp, command: String, outcome: String, exit_code: u8, reason: Option<String>,
+        message: Option<String>, backup: Option<String>, bundles: Option<Vec<String>>,
+        program: String,
+    }
+}
+
+schemas! {
+    Usage {}
+    Plan {
+        kit: Option<String>, manager: Option<Manager>, batch: u64, failed_push: Vec<String>,
+        checked_at: Timestamp, passphrase: String, ready: usize, refused: usize,
+        results: Vec<Planned>, installers: Vec<PlannedInstaller>, warnings: Vec<String>,
+    }
+    Build {
+        kit: Option<String>, manager: Option<Manager>, batch: u64, created_at: Timestamp,
+        failed_push: Vec<String>, signer: Option<BuildSigner>, passphrase: String,
+        bundled: usize, refused: usize, results: Vec<Bundled>,
+        installers: Vec<InstallerEntry>, warnings: Vec<String>,
+    }
+    BuilderInspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
+    BuilderVerify { opened: bool, kits: Vec<VerifiedKit>, results: Vec<VerifiedBundle>, }
+    Keygen {
+        kind: String, file: String, recipient: Option<String>, public_file: Option<String>,
+        public_key: Option<String>, fingerprint: Option<String>, spoken: Option<String>,
+    }
+    Install {
+        device: Option<Device>, outcome: Option<String>, backup: Option<String>,
+        why: Option<String>, sftunnel_before: Option<Service>, sftunnel_pid: Option<u32>,
+        renames_microseconds: Option<u64>, stays_down: Option<Vec<Why>>,
+        dropped: Option<Vec<Why>>, interrupted_run: Option<String>,
+        receipts: Option<Vec<String>>, results: Option<Vec<Source>>,
+    }
+    Rollback {
+        restored: String, outcome: String, backup: Option<String>,
+        why: Option<String>, sftunnel_before: Service, sftunnel_pid: Option<u32>,
+        renames_microseconds: Option<u64>, stays_down: Option<Vec<Why>>,
+        dropped: Option<Vec<Why>>, interrupted_run: Option<String>,
+        receipts: Option<Vec<String>>, files: Vec<FilePlan>,
+    }
+    InstallerVerify {
+        files_checked: Option<usize>, results: Vec<Source>, interrupted_run: Option<String>,
+    }
+    InstallerInspect { results: Vec<InspectedSource>, }
+    Recover {
+        outcome: String, leftovers: usize, backup: Option<String>, sftunnel_pid: Option<u32>,
+    }
+    Status {
+        device_uuid: Option<String>, now: Timestamp, sftunnel: Service, peers: Vec<PeerStatus>,
+        backups: Vec<String>, interrupted_run: Option<String>,
+    }
+    Backups { backups: Vec<Backup>, removed: Option<Vec<String>>, }
+    Signers { managers: Vec<ManagerSigners>, }
+    Log { lines: Vec<LogLine>, unreadable: usize, }
+}
+
+/// Runs it with `--json`: the exit code, the schema's name, and every field of `T`.
+#[track_caller]
+fn json<T: DeserializeOwned>(run: Run, code: i32, schema: &str) -> (T, Ran) {
+    let ran = run.arg("--json").run().expect(code);
+    let value = ran.json();
+    if value["schema"] != schema || value["exit_code"] != code {
+        ran.fail(&format!("expected the schema '{schema}'"));
+    }
+    let control = |byte: u8| byte != b'\n' && !(b' '..=b'~').contains(&byte);
+    if ran.stdout.bytes().any(control) {
+        ran.fail("expected JSON in printable ASCII");
+    }
+    (ran.typed(), ran)
+}
+
+#[test]
+fn the_builders_objects_have_these_fields() {
+    let world = World::new(2);
+    let bad = world.fmc().certs_pushed(&world.ftd(2).uuid).join("sftunnel-key.pem");
+    std::fs::write(bad, "").unwrap();
+    let recipient = world.recipient();
+    let out = world.out();
+    let build =
+        |command: &str| world.bundle(&[command, "--recipient", &recipient]).arg("--out").arg(&out);
+    json::<Plan>(build("plan"), 4, "sftunnel-bundle.plan/1");
+    json::<Plan>(build("build").arg("--dry-run"), 4, "sftunnel-bundle.plan/1");
+    let (made, _) = json::<Build>(build("build"), 4, "sftunnel-bundle.build/1");
+    json::<Usage>(build("build"), 3, "sftunnel-bundle.build/1");
+    json::<Usage>(build("build").arg("--nonsense"), 2, "sftunnel-bundle.usage/1");
+    let none = world.bundle(&["build", "--recipient", &recipient, "--device", "BSNS-1120-2"]);
+    json::<Build>(none.arg("--out").arg(world.out()), 3, "sftunnel-bundle.build/1");
+    let kit = made.kit.unwrap();
+    let opened = ["--identity", "identity.txt"];
+    for command in ["inspect", "verify"] {
+        for flags in [&[][..], &opened] {
+            let run = world.bundle(&[command]).args(flags).arg(&kit);
+            if command == "inspect" {
+                json::<BuilderInspect>(run, 0, "sftunnel-bundle.inspect/1");
+            } else {
+                json::<BuilderVerify>(run, 0, "sftunnel-bundle.verify/1");
+            }
+        }
+    }
+    let sealed = std::fs::read_dir(format!("{kit}/bundles")).unwrap().next().unwrap().unwrap();
+    let mut broken = std::fs::read(sealed.path()).unwrap();
+    *broken.last_mut().unwrap() ^= 1;
+    let broken = world.write("broken.age", broken);
+    let run = |command: &str| world.bundle(&[command]).args(opened).arg(&broken);
+    json::<BuilderInspect>(run("inspect"), 3, "sftunnel-bundle.inspect/1");
+    json::<BuilderVerify>(run("verify"), 3, "sftunnel-bundle.verify/1");
+    let keygen =
+        |kind: &str| world.bundle_program(&["keygen", kind, "--out"]).arg(world.path(kind));
+    json::<Keygen>(keygen("identity"), 0, "sftunnel-bundle.keygen/1");
+    json::<Keygen>(keygen("signer"), 0, "sftunnel-bundle.keygen/1");
+}
+
+#[test]
+fn the_installers_objects_have_these_fields() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]).path;
+    let on = |args: &[&str]| world.on(device, args);
+    let install = || world.install(device, &kit);
+
+    let (status, _) = json::<Status>(on(&["status"]), 0, "sftunnel-install.status/1");
+    assert_eq!((status.peers[0].state.as_str(), status.peers[0].days_left), ("expired", Some(-1)));
+    json::<Recover>(on(&["recover"]), 0, "sftunnel-install.recover/1");
+    json::<Log>(on(&["log"]), 0, "sftunnel-install.log/1");
+    json::<Backups>(on(&["backups", "list"]), 0, "sftunnel-install.backups/1");
+    json::<Signers>(on(&["signers", "list"]), 0, "sftunnel-install.signers/1");
+    let opened = ["inspect", "--identity", "identity.txt"];
+    json::<InstallerInspect>(on(&["inspect"]).arg(&kit), 0, "sftunnel-install.inspect/1");
+    json::<InstallerInspect>(on(&opened).arg(&kit), 0, "sftunnel-install.inspect/1");
+    let verify = || on(&["verify"]).args(world.trust());
+    json::<InstallerVerify>(verify().arg(&kit), 0, "sftunnel-install.verify/1");
+    let refused =
+        json::<InstallerVerify>(verify().arg("/nowhere"), 3, "sftunnel-install.verify/1").0;
+    assert_eq!(refused.results[0].reason.as_deref(), Some("not-found"));
+
+    let planned = json::<Install>(install().arg("--dry-run"), 0, "sftunnel-install.install/1").0;
+    assert_eq!(planned.outcome.as_deref(), Some("planned"));
+    let (done, ran) = json::<Install>(install(), 0, "sftunnel-install.install/1");
+    assert_eq!(done.outcome.as_deref(), Some("installed"));
+    assert!(ran.stderr.contains("Do not switch the box off"), "prose goes to stderr");
+    let again = json::<Install>(install(), 0, "sftunnel-install.install/1").0;
+    assert_eq!(again.outcome.as_deref(), Some("nothing-to-do"));
+    let rollback = ["rollback", "--yes", "--settle", "1"];
+    let back = json::<Rollback>(on(&rollback), 0, "sftunnel-install.rollback/1").0;
+    assert_eq!(back.outcome, "rolled-back");
+    json::<Rollback>(on(&rollback).arg("--dry-run"), 0, "sftunnel-install.rollback/1");
+    device.set_fault(&Fault::NoStartNew).unwrap();
+    let run = install().args(["--restart-timeout", "2"]);
+    let restored = json::<Install>(run, 6, "sftunnel-install.install/1").0;
+    assert_eq!(restored.outcome.as_deref(), Some("restored"));
+    assert!(restored.why.is_some());
+    device.set_fault(&Fault::NoStart).unwrap();
+    let run = install().args(["--restart-timeout", "2", "--no-rollback"]);
+    json::<Install>(run, 5, "sftunnel-install.install/1");
+    device.set_fault(&Fault::None).unwrap();
+
+    json::<Status>(on(&["status"]), 0, "sftunnel-install.status/1");
+    json::<Backups>(on(&["backups", "verify"]), 0, "sftunnel-install.backups/1");
+    json::<Backups>(
+        on(&["backups", "prune", "--keep", "1", "--yes"]),
+        0,
+        "sftunnel-install.backups/1",
+    );
+    let (signers, _) = json::<Signers>(on(&["signers", "list"]), 0, "sftunnel-install.signers/1");
+    assert_eq!(signers.managers.len(), 1);
+    let remove = on(&["signers", "remove", &world.signer()]);
+    json::<Signers>(remove, 0, "sftunnel-install.signers/1");
+    let (log, _) = json::<Log>(on(&["log"]), 0, "sftunnel-install.log/1");
+    assert!(log.lines.len() >= 7 && log.unreadable == 0, "{log:?}");
+    let (usage, _) = json::<Usage>(on(&["install"]), 2, "sftunnel-install.usage/1");
+    assert!(usage.message.is_some());
+}

@@ -1,0 +1,208 @@
+//! Places, links, and the order of batches in time.
+
+use super::*;
+
+#[test]
+fn no_failed_push_and_no_such_device_are_not_found() {
+    let world = World::new(1);
+    build_refused_with(&world, &["--device", "nobody"], "not-found");
+    build_refused_with(&world, &["--failed-push", "/nowhere/FAILED_PUSH"], "not-found");
+    fs::remove_dir_all(world.fmc().root.join("var/tmp/certs")).unwrap();
+    build_refused(&world, "not-found");
+}
+
+#[test]
+fn a_source_that_is_not_there_is_not_found() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    install_refused(&world, world.ftd(1), Path::new("/nowhere/kit"), "not-found");
+    let device = world.ftd(1);
+    refused(world.on(device, &["rollback", "--yes"]), "not-found");
+    let ims = device.root.join("etc/sf/ims.conf");
+    let conf = fs::read_to_string(&ims).unwrap();
+    fs::write(&ims, conf.replace("APPLIANCE_UUID", "SOMETHING_ELSE")).unwrap();
+    install_refused(&world, device, &kit.path, "not-found");
+    fs::remove_file(&ims).unwrap();
+    install_refused(&world, device, &kit.path, "not-found");
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let world = World::new(1);
+    refused(world.bundle_program(&["keygen", "identity", "--out", "identity.txt"]), "exists");
+    world.bundle_program(&["keygen", "signer", "--out", "signer.pem"]).run().expect(0);
+    let before = fs::read(world.path("signer.pem")).unwrap();
+    refused(world.bundle_program(&["keygen", "signer", "--out", "signer.pem"]), "exists");
+    assert_eq!(before, fs::read(world.path("signer.pem")).unwrap());
+    let kit = world.kit(&[]);
+    let recipient = world.recipient();
+    let out = kit.path.parent().unwrap();
+    let before = lab::snapshot(out).unwrap();
+    refused(world.bundle(&["build", "--recipient", &recipient]).arg("--out").arg(out), "exists");
+    assert_eq!(before.differences(&lab::snapshot(out).unwrap()), Vec::<String>::new());
+    // one manager, two bundles
+    let run = world.install(world.ftd(1), &kit.path).arg(kit.bundle(world.ftd(1)));
+    refused(run, "exists");
+}
+
+#[test]
+fn a_bundle_of_another_box_is_for_the_wrong_device() {
+    let world = World::new(2);
+    let kit = world.kit(&[]);
+    install_refused(&world, world.ftd(1), &kit.bundle(world.ftd(2)), "wrong-device");
+    let one = world.kit(&["--device", "BSNS-1120-2"]);
+    install_refused(&world, world.ftd(1), &one.path, "wrong-device");
+    // a re-imaged box
+    let ims = world.ftd(1).root.join("etc/sf/ims.conf");
+    let conf = fs::read_to_string(&ims).unwrap();
+    let new = conf.replace(&world.ftd(1).uuid, "11111111-2222-11ef-8888-000000000000");
+    fs::write(&ims, new).unwrap();
+    install_refused(&world, world.ftd(1), &kit.path, "wrong-device");
+    install_refused(&world, world.ftd(1), &kit.bundle(world.ftd(1)), "wrong-device");
+}
+
+#[test]
+fn upper_case_in_ims_conf_is_the_same_box() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let ims = world.ftd(1).root.join("etc/sf/ims.conf");
+    let uuid = &world.ftd(1).uuid;
+    let conf = fs::read_to_string(&ims).unwrap();
+    fs::write(&ims, conf.replace(uuid, &uuid.to_uppercase())).unwrap();
+    world.install(world.ftd(1), &kit.path).run().expect(0);
+}
+
+#[test]
+fn a_manager_that_the_box_does_not_know_is_not_registered() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    fs::remove_dir_all(world.ftd(1).peer_dir(world.fmc())).unwrap();
+    install_refused(&world, world.ftd(1), &kit.path, "not-registered");
+    fs::remove_dir_all(world.ftd(1).root.join("var/sf/peers")).unwrap();
+    install_refused(&world, world.ftd(1), &kit.path, "not-registered");
+}
+
+#[test]
+fn links_in_the_last_components_are_a_wrong_destination() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let peer = device.peer_dir(world.fmc());
+    let aside = device.root.join("var/sf/aside");
+    // a file of the three
+    let certificate = peer.join("sftunnel-cert.pem");
+    fs::rename(&certificate, &aside).unwrap();
+    symlink(&aside, &certificate).unwrap();
+    install_refused(&world, device, &kit.path, "wrong-destination");
+    fs::remove_file(&certificate).unwrap();
+    Run::new("mkfifo").arg(&certificate).run().expect(0);
+    install_refused(&world, device, &kit.path, "wrong-destination");
+    fs::remove_file(&certificate).unwrap();
+    fs::rename(&aside, &certificate).unwrap();
+    // the peer directory
+    fs::rename(&peer, &aside).unwrap();
+    symlink(&aside, &peer).unwrap();
+    install_refused(&world, device, &kit.path, "wrong-destination");
+    fs::remove_file(&peer).unwrap();
+    fs::rename(&aside, &peer).unwrap();
+    // the directory of all peers
+    let peers = peer.parent().unwrap();
+    fs::rename(peers, &aside).unwrap();
+    symlink("aside", peers).unwrap();
+    install_refused(&world, device, &kit.path, "wrong-destination");
+}
+
+#[test]
+fn directories_that_others_may_change_are_a_wrong_destination() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let peer = device.peer_dir(world.fmc());
+    for dir in [&peer, &peer.parent().unwrap().to_path_buf()] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+        install_refused(&world, device, &kit.path, "wrong-destination");
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    Run::new("chown").arg("1234").arg(&peer).run().expect(0);
+    install_refused(&world, device, &kit.path, "wrong-destination");
+}
+
+#[test]
+fn a_device_whose_files_go_elsewhere_is_a_wrong_destination() {
+    let world = World::new(1);
+    let list = world.fmc().failed_push().unwrap().unwrap();
+    let text = fs::read_to_string(&list).unwrap();
+    for (from, to) in [
+        ("/var/sf/peers/", "/etc/"),
+        ("/cacert.pem\n", "/shadow\n"),
+        ("/cacert.pem\n", "/../cacert.pem\n"),
+    ] {
+        fs::write(&list, text.replace(from, to)).unwrap();
+        build_refused(&world, "wrong-destination");
+    }
+}
+
+#[test]
+fn an_older_ca_is_not_installed_over_a_newer_one() {
+    let world = World::new(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let first = world.kit(&[]);
+    world.lab.renew().unwrap();
+    let second = world.kit(&[]);
+    world.install(device, &second.path).run().expect(0);
+    install_refused(&world, device, &first.path, "older-than-installed");
+    // also when the newer one was rolled back: somebody may have done that to replay the older
+    world.on(device, &["rollback", "--yes", "--settle", "1"]).run().expect(0);
+    install_refused(&world, device, &first.path, "older-than-installed");
+    world.install(device, &first.path).arg("--allow-older").run().expect(0);
+    // what the manager pushed itself counts as well
+    let other = World::new(1);
+    let first = other.kit(&[]);
+    other.lab.renew().unwrap();
+    other.ftd(1).install_by_hand(other.fmc()).unwrap();
+    install_refused(&other, other.ftd(1), &first.path, "older-than-installed");
+    assert_eq!(world.files(device, fmc).iter().flatten().count(), 3);
+}
+
+#[test]
+fn the_age_of_another_managers_ca_says_nothing() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));
+    let world = World::of(spec);
+    let [one, two] = &world.lab.managers[..] else { panic!("two managers") };
+    let first = world.kit_on(one, &[]);
+    world.lab.renew_on(two).unwrap();
+    world.ftd(1).install_by_hand(two).unwrap();
+    world.install(world.ftd(1), &first.path).run().expect(0);
+}
+
+#[test]
+fn a_restart_that_drops_another_manager_for_good_needs_consent() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::expired("fmc2"));
+    let world = World::of(spec);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let before = world.snapshot(device);
+    let ran = refused(world.install(device, &kit.path), "would-drop-peer");
+    world.unchanged(device, &before, &ran);
+    let ran = ran.says(&world.lab.managers[1].uuid);
+    drop(ran);
+    world.install(device, &kit.path).arg("--dry-run").run().expect(0).says("will not come back");
+    world.install(device, &kit.path).arg("--accept-drop").run().expect(0);
+    // going back restarts as well
+    let installed = world.snapshot(device);
+    let ran = refused(world.on(device, &["rollback", "--yes"]), "would-drop-peer");
+    world.unchanged(device, &installed, &ran);
+    world.on(device, &["rollback", "--yes", "--accept-drop", "--settle", "1"]).run().expect(0);
+}
+
+#[test]
+fn a_broken_set_of_another_manager_counts_as_dropped() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::valid("fmc2"));
+    let world = World::of(spec);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    world.install(device, &kit.path).arg("--dry-run").run().expect(0).never_says("not come back");
+    let peer = device.peer_dir(&world.lab.managers[1]);
+    fs::write(peer.join("sftunnel-key.pem"), Key::generate().unwrap().pem()).unwrap();
+    refused(world.install(device, &kit.path), "would-drop-peer");
+}

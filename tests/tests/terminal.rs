@@ -1,0 +1,156 @@
+//! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
+
+use tests::{PASSPHRASE, Pty, World};
+
+#[test]
+fn a_person_says_yes_to_signer_and_plan() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let identity = world.path("identity.txt").display().to_string();
+    let install =
+        || world.on(device, &["install", "--settle", "1", "--identity", &identity]).arg(&kit.path);
+    let before = world.snapshot(device);
+
+    // anything but the whole word is a no
+    let mut pty = Pty::start(install());
+    pty.expect(&world.signer());
+    pty.expect("Type 'yes'");
+    pty.type_line("y");
+    assert_eq!(pty.end().0, 3);
+    let mut pty = Pty::start(install());
+    pty.expect("Type 'yes'");
+    pty.type_line("yes");
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("no");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(screen.contains("not-confirmed"), "{screen}");
+    assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
+
+    let mut pty = Pty::start(install());
+    pty.expect("Type 'yes'");
+    pty.type_line("yes");
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    world.up(device, world.fmc());
+    // confirmed once, pinned from then on
+    world.on(device, &["signers", "list"]).run().expect(0).says(&world.signer());
+    let mut pty = Pty::start(world.on(device, &["rollback", "--settle", "1"]));
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    assert_eq!(pty.end().0, 0);
+    let mut pty = Pty::start(install());
+    pty.expect("pinned on this box");
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    assert_eq!(pty.end().0, 0);
+}
+
+#[test]
+fn yes_confirms_no_signer() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let identity = world.path("identity.txt").display().to_string();
+    let run = world.on(world.ftd(1), &["install", "--yes", "--identity", &identity]).arg(&kit.path);
+    let (code, screen) = Pty::start(run).end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(screen.contains("unknown-signer"), "{screen}");
+}
+
+#[test]
+fn a_passphrase_is_asked_for_without_echo_and_three_times() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    // typed at the builder, twice
+    let out = world.out();
+    let mut pty = Pty::start(world.bundle(&["build"]).arg("--out").arg(&out));
+    pty.expect("assphrase");
+    pty.type_line(PASSPHRASE);
+    pty.expect("again");
+    pty.type_line(PASSPHRASE);
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+    let kit = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+
+    let install = || world.on(device, &["install", "--settle", "1"]).arg(&kit);
+    let mut pty = Pty::start(install());
+    for _ in 0..3 {
+        pty.expect("Passphrase for");
+        pty.type_line("wrong");
+    }
+    let (code, screen) = pty.end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(screen.contains("cannot-open"), "{screen}");
+
+    let mut pty = Pty::start(install());
+    pty.expect("Passphrase for");
+    pty.type_line("wrong");
+    pty.expect("try again");
+    pty.expect("Passphrase for");
+    pty.type_line(PASSPHRASE);
+    pty.expect("vouched for by the kit's passphrase");
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+    world.up(device, world.fmc());
+}
+
+#[test]
+fn an_identity_can_be_pasted_and_vouches_for_nobody() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let identity = world.identity();
+    let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    let run = world.on(world.ftd(1), &["install", "--settle", "1"]).arg(kit.bundle(world.ftd(1)));
+    let mut pty = Pty::start(run);
+    pty.expect("Paste the identity");
+    pty.type_line(secret);
+    pty.expect("Nobody has vouched");
+    pty.expect("Type 'yes'");
+    pty.type_line("no");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(!screen.contains(secret), "it must not be shown");
+}
+
+#[test]
+fn a_generated_passphrase_is_shown_once_and_opens_the_kit() {
+    let world = World::new(1);
+    let out = world.out();
+    // on a descriptor, for a password safe
+    let line = "\"$@\" 3>generated.txt";
+    let run =
+        world.bundle(&["build", "--json", "--generate-passphrase", "--passphrase-out-fd", "3"]);
+    let ran = run.arg("--out").arg(&out).under(&["sh", "-ec", line, "sh"]).run().expect(0);
+    let generated = std::fs::read_to_string(world.path("generated.txt")).unwrap();
+    assert!(generated.trim().len() >= 20, "too short to be strong");
+    assert!(!ran.output().contains(generated.trim()), "never in JSON");
+    assert_eq!(ran.json()["passphrase"], "generated");
+    let run = world.on(world.ftd(1), &["verify", "--passphrase-file", "generated.txt"]);
+    run.arg(ran.json()["kit"].as_str().unwrap()).run().expect(0);
+    // at the terminal, and on standard output never
+    let run = world.bundle(&["build", "--generate-passphrase", "--force"]).arg("--out").arg(&out);
+    let (code, screen) = Pty::start(run).end();
+    assert_eq!(code, 0, "{screen}");
+    // without either it cannot be shown, so nothing is made
+    let run = world.bundle(&["build", "--generate-passphrase"]).arg("--out").arg(world.out());
+    run.run().expect(2);
+}
+
+#[test]
+fn colour_is_for_terminals_and_can_be_switched_off() {
+    let world = World::new(1);
+    let status = || world.on(world.ftd(1), &["status"]);
+    assert!(Pty::start(status()).end().1.contains("\u{1b}[31mexpired"));
+    let plain = status().under(&["env", "NO_COLOR=1"]);
+    assert!(!Pty::start(plain).end().1.contains('\u{1b}'));
+    let dumb = status().under(&["env", "TERM=dumb"]);
+    assert!(!Pty::start(dumb).end().1.contains('\u{1b}'));
+    status().run().expect(0).never_says("\u{1b}");
+}

@@ -1,0 +1,39 @@
+//! Both programs, started as a person starts them, over the lab: real TLS, real age, real
+//! files, real processes. Build first (`cargo build --workspace`); needs root.
+//!
+//! - `journey`: from *certificate has expired* to tunnel up, back, and up again; every way in
+//! - `health`: an sftunnel that does not come back, and a pmtool that cannot be relied on
+//! - `refusals`: every row of DESIGN.md's table, on both sides; nothing changes
+//! - `hostile`: bundles and kits that somebody made or changed on purpose
+//! - `failed_push`: the list of devices in every shape that it is found in
+//! - `output`: golden files for what people read; no escape sequences, 80 columns
+//! - `json`: every JSON object into a type that knows all its fields
+//! - `terminal`: questions, prompts, and who vouches by answering them
+//! - `interop`: age, tar, sha256sum, openssl and ssh-keygen on our files
+//! - `interruption`: killed, stopped and started twice
+//! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
+//! - `docs`: flags and reasons stand in the documents, and those in the documents exist
+//!
+//! A new test goes where its first sentence belongs. Tests run side by side, so each has a
+//! [`tests::World`] of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod docs;
+mod failed_push;
+mod health;
+mod hostile;
+mod interop;
+mod interruption;
+mod journey;
+mod json;
+mod output;
+mod refusals;
+mod shipped;
+mod terminal;
