@@ -18,6 +18,8 @@ test: lint dist ## everything that CI checks
 	tools/check-static dist
 	cargo build --quiet --workspace --locked
 	SFTUNNEL_DIST="$(CURDIR)/dist" cargo test --workspace --locked
+	@echo "Once more, the journeys with the static programs:"
+	SFTUNNEL_BIN_DIR="$(CURDIR)/target/$(ARCH)-unknown-linux-musl/release" cargo test --locked -p tests -- journey:: interruption::
 
 lint: ## format, clippy, documentation; a warning is an error
 	tools/need build

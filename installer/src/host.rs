@@ -16,7 +16,7 @@ use formats::ims_conf::ImsConf;
 use formats::limits;
 use formats::timestamp::Timestamp;
 
-use command::{CommandError, Finished};
+use command::{CommandError, Finished, Print};
 
 /// Where `pmtool` lies (FACTS.md), in the order of looking.
 const PMTOOL: [&str; 2] = ["/ngfw/usr/local/sf/bin/pmtool", "/usr/local/sf/bin/pmtool"];
@@ -124,9 +124,10 @@ impl Host {
     pub(crate) fn run_pmtool(
         &self,
         arguments: &[&str],
+        print: Print,
         limit: Duration,
     ) -> Result<Finished, CommandError> {
         let program = self.pmtool().map_err(|failure| CommandError::Start(failure.message))?;
-        command::run(&program, arguments, limit)
+        command::run(&program, arguments, print, limit)
     }
 }

@@ -10,6 +10,7 @@ use formats::text::printable;
 use serde::Serialize;
 
 use crate::host::Host;
+use crate::host::command::Print;
 use crate::signals::Signals;
 
 /// The id that `pmtool` knows sftunnel by.
@@ -85,7 +86,7 @@ fn parse_status(output: &[u8]) -> Service {
 
 /// Asks `pmtool`.
 pub(crate) fn status(host: &Host) -> Service {
-    match host.run_pmtool(&["status"], STATUS_LIMIT) {
+    match host.run_pmtool(&["status"], Print::Kept, STATUS_LIMIT) {
         Ok(finished) => parse_status(&finished.output),
         Err(error) => Service::Unknown { detail: format!("pmtool status: {error}") },
     }
@@ -142,7 +143,7 @@ pub(crate) fn restart(
     signals: &Signals,
 ) -> Result<u32, Unhealthy> {
     let started = Instant::now();
-    let note = match host.run_pmtool(&["restartbyid", ID], patience.restart) {
+    let note = match host.run_pmtool(&["restartbyid", ID], Print::Dropped, patience.restart) {
         Ok(finished) if finished.status.success() => None,
         Ok(finished) => Some(format!("pmtool restartbyid ended with {}", finished.status)),
         Err(error) => Some(format!("pmtool restartbyid: {error}")),

@@ -12,8 +12,8 @@ Examples:
   sftunnel-bundle receipts /mnt/usb/sftunnel-kit-cdb123c8-1726805447
       who has handed back that it is done
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 some devices were refused; `check` has
-those of monitoring plugins.
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 some devices were refused;
+`check` has those of monitoring plugins.
 `sftunnel-bundle COMMAND --help` shows each command's flags and examples.";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
@@ -21,7 +21,7 @@ Examples:
   sftunnel-bundle check
       how long the certificates on this FMC last, and what to do next
   sftunnel-bundle check --warning 180 --critical 60
-  sftunnel-bundle check --quiet --prometheus /var/lib/node_exporter/sftunnel.prom
+  sftunnel-bundle check --quiet --prometheus /var/lib/node_exporter/sft.prom
   sftunnel-bundle check --root /mnt/fmc-image --json
 
 A monitoring plugin: the first line holds the state and performance data.
@@ -34,7 +34,7 @@ Examples:
   sftunnel-bundle plan --device BSNS-1120-1 --recipient age1...
   sftunnel-bundle plan --json | jq '.results[] | select(.status == \"refused\")'
 
-Takes the flags of `build`, so that a plan becomes a build by changing one word.
+Takes the flags of `build`: a plan becomes a build by changing one word.
 No passphrase is asked for and no signing key is made.";
 
 pub(super) const BUILD_EXAMPLES: &str = "\
@@ -71,9 +71,9 @@ pub(super) const HANDOFF_EXAMPLES: &str = "\
 Examples:
   sftunnel-bundle handoff KIT -i mine.txt --recipient age1... --out next
       seals every bundle anew for one recipient
-  sftunnel-bundle handoff KIT -i mine.txt --recipient-map map.csv --split --out s
+  sftunnel-bundle handoff KIT -i mine.txt --recipient-map m.csv --split --out s
       one kit for each recipient of the map, with its own devices only
-  sftunnel-bundle handoff KIT --signer SHA256:... --generate-passphrase --out usb
+  sftunnel-bundle handoff KIT --signer SHA256:... --generate-passphrase --out d
       a passphrase kit; somebody must vouch for the bundles' signer, see below
   sftunnel-bundle handoff BUNDLE -i mine.txt -r age1... --out next
       one bundle by itself

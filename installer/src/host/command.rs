@@ -4,6 +4,7 @@
 //! waiting for ever; therefore the end of the *program* ends the reading, not the end of
 //! the pipe.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -45,19 +46,29 @@ pub(crate) enum CommandError {
     Wait(#[from] io::Error),
 }
 
+/// Whether what a program prints is of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Print {
+    /// Kept, up to [`OUTPUT`] bytes.
+    Kept,
+    /// Goes nowhere. A daemon that the program starts may inherit where it goes, and would die
+    /// of a pipe whose other end goes away with us.
+    Dropped,
+}
+
 /// Runs a program in a process group of its own (so that a Ctrl-C at the terminal does not
-/// reach it half-way), for at most `limit`. Its standard input is at its end, its standard
-/// error is read and dropped; pipes, not `/dev/null`, which a bare root need not have.
+/// reach it half-way), with nothing on its standard input, for at most `limit`.
 pub(crate) fn run(
     program: &Path,
     arguments: &[&str],
+    print: Print,
     limit: Duration,
 ) -> Result<Finished, CommandError> {
     let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdin(nowhere())
+        .stdout(if print == Print::Kept { Stdio::piped() } else { nowhere() })
+        .stderr(nowhere())
         .process_group(0)
         .spawn()
         .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
@@ -95,6 +106,12 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Finished, CommandError> {
         }
         std::thread::sleep(TICK);
     }
+}
+
+/// `/dev/null`, or a pipe that is read and dropped where a bare root has none.
+fn nowhere() -> Stdio {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    null.map_or_else(|_| Stdio::piped(), Stdio::from)
 }
 
 fn nonblocking<T: AsFd>(pipe: T) -> io::Result<T> {
@@ -135,7 +152,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, limit: Duration) -> Result<Finished, CommandError> {
-        run(Path::new("/bin/sh"), &["-c", script], limit)
+        run(Path::new("/bin/sh"), &["-c", script], Print::Kept, limit)
     }
 
     #[test]
@@ -163,6 +180,18 @@ mod tests {
         assert!(matches!(error, CommandError::TimeOut { .. }));
         std::thread::sleep(Duration::from_millis(1500));
         assert!(!marker.exists());
+    }
+
+    #[test]
+    fn a_daemon_that_is_left_behind_does_not_hold_a_pipe_of_ours() {
+        let marker = std::env::temp_dir().join(format!("daemon-{}", std::process::id()));
+        let script =
+            format!("(sleep 0.3; echo out; echo err >&2; echo lives > {}) &", marker.display());
+        run(Path::new("/bin/sh"), &["-c", &script], Print::Dropped, Duration::from_secs(9))
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(900));
+        assert_eq!(std::fs::read_to_string(&marker).unwrap(), "lives\n");
+        std::fs::remove_file(marker).unwrap();
     }
 
     #[test]
