@@ -10,10 +10,14 @@ use std::process::Command;
 /// The workspace, seen from this package.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
+/// The day this version was prepared, 2026-11-21: the lower bound for clocks where no commit is
+/// known, such as a source archive. To be moved with the version.
+const PREPARED: u64 = 1_795_219_200;
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let (git_time, git_commit) = last_commit().unwrap_or_default();
-    let time = given("SOURCE_DATE_EPOCH").unwrap_or(git_time).parse().unwrap_or(0);
+    let time = given("SOURCE_DATE_EPOCH").unwrap_or(git_time).parse().unwrap_or(PREPARED);
     let commit = given("SFTUNNEL_COMMIT").unwrap_or(git_commit);
 
     let known: Vec<String> =

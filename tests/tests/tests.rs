@@ -11,6 +11,7 @@
 //! - `terminal`: questions, prompts, and who vouches by answering them
 //! - `interop`: age, tar, sha256sum, openssl and ssh-keygen on our files
 //! - `interruption`: killed, stopped and started twice
+//! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `docs`: flags and reasons stand in the documents, and those in the documents exist
 //!
@@ -25,6 +26,7 @@
     missing_docs
 )]
 
+mod between_teams;
 mod docs;
 mod failed_push;
 mod health;

@@ -6,7 +6,7 @@ pub const VERSION: &str = env!("SFTUNNEL_VERSION");
 /// The commit's short hash; empty when unknown.
 pub const COMMIT: &str = env!("SFTUNNEL_COMMIT");
 
-/// When the commit was made, in seconds since 1970; 0 when unknown. No true clock is earlier than this.
+/// When the commit was made, in seconds since 1970; where it is unknown, the day the version was prepared. No true clock is earlier than this.
 pub const BUILD_UNIX_TIME: u64 = match u64::from_str_radix(env!("SFTUNNEL_BUILD_UNIX_TIME"), 10) {
     Ok(time) => time,
     Err(_) => 0,

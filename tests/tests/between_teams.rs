@@ -1,0 +1,151 @@
+//! From team to team: sealed anew, carried on, installed, and proved by what comes back.
+
+use std::fs;
+
+use serde_json::Value;
+use tests::{Kit, PASSPHRASE, World, tool};
+
+/// A second team with an identity and a signing key of its own.
+struct Team {
+    identity: String,
+    recipient: String,
+    key: String,
+}
+
+impl Team {
+    fn new(world: &World, name: &str) -> Self {
+        let identity = world.path(format!("{name}.txt")).display().to_string();
+        let key = world.path(format!("{name}.pem")).display().to_string();
+        let made =
+            world.bundle_program(&["keygen", "identity", "--json", "--out", &identity]).run();
+        let recipient = made.expect(0).json()["recipient"].as_str().unwrap().to_owned();
+        world.bundle_program(&["keygen", "signer", "--out", &key]).run().expect(0);
+        Self { identity, recipient, key }
+    }
+}
+
+fn handed_off(world: &World, kit: &Kit, flags: &[&str]) -> Kit {
+    let out = world.out();
+    let run =
+        world.bundle_program(&["handoff", "--json", "--out"]).arg(&out).arg(&kit.path).args(flags);
+    let made = run.run().expect(0).json();
+    Kit { path: made["kits"][0]["path"].as_str().unwrap().into() }
+}
+
+#[test]
+fn a_handoff_changes_who_opens_and_not_what_is_signed() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let first = world.kit(&[]);
+    let team = Team::new(&world, "courier");
+    let own = world.path("identity.txt").display().to_string();
+    let second =
+        handed_off(&world, &first, &["-i", &own, "-r", &team.recipient, "--sign-key", &team.key]);
+    let inner = |kit: &Kit, identity: &str| {
+        let out = world.path(format!("inner-{}", identity.len()));
+        let age =
+            tool("age", "age").args(["-d", "-i", identity, "-o"]).arg(&out).arg(kit.bundle(device));
+        age.run().expect(0);
+        fs::read(out).unwrap()
+    };
+    assert!(inner(&first, &own) == inner(&second, &team.identity), "the signed inside has changed");
+    tool("sha256sum", "coreutils")
+        .args(["-c", "--quiet", "SHA256SUMS"])
+        .cwd(&second.path)
+        .run()
+        .expect(0);
+
+    // the first team's identity opens it no more; the bundle's own signer is the one that counts
+    let install = |identity: &str, signer: &str| {
+        let run = world.on(
+            device,
+            &["install", "--yes", "--settle", "1", "--identity", identity, "--signer", signer],
+        );
+        run.arg(&second.path).run()
+    };
+    install(&own, &world.signer()).expect(3).says("cannot-open");
+    let courier = format!("{}.pub.pem", team.key.trim_end_matches(".pem"));
+    install(&team.identity, &courier).expect(3).says("unknown-signer");
+    install(&team.identity, &world.signer()).expect(0);
+    world.up(device, fmc);
+}
+
+#[test]
+fn a_passphrase_is_given_on_only_for_a_signer_that_somebody_vouches_for() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let first = world.kit(&[]);
+    let team = Team::new(&world, "site");
+    let own = world.path("identity.txt").display().to_string();
+    let passphrase = world.path("passphrase.txt").display().to_string();
+    let flags = ["-i", &own, "--new-passphrase-file", &passphrase, "--sign-key", &team.key];
+    let out = world.out();
+    let refused =
+        world.bundle_program(&["handoff", "--out"]).arg(&out).arg(&first.path).args(flags).run();
+    refused.expect(3).says("unknown-signer");
+    assert!(fs::read_dir(&out).unwrap().next().is_none(), "something was made");
+
+    let signer = world.signer();
+    let second = handed_off(&world, &first, &[&flags[..], &["--signer", &signer]].concat());
+    let install =
+        world.on(device, &["install", "--yes", "--settle", "1", "--passphrase-file", &passphrase]);
+    install
+        .arg(&second.path)
+        .run()
+        .expect(0)
+        .says("vouched for by the kit's passphrase")
+        .never_says(PASSPHRASE);
+    world.up(device, fmc);
+}
+
+#[test]
+fn receipts_come_back_and_tell_who_is_done() {
+    let world = World::started(2);
+    let kit = world.kit(&[]);
+    let receipts = || {
+        let ran = world.bundle(&["receipts", "--json"]).arg(&kit.path).run();
+        let code = ran.code();
+        (code, ran.json())
+    };
+    let count = |json: &Value, what: &str| json[what].as_u64().unwrap();
+    let (code, before) = receipts();
+    assert_eq!((code, count(&before, "done"), count(&before, "outstanding")), (Some(0), 0, 2));
+    let installed = world.install(world.ftd(1), &kit.path).arg("--json").run().expect(0).json();
+    let path = installed["receipts"][0].as_str().unwrap().to_owned();
+    let (code, after) = receipts();
+    assert_eq!((code, count(&after, "done"), count(&after, "outstanding")), (Some(0), 1, 1));
+
+    // a changed claim is refused, whoever carries it
+    let changed = fs::read_to_string(&path).unwrap().replace("installed", "rolled-back");
+    fs::write(&path, changed).unwrap();
+    let (code, forged) = receipts();
+    assert_eq!((code, forged["reason"].as_str()), (Some(3), Some("bad-signature")));
+    assert_eq!(count(&forged, "done"), 0);
+}
+
+#[test]
+fn check_says_how_long_and_with_the_exit_codes_of_a_monitoring_plugin() {
+    let world = World::new(1);
+    let run = |args: &[&str]| world.bundle(&[&["check"], args].concat()).run();
+    let lines = run(&[]);
+    assert!(
+        lines.stdout.lines().next().is_some_and(|first| first.contains('|')),
+        "no performance data"
+    );
+    assert_eq!(run(&["--warning", "36500", "--critical", "10"]).code(), Some(1));
+    assert_eq!(run(&["--warning", "36500", "--critical", "36000"]).code(), Some(2));
+    assert_eq!(run(&["--no-such-flag"]).code(), Some(3));
+}
+
+#[test]
+fn a_stick_with_a_link_for_receipts_gets_none() {
+    let world = World::started(1);
+    let kit = world.kit(&[]);
+    let elsewhere = world.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, kit.path.join("receipts")).unwrap();
+    let installed = world.install(world.ftd(1), &kit.path).run().expect(0);
+    assert!(fs::read_dir(&elsewhere).unwrap().next().is_none(), "written through a link");
+    installed.says("no receipt could be written there");
+    world.up(world.ftd(1), world.fmc());
+}
