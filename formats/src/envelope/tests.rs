@@ -84,3 +84,21 @@ fn secrets_are_not_taken_for_recipients() {
     let error = parse_recipients_file(format!("# x\n\n{secret}").as_bytes()).unwrap_err();
     assert_eq!((error.line, error.to_string().contains("AGE-SECRET")), (3, false));
 }
+
+#[test]
+fn a_work_factor_that_would_stand_the_box_still_is_refused_at_once() {
+    // the stanza is looked at before any MAC is, so made-up bytes will do
+    let (salt, body, mac) = ("A".repeat(22), "A".repeat(43), "A".repeat(43));
+    for factor in ["23", "31", "63"] {
+        let header =
+            format!("age-encryption.org/v1\n-> scrypt {salt} {factor}\n{body}\n--- {mac}\n");
+        let file = [header.as_bytes(), &[0; 48]].concat();
+        let IdentityFile::Protected(protected) = IdentityFile::parse(&file).unwrap() else {
+            panic!("plain")
+        };
+        let begun = std::time::Instant::now();
+        let error = protected.open(&Passphrase::new("x".into())).unwrap_err();
+        assert_eq!(error, IdentityError::Open(OpenError::WorkFactor), "2^{factor}");
+        assert!(begun.elapsed().as_secs() < 5, "2^{factor} was computed");
+    }
+}
