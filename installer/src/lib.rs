@@ -2,7 +2,7 @@
 //! replaces three files as one transaction, restarts sftunnel, proves that it came back, or
 //! puts everything back. `PROTOCOL.md` beside this crate says how and why.
 //!
-//! The data's way: [`args`] → `sources` (kits and bundles, opened and vouched for) →
+//! The data's way: `args` → `sources` (kits and bundles, opened and vouched for) →
 //! `preflight` and `judged` (checked against this box) → `transaction` (with `backup`,
 //! `journal`, `atomic_file`, `service`) → a report. `recovery` finishes what a crash left.
 
