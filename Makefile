@@ -35,12 +35,12 @@ dist: ## the static programs for both architectures, manuals, completions, lists
 	tools/need build dist
 	tools/make-dist
 
-interrupt: ## an installation killed at every step
+interrupt: ## an installation killed at some forty of its steps, then recovered (not yet the whole matrix)
 	tools/need build test
 	cargo build --quiet --workspace --locked
 	cargo test --locked -p tests interruption -- --nocapture
 
-fuzz: ## hostile bytes for every reader
+fuzz: ## forged and damaged bundles for the real programs (not yet coverage-guided)
 	tools/need build test
 	cargo build --quiet --workspace --locked
 	cargo test --locked -p tests hostile -- --nocapture
