@@ -15,7 +15,7 @@ use formats::signature::SigningKey;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::collect::{Collected, Rules, collect};
+use crate::collect::{Authorities, Collected, Rules, collect};
 use crate::kit_writer::KitWriter;
 use crate::outcome::{DeviceResult, Refusal};
 use crate::parallel::in_order;
@@ -73,6 +73,8 @@ pub(crate) struct Shared<'a> {
     pub rules: &'a Rules,
     /// Who may open what.
     pub recipients: &'a Recipients,
+    /// The CAs that were read so far.
+    pub authorities: Authorities,
 }
 
 /// What a build needs beyond that.
@@ -143,7 +145,7 @@ pub(crate) fn entries(results: &[DeviceResult<Bundled>]) -> Vec<BundleEntry> {
 
 impl Shared<'_> {
     fn collect(&self, planned: &PlannedDevice) -> Result<Collected, Failure> {
-        collect(self.root, planned, &self.manager.uuid, self.rules)
+        collect(self.root, planned, &self.manager.uuid, self.rules, &self.authorities)
     }
 
     fn check(&self, planned: &PlannedDevice) -> DeviceResult<Ready> {

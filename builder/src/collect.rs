@@ -1,10 +1,11 @@
 //! A device's three files: found, read, and checked to be one usable set of that device.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use console::exit::Failure;
 use console::root::Root;
-use formats::certificate::{CheckedCredentials, Credentials};
+use formats::certificate::{Authority, CheckedCredentials, Credentials, CredentialsError};
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::limits::{self, LimitError};
@@ -28,6 +29,27 @@ pub(crate) struct Rules {
     pub accept_clock: bool,
 }
 
+/// The CAs of a run, each read and checked once: every bundle of a kit holds the same bytes,
+/// whatever becomes of the file meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Authorities(Mutex<Vec<(String, Arc<Authority>)>>);
+
+impl Authorities {
+    fn get(&self, root: &Root, path: &str) -> Result<Arc<Authority>, Failure> {
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, authority)) = known.iter().find(|(of, _)| of == path) {
+            return Ok(Arc::clone(authority));
+        }
+        let authority = Arc::new(Authority::check(&read(root, path)?).map_err(refused)?);
+        known.push((path.to_owned(), Arc::clone(&authority)));
+        Ok(authority)
+    }
+}
+
+fn refused(error: CredentialsError) -> Failure {
+    Failure::refused(error.reason(), &error).hint(hint(error.reason()))
+}
+
 /// A device's credentials.
 #[derive(Debug)]
 pub(crate) struct Collected {
@@ -48,12 +70,15 @@ pub(crate) fn collect(
     planned: &PlannedDevice,
     manager: &ManagerUuid,
     rules: &Rules,
+    authorities: &Authorities,
 ) -> Result<Collected, Failure> {
     let sources = locate(root, planned)?;
     let [ca, certificate, key] = &sources;
-    let credentials = Credentials::new(read(root, ca)?, read(root, certificate)?, read(root, key)?)
-        .check()
-        .map_err(|error| Failure::refused(error.reason(), &error).hint(hint(error.reason())))?;
+    let ca = authorities.get(root, ca)?;
+    let copy = Zeroizing::new(ca.pem().to_vec());
+    let credentials = Credentials::new(copy, read(root, certificate)?, read(root, key)?)
+        .check_under(&ca)
+        .map_err(refused)?;
     let mut notes = Vec::new();
     let device = &planned.device.uuid;
     credentials

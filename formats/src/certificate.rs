@@ -304,27 +304,59 @@ impl Credentials {
     /// Checks that the three are one set. Says nothing about whose it is or about time.
     ///
     /// # Errors
-    /// The first thing that is wrong, in the order of [`CredentialsError`].
+    /// The first thing that is wrong: with the CA, then with the other two.
     pub fn check(self) -> Result<CheckedCredentials, CredentialsError> {
-        let ca = Certificate::from_pem(&self.ca, CredentialFile::Ca)?;
+        let ca = Authority::check(&self.ca)?;
+        self.check_under(&ca)
+    }
+
+    /// The same, where the CA was checked before: a fleet has one.
+    ///
+    /// # Errors
+    /// As [`Credentials::check`]; a CA file with other bytes is one that did not issue.
+    pub fn check_under(self, ca: &Authority) -> Result<CheckedCredentials, CredentialsError> {
         let certificate = Certificate::from_pem(&self.certificate, CredentialFile::Certificate)?;
         let key = private_key::read(&self.key)?;
-        if let Some(digest) = ca.weak_digest() {
-            return Err(CredentialsError::WeakDigest { file: CredentialFile::Ca, digest });
-        }
         if let Some(digest) = certificate.weak_digest() {
             return Err(CredentialsError::WeakDigest { file: CredentialFile::Certificate, digest });
         }
-        if !ca.is_issued_by(&ca) {
-            return Err(CredentialsError::NotSelfSigned);
-        }
-        if !certificate.is_issued_by(&ca) {
+        if self.ca != ca.pem || !certificate.is_issued_by(&ca.certificate) {
             return Err(CredentialsError::NotIssuedByCa);
         }
         if !private_key::belongs_to(&key, &certificate) {
             return Err(CredentialsError::KeyMismatch);
         }
-        Ok(CheckedCredentials { files: self, ca, certificate })
+        Ok(CheckedCredentials { files: self, ca: ca.certificate.clone(), certificate })
+    }
+}
+
+/// A CA's file, checked to be a trust anchor that sftunnel takes.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    pem: Zeroizing<Vec<u8>>,
+    certificate: Certificate,
+}
+
+impl Authority {
+    /// Reads `cacert.pem`.
+    ///
+    /// # Errors
+    /// Not one certificate, a weak digest, not self-signed.
+    pub fn check(pem: &[u8]) -> Result<Self, CredentialsError> {
+        let file = CredentialFile::Ca;
+        let certificate = Certificate::from_pem(pem, file)?;
+        if let Some(digest) = certificate.weak_digest() {
+            return Err(CredentialsError::WeakDigest { file, digest });
+        }
+        if !certificate.is_issued_by(&certificate) {
+            return Err(CredentialsError::NotSelfSigned);
+        }
+        Ok(Self { pem: Zeroizing::new(pem.to_vec()), certificate })
+    }
+
+    /// The file's bytes.
+    pub fn pem(&self) -> &[u8] {
+        &self.pem
     }
 }
 

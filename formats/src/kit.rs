@@ -182,7 +182,9 @@ impl KitIndex {
     /// # Errors
     /// When signing fails.
     pub fn sign(&self, key: &SigningKey) -> Result<(Vec<u8>, [u8; 64]), SignatureError> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|_| SignatureError::Library)?;
+        // about what an entry has: growing by doubling would take three times the memory
+        let mut bytes = Vec::with_capacity(2048 + 400 * self.bundles.len());
+        serde_json::to_writer_pretty(&mut bytes, self).map_err(|_| SignatureError::Library)?;
         bytes.push(b'\n');
         let signature = key.sign(&bytes)?;
         Ok((bytes, signature))

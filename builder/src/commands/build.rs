@@ -17,6 +17,7 @@ use super::{kit_heading, plan, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
 use crate::bundling::{self, Bundled, Sealing, Shared};
+use crate::collect::Authorities;
 use crate::installers::Installer;
 use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
 use crate::kit_writer::{self, KitWriter};
@@ -173,6 +174,7 @@ impl Run<'_> {
             manager: self.manager,
             rules: &prepared.rules,
             recipients: &prepared.recipients,
+            authorities: Authorities::default(),
         };
         let armor = self.args.kit.armor;
         let sealing = Sealing {
@@ -206,6 +208,7 @@ impl Run<'_> {
         };
         let (bytes, signature) =
             index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
+        drop(index);
         writer.file(kit::INDEX, &bytes, 0o644)?;
         writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
         Ok(())

@@ -15,6 +15,7 @@ use super::{count, kit_heading, shortened, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
 use crate::bundling::{self, FILES, Ready, Shared};
+use crate::collect::Authorities;
 use crate::kit_writer;
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::Source;
@@ -96,7 +97,8 @@ fn check(prepared: &Prepared, context: &Context) -> Result<Vec<DeviceResult<Read
         return Ok(bundling::refused_only(&prepared.plan));
     };
     let (rules, recipients) = (&prepared.rules, &prepared.recipients);
-    let shared = Shared { root: &context.root, manager, rules, recipients };
+    let authorities = Authorities::default();
+    let shared = Shared { root: &context.root, manager, rules, recipients, authorities };
     let progress = context.terminal.progress("checking", prepared.plan.devices.len());
     bundling::check_all(&prepared.plan, &shared, progress)
 }
