@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod fleet;
+mod floor;
 mod install;
 mod measure;
 
@@ -13,37 +14,63 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Any failure ends a benchmark; there is nothing to recover.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Measures the programs.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     /// `sftunnel-bundle`, as shipped
-    #[arg(long)]
-    bundle: PathBuf,
+    #[arg(long, required = true)]
+    bundle: Option<PathBuf>,
     /// `sftunnel-install`, as shipped
-    #[arg(long)]
-    install: PathBuf,
-    /// Numbers of devices; the shell loop runs for the last
-    #[arg(long, value_delimiter = ',', default_value = "10,100,1000")]
+    #[arg(long, required = true)]
+    install: Option<PathBuf>,
+    /// Numbers of devices; the shell loop runs for the largest that is not above 1,000
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000,10000")]
     devices: Vec<usize>,
     /// Counted runs of each
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What needs memory of its own runs in a process of its own: the kernel counts what a
+/// parent holds when it starts a child to the child's peak.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Build an FMC with so many devices
+    Lab { tree: PathBuf, devices: usize },
+    /// Print the nanoseconds of the floor for an FMC's devices
+    Floor { root: PathBuf, runs: usize },
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let measured = fleet::measure(&args.bundle, &args.devices, args.runs)
-        .and_then(|()| install::measure(&args.bundle, &args.install, args.runs));
-    match measured {
+    match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(args: Args) -> Result<()> {
+    match args.part {
+        Some(Part::Lab { tree, devices }) => return fleet::build_lab(&tree, devices),
+        Some(Part::Floor { root, runs }) => {
+            println!("{}", floor::measure(&root, runs)?.as_nanos());
+            return Ok(());
+        }
+        None => {}
+    }
+    let (Some(bundle), Some(install)) = (args.bundle, args.install) else {
+        return Err("--bundle and --install are needed".into());
+    };
+    fleet::measure(&bundle, &args.devices, args.runs)?;
+    install::measure(&bundle, &install, args.runs)
 }

@@ -18,16 +18,11 @@ pub(crate) struct Figures {
     pub peak_kib: u64,
 }
 
-/// Runs what `command` makes so many times, each after `prepare`, and gives the medians.
-pub(crate) fn runs(
-    count: usize,
-    mut prepare: impl FnMut() -> Result<()>,
-    mut command: impl FnMut() -> Command,
-) -> Result<Figures> {
+/// Runs what `command` makes so many times and gives the medians.
+pub(crate) fn runs(count: usize, mut command: impl FnMut() -> Result<Command>) -> Result<Figures> {
     let mut all = Vec::new();
     for _ in 0..count.max(1) {
-        prepare()?;
-        all.push(once(command())?);
+        all.push(once(command()?)?);
     }
     let median = |key: &dyn Fn(&Figures) -> u64| {
         let mut values: Vec<u64> = all.iter().map(key).collect();
