@@ -10,7 +10,7 @@ help: ## this list
 
 demo: ## three devices without a tunnel, a kit, the tunnels up, one rolled back: the real programs on the lab
 	tools/need build
-	cargo build --quiet --locked -p builder -p installer -p lab
+	cargo build --locked -p builder -p installer -p lab
 	tests/demo.sh
 
 test: lint dist ## everything that CI checks
@@ -27,7 +27,7 @@ lint: ## format, clippy, documentation; a warning is an error
 	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --workspace --no-deps --locked
 
-bench: dist ## a kit for 1,000 devices against a shell loop; the installer's own time
+bench: dist ## kits for 10 to 10,000 devices against a shell loop and the bare cryptography; the installer's own time
 	tools/need test
 	cargo run --quiet --locked -p bench -- --bundle dist/sftunnel-bundle-$(ARCH) --install dist/sftunnel-install-$(ARCH)
 
