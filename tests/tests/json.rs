@@ -4,7 +4,7 @@
 use formats::checksum::Sha256;
 use formats::kit::{Handoff, InstallerEntry, KitIndex};
 use formats::manifest::{CredentialFacts, Device, Manager, Manifest};
-use formats::signature::SignerEntry;
+use formats::signature::{Fingerprint, SignerEntry};
 use formats::timestamp::Timestamp;
 use lab::Fault;
 use serde::Deserialize;
@@ -126,6 +126,45 @@ objects! {
     BackupFile { name: String, found: Option<BackupFound>, }
     BackupFound { size: u64, sha256: Sha256, mode: String, uid: u32, gid: u32, }
     ManagerSigners { manager: String, signers: Vec<Pinned>, }
+    Thresholds { warning: u32, critical: u32, }
+    FailedPush { path: String, batch: u64, devices: usize, }
+    Checked {
+        role: String, device: Option<DeviceRef>, path: String, state: String,
+        subject: Option<String>, not_before: Option<Timestamp>, not_after: Option<Timestamp>,
+        days_left: Option<i64>, issued_by_ca: Option<bool>, superseded: bool,
+        message: Option<String>,
+    }
+    HandedOffKit {
+        path: String, from: String, manager: Manager, batch: u64, created_at: Timestamp,
+        built_by: Option<SignerEntry>, handoffs: Vec<Handoff>, has_passphrase: bool,
+        bundles: usize, installers: Vec<InstallerEntry>,
+    }
+    HandedOff {
+        device: Option<DeviceRef>, status: String, notes: Vec<String>,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        path: Option<String>, size: Option<u64>, sha256: Option<Sha256>,
+        bundle_id: Option<Sha256>, signer: Option<Fingerprint>, vouched_by: Option<String>,
+        recipients: Option<Vec<String>>,
+    }
+    ReceiptsKit {
+        path: String, manager: Manager, batch: u64, created_at: Timestamp, signer: Fingerprint,
+        vouched_by: Option<String>, devices: usize,
+    }
+    Authority { path: String, fingerprint: Sha256, not_before: Timestamp, current: bool, }
+    StatusFile { path: String, saved_at: Timestamp, up: usize, }
+    DeviceReceipts {
+        device: DeviceRef, manager: String, kit: String, status: String,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        tunnel: Option<String>, confirmed: bool, outcome: Option<String>, proof: Option<String>,
+        ended_at: Option<Timestamp>, certificate: Option<Sha256>, bundle_id: Option<Sha256>,
+        signer: Option<Fingerprint>, backup: Option<String>, claims: usize,
+    }
+    Receipt {
+        path: String, status: String,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        device: Option<String>, manager: Option<String>, outcome: Option<String>,
+        ended_at: Option<Timestamp>, proof: Option<String>, listed: bool,
+    }
     LogLine {
         at: Timestamp, command: String, outcome: String, exit_code: u8, reason: Option<String>,
         message: Option<String>, backup: Option<String>, bundles: Option<Vec<String>>,
@@ -151,6 +190,21 @@ schemas! {
     Keygen {
         kind: String, file: String, recipient: Option<String>, public_file: Option<String>,
         public_key: Option<String>, fingerprint: Option<String>, spoken: Option<String>,
+    }
+    Check {
+        state: String, summary: String, checked_at: Timestamp, thresholds: Thresholds,
+        version: Option<String>, model: Option<String>, failed_push: Option<FailedPush>,
+        results: Vec<Checked>, steps: Vec<String>,
+    }
+    HandoffMade {
+        kits: Vec<HandedOffKit>, signer: Option<BuildSigner>, passphrase: String,
+        handed_off: usize, refused: usize, results: Vec<HandedOff>, warnings: Vec<String>,
+    }
+    Receipts {
+        checked_at: Timestamp, kits: Vec<ReceiptsKit>, ca: Vec<Authority>,
+        status_file: Option<StatusFile>, done: usize, confirmed: usize, rolled_back: usize,
+        outstanding: usize, unverified: usize, results: Vec<DeviceReceipts>,
+        receipts: Vec<Receipt>, html: Option<String>, warnings: Vec<String>,
     }
     Install {
         device: Option<Device>, outcome: Option<String>, backup: Option<String>,
@@ -236,6 +290,52 @@ fn the_builders_objects_have_these_fields() {
         |kind: &str| world.bundle_program(&["keygen", kind, "--out"]).arg(world.path(kind));
     json::<Keygen>(keygen("identity"), 0, "sftunnel-bundle.keygen/1");
     json::<Keygen>(keygen("signer"), 0, "sftunnel-bundle.keygen/1");
+}
+
+#[test]
+fn the_objects_between_teams_have_these_fields() {
+    let world = World::started(2);
+    let schema = "sftunnel-bundle.check/1";
+    let (check, ran) = json::<Check>(world.bundle(&["check"]), 0, schema);
+    assert_eq!(check.state, "OK", "{}", ran.stdout);
+    let count = |role| check.results.iter().filter(|checked| checked.role == role).count();
+    assert_eq!((count("ca"), count("pushed")), (1, 2), "{}", ran.stdout);
+    let late = world.bundle(&["check", "--warning", "36500"]);
+    assert_eq!(json::<Check>(late, 1, schema).0.state, "WARNING");
+    json::<Usage>(world.bundle(&["check", "--nonsense"]), 3, "sftunnel-bundle.usage/1");
+
+    let kit = world.kit(&[]);
+    let (one, kit) = (kit.bundle(world.ftd(1)), kit.path);
+    let mut broken = std::fs::read(&one).unwrap();
+    *broken.last_mut().unwrap() ^= 1;
+    let broken = world.write("broken.age", broken);
+    let handoff = |source: &std::path::Path, out: &std::path::Path| {
+        let recipient = world.recipient();
+        let run = world.bundle(&["handoff", "-i", "identity.txt", "-r", &recipient, "--out"]);
+        run.arg(out).arg(source)
+    };
+    let schema = "sftunnel-bundle.handoff/1";
+    let (out, alone) = (world.out(), world.out());
+    let made = json::<HandoffMade>(handoff(&kit, &out), 0, schema).0;
+    assert_eq!((made.handed_off, made.kits[0].handoffs.len()), (2, 1));
+    assert!(made.results[0].notes.is_empty() && made.results[0].vouched_by.is_some());
+    json::<Usage>(handoff(&kit, &out), 3, schema);
+    assert!(json::<HandoffMade>(handoff(&one, &alone), 0, schema).0.kits.is_empty());
+    let refused = json::<HandoffMade>(handoff(&broken, &world.out()), 3, schema).0;
+    assert_eq!(refused.results[0].reason.as_deref(), Some("damaged"));
+
+    let schema = "sftunnel-bundle.receipts/1";
+    let receipts = || world.bundle(&["receipts"]).arg(&kit);
+    assert_eq!(json::<Receipts>(receipts(), 0, schema).0.outstanding, 2);
+    world.install(world.ftd(1), &kit).run().expect(0);
+    let status = format!("connected to '{}'\n", world.ftd(1).uuid);
+    let run = receipts().arg("--status-file").arg(world.write("status.txt", status));
+    let seen = json::<Receipts>(run.arg("--html").arg(world.path("page.html")), 0, schema).0;
+    assert_eq!((seen.done, seen.status_file.unwrap().up), (1, 1));
+    assert!(seen.html.is_some() && seen.results.iter().any(|device| device.confirmed));
+    let run = receipts().arg(world.write("receipt_x.json", "{}"));
+    let refused = json::<Receipts>(run, 3, schema).0;
+    assert!(refused.receipts.iter().any(|receipt| receipt.status == "refused"));
 }
 
 #[test]
