@@ -91,6 +91,9 @@ fn options_alone_install_from_the_kit_and_words_pass_through() {
                 vec!["[install]", &*here, "[--dry-run]", "[--identity]", "[my file]"]
             }),
             (&["status"], vec!["[status]"]),
+            (&["rollback", "--to", "3"], {
+                vec!["[rollback]", "[--receipt-out]", &*here, "[--to]", "[3]"]
+            }),
             (&["verify", "a b", ""], vec!["[verify]", "[a b]", "[]"]),
         ] {
             let output = kit.run_here(&shell, args);

@@ -75,7 +75,8 @@ pub(crate) enum Command {
     /// Restore a backup and restart sftunnel; can itself be rolled back
     #[command(after_help = "Examples:
   sftunnel-install rollback                     the state before the last change
-  sftunnel-install rollback --to 3 --dry-run")]
+  sftunnel-install rollback --to 3 --dry-run
+  sftunnel-install rollback --receipt-out /mnt/usb")]
     Rollback(RollbackArgs),
     /// Finish a run that was interrupted: ends in all-old or all-new
     #[command(after_help = "Examples:\n  sftunnel-install recover")]
@@ -180,6 +181,14 @@ impl Default for Wait {
     }
 }
 
+/// Where receipts are copied to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReceiptOut {
+    /// Copy the receipt to this folder (a stick); a kit keeps it in its receipts/
+    #[arg(long = "receipt-out", value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+}
+
 /// `install`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InstallArgs {
@@ -187,6 +196,8 @@ pub(crate) struct InstallArgs {
     pub judge: Judge,
     #[command(flatten)]
     pub change: Change,
+    #[command(flatten)]
+    pub receipt_out: ReceiptOut,
 }
 
 /// `rollback`.
@@ -197,6 +208,8 @@ pub(crate) struct RollbackArgs {
     pub to: Option<String>,
     #[command(flatten)]
     pub change: Change,
+    #[command(flatten)]
+    pub receipt_out: ReceiptOut,
 }
 
 /// `recover`.

@@ -27,7 +27,7 @@ use crate::host::Host;
 use crate::journal::Journal;
 use crate::peers::LiveSet;
 use crate::preflight::{self, DroppedPeer};
-use crate::receipts::{self, Receipts};
+use crate::receipts::{Places, Receipts};
 use crate::recovery::{self, Recovered};
 use crate::run_log::{self, LogLine};
 use crate::service::{Patience, Service};
@@ -82,7 +82,7 @@ pub(crate) struct ChangeResult {
     /// Other managers whose tunnels do not come back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedPeer>,
-    /// Where receipts were written beside a kit.
+    /// Where receipts were copied to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<String>,
     /// An interrupted run: found (reported by `--dry-run`, `verify`) or finished first.
@@ -112,6 +112,7 @@ impl ChangeResult {
         context: Context<'_>,
         ended: Ended,
         done: &'static str,
+        places: Places,
         sources: &[PathBuf],
     ) -> (Exit, String) {
         match ended {
@@ -121,7 +122,7 @@ impl ChangeResult {
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
                 let text = format!(
                     "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{}",
-                    self.receipts_text(&receipts, sources)
+                    self.receipts_text(&receipts, places, sources)
                 );
                 self.backup = Some(backup);
                 (Exit::Done, text)
@@ -155,7 +156,7 @@ impl ChangeResult {
                 text.push_str(
                     "  next: look at /ngfw/var/log/messages for why sftunnel did not stay up\n",
                 );
-                text.push_str(&self.receipts_text(&receipts, sources));
+                text.push_str(&self.receipts_text(&receipts, places, sources));
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 (Exit::RolledBack, text)
             }
@@ -164,9 +165,14 @@ impl ChangeResult {
 }
 
 impl ChangeResult {
-    /// Copies the receipts beside the kits and says where they are.
-    fn receipts_text(&mut self, receipts: &Receipts, sources: &[PathBuf]) -> String {
-        let (written, problem) = receipts::copy_to_kits(receipts, sources);
+    /// Copies the receipts and says where they are.
+    fn receipts_text(
+        &mut self,
+        receipts: &Receipts,
+        places: Places,
+        sources: &[PathBuf],
+    ) -> String {
+        let (written, problem) = places.copy(receipts, sources);
         let mut text: String = written
             .iter()
             .map(|path| wrap("Receipt   ", 10, &printable(path).to_string()))

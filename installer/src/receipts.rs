@@ -1,5 +1,5 @@
 //! Receipts: written to the state directory before a transaction is closed, and copied
-//! beside the kit where that is writable. The stick is hostile ground: everything there goes
+//! beside the kit, and to a folder that the operator names, where that is writable. The stick is hostile ground: everything there goes
 //! through directory handles, follows no link and replaces nothing.
 
 use std::ffi::OsStr;
@@ -8,12 +8,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
-use console::kit_folder::{is_kit, kit_around};
+use console::kit_folder::{is_kit, is_kit_at, kit_around};
 use console::root::open_dir_at;
 use formats::device::{DeviceUuid, ManagerUuid};
+use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, file_name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fs::{Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
 use crate::atomic_file::sync_dir;
@@ -115,40 +116,82 @@ fn read_live(context: Context<'_>, manager: &ManagerUuid) -> Result<LiveSet, Str
         .map_err(|failure| failure.message)
 }
 
-/// Copies receipts beside the kits that the bundles came from. Gives the paths written, and
-/// why one is missing.
-pub(crate) fn copy_to_kits(
-    receipts: &Receipts,
-    sources: &[PathBuf],
-) -> (Vec<String>, Option<String>) {
-    let mut kits: Vec<PathBuf> = sources.iter().filter_map(|path| kit_of(path)).collect();
-    kits.sort();
-    kits.dedup();
-    let (mut written, mut problem) = (Vec::new(), None);
-    for kit in kits {
-        for (name, bytes) in &receipts.written {
-            let shown = kit.join(STORE).join(name).display().to_string();
-            match copy(&kit, name, bytes) {
-                Ok(()) => written.push(shown),
-                Err(error) => {
-                    problem.get_or_insert(format!("{shown}: {error}"));
+/// Folders for copies, open. The operator's (`--receipt-out`) are opened before the first
+/// change: what is mounted or linked there later makes no difference.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Vec<(PathBuf, OwnedFd)>);
+
+impl Places {
+    /// Opens the operator's. A link is not followed.
+    ///
+    /// # Errors
+    /// `not-found`, `bad-format` for what is no folder, or what the system says.
+    pub(crate) fn open(folders: &[PathBuf]) -> Result<Self, Failure> {
+        let mut places = Self::default();
+        for path in folders {
+            places.add(path, OFlags::NOFOLLOW).map_err(|errno| match errno {
+                Errno::NOTDIR | Errno::LOOP => {
+                    let message = format!("--receipt-out: {} is not a folder", path.display());
+                    Failure::refused(Reason::BadFormat, message)
+                        .hint("name the folder itself; a link is not followed")
+                }
+                errno => Failure::io(format!("--receipt-out: {}", path.display()), &errno.into()),
+            })?;
+        }
+        Ok(places)
+    }
+
+    /// One that is there already under another name gets no second copy.
+    fn add(&mut self, path: &Path, flags: OFlags) -> Result<(), Errno> {
+        let identity = |dir: &OwnedFd| fstat(dir).map(|found| (found.st_dev, found.st_ino));
+        let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let dir = rustix::fs::open(path, flags, Mode::empty())?;
+        let new = identity(&dir)?;
+        if !self.0.iter().any(|(_, known)| identity(known) == Ok(new)) {
+            self.0.push((path.to_owned(), dir));
+        }
+        Ok(())
+    }
+
+    /// Copies receipts there and beside the kits that the bundles came from; in a kit to its
+    /// `receipts/`. Gives the paths written, and why one is missing.
+    pub(crate) fn copy(
+        mut self,
+        receipts: &Receipts,
+        sources: &[PathBuf],
+    ) -> (Vec<String>, Option<String>) {
+        let (mut written, mut problem) = (Vec::new(), None);
+        for kit in sources.iter().filter_map(|path| kit_of(path)) {
+            if let Err(error) = self.add(&kit, OFlags::empty()) {
+                problem.get_or_insert(format!("{}: {error}", kit.display()));
+            }
+        }
+        for (place, dir) in &self.0 {
+            let in_kit = is_kit_at(dir);
+            let folder = if in_kit { place.join(STORE) } else { place.clone() };
+            for (name, bytes) in &receipts.written {
+                let shown = folder.join(name).display().to_string();
+                match copy(dir, in_kit, name, bytes) {
+                    Ok(()) => written.push(shown),
+                    Err(error) => {
+                        problem.get_or_insert(format!("{shown}: {error}"));
+                    }
                 }
             }
         }
+        (written, problem)
     }
-    (written, problem)
 }
 
 fn kit_of(source: &Path) -> Option<PathBuf> {
     if is_kit(source) { Some(source.to_owned()) } else { kit_around(source) }
 }
 
-fn copy(kit: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-    let kit = rustix::fs::open(kit, flags, Mode::empty())?;
-    let folder = open_or_make(&kit, 0o755)?;
-    put(&folder, name, bytes, 0o644)?;
-    sync_dir(&folder)
+fn copy(place: &OwnedFd, in_kit: bool, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let made = if in_kit { Some(open_or_make(place, 0o755)?) } else { None };
+    let folder = made.as_ref().unwrap_or(place);
+    put(folder, name, bytes, 0o644)?;
+    sync_dir(folder)
 }
 
 fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {

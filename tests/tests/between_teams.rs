@@ -1,6 +1,7 @@
 //! From team to team: sealed anew, carried on, installed, and proved by what comes back.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 use tests::{Kit, PASSPHRASE, World, tool};
@@ -121,6 +122,88 @@ fn receipts_come_back_and_tell_who_is_done() {
     let (code, forged) = receipts();
     assert_eq!((code, forged["reason"].as_str()), (Some(3), Some("bad-signature")));
     assert_eq!(count(&forged, "done"), 0);
+}
+
+#[test]
+fn a_rollback_tells_the_manager_that_the_device_is_not_done() {
+    let world = World::started(1);
+    let (kit, device) = (world.kit(&[]), world.ftd(1));
+    let standing = |more: &[&Path]| {
+        let run = world.bundle(&["receipts", "--json"]).arg(&kit.path).args(more);
+        run.run().expect(0).json()["results"][0]["status"].clone()
+    };
+    world.install(device, &kit.path).run().expect(0);
+    assert_eq!(standing(&[]), "done");
+
+    // to a stick of its own, and to the kit: each once, although one is named twice
+    let stick = world.out();
+    let files = |folder: &Path| -> Vec<_> {
+        fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()).collect()
+    };
+    let installed = files(&kit.path.join("receipts"));
+    let rollback = world.on(device, &["rollback", "--yes", "--settle", "1"]);
+    let rollback = rollback.arg("--receipt-out").arg(&stick);
+    let rollback = rollback.arg("--receipt-out").arg(stick.join("."));
+    let ran = rollback.arg("--receipt-out").arg(&kit.path).run().expect(0);
+    ran.never_says("no receipt could be written");
+    assert_eq!((files(&stick).len(), files(&kit.path.join("receipts")).len()), (1, 2));
+    assert_eq!(standing(&[]), "rolled-back");
+    // the stick's alone tells it as well, beside the receipt of the installation
+    for path in files(&kit.path.join("receipts")) {
+        if !installed.contains(&path) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(standing(&[]), "done");
+    assert_eq!(standing(&[&stick]), "rolled-back");
+}
+
+#[test]
+fn a_bundle_by_itself_leaves_its_receipt_where_it_is_told_to() {
+    let world = World::started(1);
+    let bundle = world.write("alone.age", fs::read(world.kit(&[]).bundle(world.ftd(1))).unwrap());
+    let out = world.out();
+    let installed =
+        world.install(world.ftd(1), &bundle).arg("--json").arg("--receipt-out").arg(&out);
+    assert_eq!(installed.run().expect(0).json()["receipts"].as_array().unwrap().len(), 1);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_for_receipts_that_is_none_is_refused_before_anything_is_changed() {
+    let world = World::started(1);
+    let (kit, device) = (world.kit(&[]), world.ftd(1));
+    world.install(device, &kit.path).run().expect(0);
+    let elsewhere = world.out();
+    let link = world.path("link");
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    let file = world.write("file", "");
+    let before = world.snapshot(device);
+    for (folder, reason) in
+        [(&link, "bad-format"), (&file, "bad-format"), (&world.path("absent"), "not-found")]
+    {
+        let rollback = world.on(device, &["rollback", "--yes", "--settle", "1", "--receipt-out"]);
+        let ran = rollback.arg(folder).run().expect(3).says(reason);
+        world.unchanged(device, &before, &ran);
+        let ran = world.install(device, &kit.path).arg("--receipt-out").arg(folder).run();
+        world.unchanged(device, &before, &ran.expect(3).says(reason));
+    }
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "written through a link");
+}
+
+#[test]
+fn a_rollbacks_receipt_follows_no_link_on_the_stick() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    world.install(device, &world.kit(&[]).path).run().expect(0);
+    let (stick, elsewhere) = (world.out(), world.out());
+    fs::write(stick.join("kit.json"), "{}").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, stick.join("receipts")).unwrap();
+    let rollback = world.on(device, &["rollback", "--yes", "--settle", "1", "--receipt-out"]);
+    rollback.arg(&stick).run().expect(0).says("no receipt could be written there");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "written through a link");
+    let own = device.root.join("var/sf/sftunnel-airgap/receipts");
+    assert_eq!(fs::read_dir(own).unwrap().count(), 2, "the device keeps its own");
 }
 
 #[test]

@@ -93,6 +93,10 @@ done
 
 case ${1-} in
 '' | -*) set -- install "$kit" "$@" ;;
+rollback) # its receipt travels back with the kit, as an installation's does
+    shift
+    set -- rollback --receipt-out "$kit" "$@"
+    ;;
 esac
 # the program gets these signals as well and decides; its exit code is the one that counts
 trap : HUP INT TERM

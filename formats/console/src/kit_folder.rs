@@ -40,7 +40,12 @@ pub struct CheckedFiles {
 
 /// Whether `path` is a folder with a `kit.json`.
 pub fn is_kit(path: &Path) -> bool {
-    open_root(path).is_ok_and(|dir| statat(&dir, kit::INDEX, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+    open_root(path).is_ok_and(|dir| is_kit_at(&dir))
+}
+
+/// The same of an open folder.
+pub fn is_kit_at(dir: &OwnedFd) -> bool {
+    statat(dir, kit::INDEX, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// The kit folder that a bundle file lies in, when it does.

@@ -12,6 +12,7 @@ use crate::journal::Goal;
 use crate::judged::{self, Accepted, SourceResult};
 use crate::plan_text;
 use crate::preflight::{self, DroppedPeer};
+use crate::receipts::Places;
 use crate::run_log::LogLine;
 use crate::service::{self, Service};
 use crate::state::State;
@@ -42,12 +43,15 @@ struct Plan {
 /// # Errors
 /// The first refusal, or whatever the transaction ended with.
 pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failure> {
+    let places = Places::open(&args.receipt_out.folders)?;
     if args.change.dry_run {
         let state = State::open(&session.host)?;
         let plan = plan(session, state.as_ref(), args)?;
         return Ok(dry_run(session, plan, interrupted_run(state.as_ref())));
     }
-    with_lock(session, "install", args.change.wait, |context| locked(session, context, args))
+    with_lock(session, "install", args.change.wait, |context| {
+        locked(session, context, args, places)
+    })
 }
 
 fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<Plan, Failure> {
@@ -111,6 +115,7 @@ fn locked(
     session: &Session,
     context: Context<'_>,
     args: &InstallArgs,
+    places: Places,
 ) -> Result<(Report, LogLine), Failure> {
     let interrupted = finish_interrupted(session, context)?;
     let plan = plan(session, Some(context.state), args)?;
@@ -135,7 +140,8 @@ fn locked(
         .note("Installing; this waits for sftunnel to come back. Do not switch the box off.");
     let ended =
         transaction::run(context, Goal::Install, changes, remember, args.change.on_unhealthy())?;
-    let (exit, sentence) = change.ended(context, ended, "installed", &args.judge.sources.sources);
+    let sources = &args.judge.sources.sources;
+    let (exit, sentence) = change.ended(context, ended, "installed", places, sources);
     let mut line = LogLine::new(context.host.now(), "install", change.outcome, exit.code());
     line.bundles = bundles;
     line.backup = change.backup.as_ref().map(ToString::to_string);

@@ -16,6 +16,7 @@ use crate::judged::{FileResult, file_results};
 use crate::peers::{Live, PeerDir};
 use crate::plan_text;
 use crate::preflight::{self, DroppedPeer};
+use crate::receipts::Places;
 use crate::records::Installed;
 use crate::run_log::LogLine;
 use crate::service::{self, Service};
@@ -48,9 +49,10 @@ struct Plan {
 /// # Errors
 /// `not-found` without a backup; or whatever the transaction ended with.
 pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Failure> {
+    let places = Places::open(&args.receipt_out.folders)?;
     if !args.change.dry_run {
         return with_lock(session, "rollback", args.change.wait, |context| {
-            locked(session, context, args)
+            locked(session, context, args, places)
         });
     }
     let state = State::open(&session.host)?.ok_or_else(no_backup)?;
@@ -129,6 +131,7 @@ fn locked(
     session: &Session,
     context: Context<'_>,
     args: &RollbackArgs,
+    places: Places,
 ) -> Result<(Report, LogLine), Failure> {
     let interrupted = finish_interrupted(session, context)?;
     let plan = plan(session, context.state, args)?;
@@ -163,7 +166,7 @@ fn locked(
         remember,
         args.change.on_unhealthy(),
     )?;
-    let (exit, sentence) = change.ended(context, ended, "rolled-back", &[]);
+    let (exit, sentence) = change.ended(context, ended, "rolled-back", places, &[]);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
     line.backup = Some(plan.id.to_string());
     line.message.clone_from(&change.why);
