@@ -32,6 +32,16 @@ pub fn tool(name: &str, package: &str) -> Run {
     Run::new(name)
 }
 
+/// The `rage` crate's program, as `tools/rage` has built it.
+pub fn rage() -> Run {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/rage");
+    let found = Command::new(script).arg("--no-build").output().expect("tools/rage");
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    // at the terminal, also where there is a program for it
+    let program = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    Run::new("env").arg("PINENTRY_PROGRAM=").arg(program)
+}
+
 /// A program about to be run.
 #[derive(Debug)]
 pub struct Run {

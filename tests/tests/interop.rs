@@ -1,10 +1,12 @@
-//! age, tar, sha256sum, openssl and ssh-keygen on our files: what an operator can do without
-//! our programs.
+//! age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs: what an
+//! operator can do without our programs.
 
 use std::fs;
 
 use formats::signature::SigningKey;
 use tests::{PASSPHRASE, Pty, Run, World, tool};
+
+mod peers;
 
 #[test]
 fn age_tar_sha256sum_and_openssl_open_and_check_a_bundle() {
@@ -106,38 +108,6 @@ fn a_bundle_sealed_anew_by_age_is_still_the_signed_one() {
     let run = Run::new("sh").args(["-ec", line, "sh"]).arg(kit.bundle(world.ftd(1)));
     run.arg(recipient).cwd(world.path("")).run().expect(0);
     world.install(world.ftd(1), &world.path("again.age")).run().expect(0);
-}
-
-#[test]
-fn ssh_keys_open_with_the_installer() {
-    let world = World::new(1);
-    for (kind, passphrase) in [("ed25519", ""), ("rsa", ""), ("ed25519", PASSPHRASE)] {
-        let key = world.out().join("site");
-        let keygen =
-            tool("ssh-keygen", "openssh-client").args(["-q", "-t", kind, "-N", passphrase]);
-        keygen.args(["-C", "someone@site", "-f"]).arg(&key).run().expect(0);
-        let public = fs::read_to_string(key.with_extension("pub")).unwrap();
-        let kit = world.kit_with(world.fmc(), &["--recipient", public.trim()]);
-        let run = world.on(world.ftd(1), &["verify", "--signer", &world.signer()]);
-        let run = run.arg("--identity").arg(&key).arg(&kit.path);
-        if passphrase.is_empty() {
-            run.run().expect(0);
-        } else {
-            run.args(["--passphrase-file", "passphrase.txt"]).run().expect(0);
-        }
-    }
-    // and age itself opens what was sealed for an SSH key
-    let key = world.path("ssh-key");
-    tool("ssh-keygen", "openssh-client")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(&key)
-        .run()
-        .expect(0);
-    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
-    let recipients = world.write("recipients.txt", public).display().to_string();
-    let kit = world.kit_with(world.fmc(), &["--recipients-file", &recipients]);
-    let age = tool("age", "age").arg("--decrypt").arg("--identity").arg(&key);
-    age.arg("--output").arg(world.path("x")).arg(kit.bundle(world.ftd(1))).run().expect(0);
 }
 
 #[test]

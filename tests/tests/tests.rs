@@ -9,7 +9,7 @@
 //! - `output`: golden files for what people read; no escape sequences, 80 columns
 //! - `json`: every JSON object into a type that knows all its fields
 //! - `terminal`: questions, prompts, and who vouches by answering them
-//! - `interop`: age, tar, sha256sum, openssl and ssh-keygen on our files
+//! - `interop`: age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs
 //! - `interruption`: killed, stopped and started twice
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
