@@ -1,5 +1,6 @@
 //! Tests of the module above.
 
+use super::identity::{SIGNER_LINE, signer_line};
 use super::*;
 use crate::signature::SigningKey;
 

@@ -1,0 +1,266 @@
+//! What opens: age identities, SSH private keys, either under a passphrase, and new ones.
+
+use std::fmt;
+
+use age::secrecy::{ExposeSecret, SecretString};
+use age::{scrypt, ssh, x25519};
+use zeroize::Zeroizing;
+
+use super::{
+    ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Recipient, SealError, decrypt, decryptor,
+    encrypt,
+};
+use crate::error::{Reason, Reasoned};
+use crate::limits;
+use crate::signature::Fingerprint;
+
+pub(super) const SIGNER_LINE: &str = "# signer: ";
+
+/// Private halves: what opens.
+pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identities({} of them)", self.0.len())
+    }
+}
+
+impl Identities {
+    /// Decrypts a sealed file of at most `limit` bytes of content.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. No content is returned unless all of it verified.
+    pub fn open(&self, sealed: &[u8], limit: u64) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        decrypt(sealed, self.0.iter().map(|identity| &**identity as &dyn age::Identity), limit)
+    }
+
+    /// These and the others.
+    pub fn extend(&mut self, others: Identities) {
+        self.0.extend(others.0);
+    }
+}
+
+/// A passphrase; never shown, wiped when dropped.
+#[derive(Clone)]
+pub struct Passphrase(SecretString);
+
+impl Passphrase {
+    /// Takes it over.
+    pub fn new(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    /// How many characters it has.
+    pub fn chars(&self) -> usize {
+        self.0.expose_secret().chars().count()
+    }
+
+    /// For the one place that shows a generated passphrase, once.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
+}
+
+/// A file that holds identities, once looked at.
+#[derive(Debug)]
+pub enum IdentityFile {
+    /// Usable as it is.
+    Plain(Identities),
+    /// Protected by a passphrase.
+    Protected(ProtectedIdentity),
+}
+
+/// An identity file that a passphrase protects: an age file such as `kit.identity.age`, or
+/// an encrypted SSH key.
+pub struct ProtectedIdentity(Protected);
+
+enum Protected {
+    Age(Vec<u8>),
+    Ssh(ssh::EncryptedKey),
+}
+
+impl fmt::Debug for ProtectedIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProtectedIdentity(..)")
+    }
+}
+
+/// Not a file of identities.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A line that is no identity; its text is not shown.
+    #[error("line {line} is not an identity (AGE-SECRET-KEY-1...)")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Nothing but comments.
+    #[error("holds no identity")]
+    Empty,
+    /// An SSH private key of a kind that cannot decrypt, or in a form that age does not read.
+    #[error("is an SSH key of a kind or form that cannot be used")]
+    Ssh,
+    /// An age file that is not protected by exactly one passphrase.
+    #[error("is an age file, but not one that is protected by a passphrase")]
+    NotPassphrase,
+    /// An age file that cannot be read.
+    #[error("is an age file that cannot be read: {0}")]
+    Open(#[from] OpenError),
+}
+
+impl Reasoned for IdentityError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Open(error) => error.reason(),
+            _ => Reason::BadFormat,
+        }
+    }
+}
+
+/// What [`ProtectedIdentity::open`] gives.
+#[derive(Debug)]
+pub struct OpenedIdentity {
+    /// What opens bundles.
+    pub identities: Identities,
+    /// The signer that the holder of the passphrase vouches for (`# signer: SHA256:…`).
+    pub signer: Option<Fingerprint>,
+}
+
+impl IdentityFile {
+    /// Reads an age identity file, an SSH private key, or either under a passphrase.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let trimmed = bytes.trim_ascii_start();
+        if trimmed.starts_with(ARMOR_BEGIN) || trimmed.starts_with(BINARY_BEGIN) {
+            if !decryptor(bytes)?.is_scrypt() {
+                return Err(IdentityError::NotPassphrase);
+            }
+            return Ok(Self::Protected(ProtectedIdentity(Protected::Age(bytes.to_vec()))));
+        }
+        if trimmed.starts_with(b"-----BEGIN ") {
+            return match ssh::Identity::from_buffer(trimmed, None) {
+                Ok(ssh::Identity::Encrypted(key)) => {
+                    Ok(Self::Protected(ProtectedIdentity(Protected::Ssh(key))))
+                }
+                Ok(key @ ssh::Identity::Unencrypted(_)) => {
+                    Ok(Self::Plain(Identities(vec![Box::new(key)])))
+                }
+                _ => Err(IdentityError::Ssh),
+            };
+        }
+        parse_native(bytes).map(Self::Plain)
+    }
+}
+
+fn parse_native(bytes: &[u8]) -> Result<Identities, IdentityError> {
+    let mut identities: Vec<Box<dyn age::Identity + Send + Sync>> = Vec::new();
+    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let identity =
+            std::str::from_utf8(line).ok().and_then(|text| text.parse::<x25519::Identity>().ok());
+        identities.push(Box::new(identity.ok_or(IdentityError::Line { line: at + 1 })?));
+    }
+    if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Identities(identities)) }
+}
+
+impl ProtectedIdentity {
+    /// Opens it with a passphrase. Costs one scrypt of at most [`limits::WORK_FACTOR_READ`].
+    ///
+    /// # Errors
+    /// See [`IdentityError`]; a wrong passphrase is [`OpenError::Passphrase`].
+    pub fn open(&self, passphrase: &Passphrase) -> Result<OpenedIdentity, IdentityError> {
+        match &self.0 {
+            Protected::Ssh(key) => {
+                let key = key.decrypt(passphrase.0.clone()).map_err(|_| OpenError::Passphrase)?;
+                let identities = Identities(vec![Box::new(ssh::Identity::from(key))]);
+                Ok(OpenedIdentity { identities, signer: None })
+            }
+            Protected::Age(sealed) => {
+                let mut identity = scrypt::Identity::new(passphrase.0.clone());
+                identity.set_max_work_factor(limits::WORK_FACTOR_READ);
+                let identities = std::iter::once(&identity as &dyn age::Identity);
+                let text =
+                    decrypt(sealed, identities, limits::KEY_FILE).map_err(|error| match error {
+                        // the one stanza there is did not open
+                        OpenError::NoMatch => OpenError::Passphrase,
+                        other => other,
+                    })?;
+                Ok(OpenedIdentity { identities: parse_native(&text)?, signer: signer_line(&text) })
+            }
+        }
+    }
+}
+
+/// Exactly one signer line counts; two contradict each other.
+pub(super) fn signer_line(text: &[u8]) -> Option<Fingerprint> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.trim().strip_prefix(SIGNER_LINE));
+    let first = lines.next()?.parse().ok();
+    if lines.next().is_some() { None } else { first }
+}
+
+/// A fresh X25519 identity.
+pub struct NewIdentity(x25519::Identity);
+
+impl NewIdentity {
+    /// From the system's random source.
+    pub fn generate() -> Self {
+        Self(x25519::Identity::generate())
+    }
+
+    /// The public half.
+    pub fn recipient(&self) -> Recipient {
+        Recipient::X25519(self.0.to_public())
+    }
+
+    /// The text of an identity file, as `age-keygen` writes it.
+    pub fn file(&self, comments: &[String]) -> Zeroizing<String> {
+        let secret = self.0.to_string();
+        let comments: String = comments.iter().map(|line| format!("# {line}\n")).collect();
+        let public = self.0.to_public();
+        Zeroizing::new(format!("{comments}# public key: {public}\n{}\n", secret.expose_secret()))
+    }
+
+    /// The text of `kit.identity.age`: this identity and the signer line, under a
+    /// passphrase, with the work factor [`limits::WORK_FACTOR_WRITTEN`].
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn protect(
+        &self,
+        passphrase: &Passphrase,
+        signer: Fingerprint,
+    ) -> Result<Vec<u8>, SealError> {
+        let mut recipient = scrypt::Recipient::new(passphrase.0.clone());
+        // `new` picks a factor by timing this machine; ours is fixed, and not every box is fast
+        recipient.set_work_factor(limits::WORK_FACTOR_WRITTEN);
+        let secret = self.0.to_string();
+        let public = self.0.to_public();
+        let text = Zeroizing::new(format!(
+            "{SIGNER_LINE}{signer}\n# public key: {public}\n{}\n",
+            secret.expose_secret()
+        ));
+        encrypt(
+            text.as_bytes(),
+            std::iter::once(&recipient as &dyn age::Recipient),
+            Encoding::Armored,
+        )
+    }
+}
+
+impl fmt::Debug for NewIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewIdentity(..)")
+    }
+}

@@ -1,0 +1,109 @@
+//! Who may open: `age1…`, `ssh-ed25519 …`, `ssh-rsa …`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use age::{ssh, x25519};
+
+use crate::error::{Reason, Reasoned};
+
+/// Somebody who may open: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`.
+#[derive(Debug, Clone)]
+pub enum Recipient {
+    /// A native age recipient.
+    X25519(x25519::Recipient),
+    /// An SSH public key.
+    Ssh(ssh::Recipient),
+}
+
+/// Not a recipient that this program knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecipientError {
+    /// A private key stands where a public one belongs. The text is not shown.
+    #[error("this is a secret key; a recipient is the public half (age1...)")]
+    Secret,
+    /// Neither form.
+    #[error("expected age1..., ssh-ed25519 ... or ssh-rsa ...")]
+    Unknown,
+    /// An RSA key below 2048 or above 4096 bits.
+    #[error("ssh-rsa keys have 2048 to 4096 bits")]
+    RsaSize,
+    /// A known kind of SSH key that cannot encrypt, such as ecdsa or a hardware key.
+    #[error("this kind of SSH key cannot be used for encryption; ssh-ed25519 and ssh-rsa can")]
+    SshKind,
+}
+
+impl Reasoned for RecipientError {
+    fn reason(&self) -> Reason {
+        Reason::BadFormat
+    }
+}
+
+impl FromStr for Recipient {
+    type Err = RecipientError;
+
+    fn from_str(text: &str) -> Result<Self, RecipientError> {
+        let text = text.trim();
+        if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY")
+        {
+            return Err(RecipientError::Secret);
+        }
+        if text.starts_with("age1") {
+            return text.parse().map(Self::X25519).map_err(|_| RecipientError::Unknown);
+        }
+        text.parse().map(Self::Ssh).map_err(|error| match error {
+            ssh::ParseRecipientKeyError::RsaModulusTooLarge
+            | ssh::ParseRecipientKeyError::RsaModulusTooSmall => RecipientError::RsaSize,
+            ssh::ParseRecipientKeyError::Unsupported(_) | ssh::ParseRecipientKeyError::Ignore => {
+                RecipientError::SshKind
+            }
+            _ => RecipientError::Unknown,
+        })
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X25519(recipient) => fmt::Display::fmt(recipient, f),
+            Self::Ssh(recipient) => fmt::Display::fmt(recipient, f),
+        }
+    }
+}
+
+impl PartialEq for Recipient {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Recipient {}
+
+/// A line of a recipients file that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {error}")]
+pub struct RecipientsFileError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub error: RecipientError,
+}
+
+impl Reasoned for RecipientsFileError {
+    fn reason(&self) -> Reason {
+        self.error.reason()
+    }
+}
+
+/// Reads a recipients file: one a line, `#` comments.
+///
+/// # Errors
+/// The first line that is no recipient.
+pub fn parse_recipients_file(bytes: &[u8]) -> Result<Vec<Recipient>, RecipientsFileError> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(at, line)| line.parse().map_err(|error| RecipientsFileError { line: at + 1, error }))
+        .collect()
+}
