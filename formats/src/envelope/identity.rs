@@ -187,19 +187,26 @@ impl ProtectedIdentity {
                 Ok(OpenedIdentity { identities, signer: None })
             }
             Protected::Age(sealed) => {
-                let mut identity = scrypt::Identity::new(passphrase.0.clone());
-                identity.set_max_work_factor(limits::WORK_FACTOR_READ);
-                let identities = std::iter::once(&identity as &dyn age::Identity);
-                let text =
-                    decrypt(sealed, identities, limits::KEY_FILE).map_err(|error| match error {
-                        // the one stanza there is did not open
-                        OpenError::NoMatch => OpenError::Passphrase,
-                        other => other,
-                    })?;
+                let text = decrypt_protected(sealed, passphrase)?;
                 Ok(OpenedIdentity { identities: parse_native(&text)?, signer: signer_line(&text) })
             }
         }
     }
+}
+
+/// What a passphrase protects, whatever it is.
+pub(super) fn decrypt_protected(
+    sealed: &[u8],
+    passphrase: &Passphrase,
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let mut identity = scrypt::Identity::new(passphrase.0.clone());
+    identity.set_max_work_factor(limits::WORK_FACTOR_READ);
+    let identities = std::iter::once(&identity as &dyn age::Identity);
+    decrypt(sealed, identities, limits::KEY_FILE).map_err(|error| match error {
+        // the one stanza there is did not open
+        OpenError::NoMatch => OpenError::Passphrase,
+        other => other,
+    })
 }
 
 /// Exactly one signer line counts; two contradict each other.

@@ -4,6 +4,8 @@ use super::identity::{SIGNER_LINE, signer_line};
 use super::*;
 use crate::signature::SigningKey;
 
+mod vectors;
+
 fn identities(new: &NewIdentity) -> Identities {
     match IdentityFile::parse(new.file(&[]).as_bytes()).unwrap() {
         IdentityFile::Plain(identities) => identities,
