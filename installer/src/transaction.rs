@@ -167,6 +167,8 @@ pub(crate) fn run(
             return Err(failure);
         }
     };
+    // the keys have done their part; waiting for sftunnel can take minutes
+    drop(changes);
     match service::restart(host, old.pid(), patience, signals) {
         Ok(pid) => {
             let receipts = complete(context, journal)?;
@@ -359,6 +361,7 @@ fn restore(
     );
     journal.write(state)?;
     swap(stage(host, id, &changes)?)?;
+    drop(changes);
     journal.phase = Phase::Restart;
     journal.write(state)?;
     if restart == Restart::OnlyIfNeeded && old_pid.is_some() && running == old_pid {
