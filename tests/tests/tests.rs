@@ -12,6 +12,7 @@
 //! - `interop`: age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs
 //! - `interruption`: killed, stopped and started twice
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
+//! - `secrets`: keys, passphrases and identities: in which files, and for how long in memory
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `docs`: flags and reasons stand in the documents, and those in the documents exist
 //!
@@ -37,5 +38,6 @@ mod journey;
 mod json;
 mod output;
 mod refusals;
+mod secrets;
 mod shipped;
 mod terminal;
