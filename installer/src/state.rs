@@ -50,7 +50,7 @@ impl State {
             .and_then(|parent| open_dir_at(parent, OsStr::new(NAME)));
         match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io(shown, &error)),
+            Err(error) => Err(wrong_directory(&shown, &error)),
             Ok(dir) => {
                 require_own(&dir, &shown)?;
                 Ok(Some(Self { dir, shown }))
@@ -151,6 +151,18 @@ fn create(host: &Host) -> io::Result<State> {
 
 fn shown(host: &Host) -> String {
     host.root().outside(format!("{PARENT}/{NAME}")).display().to_string()
+}
+
+/// A link could lead to a directory that somebody else filled.
+fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::LOOP | Errno::NOTDIR) => {
+            let message = format!("{shown} is a link or not a directory, expected a directory");
+            Failure::refused(Reason::WrongDestination, message)
+                .hint("find out who put it there, and why")
+        }
+        _ => Failure::io(shown, error),
+    }
 }
 
 /// Backups hold private keys, and pins decide whom to believe.
