@@ -41,8 +41,15 @@ pub(crate) fn check_clock(
         .unwrap_or(Timestamp::EPOCH);
     let created = bundle.manifest().created_at;
     let behind = |what: &str, time: Timestamp| {
-        let message =
-            format!("this box's clock says {now}, but {what} at {time}: the clock is behind");
+        let sftunnel = match bundle.credentials().check_validity(now) {
+            Err(ValidityError::NotYetValid { not_before, .. }) => format!(
+                "; sftunnel itself would refuse the certificates, which become valid at {not_before}"
+            ),
+            _ => String::new(),
+        };
+        let message = format!(
+            "this box's clock says {now}, but {what} at {time}: the clock is behind{sftunnel}"
+        );
         Failure::refused(Reason::ClockBehind, message).hint(hint)
     };
     if now < built {
