@@ -19,6 +19,7 @@ mod preflight;
 mod receipts;
 mod records;
 mod recovery;
+mod reserve;
 mod run_log;
 mod service;
 mod signals;

@@ -12,6 +12,7 @@ use console::exit::{Exit, Failure};
 use crate::backup;
 use crate::journal::{Goal, Journal, Phase};
 use crate::peers::{self, PeerDir};
+use crate::reserve;
 use crate::service;
 use crate::transaction::{self, Context, Restart};
 
@@ -126,6 +127,7 @@ fn require_known_content(context: Context<'_>, journal: &Journal) -> Result<(), 
 /// Removes staged files and unfinished backups, wherever this box has a peer directory.
 fn sweep(context: Context<'_>) -> Result<usize, Failure> {
     backup::remove_unfinished(context.state)?;
+    reserve::release(context.state);
     let mut removed = 0;
     for (_, peer) in PeerDir::all(context.host)? {
         // a directory that cannot be opened safely is none that this program staged in

@@ -20,6 +20,7 @@ use crate::journal::{Goal, Journal, Phase, Remember};
 use crate::peers::{self, Live, LiveSet, PeerDir};
 use crate::receipts::{self, Receipts};
 use crate::records::{Installed, Signers};
+use crate::reserve;
 use crate::service::{self, Patience, Unhealthy};
 use crate::signals::Signals;
 use crate::state::LockedState;
@@ -121,6 +122,7 @@ pub(crate) fn run(
         let ready = || {
             require_as_planned(host, &changes)?;
             signals.check()?;
+            reserve::hold(state, needed_to_go_back(&changes))?;
             Installed::read(Some(state))?.reopen(state, &managers)?;
             let known = known_digests(&changes);
             let journal = Journal::new(
@@ -141,6 +143,7 @@ pub(crate) fn run(
                 discard(staged);
                 // a journal that could not be written may still have been renamed into place
                 let _ = Journal::discard(state);
+                reserve::release(state);
                 Err(failure)
             }
         }
@@ -176,6 +179,7 @@ pub(crate) fn run(
         }
         Err(Unhealthy::Interrupted) => Err(interrupted()),
         Err(why) if on_unhealthy == OnUnhealthy::Keep => {
+            reserve::release(state);
             journal.close(state)?;
             Ok(Ended::Unconfirmed { why, backup })
         }
@@ -188,6 +192,15 @@ pub(crate) fn run(
             }
         },
     }
+}
+
+/// Room for the files of before, to be written beside the new ones.
+fn needed_to_go_back(changes: &[Change]) -> u64 {
+    let sets = changes.iter().flat_map(|change| &change.before.0);
+    reserve::needed(sets.filter_map(|live| match live {
+        Live::File(file) => Some(file.bytes.len()),
+        Live::Absent => None,
+    }))
 }
 
 /// What may be found live while these changes are made.
@@ -338,6 +351,8 @@ fn restore(
     restart: Restart,
 ) -> Result<PutBack, Failure> {
     let Context { host, state, signals, patience } = context;
+    // this is what it was held for
+    reserve::release(state);
     let backup = backup::open(state, id)?;
     let mut changes = Vec::new();
     let mut remember = Vec::new();
@@ -404,6 +419,7 @@ pub(crate) fn remember_set(manager: &ManagerUuid, files: &LiveSet) -> Remember {
 pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipts, Failure> {
     let Context { host, state, .. } = context;
     let now = host.now();
+    reserve::release(state);
     let receipts = receipts::write(context, &journal);
     let record = || -> Result<(), Failure> {
         Installed::read(Some(state))?.complete(state, &journal.remember, now)?;
