@@ -93,4 +93,10 @@ impl Pty {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+
+    /// Closes the terminal, as a lost connection does, and waits until it is gone.
+    pub fn hang_up(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
 }

@@ -42,6 +42,16 @@ pub fn rage() -> Run {
     Run::new("env").arg("PINENTRY_PROGRAM=").arg(program)
 }
 
+/// Waits until it is so, or fails.
+#[track_caller]
+pub fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it did not come to that");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A program about to be run.
 #[derive(Debug)]
 pub struct Run {

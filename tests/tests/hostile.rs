@@ -17,15 +17,15 @@ use tests::{Forge, Kit, Run, World};
 use crate::refusals::{install_refused, refused};
 
 /// One device, its kit, and its honest bundle taken apart.
-struct Case {
-    world: World,
-    kit: Kit,
-    honest: Forge,
-    key: SigningKey,
+pub(crate) struct Case {
+    pub world: World,
+    pub kit: Kit,
+    pub honest: Forge,
+    pub key: SigningKey,
 }
 
 impl Case {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new(1);
         let kit = world.kit(&[]);
         let sealed = fs::read(kit.bundle(world.ftd(1))).unwrap();
@@ -34,13 +34,13 @@ impl Case {
         Self { world, kit, honest, key }
     }
 
-    fn forge(&self) -> Forge {
+    pub(crate) fn forge(&self) -> Forge {
         self.honest.clone()
     }
 
     /// These bytes as a bundle are refused by both programs.
     #[track_caller]
-    fn is_refused(&self, sealed: &[u8], reason: &str) {
+    pub(crate) fn is_refused(&self, sealed: &[u8], reason: &str) {
         let file = self.world.write("forged.tar.gz.age", sealed);
         install_refused(&self.world, self.world.ftd(1), &file, reason);
         let args = ["verify", "--identity", "identity.txt", "forged.tar.gz.age"];
@@ -50,7 +50,7 @@ impl Case {
 
     /// The same, only for the device: the builder does not know what the box is like.
     #[track_caller]
-    fn is_refused_here(&self, sealed: &[u8], reason: &str) {
+    pub(crate) fn is_refused_here(&self, sealed: &[u8], reason: &str) {
         let file = self.world.write("forged.tar.gz.age", sealed);
         install_refused(&self.world, self.world.ftd(1), &file, reason);
     }
@@ -238,7 +238,7 @@ fn other_formats_are_bad_formats() {
 }
 
 /// The first header of a tar, changed, with a checksum that fits.
-fn with_header(tar: &[u8], entry: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub(crate) fn with_header(tar: &[u8], entry: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut tar = tar.to_vec();
     let mut at = 0;
     for _ in 0..entry {
@@ -400,14 +400,14 @@ fn a_pin_for_one_manager_is_none_for_another() {
 // kits
 
 /// A copy of the kit, to be changed.
-fn copy(case: &Case) -> PathBuf {
+pub(crate) fn copy(case: &Case) -> PathBuf {
     let copy = case.world.out().join("kit");
     Run::new("cp").arg("-r").arg(&case.kit.path).arg(&copy).run().expect(0);
     copy
 }
 
 #[track_caller]
-fn kit_refused(case: &Case, kit: &std::path::Path, reason: &str) {
+pub(crate) fn kit_refused(case: &Case, kit: &std::path::Path, reason: &str) {
     install_refused(&case.world, case.world.ftd(1), kit, reason);
     refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(kit), reason);
 }
@@ -445,7 +445,11 @@ fn a_kit_that_is_not_as_its_index_says_is_refused() {
 }
 
 /// An index of one's own, signed by somebody, with checksums that fit.
-fn reindexed(kit: &std::path::Path, key: &SigningKey, change: impl FnOnce(&mut KitIndex)) {
+pub(crate) fn reindexed(
+    kit: &std::path::Path,
+    key: &SigningKey,
+    change: impl FnOnce(&mut KitIndex),
+) {
     let mut index: KitIndex =
         serde_json::from_slice(&fs::read(kit.join("kit.json")).unwrap()).unwrap();
     change(&mut index);

@@ -101,7 +101,7 @@ fn put_pair(world: &World, pair: &Pair) {
     fs::write(pushed(world, "sftunnel-key.pem"), &pair.key_pem).unwrap();
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.unwrap().as_secs()).unwrap()
 }

@@ -11,9 +11,7 @@ use std::time::Duration;
 use formats::envelope::{NewIdentity, Passphrase};
 use lab::Fault;
 use openssl::rsa::Rsa;
-use tests::{PASSPHRASE, Pty, Run, World, tool};
-
-use crate::interruption::wait_until;
+use tests::{PASSPHRASE, Pty, Run, World, tool, wait_until};
 
 /// What is looked for, by what it is.
 #[derive(Default)]
@@ -252,7 +250,7 @@ fn no_secret_stands_in_arguments_environment_or_any_other_file() {
 }
 
 #[test]
-fn no_core_is_written_no_debugger_attaches_and_memory_is_locked() {
+fn no_core_is_written_and_memory_is_locked() {
     let case = Case::new();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Slow(Duration::from_secs(60))).unwrap();

@@ -5,6 +5,11 @@
 //! - `health`: an sftunnel that does not come back, and a pmtool that cannot be relied on
 //! - `refusals`: every row of DESIGN.md's table, on both sides; nothing changes
 //! - `hostile`: bundles and kits that somebody made or changed on purpose
+//! - `tampering`: every byte of header and manifest; what changes meanwhile; local users
+//! - `races`: names in the peer directory exchanged while the installer works
+//! - `clock`: 1970, behind, too early, too late
+//! - `room`: a disk that is or becomes full, at every size
+//! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
 //! - `failed_push`: the list of devices in every shape that it is found in
 //! - `output`: golden files for what people read; no escape sequences, 80 columns
 //! - `json`: every JSON object into a type that knows all its fields
@@ -28,6 +33,7 @@
 )]
 
 mod between_teams;
+mod clock;
 mod docs;
 mod failed_push;
 mod health;
@@ -36,8 +42,12 @@ mod interop;
 mod interruption;
 mod journey;
 mod json;
+mod manual;
 mod output;
+mod races;
 mod refusals;
+mod room;
 mod secrets;
 mod shipped;
+mod tampering;
 mod terminal;

@@ -1,0 +1,79 @@
+//! A box whose clock is wrong: 1970, before the program, before the bundle, before the
+//! certificates, after them. Refused with both times; sftunnel would refuse as well.
+
+use formats::timestamp::Timestamp;
+use lab::authority::{DAY, Validity};
+use lab::{Issue, LabSpec, ManagerSpec};
+use tests::{Run, World, tool};
+
+use crate::refusals::{install_refused, now, refused};
+
+/// Preloading works with the dynamic build only; the same code is in the static one.
+fn at(run: Run, time: i64) -> Run {
+    tool("faketime", "faketime");
+    let time = Timestamp::from_unix(time).unwrap().to_string();
+    run.under(&["faketime", "-f", &format!("@{}", time.replace('T', " ").replace('Z', ""))])
+        .env("TZ", "UTC")
+}
+
+/// Certificates of a batch that begins in ten days, in a bundle that is made in five.
+fn world() -> (World, tests::Kit, [String; 3]) {
+    let begin = now() + 10 * DAY;
+    let validity = Validity { from: begin, until: begin + 90 * DAY };
+    let new = Issue { validity: Some(validity), ..Issue::default() };
+    let manager = ManagerSpec { new, ..ManagerSpec::renewed("fmc") };
+    let world = World::of(LabSpec { managers: vec![manager], ..LabSpec::for_tests(1) });
+    let shown = |time: i64| Timestamp::from_unix(time).unwrap().to_string();
+    let created = shown(now() + 5 * DAY);
+    let kit = world.kit(&["--accept-clock", "--created-at", &created]);
+    (world, kit, [created, shown(begin), shown(begin + 90 * DAY)])
+}
+
+#[test]
+fn each_wrong_clock_is_refused_with_both_times_and_what_sftunnel_would_do() {
+    let (world, kit, [created, begin, end]) = world();
+    let device = world.ftd(1);
+    let cases = [
+        (10, "clock-behind", "1970-01-01T00:00:1", "this program was made", &begin),
+        (1_577_836_800, "clock-behind", "2020-01-01T00:00:0", "this program was made", &begin),
+        (now() + DAY, "clock-behind", "", "the bundle was made", &created),
+        (now() + 7 * DAY, "not-yet-valid", "", "becomes valid at", &begin),
+        (now() + 120 * DAY, "expired", "", "expired at", &end),
+    ];
+    for (time, reason, clock, what, other) in cases {
+        let clock = match clock {
+            "" => Timestamp::from_unix(time).unwrap().to_string()[..10].to_owned(),
+            clock => clock.to_owned(),
+        };
+        let before = world.snapshot(device);
+        let ran = refused(at(world.install(device, &kit.path), time), reason);
+        world.unchanged(device, &before, &ran);
+        let message = ran.json()["message"].as_str().unwrap().to_owned();
+        for part in [&clock, what, other, "sftunnel itself would refuse"] {
+            assert!(message.contains(part), "{reason}: '{part}' in: {message}");
+        }
+        let ran = refused(
+            at(world.on(device, &["verify"]).args(world.trust()), time).arg(&kit.path),
+            reason,
+        );
+        assert_eq!(ran.json()["results"][0]["reason"], reason);
+        // who knows that it is only the clock goes on
+        let run = world.install(device, &kit.path).args(["--dry-run", "--accept-clock"]);
+        at(run, time).run().expect(0);
+    }
+    // and with the clock set right nothing is in the way
+    let run = world.install(device, &kit.path).arg("--dry-run");
+    at(run, now() + 20 * DAY).run().expect(0);
+}
+
+#[test]
+fn a_clock_between_bundle_and_expiry_is_no_obstacle_by_a_second() {
+    let (world, kit, [_, _, end]) = world();
+    let device = world.ftd(1);
+    let begin = now() + 10 * DAY;
+    let dry = || world.install(device, &kit.path).arg("--dry-run");
+    at(dry(), begin + 60).run().expect(0);
+    at(dry(), begin + 90 * DAY - 600).run().expect(0).says(&end[..10]);
+    // the real clock: the bundle is from the future
+    install_refused(&world, device, &kit.path, "clock-behind");
+}

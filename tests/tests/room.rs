@@ -1,0 +1,218 @@
+//! A disk that is full, or becomes full: at every size there is either a whole installation or
+//! a refusal, and the old files can always be put back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use formats::checksum::Sha256;
+use tests::{Kit, Ran, Run, World, tool};
+
+use crate::refusals::refused;
+
+/// File systems that are taken away again, the last one first, also when a test fails.
+#[derive(Default)]
+struct Mounts(Vec<PathBuf>);
+
+impl Mounts {
+    fn mount(&mut self, args: &[&str], at: &Path) {
+        tool("mount", "mount").args(args).arg(at).run().expect(0);
+        self.0.push(at.to_owned());
+    }
+}
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        for at in self.0.iter().rev() {
+            let _ = std::process::Command::new("umount").arg("-l").arg(at).status();
+        }
+    }
+}
+
+fn install(world: &World, kit: &Kit) -> Run {
+    let run = world.on(world.ftd(1), &["install", "--yes", "--settle", "0"]);
+    run.args(world.trust()).arg(&kit.path)
+}
+
+/// Ended well with the new files, or refused with everything as it was.
+#[track_caller]
+fn is_whole(world: &World, ran: &Ran, before: &lab::Snapshot, what: &str) -> bool {
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    if ran.code() == Some(0) {
+        assert_eq!(world.files(device, fmc), world.new_files(device, fmc), "{what}");
+        return true;
+    }
+    let json = ran.json();
+    if json["reason"] != "no-space" || json["exit_code"] != 3 {
+        ran.fail(&format!("{what}: expected a refusal for no-space"));
+    }
+    world.unchanged(device, before, ran);
+    let names = fs::read_dir(device.peer_dir(fmc)).unwrap().flatten().map(|item| item.file_name());
+    let dotted = names.filter(|name| name.to_string_lossy().starts_with('.')).count();
+    assert_eq!(dotted, 0, "{what}: nothing staged is left");
+    false
+}
+
+/// A state directory of its own, from nothing up to what is enough.
+#[test]
+fn a_state_directory_of_any_size_holds_a_whole_run_or_none() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let state = device.root.join("var/sf/sftunnel-airgap");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    let before = world.snapshot(device);
+    let sizes = (1..=61).step_by(4).map(|pages| format!("size={}k,mode=700", pages * 4));
+    let inodes = (2..=24).step_by(2).map(|count| format!("nr_inodes={count},mode=700"));
+    let mut ends = [0, 0];
+    for options in sizes.chain(inodes) {
+        let mut mounts = Mounts::default();
+        mounts.mount(&["-t", "tmpfs", "-o", &options, "none"], &state);
+        let ran = install(&world, &kit).arg("--json").run();
+        let whole = is_whole(&world, &ran, &before, &options);
+        ends[usize::from(whole)] += 1;
+        if whole {
+            // enough for a run is enough to look at and to go back
+            world.on(device, &["status"]).run().expect(0);
+            let run = world.on(device, &["rollback", "--yes", "--settle", "0", "--json"]).run();
+            if run.code() != Some(0) {
+                assert_eq!(run.json()["reason"], "no-space", "{options}: {}", run.output());
+                let old = world.new_files(device, world.fmc());
+                assert_eq!(world.files(device, world.fmc()), old, "{options}: all as it was");
+                break;
+            }
+            assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
+        } else {
+            drop(mounts);
+            assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+        }
+    }
+    assert!(ends[0] > 3, "refused {} times", ends[0]);
+}
+
+/// The peer directory's file system: blocks and inodes.
+#[test]
+fn a_peer_directory_without_room_or_inodes_is_refused() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let peer = device.peer_dir(world.fmc());
+    let before = world.snapshot(device);
+    let aside = world.path("aside");
+    Run::new("cp").arg("-a").arg(&peer).arg(&aside).run().expect(0);
+    for options in ["size=100k", "size=1000k", "size=8m,nr_inodes=28", "size=8m,nr_inodes=20"] {
+        let mut mounts = Mounts::default();
+        let all = format!("{options},mode=755");
+        mounts.mount(&["-t", "tmpfs", "-o", &all, "none"], &peer);
+        Run::new("cp").arg("-a").arg(aside.join(".")).arg(&peer).run().expect(0);
+        let ran = refused(install(&world, &kit), "no-space");
+        world.unchanged(device, &before, &ran);
+        refused(install(&world, &kit).arg("--dry-run"), "no-space");
+    }
+}
+
+/// `/var/sf` on a small file system that something fills while sftunnel is being restarted.
+struct Filled {
+    // first: the mounts go before the folder
+    _mounts: Mounts,
+    world: World,
+    kit: Kit,
+    old: [Option<Vec<u8>>; 3],
+}
+
+impl Filled {
+    fn new() -> Self {
+        let world = World::new(1);
+        let kit = world.kit(&[]);
+        let device = world.ftd(1);
+        let sf = device.root.join("var/sf");
+        let aside = world.path("aside");
+        fs::rename(&sf, &aside).unwrap();
+        fs::create_dir(&sf).unwrap();
+        let mut mounts = Mounts::default();
+        mounts.mount(&["-t", "tmpfs", "-o", "size=4m,mode=755", "none"], &sf);
+        Run::new("cp").arg("-a").arg(aside.join(".")).arg(&sf).run().expect(0);
+        // what the lab itself writes is not on it
+        for name in ["run", "lab"] {
+            let from = aside.join(name).display().to_string();
+            mounts.mount(&["--bind", &from], &sf.join(name));
+        }
+        let old = world.files(device, world.fmc());
+        Self { _mounts: mounts, world, kit, old }
+    }
+
+    /// Fills the disk at the first restart, and goes on like this.
+    fn installed(&self, then: &str, flags: &[&str]) -> Ran {
+        let root = &self.world.ftd(1).root;
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = restartbyid ] && [ ! -e '{done}' ]; then\n  touch '{done}'\n  cat /dev/zero > '{filler}' 2>/dev/null\n  {then}\nfi\nexec '{pmtool}' \"$@\"\n",
+            done = self.world.path("done").display(),
+            filler = root.join("var/sf/filler").display(),
+            pmtool = root.join("usr/local/sf/bin/pmtool").display(),
+        );
+        let pmtool = self.world.write("pmtool-that-fills", script);
+        Run::new("chmod").arg("755").arg(&pmtool).run().expect(0);
+        let run = install(&self.world, &self.kit).args(["--restart-timeout", "2"]).args(flags);
+        let ran = run.arg("--pmtool").arg(&pmtool).run();
+        let filled = fs::metadata(root.join("var/sf/filler")).unwrap();
+        assert!(filled.len() > 1_000_000, "the disk was filled");
+        ran
+    }
+
+    /// Room again: nothing is left over, and the next installation is an ordinary one.
+    #[track_caller]
+    fn goes_on_well(&self) {
+        let device = self.world.ftd(1);
+        fs::remove_file(device.root.join("var/sf/filler")).unwrap();
+        let recover = self.world.on(device, &["recover", "--settle", "0"]).run().expect(0);
+        recover.says("Nothing was interrupted");
+        let state = device.root.join("var/sf/sftunnel-airgap");
+        assert!(!state.join(".reserve").exists() && !state.join("journal").exists());
+        install(&self.world, &self.kit).run().expect(0);
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_before_sftunnel_fails_to_start_does_not_stop_the_way_back() {
+    let filled = Filled::new();
+    filled.installed("exit 0", &[]).expect(6);
+    let (device, fmc) = (filled.world.ftd(1), filled.world.fmc());
+    assert_eq!(filled.world.files(device, fmc), filled.old);
+    filled.goes_on_well();
+}
+
+#[test]
+fn a_disk_that_fills_up_meanwhile_does_not_keep_a_success_from_being_recorded() {
+    let filled = Filled::new();
+    filled.installed(":", &[]).expect(0);
+    let (device, fmc) = (filled.world.ftd(1), filled.world.fmc());
+    assert_eq!(filled.world.files(device, fmc), filled.world.new_files(device, fmc));
+    let backups = filled.world.on(device, &["backups", "verify"]).run().expect(0);
+    drop(backups);
+    filled.goes_on_well();
+}
+
+/// The digests are for whoever reads a failure: which of the three differ.
+#[test]
+fn a_read_only_peer_directory_is_refused_whatever_is_mounted_around_it() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let digests =
+        || world.files(device, world.fmc()).map(|file| file.map(|file| Sha256::of(&file)));
+    let before = digests();
+    for below in ["var/sf/peers", "var/sf"] {
+        let at = device.root.join(below);
+        let mut mounts = Mounts::default();
+        let from = at.display().to_string();
+        mounts.mount(&["--bind", &from], &at);
+        tool("mount", "mount").args(["-o", "remount,bind,ro"]).arg(&at).run().expect(0);
+        refused(install(&world, &kit), "read-only");
+        refused(
+            world.on(device, &["rollback", "--yes"]),
+            if below == "var/sf" { "read-only" } else { "not-found" },
+        );
+    }
+    assert_eq!(before, digests());
+}
