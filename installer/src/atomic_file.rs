@@ -13,12 +13,17 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 
+use console::root::names_in;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, fsync, openat, renameat, unlinkat,
 };
 use rustix::io::Errno;
+
+/// The end of a record's dot name until it is renamed.
+const ASIDE: &str = ".new";
 
 /// Mode and owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,12 +116,25 @@ pub(crate) fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
     Ok(fsync(dir)?)
 }
 
+/// Removes what a crash left of [`write_record`] in a directory of this program's own.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn remove_unfinished(dir: &OwnedFd) -> io::Result<()> {
+    for name in names_in(dir)? {
+        if name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(ASIDE.as_bytes()) {
+            remove(dir, &name)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a whole small file in one step: a record of our own state.
 ///
 /// # Errors
 /// What the system says; the old file is then still there.
 pub(crate) fn write_record(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let aside = format!(".{name}.new");
+    let aside = format!(".{name}{ASIDE}");
     // only this program writes here, under its lock: what lies there is left from a crash
     remove(dir, &*aside)?;
     let staged = StagedFile::write(dir, &aside, bytes)?;

@@ -187,6 +187,8 @@ pub(crate) fn create(
         .and_then(|()| sync_dir(&store));
     if let Err(error) = made {
         let _ = remove_tree(&store, OsStr::new(&aside));
+        // it may have been renamed and not be durable
+        let _ = remove_tree(&store, OsStr::new(id.as_str()));
         return Err(failure(state, id.as_str(), &error)
             .hint("nothing was changed; `sftunnel-install backups prune` makes room"));
     }

@@ -17,10 +17,11 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
-use crate::atomic_file::sync_dir;
+use crate::atomic_file::{self, sync_dir, write_record};
 use crate::backup;
 use crate::journal::{Goal, Journal, Remember};
 use crate::peers::{LiveSet, PeerDir};
+use crate::state::State;
 use crate::transaction::Context;
 
 const STORE: &str = "receipts";
@@ -63,16 +64,31 @@ pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
             before.iter().find(|(manager, _)| *manager == remember.manager).map(|(_, found)| found);
         match one(context, journal, remember, &device, found) {
             Err(problem) => receipts.note(problem),
-            Ok((name, bytes)) => match put(&store, &name, &bytes, 0o600) {
+            Ok((name, bytes)) => match write_record(&store, &name, &bytes) {
                 Ok(()) => receipts.written.push((name, bytes)),
                 Err(error) => receipts.note(format!("{name}: {error}")),
             },
         }
     }
-    if let Err(error) = sync_dir(&store) {
-        receipts.note(error.to_string());
-    }
     receipts
+}
+
+/// Removes a receipt that a crash kept from being renamed into place.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn remove_unfinished(state: &State) -> Result<(), Failure> {
+    let removed = match open_dir_at(state.dir(), OsStr::new(STORE)) {
+        // what is no directory, receipts cannot be written to either, which is only a note
+        Err(error) if is_no_directory(&error) => return Ok(()),
+        opened => opened.and_then(|store| atomic_file::remove_unfinished(&store)),
+    };
+    removed.map_err(|error| Failure::io(format!("{}/{STORE}", state.shown()), &error))
+}
+
+fn is_no_directory(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }
 
 fn one(

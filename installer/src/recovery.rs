@@ -12,6 +12,7 @@ use console::exit::{Exit, Failure};
 use crate::backup;
 use crate::journal::{Goal, Journal, Phase};
 use crate::peers::{self, PeerDir};
+use crate::receipts;
 use crate::reserve;
 use crate::service;
 use crate::transaction::{self, Context, Restart};
@@ -54,7 +55,19 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
         (Goal::Restore, _) | (_, Phase::Commit) => put_back(context, &journal)?,
         (_, Phase::Restart) => go_forward(context, journal)?,
     };
-    sweep(context)?;
+    sweep(context).map_err(|failure| {
+        let done = match recovered {
+            Recovered::AllNew { .. } => "all new",
+            _ => "all old",
+        };
+        let message = format!(
+            "the interrupted run was finished: {done}; but what it left could not be removed: {}",
+            failure.message
+        );
+        Failure { message, ..failure }
+            .exit(Exit::NeedsPerson)
+            .hint("mend that, then run `sftunnel-install recover` again")
+    })?;
     Ok(recovered)
 }
 
@@ -124,9 +137,12 @@ fn require_known_content(context: Context<'_>, journal: &Journal) -> Result<(), 
     Ok(())
 }
 
-/// Removes staged files and unfinished backups, wherever this box has a peer directory.
+/// Removes unfinished records, backups and receipts, and staged files wherever this box has a
+/// peer directory.
 fn sweep(context: Context<'_>) -> Result<usize, Failure> {
+    context.state.remove_unfinished()?;
     backup::remove_unfinished(context.state)?;
+    receipts::remove_unfinished(context.state)?;
     reserve::release(context.state);
     let mut removed = 0;
     for (_, peer) in PeerDir::all(context.host)? {

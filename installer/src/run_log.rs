@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
 use formats::error::Reason;
 use formats::timestamp::Timestamp;
@@ -70,13 +71,24 @@ impl LogLine {
 /// # Errors
 /// What the system says.
 pub(crate) fn append(state: &LockedState, line: &LogLine) -> io::Result<()> {
-    let flags =
-        OFlags::CREATE | OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::CREATE | OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(state.dir(), OsStr::new(NAME), flags, Mode::from_raw_mode(0o600))?;
     let mut file = File::from(file);
-    // one write: a line is there whole or not at all, also beside a cut one from a crash
-    let mut text = serde_json::to_vec(line)?;
+    // one write: a line is there whole or not at all
+    let mut text = Vec::new();
+    if !ends_with_a_line(&file)? {
+        // what a crash cut off must not take this line with it
+        text.push(b'\n');
+    }
+    serde_json::to_writer(&mut text, line)?;
     text.push(b'\n');
     file.write_all(&text)?;
     file.sync_data()
+}
+
+fn ends_with_a_line(file: &File) -> io::Result<bool> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(true) };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last)?;
+    Ok(byte == *b"\n")
 }

@@ -14,7 +14,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
-use crate::atomic_file::{sync_dir, write_record};
+use crate::atomic_file::{remove_unfinished, sync_dir, write_record};
 use crate::host::Host;
 
 /// Where `/var/sf` may be a link, but not what comes after it.
@@ -91,6 +91,14 @@ impl State {
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         write_record(&self.dir, name, bytes)
             .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
+    }
+
+    /// Removes records that a crash kept from being renamed into place.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn remove_unfinished(&self) -> Result<(), Failure> {
+        remove_unfinished(&self.dir).map_err(|error| Failure::io(&self.shown, &error))
     }
 
     /// Removes a record, durably.
