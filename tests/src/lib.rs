@@ -9,11 +9,13 @@
 //! | [`ran`] | one run of a program, and what can be said about it |
 //! | [`pty`] | a run at a terminal |
 //! | [`forge`] | bundles that the builder would not make |
+//! | [`interruption`] | runs cut off at every call, and boxes switched off at any moment |
 
 // a driver that panics with the reason is what a test needs
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod forge;
+pub mod interruption;
 pub mod pty;
 pub mod ran;
 pub mod world;

@@ -175,7 +175,7 @@ impl World {
         run.arg("--root").arg(&device.root).args(args)
     }
 
-    fn prepared(&self, run: Run) -> Run {
+    pub(crate) fn prepared(&self, run: Run) -> Run {
         run.secrets(&self.secrets).tree(self.folder.path()).cwd(self.folder.path())
     }
 

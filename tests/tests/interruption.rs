@@ -1,5 +1,7 @@
-//! Killed, stopped, and started twice. A small matrix: a few system calls by name and
-//! occurrence, as `strace` can count them.
+//! Killed, stopped, and started twice. `searched` is a sample of `make interrupt`, and has what
+//! that found.
+
+mod searched;
 
 use std::fs;
 use std::path::Path;
@@ -9,17 +11,6 @@ use lab::{Fault, Snapshot};
 use tests::{Kit, Ran, World, tool};
 
 use crate::refusals::refused;
-
-/// Calls at which a run is cut off, and how often each is tried.
-const MOMENTS: [(&str, usize); 7] = [
-    ("renameat", 6),
-    ("fsync", 24),
-    ("mkdirat", 4),
-    ("fchown", 3),
-    ("fchmod", 3),
-    ("unlinkat", 5),
-    ("flock", 1),
-];
 
 /// One device that is used over and over, and its three possible states.
 struct Case {
@@ -38,16 +29,6 @@ impl Case {
         let (old, new) = (world.files(device, fmc), world.new_files(device, fmc));
         let others = world.snapshot(device).without(&lab::layout::CREDENTIALS);
         Self { world, kit, old, new, others }
-    }
-
-    /// Puts the device back to how it was, by hand.
-    fn again(&self) {
-        let device = self.world.ftd(1);
-        let _ = fs::remove_dir_all(device.root.join("var/sf/sftunnel-airgap"));
-        for (name, content) in lab::layout::CREDENTIALS.iter().zip(&self.old) {
-            fs::write(device.peer_dir(self.world.fmc()).join(name), content.as_ref().unwrap())
-                .unwrap();
-        }
     }
 
     /// Without a settle time: what is looked at here is the files.
@@ -131,22 +112,6 @@ impl Case {
         }
         assert!(!state.join("journal").exists(), "{what}: the journal is closed");
     }
-}
-
-#[test]
-fn killed_at_any_of_these_calls_it_ends_all_old_or_all_new() {
-    let case = Case::new();
-    let mut ends = [0, 0];
-    for (call, times) in MOMENTS {
-        for occurrence in 1..=times {
-            case.again();
-            let ran = case.killed_at(call, occurrence);
-            let what = format!("{call} {occurrence}");
-            assert_ne!(ran.code(), Some(0), "{what}: not reached, the run ended well");
-            ends[usize::from(case.ends_whole(&what))] += 1;
-        }
-    }
-    assert!(ends[0] > 0 && ends[1] > 0, "both ends are met: {ends:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@
 //! - `json`: every JSON object into a type that knows all its fields
 //! - `terminal`: questions, prompts, and who vouches by answering them
 //! - `interop`: age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs
-//! - `interruption`: killed, stopped and started twice
+//! - `interruption`: killed, stopped and started twice; a sample of `make interrupt`
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
 //! - `secrets`: keys, passphrases and identities: in which files, and for how long in memory
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel

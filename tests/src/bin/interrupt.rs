@@ -1,0 +1,51 @@
+//! The whole search for a moment that loses something: `make interrupt`.
+//!
+//! Slow, so not part of `make test`, which runs a sample of the same.
+
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tests::interruption::matrix::{self, Extent, Operation};
+use tests::interruption::power;
+use tests::interruption::stand::Scene;
+
+fn main() -> ExitCode {
+    let begun = Instant::now();
+    // one in so many, for trying things out
+    let one_in = std::env::args().nth(1);
+    let one_in = one_in.map_or(1, |word| word.parse().expect("a number: one case in so many"));
+    let extent = if one_in == 1 { Extent::Full } else { Extent::Sample(one_in) };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let scenes = [Scene::new(1), Scene::new(2)];
+    let mut operations = Operation::of_one_manager(&scenes[0]);
+    operations.push(Operation::of_two_managers(&scenes[1]));
+    let scene = |operation: &Operation| &scenes[usize::from(operation.is_of_two_managers())];
+
+    println!("Switched off: every state that a power cut may leave, booted and recovered.");
+    println!("{}", power::HEADING);
+    let mut states = power::Tally::default();
+    for operation in operations.iter().filter(|operation| !operation.waits()) {
+        let recorded = power::recordings(scene(operation), operation);
+        let models = &power::MODELS;
+        let tally = power::run(scene(operation), &recorded, models, one_in, cores * 3);
+        print!("{tally}");
+        states.add(tally);
+    }
+    println!("{} s, {}\n", begun.elapsed().as_secs(), states.summary());
+
+    println!("Interrupted: every call that changes a file, with every fault; then recovered.");
+    println!("{}", matrix::HEADING);
+    let mut cases = matrix::Tally::default();
+    for operation in &operations {
+        // most of the time a box waits: for the disk, or for sftunnel
+        let boxes = if operation.waits() { cores * 9 } else { cores * 3 };
+        let tally = matrix::run(scene(operation), std::slice::from_ref(operation), extent, boxes);
+        print!("{tally}");
+        cases.add(tally);
+    }
+    println!("{} s, {}", begun.elapsed().as_secs(), cases.summary());
+    let is_good = states.failures.is_empty() && cases.failures.is_empty();
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

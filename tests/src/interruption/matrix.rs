@@ -1,0 +1,366 @@
+//! Every operation, at every call that changes a file, with every fault.
+//!
+//! First the operation is recorded. Then there is one run for each call and fault; what is left
+//! is recovered and judged. Where a kill left something new, `recover` is recorded there, too,
+//! and cut off at each of its own calls.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::fault::{Fault, interrupted, record};
+use super::stand::{Scene, Stand};
+use super::trace::Step;
+use super::tree::Tree;
+use super::verdict::{End, Ends};
+use crate::ran::Run;
+
+/// What is interrupted.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// For the report.
+    pub name: &'static str,
+    start: Tree,
+    kind: Kind,
+    ends: Ends,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Install,
+    Rollback,
+    /// sftunnel does not come up on the new files.
+    Undone,
+}
+
+/// How much of the matrix is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Full,
+    /// A kill wherever something new is left, and of all other cases one in so many.
+    Sample(usize),
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// By operation and fault: all old, all new.
+    pub ends: BTreeMap<(String, String), [usize; 2]>,
+    /// What did not hold, with the case that it did not hold in.
+    pub failures: Vec<String>,
+}
+
+impl Operation {
+    /// How it begins: the state of the box.
+    pub fn start(&self) -> &Tree {
+        &self.start
+    }
+
+    /// Its two ends.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Puts the box to its beginning.
+    pub fn prepare(&self, stand: &Stand<'_>) {
+        stand.misbehave("none");
+        // a case may have left sftunnel down
+        if stand.runs_on_live_files().is_err() {
+            stand.boot();
+        }
+        stand.put(&self.start);
+        if self.kind == Kind::Undone {
+            stand.misbehave("no-start-new");
+        }
+    }
+
+    /// Whether it is one transaction for two managers.
+    pub fn is_of_two_managers(&self) -> bool {
+        self.ends.old.len() == 2
+    }
+
+    /// Whether most of its time is spent on waiting for sftunnel.
+    pub fn waits(&self) -> bool {
+        self.kind == Kind::Undone
+    }
+
+    /// The run.
+    pub fn run(&self, stand: &Stand<'_>) -> Run {
+        match self.kind {
+            Kind::Install => stand.install(),
+            Kind::Rollback => stand.run(&["rollback", "--yes", "--json", "--settle", "0"]),
+            Kind::Undone => stand.install().args(["--restart-timeout", "1"]),
+        }
+    }
+
+    /// All operations with one manager, and how long they are.
+    pub fn of_one_manager(scene: &Scene) -> Vec<Self> {
+        let stand = Stand::new(scene, 900);
+        let (first, old, new) = (stand.capture(), stand.files(), scene.new_files());
+        let go = |run: Run| run.run().expect(0);
+        let ends = |old: &_, new: &_| Ends {
+            old: Clone::clone(old),
+            new: Clone::clone(new),
+            installed: scene.new_files(),
+        };
+        go(stand.install());
+        let installed = stand.capture();
+        go(stand.run(&["rollback", "--yes", "--settle", "0"]));
+        let again = stand.capture();
+        let mut without_key = first.clone();
+        without_key.0.retain(|path, _| !path.ends_with("sftunnel-key.pem"));
+        stand.put(&without_key);
+        let partial = stand.files();
+        go(stand.install());
+        let installed_from_partial = stand.capture();
+        let of =
+            |name, start: &Tree, kind, ends: Ends| Self { name, start: start.clone(), kind, ends };
+        vec![
+            of("first installation", &first, Kind::Install, ends(&old, &new)),
+            of("rollback", &installed, Kind::Rollback, ends(&new, &old)),
+            of("installation after a rollback", &again, Kind::Install, ends(&old, &new)),
+            of("installation, one file absent", &without_key, Kind::Install, ends(&partial, &new)),
+            of(
+                "rollback, one file to be absent",
+                &installed_from_partial,
+                Kind::Rollback,
+                ends(&new, &partial),
+            ),
+            of("installation that is undone", &first, Kind::Undone, ends(&old, &new)),
+        ]
+    }
+
+    /// The first installation for two managers, as one transaction.
+    pub fn of_two_managers(scene: &Scene) -> Self {
+        let stand = Stand::new(scene, 901);
+        let new = scene.new_files();
+        let ends = Ends { old: stand.files(), new: new.clone(), installed: new };
+        Self {
+            name: "installation for two managers",
+            start: stand.capture(),
+            kind: Kind::Install,
+            ends,
+        }
+    }
+}
+
+/// Runs the matrix of these operations on so many boxes at once.
+pub fn run(scene: &Scene, operations: &[Operation], extent: Extent, boxes: usize) -> Tally {
+    let stand = Stand::new(scene, 902);
+    let mut jobs: Vec<(&Operation, Step, bool)> = Vec::new();
+    let mut tally = Tally::default();
+    for operation in operations {
+        operation.prepare(&stand);
+        let (ran, trace) = record(&stand, operation.run(&stand));
+        let expected = if operation.kind == Kind::Undone { 6 } else { 0 };
+        if ran.code() != Some(expected) {
+            tally.failures.push(format!("{}: {}", operation.name, ran.output()));
+            continue;
+        }
+        let steps = trace.steps(&stand.dir);
+        // step 15 of PROTOCOL.md, the first after the journal
+        let commit = steps.iter().position(|step| step.call.name == "fchown").unwrap_or(0);
+        jobs.extend(steps.into_iter().enumerate().map(|(at, step)| (operation, step, at < commit)));
+    }
+    let (next, tally, seen) = (AtomicUsize::new(0), Mutex::new(tally), Mutex::new(HashSet::new()));
+    std::thread::scope(|scope| {
+        for number in 0..boxes {
+            let (next, tally, jobs, seen) = (&next, &tally, &jobs, &seen);
+            scope.spawn(move || {
+                let worker = Worker { stand: Stand::new(scene, number), extent, tally, seen };
+                let job = || jobs.get(next.fetch_add(1, Ordering::SeqCst));
+                while let Some((operation, step, is_before_commit)) = job() {
+                    worker.at(operation, step, *is_before_commit);
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap()
+}
+
+struct Worker<'a> {
+    stand: Stand<'a>,
+    extent: Extent,
+    tally: &'a Mutex<Tally>,
+    /// Sequences of calls by which `recover` was seen to work.
+    seen: &'a Mutex<HashSet<Vec<String>>>,
+}
+
+impl Worker<'_> {
+    /// All cases at one call.
+    fn at(&self, operation: &Operation, step: &Step, is_before_commit: bool) {
+        let step = &step.rebased(&self.stand.dir);
+        for fault in Fault::of(&step.call) {
+            let case = format!("{}: {fault} at {}", operation.name, step.call.shown());
+            if self.is_wanted(&case, fault == Fault::Kill && step.is_new_state) {
+                self.case(&case, operation.name, fault, |shift| {
+                    self.direct(operation, &step.shifted(shift), fault, is_before_commit)
+                });
+            }
+        }
+        if step.is_new_state && operation.kind != Kind::Undone {
+            self.recover_interrupted(operation, step);
+        }
+    }
+
+    fn is_wanted(&self, case: &str, always: bool) -> bool {
+        let digest = openssl::sha::sha256(case.as_bytes());
+        let number = usize::from(digest[0]) << 8 | usize::from(digest[1]);
+        match self.extent {
+            Extent::Full => true,
+            Extent::Sample(one_in) => always || number % one_in == 0,
+        }
+    }
+
+    /// Runs a case, again when it came to another call, and counts it.
+    fn case(
+        &self,
+        case: &str,
+        name: &str,
+        fault: Fault,
+        run: impl Fn(isize) -> Result<End, Missed>,
+    ) {
+        let mut result = run(0);
+        // each look at sftunnel opens /dev/null twice, and it may take one look more or less
+        for shift in [0, 2, -2, 4, -4, 0, 2, -2, 4, -4] {
+            if !matches!(result, Err(Missed::Call(_))) {
+                break;
+            }
+            result = run(shift);
+        }
+        let mut tally = self.tally.lock().unwrap();
+        match result {
+            Ok(end) => {
+                let ends = tally.ends.entry((name.to_owned(), fault.to_string())).or_default();
+                ends[usize::from(end == End::New)] += 1;
+            }
+            Err(Missed::Call(why) | Missed::Promise(why)) => {
+                tally.failures.push(format!("{case}: {why}"));
+            }
+        }
+    }
+
+    /// The operation with a fault, then what follows.
+    fn direct(
+        &self,
+        operation: &Operation,
+        step: &Step,
+        fault: Fault,
+        is_before_commit: bool,
+    ) -> Result<End, Missed> {
+        let stand = &self.stand;
+        operation.prepare(stand);
+        let ran = interrupted(stand, operation.run(stand), step, fault).map_err(Missed::Call)?;
+        let judged = match fault {
+            Fault::Kill => Ok(()),
+            _ => operation.ends.code_is_true(stand, &ran, fault.error(), &operation.ends.old),
+        };
+        if is_before_commit && matches!(ran.code(), Some(1 | 3)) {
+            let count = |tree: &Tree| tree.0.keys().filter(|path| is_backup(path)).count();
+            if count(&stand.capture()) != count(&operation.start) {
+                return Err(Missed::Promise("a backup of nothing was left".to_owned()));
+            }
+        }
+        stand.misbehave("none");
+        let end = judged.and_then(|()| operation.ends.recovers(stand)).map_err(Missed::Promise)?;
+        match (ran.code(), end) {
+            (Some(0), End::Old) => Err(Missed::Promise("exit 0 was not durable".into())),
+            _ => Ok(end),
+        }
+    }
+
+    /// `recover` on what a kill left, cut off at each of its own calls. Errors only where it
+    /// goes a way that was not seen before.
+    fn recover_interrupted(&self, operation: &Operation, step: &Step) {
+        let stand = &self.stand;
+        let recover = || stand.run(&["recover", "--settle", "0", "--json"]);
+        let left = || -> Result<(), Missed> {
+            operation.prepare(stand);
+            interrupted(stand, operation.run(stand), step, Fault::Kill).map_err(Missed::Call)?;
+            Ok(())
+        };
+        let wanted = format!("recover {} {}", operation.name, step.call.shown());
+        if !self.is_wanted(&wanted, false) {
+            return;
+        }
+        if let Err(Missed::Call(why) | Missed::Promise(why)) = left().or_else(|_| left()) {
+            self.tally.lock().unwrap().failures.push(format!("{wanted}: {why}"));
+            return;
+        }
+        let steps = record(stand, recover()).1.steps(&stand.dir);
+        let way: Vec<_> = steps.iter().map(|step| step.call.name.clone()).collect();
+        let is_new_way = self.seen.lock().unwrap().insert(way);
+        for inner in &steps {
+            let faults = Fault::of(&inner.call).filter(|fault| *fault == Fault::Kill || is_new_way);
+            for fault in faults {
+                let case = format!(
+                    "{}, killed at {}: recover {fault} at {}",
+                    operation.name,
+                    step.call.shown(),
+                    inner.call.shown()
+                );
+                if !self.is_wanted(&case, false) {
+                    continue;
+                }
+                let name = format!("recovery of: {}", operation.name);
+                self.case(&case, &name, fault, |shift| {
+                    left()?;
+                    let before = stand.files();
+                    let ran = interrupted(stand, recover(), &inner.shifted(shift), fault)
+                        .map_err(Missed::Call)?;
+                    let judged = match fault {
+                        Fault::Kill => Ok(()),
+                        _ => operation.ends.code_is_true(stand, &ran, fault.error(), &before),
+                    };
+                    judged.and_then(|()| operation.ends.recovers(stand)).map_err(Missed::Promise)
+                });
+            }
+        }
+    }
+}
+
+fn is_backup(path: &Path) -> bool {
+    path.parent().is_some_and(|parent| parent.ends_with("sftunnel-airgap/backups"))
+}
+
+enum Missed {
+    /// The fault was not where it was meant to be.
+    Call(String),
+    /// A promise of PROTOCOL.md was not kept.
+    Promise(String),
+}
+
+impl Tally {
+    /// All old and all new, of all cases that ended as they should.
+    pub fn both(&self) -> [usize; 2] {
+        self.ends.values().fold([0, 0], |sum, ends| [sum[0] + ends[0], sum[1] + ends[1]])
+    }
+
+    /// The sums.
+    pub fn summary(&self) -> String {
+        let ([old, new], failures) = (self.both(), self.failures.len());
+        format!("{} cases: {old} all old, {new} all new, {failures} failed", old + new + failures)
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.ends.extend(other.ends);
+        self.failures.extend(other.failures);
+    }
+}
+
+/// What stands above the lines of a [`Tally`].
+pub const HEADING: &str =
+    "OPERATION                                        FAULT               CASES  ALL OLD  ALL NEW";
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((name, fault), [old, new]) in &self.ends {
+            writeln!(f, "{name:<48} {fault:<18} {:>6} {old:>8} {new:>8}", old + new)?;
+        }
+        self.failures.iter().try_for_each(|failure| writeln!(f, "FAILED {failure}"))
+    }
+}
