@@ -9,6 +9,7 @@
 //! - `races`: names in the peer directory exchanged while the installer works
 //! - `clock`: 1970, behind, too early, too late
 //! - `room`: a disk that is or becomes full, at every size
+//! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
 //! - `failed_push`: the list of devices in every shape that it is found in
 //! - `output`: golden files for what people read; no escape sequences, 80 columns
@@ -49,5 +50,6 @@ mod refusals;
 mod room;
 mod secrets;
 mod shipped;
+mod signals;
 mod tampering;
 mod terminal;

@@ -1,0 +1,211 @@
+//! Signals at many moments, a terminal that is gone, runs beside each other, and a pmtool that
+//! goes away: all old or all new, and the next installation is an ordinary one.
+
+use std::fs;
+use std::time::Duration;
+
+use lab::{Fault, Snapshot};
+use tests::{Kit, Pty, Ran, Run, World, tool, wait_until};
+
+struct Case {
+    world: World,
+    kit: Kit,
+    old: [Option<Vec<u8>>; 3],
+    new: [Option<Vec<u8>>; 3],
+    others: Snapshot,
+}
+
+impl Case {
+    fn new() -> Self {
+        let world = World::new(1);
+        let kit = world.kit(&[]);
+        let (device, fmc) = (world.ftd(1), world.fmc());
+        let (old, new) = (world.files(device, fmc), world.new_files(device, fmc));
+        let others = world.snapshot(device).without(&lab::layout::CREDENTIALS);
+        Self { world, kit, old, new, others }
+    }
+
+    fn install(&self) -> Run {
+        let run = self.world.on(self.world.ftd(1), &["install", "--yes", "--settle", "0"]);
+        run.args(self.world.trust()).arg(&self.kit.path)
+    }
+
+    fn rollback(&self) -> Run {
+        self.world.on(self.world.ftd(1), &["rollback", "--yes", "--settle", "0"])
+    }
+
+    /// All new (true) or all old, with nothing else changed and nothing left over.
+    #[track_caller]
+    fn is_new(&self, what: &str) -> bool {
+        let (device, fmc) = (self.world.ftd(1), self.world.fmc());
+        let files = self.world.files(device, fmc);
+        assert!(files == self.new || files == self.old, "{what}: the three files are mixed");
+        let now = self.world.snapshot(device).without(&lab::layout::CREDENTIALS);
+        assert_eq!(self.others.differences(&now), Vec::<String>::new(), "{what}");
+        files == self.new
+    }
+
+    /// What recovery makes of it, and back to the old files.
+    #[track_caller]
+    fn ends_whole(&self, ran: &Ran, what: &str) -> bool {
+        let device = self.world.ftd(1);
+        let live = self.world.files(device, self.world.fmc());
+        assert!(live.iter().all(Option::is_some), "{what}: a live path is absent");
+        let code = ran.code();
+        // by the signal itself (strace passes that on), or as the table of exit codes says
+        assert!(
+            matches!(code, None | Some(0 | 1 | 7 | 129 | 130 | 131 | 143)),
+            "{what}: {code:?}\n{}",
+            ran.output()
+        );
+        self.world.on(device, &["recover", "--settle", "0"]).run().expect(0);
+        let new = self.is_new(what);
+        match code {
+            Some(0) => assert!(new, "{what}: exit 0 and the old files"),
+            Some(1) => assert!(!new, "{what}: exit 1 and the new files"),
+            _ => {}
+        }
+        self.install().run().expect(0);
+        assert!(self.is_new(what));
+        self.rollback().run().expect(0);
+        assert!(!self.is_new(what));
+        new
+    }
+}
+
+/// Delivered as the program enters the n-th call of this name.
+#[test]
+fn a_signal_at_any_of_these_calls_ends_all_old_or_all_new() {
+    let case = Case::new();
+    let calls = [
+        ("flock", 1),
+        ("mkdirat", 2),
+        ("fsync", 3),
+        ("renameat", 1),
+        ("fallocate", 1),
+        ("fsync", 12),
+        ("renameat", 2),
+        ("renameat", 3),
+        ("fchown", 2),
+        ("renameat", 4),
+        ("renameat", 5),
+        ("renameat", 6),
+        ("renameat", 7),
+        ("unlinkat", 3),
+    ];
+    let signals = ["INT", "TERM", "HUP", "QUIT"];
+    let mut ends = [0, 0];
+    for (at, (call, occurrence)) in calls.into_iter().enumerate() {
+        let signal = signals[at % 4];
+        let what = format!("SIG{signal} at {call} {occurrence}");
+        tool("strace", "strace");
+        let trace = case.world.path("trace").display().to_string();
+        let (calls, inject) =
+            (format!("trace={call}"), format!("inject={call}:signal={signal}:when={occurrence}"));
+        let wrapper = ["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject];
+        let ran = case.install().under(&wrapper).run();
+        let trace = fs::read_to_string(&trace).unwrap();
+        assert!(trace.contains(&format!("SIG{signal}")), "{what}: not reached\n{trace}");
+        ends[usize::from(case.ends_whole(&ran, &what))] += 1;
+    }
+    assert!(ends[0] > 0 && ends[1] > 0, "both ends are met: {ends:?}");
+}
+
+/// Spread over the whole run, from its first instant to its last.
+#[test]
+fn a_signal_at_any_time_ends_all_old_or_all_new() {
+    let case = Case::new();
+    let took = case.install().run().expect(0).took;
+    case.rollback().run().expect(0);
+    for (at, signal) in ["INT", "TERM", "HUP", "QUIT"].into_iter().cycle().take(16).enumerate() {
+        let mut started = case.install().start();
+        std::thread::sleep(took * u32::try_from(at).unwrap() / 14);
+        if started.is_running() {
+            // it may end in this very moment
+            let pid = started.pid().to_string();
+            let _ = std::process::Command::new("kill").args([&format!("-{signal}"), &pid]).output();
+        }
+        let ran = started.wait();
+        case.ends_whole(&ran, &format!("SIG{signal} after {at}/14 of {took:?}"));
+    }
+}
+
+#[test]
+fn a_terminal_that_is_closed_at_the_question_ends_it_with_nothing_changed() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    let before = world.snapshot(device);
+    let run = world.on(device, &["install", "--settle", "0"]).args(world.trust());
+    let mut pty = Pty::start(run.arg(&case.kit.path));
+    pty.expect("Go on? Type 'yes'");
+    pty.hang_up();
+    // the lock is free again: the run is over
+    wait_until(|| world.on(device, &["recover"]).run().code() == Some(0));
+    assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
+    assert_eq!(device.restarts().unwrap(), 0);
+    case.install().run().expect(0);
+    assert!(case.is_new("afterwards"));
+}
+
+#[test]
+fn a_terminal_that_is_closed_during_the_work_does_not_stop_it() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    device.set_fault(&Fault::Slow(Duration::from_secs(2))).unwrap();
+    let run = world.on(device, &["install", "--settle", "1"]).args(world.trust());
+    let mut pty = Pty::start(run.arg(&case.kit.path));
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    wait_until(|| device.restarts().unwrap() == 1);
+    pty.hang_up();
+    let state = device.root.join("var/sf/sftunnel-airgap");
+    wait_until(|| !state.join("journal").exists());
+    wait_until(|| fs::read_to_string(state.join("log")).is_ok_and(|log| log.contains("installed")));
+    assert!(case.is_new("without a terminal"));
+    world.on(device, &["recover"]).run().expect(0).says("Nothing was interrupted");
+}
+
+#[test]
+fn an_installation_and_a_rollback_at_once_end_whole_and_in_turn() {
+    let case = Case::new();
+    case.install().run().expect(0);
+    case.rollback().run().expect(0);
+    let mut busy = 0;
+    for round in 0..8 {
+        let (one, other) = (case.install().start(), case.rollback().start());
+        for ran in [one.wait(), other.wait()] {
+            match ran.code() {
+                Some(0) => {}
+                Some(3) => busy += usize::from(ran.output().contains("refused (busy)")),
+                _ => ran.fail("expected success or busy"),
+            }
+        }
+        case.is_new(&format!("round {round}"));
+        let recover = case.world.on(case.world.ftd(1), &["recover"]).run().expect(0);
+        drop(recover.says("Nothing was interrupted"));
+    }
+    assert!(busy > 0, "they did meet");
+    case.world.on(case.world.ftd(1), &["backups", "verify"]).run().expect(0);
+}
+
+/// There when the plan was made, gone when it is needed.
+#[test]
+fn a_pmtool_that_goes_away_meanwhile_leaves_the_old_files() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    let real = device.root.join("usr/local/sf/bin/pmtool");
+    let own = world.path("pmtool-that-goes");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = status ] || {{ rm -f '{0}'; exit 1; }}\nexec '{1}' \"$@\"\n",
+        own.display(),
+        real.display()
+    );
+    fs::write(&own, script).unwrap();
+    Run::new("chmod").arg("755").arg(&own).run().expect(0);
+    let run = case.install().args(["--restart-timeout", "2"]).arg("--pmtool").arg(&own);
+    run.run().expect(7).says("the old files are back");
+    assert!(!case.is_new("without pmtool"));
+    let recover = world.on(device, &["recover"]).run().expect(0);
+    drop(recover.says("Nothing was interrupted"));
+    case.install().run().expect(0);
+}
