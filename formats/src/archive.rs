@@ -272,4 +272,34 @@ mod tests {
             [&bytes[..3072], &bytes[4096..5120], &bytes[3072..4096], &bytes[5120..]].concat();
         assert!(matches!(read(&swapped), Err(ArchiveError::Name { entry: 4, .. })));
     }
+
+    #[test]
+    fn what_is_wrong_is_told_by_entry() {
+        let bytes = example();
+        let last = bytes.len() - 1024;
+        // less than the two zero blocks of the end, whole or not
+        for tail in [0, 1, 511, 512, 513, 514, 600, 1023] {
+            assert_eq!(read(&bytes[..last + tail]), Err(ArchiveError::Cut { entry: 7 }), "{tail}");
+        }
+        for tail in [1, 511, 600] {
+            let more = [&bytes[..], &vec![0; tail]].concat();
+            assert_eq!(read(&more), Err(ArchiveError::Trailing { entry: 7 }), "{tail}");
+        }
+        let mut padded = bytes.clone();
+        padded[512 + 2] = 1;
+        assert_eq!(read(&padded), Err(ArchiveError::Trailing { entry: 1 }));
+        let mut header = bytes.clone();
+        header[1024 + 4] ^= 1;
+        assert_eq!(read(&header), Err(ArchiveError::Checksum { entry: 2 }));
+        header[1024 + 148..1024 + 156].fill(b'x');
+        assert_eq!(read(&header), Err(ArchiveError::Checksum { entry: 2 }));
+        for size in [b"+0000000002\0", b"-0000000002\0", b"           \0", b"0000000008\0\0"] {
+            let changed = with_header(0, |h| h.as_ustar_mut().unwrap().size = *size);
+            let expected = Err(ArchiveError::NotPlain { entry: 1, what: "size" });
+            assert_eq!(read(&changed), expected, "{size:?}");
+        }
+        let whole =
+            write([b"", &[7; 64], &[1; 512], &[2; 1024], &[3; 511], &[4; 513]], Timestamp::EPOCH);
+        assert_eq!(read(&whole.unwrap()).unwrap().map(<[u8]>::len), [0, 64, 512, 1024, 511, 513]);
+    }
 }

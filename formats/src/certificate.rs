@@ -497,4 +497,4 @@ fn text(data: &openssl::asn1::Asn1StringRef) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -350,4 +350,88 @@ mod tests {
             assert_eq!(reopened(&index, &builder), Err(KitError::Handoffs));
         }
     }
+
+    fn with_entries(index: &KitIndex) -> KitIndex {
+        let mut index = index.clone();
+        for uuid in ["c8d5d5c6-87c9-11ef-a993-b9831565bc4e", "c8d5d5c6-87c9-11ef-a993-b9831565bc4f"]
+        {
+            let device = DeviceEntry { uuid: uuid.parse().unwrap(), name: "box".parse().unwrap() };
+            index.bundles.push(BundleEntry::new(device, 9, Sha256::of(b"x")));
+        }
+        for arch in ARCHITECTURES {
+            let file = installer_file(arch);
+            let entry =
+                InstallerEntry { arch: arch.into(), file, size: 9, sha256: Sha256::of(b"x") };
+            index.installers.push(entry);
+        }
+        index
+    }
+
+    #[test]
+    fn an_index_finds_each_device_its_bundle_and_lists_nothing_twice() {
+        let (fresh, key) = index();
+        assert_eq!(reopened(&fresh, &key).as_ref(), Ok(&fresh));
+        let index = with_entries(&fresh);
+        assert_eq!(reopened(&index, &key).as_ref(), Ok(&index));
+        for entry in &index.bundles {
+            assert_eq!(index.bundle_for(&entry.device.uuid), Some(entry));
+        }
+        let stranger = "c8d5d5c6-87c9-11ef-a993-b9831565bc50".parse().unwrap();
+        assert_eq!(index.bundle_for(&stranger), None);
+
+        let refused = |change: fn(&mut KitIndex)| {
+            let mut index = index.clone();
+            change(&mut index);
+            let error = reopened(&index, &key).unwrap_err();
+            (error.reason(), error)
+        };
+        let twice = |error: &KitError| matches!(error, KitError::Twice { .. });
+        let name = |error: &KitError| matches!(error, KitError::FileName { .. });
+        let (reason, error) = refused(|index| index.bundles.push(index.bundles[0].clone()));
+        assert!(twice(&error) && reason == Reason::BadFormat, "{error}");
+        let (_, error) = refused(|index| index.installers.push(index.installers[0].clone()));
+        assert!(twice(&error), "{error}");
+        for file in ["kit.json", "bundles/../x", "/etc/shadow", "bundles/other.tar.gz.age"] {
+            let mut changed = index.clone();
+            changed.bundles[1].file = file.into();
+            assert!(name(&reopened(&changed, &key).unwrap_err()), "{file}");
+            let mut changed = index.clone();
+            changed.installers[1].file = file.into();
+            assert!(name(&reopened(&changed, &key).unwrap_err()), "{file}");
+        }
+        let (_, error) = refused(|index| {
+            index.installers[0].arch = "mips".into();
+            index.installers[0].file = installer_file("mips");
+        });
+        assert!(name(&error), "{error}");
+        // the signature's own refusal
+        let (bytes, mut signature) = index.sign(&key).unwrap();
+        signature[0] ^= 1;
+        assert_eq!(KitIndex::open(&bytes, &signature).unwrap_err().reason(), Reason::BadSignature);
+        let (reason, _) = refused(|index| index.format = "sftunnel-kit/2".into());
+        assert_eq!(reason, Reason::BadFormat);
+    }
+
+    #[test]
+    fn names_in_a_kit_are_fixed() {
+        let manager = "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap();
+        assert_eq!(folder_name(&manager, 17), "sftunnel-kit-cdb123c8-17");
+        assert_eq!(installer_file("aarch64"), "bin/sftunnel-install-aarch64");
+    }
+
+    #[test]
+    fn an_index_lists_as_many_bundles_as_its_limit_and_no_more() {
+        let (mut index, key) = index();
+        for number in 0..limits::KIT_BUNDLES {
+            let uuid = format!("c8d5d5c6-87c9-11ef-a993-{number:012x}").parse().unwrap();
+            let device = DeviceEntry { uuid, name: "box".parse().unwrap() };
+            index.bundles.push(BundleEntry::new(device, 9, Sha256::of(b"x")));
+        }
+        assert!(reopened(&index, &key).is_ok());
+        let uuid = "c8d5d5c6-87c9-11ef-a993-ffffffffffff".parse().unwrap();
+        let device = DeviceEntry { uuid, name: "box".parse().unwrap() };
+        index.bundles.push(BundleEntry::new(device, 9, Sha256::of(b"x")));
+        let error = reopened(&index, &key).unwrap_err();
+        assert_eq!((error.reason(), error), (Reason::TooLarge, KitError::TooMany));
+    }
 }

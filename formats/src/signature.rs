@@ -297,4 +297,14 @@ mod tests {
         let other = Fingerprint(Sha256::of(b""));
         assert!(SignerEntry { public_key: key, fingerprint: other }.check().is_err());
     }
+
+    #[test]
+    fn keys_of_another_kind_are_no_signers() {
+        // X25519 has 32 raw bytes as well
+        let other = PKey::generate_x25519().unwrap();
+        let public = other.public_key_to_pem().unwrap();
+        assert_eq!(VerifyingKey::from_file(&public), Err(SignatureError::NotAKey));
+        let private = other.private_key_to_pem_pkcs8().unwrap();
+        assert_eq!(SigningKey::from_pem(&private).unwrap_err(), SignatureError::NotAKey);
+    }
 }

@@ -7,7 +7,7 @@ use openssl::pkey::Private;
 use openssl::rsa::Rsa;
 use openssl::x509::{X509Builder, X509NameBuilder};
 
-const DEVICE: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+pub(crate) const DEVICE: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
 
 fn rsa() -> PKey<Private> {
     PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap()
@@ -44,6 +44,14 @@ fn set(ca: &[u8], certificate: &[u8], key: &PKey<Private>) -> Credentials {
 }
 
 const CA: &[(&str, &str)] = &[("CN", "ca")];
+
+/// A set that fits together, for [`DEVICE`].
+pub(crate) fn checked_set() -> CheckedCredentials {
+    let (ca_key, key) = (rsa(), rsa());
+    let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
+    let own = certificate(&[("title", DEVICE)], &key, CA, &ca_key, MessageDigest::sha256());
+    set(&ca, &own, &key).check().unwrap()
+}
 
 #[test]
 fn a_version_1_ca_is_a_ca() {

@@ -1,0 +1,179 @@
+//! Tests of the module above: each guard met alone, with everything around it as it should be.
+
+use std::io::Write as _;
+
+use super::*;
+use crate::certificate::tests::{DEVICE, checked_set};
+
+#[test]
+fn the_gzip_member_is_what_the_library_itself_writes() {
+    let random: Vec<u8> =
+        (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for bytes in [&b""[..], b"a", &[7; 10_000], &random] {
+        let mut encoder =
+            flate2::GzBuilder::new().operating_system(255).write(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        let expected = encoder.finish().unwrap();
+        for _ in 0..2 {
+            assert!(*gzip(bytes).unwrap() == expected, "{} bytes", bytes.len());
+        }
+        assert!(*gunzip(&expected).unwrap() == bytes);
+    }
+}
+
+/// One set, its signer and its reader.
+struct Case {
+    credentials: CheckedCredentials,
+    key: SigningKey,
+    identities: Identities,
+    recipient: Recipient,
+}
+
+impl Case {
+    fn new() -> Self {
+        let identity = envelope::NewIdentity::generate();
+        let file = identity.file(&[]);
+        let Ok(envelope::IdentityFile::Plain(identities)) =
+            envelope::IdentityFile::parse(file.as_bytes())
+        else {
+            panic!("a plain identity")
+        };
+        Self {
+            credentials: checked_set(),
+            key: SigningKey::generate().unwrap(),
+            identities,
+            recipient: identity.recipient(),
+        }
+    }
+
+    fn content(&self) -> Content<'_> {
+        Content {
+            credentials: &self.credentials,
+            sources: ["/a", "/b", "/c"],
+            manager: Manager {
+                uuid: "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap(),
+                hostname: "fmc".into(),
+            },
+            device: Device {
+                uuid: DEVICE.parse().unwrap(),
+                name: "box".parse().unwrap(),
+                address: String::new(),
+            },
+            batch: 1,
+            created_at: Timestamp::EPOCH,
+            tool: Tool { name: "x".into(), version: "1".into() },
+        }
+    }
+
+    fn manifest(&self) -> Manifest {
+        manifest_of(&self.content(), SignerEntry::of(self.key.verifying_key().unwrap()))
+    }
+
+    fn sums(&self) -> String {
+        inner_sums(&self.credentials.files().digests()).to_string()
+    }
+
+    /// Signed and sealed as a bundle is, whatever it says.
+    fn opened(
+        &self,
+        manifest: &Manifest,
+        sums: &str,
+        files: [&[u8]; 3],
+    ) -> Result<SignedBundle, BundleError> {
+        let bytes = manifest.to_bytes().unwrap();
+        let signature = self.key.sign(&bytes).unwrap();
+        let [ca, certificate, key] = files;
+        let contents = [&bytes[..], &signature, sums.as_bytes(), ca, certificate, key];
+        let tar = archive::write(contents, Timestamp::EPOCH).unwrap();
+        let sealed = Inner(gzip(&tar).unwrap()).seal(&[self.recipient.clone()], Encoding::Binary);
+        SignedBundle::open(&sealed.unwrap(), &self.identities)
+    }
+
+    fn files(&self) -> [&[u8]; 3] {
+        CredentialFile::ALL.map(|file| self.credentials.files().file(file))
+    }
+
+    fn refused(&self, change: impl FnOnce(&mut Manifest)) -> BundleError {
+        let mut manifest = self.manifest();
+        change(&mut manifest);
+        self.opened(&manifest, &self.sums(), self.files()).unwrap_err()
+    }
+}
+
+#[test]
+fn what_is_packed_is_what_is_opened() {
+    let case = Case::new();
+    let inner = Inner::pack(&case.content(), &case.key).unwrap();
+    let sealed = inner.seal(&[case.recipient.clone()], Encoding::Binary).unwrap();
+    let bundle = SignedBundle::open(&sealed, &case.identities).unwrap();
+    assert_eq!(bundle.manifest(), &case.manifest());
+    assert_eq!(bundle.manifest_bytes(), case.manifest().to_bytes().unwrap());
+    bundle.signer().verify(bundle.manifest_bytes(), bundle.signature()).unwrap();
+    assert_eq!(bundle.fingerprint(), case.key.verifying_key().unwrap().fingerprint());
+    assert_eq!(bundle.facts(), &CredentialFacts::of(&case.credentials));
+    assert!(*bundle.inner().0 == *inner.0);
+    let vouched = bundle.vouched(Vouch::Named);
+    assert_eq!(vouched.credentials().files().digests(), case.credentials.files().digests());
+    assert_eq!(
+        (vouched.vouch(), vouched.signer()),
+        (Vouch::Named, case.key.verifying_key().unwrap())
+    );
+    // passed on, it is the same inside
+    let sealed = Inner::seal(&inner, &[case.recipient.clone()], Encoding::Armored).unwrap();
+    assert!(SignedBundle::open(&sealed, &case.identities).is_ok());
+}
+
+#[test]
+fn each_file_is_compared_with_manifest_and_sums() {
+    let case = Case::new();
+    for (at, file) in CredentialFile::ALL.into_iter().enumerate() {
+        let longer = [case.files()[at], b"\n"].concat();
+        let mut files = case.files();
+        files[at] = &longer;
+        let error = case.opened(&case.manifest(), &case.sums(), files).unwrap_err();
+        assert_eq!(error, BundleError::OtherFile { file, listed_in: "manifest.json" });
+        let error = case.refused(|manifest| manifest.files[at].size += 1);
+        assert_eq!(error, BundleError::OtherFile { file, listed_in: "manifest.json" });
+        // the sums: another digest, another name
+        let listed_in = "SHA256SUMS";
+        let digest = case.credentials.files().digests()[at].to_string();
+        let sums = case.sums().replace(&digest, &Sha256::of(b"x").to_string());
+        let error = case.opened(&case.manifest(), &sums, case.files()).unwrap_err();
+        assert_eq!(error, BundleError::OtherFile { file, listed_in });
+        let sums = case.sums().replace(file.name(), "other.pem");
+        let error = case.opened(&case.manifest(), &sums, case.files()).unwrap_err();
+        assert_eq!(error, BundleError::OtherFile { file, listed_in });
+    }
+    let error = case.opened(&case.manifest(), "", case.files()).unwrap_err();
+    assert_eq!(error.reason(), Reason::Damaged);
+    assert!(case.opened(&case.manifest(), &case.sums(), case.files()).is_ok());
+}
+
+#[test]
+fn a_signed_manifest_that_says_something_else_is_refused() {
+    let case = Case::new();
+    let reason = |change: fn(&mut Manifest)| case.refused(change).reason();
+    assert_eq!(reason(|m| m.format = "sftunnel-bundle/2".into()), Reason::BadFormat);
+    assert_eq!(reason(|m| m.bundle_id = Sha256::of(b"x")), Reason::BadFormat);
+    assert_eq!(reason(|m| m.files.truncate(2)), Reason::BadFormat);
+    assert_eq!(reason(|m| m.files[1].name = "cacert.pem".into()), Reason::BadFormat);
+    assert_eq!(reason(|m| m.files.swap(1, 2)), Reason::BadFormat);
+    let elsewhere = |m: &mut Manifest| m.files[2].destination = "/etc/shadow".into();
+    assert!(matches!(
+        case.refused(elsewhere),
+        BundleError::Manifest(ManifestError::Destination { file: CredentialFile::Key, .. })
+    ));
+    assert_eq!(reason(elsewhere), Reason::WrongDestination);
+    let described = |m: &mut Manifest| m.credentials.ca.serial = "FF".into();
+    assert_eq!(case.refused(described), BundleError::OtherCertificates);
+}
+
+#[test]
+fn a_manifest_may_be_as_large_as_its_limit_and_no_larger() {
+    let mut manifest = Case::new().manifest();
+    let room = usize::try_from(limits::MANIFEST).unwrap() - manifest.to_bytes().unwrap().len();
+    manifest.manager.hostname = "x".repeat(room + manifest.manager.hostname.len());
+    assert_eq!(manifest.to_bytes().unwrap().len() as u64, limits::MANIFEST);
+    manifest.manager.hostname.push('x');
+    assert!(manifest.to_bytes().is_err());
+}
