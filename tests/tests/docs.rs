@@ -111,8 +111,14 @@ fn every_flag_in_the_documents_exists() {
         .chain(["--sha256".to_owned()]) // of install.sh
         .chain(FOREIGN.map(str::to_owned))
         .collect();
-    let documents =
-        ["README.md", "SECURITY.md", "docs/json.md", "formats/FORMAT.md", "installer/PROTOCOL.md"];
+    let documents = [
+        "README.md",
+        "SECURITY.md",
+        "docs/guide.md",
+        "docs/json.md",
+        "formats/FORMAT.md",
+        "installer/PROTOCOL.md",
+    ];
     let mut unknown = Vec::new();
     for path in documents {
         for (at, line) in document(path).lines().enumerate() {
@@ -143,8 +149,14 @@ fn the_table_of_reasons_is_complete() {
 #[test]
 fn every_reason_in_the_documents_exists() {
     let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.word()).collect();
-    let documents =
-        ["README.md", "SECURITY.md", "formats/FORMAT.md", "installer/PROTOCOL.md", "docs/json.md"];
+    let documents = [
+        "README.md",
+        "SECURITY.md",
+        "formats/FORMAT.md",
+        "installer/PROTOCOL.md",
+        "docs/guide.md",
+        "docs/json.md",
+    ];
     for path in documents {
         let text = document(path);
         // as a program says it
