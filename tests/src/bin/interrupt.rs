@@ -13,14 +13,15 @@ use tests::interruption::stand::Scene;
 
 fn main() -> ExitCode {
     let begun = Instant::now();
-    // one in so many, for trying things out
-    let one_in = std::env::args().nth(1);
+    // for trying things out: one in so many, and only operations with this in their names
+    let (one_in, named) = (std::env::args().nth(1), std::env::args().nth(2));
     let one_in = one_in.map_or(1, |word| word.parse().expect("a number: one case in so many"));
     let extent = if one_in == 1 { Extent::Full } else { Extent::Sample(one_in) };
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let scenes = [Scene::new(1), Scene::new(2)];
     let mut operations = Operation::of_one_manager(&scenes[0]);
     operations.push(Operation::of_two_managers(&scenes[1]));
+    operations.retain(|one| named.as_ref().is_none_or(|word| one.name.contains(word)));
     let scene = |operation: &Operation| &scenes[usize::from(operation.is_of_two_managers())];
 
     println!("Switched off: every state that a power cut may leave, booted and recovered.");

@@ -101,18 +101,6 @@ impl Trace {
 }
 
 impl Step {
-    /// The same call where so many files more were opened before it.
-    #[must_use]
-    pub fn shifted(&self, by: isize) -> Self {
-        let mut step = self.clone();
-        for call in std::iter::once(&mut step.call).chain(step.before.as_mut()) {
-            if call.name == "openat" || call.name == "close" {
-                call.nth = call.nth.saturating_add_signed(by).max(1);
-            }
-        }
-        step
-    }
-
     /// The same on another stand.
     #[must_use]
     pub fn rebased(&self, stand: &Path) -> Self {
