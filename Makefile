@@ -38,7 +38,7 @@ dist: ## the static programs for both architectures, manuals, completions, lists
 interrupt: ## cut off at every call that changes a file; every state a power cut may leave (half an hour)
 	tools/need build test
 	cargo build --quiet --workspace --locked
-	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) target/debug/interrupt
+	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo run --quiet --locked -p tests --bin interrupt
 
 fuzz: ## forged and damaged bundles for the real programs (not yet coverage-guided)
 	tools/need build test
