@@ -194,6 +194,10 @@ impl Recording {
             };
             match op {
                 _ if is_durable => vec![Kept::All],
+                // room without content
+                Op::Write { bytes, .. } if bytes.iter().all(|byte| *byte == 0) => {
+                    vec![Kept::None, Kept::All]
+                }
                 Op::Write { .. } if model == Model::Ext4 => vec![Kept::None, Kept::Half, Kept::All],
                 Op::Write { .. } => vec![Kept::None, Kept::Zeros, Kept::Half, Kept::All],
                 Op::Rename { .. } if model == Model::Weakest => {
@@ -327,6 +331,10 @@ impl Disk {
                     i64::try_from(bytes.len()).ok(),
                     "not modelled: {call:?}"
                 );
+                Some(Op::Write { inode: self.find(&dir)?, bytes })
+            }
+            "fallocate" => {
+                let bytes = vec![0; decimal(3)? as usize];
                 Some(Op::Write { inode: self.find(&dir)?, bytes })
             }
             "fsync" | "fdatasync" => {
