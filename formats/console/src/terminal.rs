@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use formats::envelope::Passphrase;
+use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 
@@ -85,6 +86,7 @@ impl Terminal {
     /// When there is no terminal.
     pub fn ask_secret(&self, prompt: &str) -> Result<Passphrase, Failure> {
         rpassword::prompt_password(prompt)
+            .map(Zeroizing::new)
             .map(|text| Passphrase::new(text.trim_end_matches(['\r', '\n']).to_owned()))
             .map_err(|_| {
                 Failure::usage("a passphrase is needed, and there is no terminal to ask at")
