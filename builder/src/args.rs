@@ -379,6 +379,9 @@ pub enum KeyKind {
 /// `keygen identity`.
 #[derive(Debug, Args)]
 pub struct IdentityArgs {
+    /// One that a quantum computer does not break (age1pq1...); needs age 1.3 or later, or this program
+    #[arg(long)]
+    pub post_quantum: bool,
     /// Where to write it; never overwritten
     #[arg(long, short = 'o', value_name = "FILE", default_value = "identity.txt")]
     pub out: PathBuf,

@@ -6,7 +6,7 @@ use std::path::Path;
 use console::exit::{Exit, Failure};
 use console::input;
 use formats::device::{DeviceName, DeviceUuid};
-use formats::envelope::{Recipient, parse_recipients_file};
+use formats::envelope::{NewIdentity, Recipient, SealError, is_mixed, parse_recipients_file};
 use formats::error::Reason;
 use formats::limits;
 use formats::text::printable;
@@ -167,6 +167,38 @@ impl Recipients {
         add(&mut self.for_all, recipient);
     }
 
+    /// A kit's own identity, for those with the passphrase: of the kind that may stand beside
+    /// the others.
+    pub(crate) fn identity_beside(&self) -> NewIdentity {
+        let mut all = self.for_all.iter().chain(self.of_device.values().flatten());
+        if all.any(Recipient::is_post_quantum) {
+            NewIdentity::generate_post_quantum()
+        } else {
+            NewIdentity::generate()
+        }
+    }
+
+    /// Post-quantum recipients cannot stand beside others in one file, and a kit with a
+    /// passphrase has an identity that stands beside all of them.
+    ///
+    /// # Errors
+    /// Usage.
+    pub(crate) fn check_none_is_mixed(&self, passphrase: bool) -> Result<(), Failure> {
+        let all = || self.of_device.values();
+        let everybody: Vec<Recipient> =
+            self.for_all.iter().chain(all().flatten()).cloned().collect();
+        let is_device_mixed = |own: &Vec<Recipient>| is_mixed(&[&self.for_all[..], own].concat());
+        if is_mixed(&self.for_all)
+            || all().any(is_device_mixed)
+            || (passphrase && is_mixed(&everybody))
+        {
+            return Err(Failure::usage(SealError::Mixed).hint(
+                "give all of them age1pq1... recipients (`keygen identity --post-quantum`), or none",
+            ));
+        }
+        Ok(())
+    }
+
     /// Every device must have one.
     ///
     /// # Errors
@@ -308,7 +340,6 @@ fn split_csv(line: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use formats::envelope::NewIdentity;
 
     const A: &str = "aaaaaaaa-87c9-11ef-a993-b9831565bc4e";
     const B: &str = "bbbbbbbb-87c9-11ef-a993-b9831565bc4e";
@@ -369,6 +400,21 @@ mod tests {
         assert_eq!((number(A), number(B)), (2, 1));
         let error = resolve(&format!("x*,{one}\n")).unwrap_err();
         assert_eq!(error, "map.csv, line 1: no device's name or UUID fits 'x*'");
+    }
+
+    #[test]
+    fn post_quantum_recipients_stand_beside_no_others() {
+        let (old, new) = (age(), NewIdentity::generate_post_quantum().recipient().to_string());
+        let check = |map: &str, passphrase| resolve(map).unwrap().check_none_is_mixed(passphrase);
+        let each = format!("{A},{old}\n{B},{new}\n");
+        assert!(check(&each, false).is_ok(), "a file for one device has one kind");
+        assert!(check(&each, true).is_err(), "the passphrase is for both");
+        assert!(check(&format!("{A},{old}\n{A},{new}\n"), false).is_err());
+        assert!(check(&format!("{A},{new}\n{B},{new}\n"), true).is_ok());
+        let mut recipients = resolve(&format!("{A},{new}\n")).unwrap();
+        assert!(recipients.identity_beside().recipient().is_post_quantum());
+        recipients.add_for_all(old.parse().unwrap());
+        assert!(recipients.check_none_is_mixed(false).is_err());
     }
 
     #[test]

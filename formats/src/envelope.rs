@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::{Reason, Reasoned};
 use crate::limits;
 
+mod hybrid;
 mod identity;
 mod recipient;
 
@@ -38,6 +39,11 @@ pub enum SealError {
     /// Nobody could open it.
     #[error("no recipients")]
     NoRecipients,
+    /// Post-quantum recipients beside others: whoever breaks those has the file.
+    #[error(
+        "age1pq1... recipients cannot stand beside others, which a quantum computer would break"
+    )]
+    Mixed,
     /// The library failed.
     #[error("age could not encrypt")]
     Library,
@@ -61,11 +67,21 @@ pub fn seal(
     if recipients.is_empty() {
         return Err(SealError::NoRecipients);
     }
+    if is_mixed(recipients) {
+        return Err(SealError::Mixed);
+    }
     let recipients = recipients.iter().map(|recipient| match recipient {
         Recipient::X25519(recipient) => recipient as &dyn age::Recipient,
+        Recipient::Hybrid(recipient) => &**recipient as &dyn age::Recipient,
         Recipient::Ssh(recipient) => recipient as &dyn age::Recipient,
     });
     encrypt(plaintext, recipients, encoding)
+}
+
+/// Whether some of them are post-quantum and others are not. age allows no such file.
+pub fn is_mixed(recipients: &[Recipient]) -> bool {
+    let first = recipients.first().map(Recipient::is_post_quantum);
+    recipients.iter().any(|recipient| Some(recipient.is_post_quantum()) != first)
 }
 
 fn encrypt<'a>(

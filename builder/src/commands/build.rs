@@ -108,7 +108,7 @@ fn lock(
             "the passphrase is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one"
         ));
     }
-    let identity = NewIdentity::generate();
+    let identity = prepared.recipients.identity_beside();
     prepared.recipients.add_for_all(identity.recipient());
     Ok(Some(Locked { identity, passphrase }))
 }

@@ -216,6 +216,7 @@ impl Run<'_> {
                 (&device.uuid, &device.name)
             }))
             .collect();
+        recipients.check_none_is_mixed(source != Source::None)?;
         if self.args.result.split {
             return recipients.check_all_are_mapped(devices.into_iter()).map_err(|mut failure| {
                 failure.hint = "--split makes kits by the map: add them to it, or pick the others with --device".to_owned();

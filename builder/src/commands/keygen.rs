@@ -50,7 +50,11 @@ struct SignerBody {
 /// # Errors
 /// `exists`; `not-found` for the directory.
 pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report, Failure> {
-    let identity = NewIdentity::generate();
+    let identity = if args.post_quantum {
+        NewIdentity::generate_post_quantum()
+    } else {
+        NewIdentity::generate()
+    };
     let recipient = identity.recipient().to_string();
     let text = identity.file(&[format!("created: {}", context.now)]);
     write_new(&args.out, text.as_bytes(), 0o600)?;

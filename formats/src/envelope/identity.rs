@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Recipient, SealError, decrypt, decryptor,
-    encrypt,
+    encrypt, hybrid,
 };
 use crate::error::{Reason, Reasoned};
 use crate::limits;
@@ -167,9 +167,14 @@ fn parse_native(bytes: &[u8]) -> Result<Identities, IdentityError> {
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let identity =
-            std::str::from_utf8(line).ok().and_then(|text| text.parse::<x25519::Identity>().ok());
-        identities.push(Box::new(identity.ok_or(IdentityError::Line { line: at + 1 })?));
+        let native = |text: &str| -> Option<Box<dyn age::Identity + Send + Sync>> {
+            if let Ok(identity) = text.parse::<x25519::Identity>() {
+                return Some(Box::new(identity));
+            }
+            Some(Box::new(text.parse::<hybrid::Identity>().ok()?))
+        };
+        let identity = std::str::from_utf8(line).ok().and_then(native);
+        identities.push(identity.ok_or(IdentityError::Line { line: at + 1 })?);
     }
     if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Identities(identities)) }
 }
@@ -217,26 +222,47 @@ pub(super) fn signer_line(text: &[u8]) -> Option<Fingerprint> {
     if lines.next().is_some() { None } else { first }
 }
 
-/// A fresh X25519 identity.
-pub struct NewIdentity(x25519::Identity);
+/// A fresh identity.
+pub struct NewIdentity(New);
+
+enum New {
+    X25519(x25519::Identity),
+    Hybrid(Box<hybrid::Identity>),
+}
 
 impl NewIdentity {
-    /// From the system's random source.
+    /// An X25519 identity, from the system's random source.
     pub fn generate() -> Self {
-        Self(x25519::Identity::generate())
+        Self(New::X25519(x25519::Identity::generate()))
+    }
+
+    /// A post-quantum one, for age 1.3 and later.
+    pub fn generate_post_quantum() -> Self {
+        Self(New::Hybrid(Box::new(hybrid::Identity::generate())))
     }
 
     /// The public half.
     pub fn recipient(&self) -> Recipient {
-        Recipient::X25519(self.0.to_public())
+        match &self.0 {
+            New::X25519(identity) => Recipient::X25519(identity.to_public()),
+            New::Hybrid(identity) => Recipient::Hybrid(Box::new(identity.recipient())),
+        }
+    }
+
+    fn secret(&self) -> Zeroizing<String> {
+        match &self.0 {
+            New::X25519(identity) => {
+                Zeroizing::new(identity.to_string().expose_secret().to_owned())
+            }
+            New::Hybrid(identity) => identity.text(),
+        }
     }
 
     /// The text of an identity file, as `age-keygen` writes it.
     pub fn file(&self, comments: &[String]) -> Zeroizing<String> {
-        let secret = self.0.to_string();
         let comments: String = comments.iter().map(|line| format!("# {line}\n")).collect();
-        let public = self.0.to_public();
-        Zeroizing::new(format!("{comments}# public key: {public}\n{}\n", secret.expose_secret()))
+        let (public, secret) = (self.recipient(), self.secret());
+        Zeroizing::new(format!("{comments}# public key: {public}\n{}\n", *secret))
     }
 
     /// The text of `kit.identity.age`: this identity and the signer line, under a
@@ -252,12 +278,9 @@ impl NewIdentity {
         let mut recipient = scrypt::Recipient::new(passphrase.0.clone());
         // `new` picks a factor by timing this machine; ours is fixed, and not every box is fast
         recipient.set_work_factor(limits::WORK_FACTOR_WRITTEN);
-        let secret = self.0.to_string();
-        let public = self.0.to_public();
-        let text = Zeroizing::new(format!(
-            "{SIGNER_LINE}{signer}\n# public key: {public}\n{}\n",
-            secret.expose_secret()
-        ));
+        let (public, secret) = (self.recipient(), self.secret());
+        let text =
+            Zeroizing::new(format!("{SIGNER_LINE}{signer}\n# public key: {public}\n{}\n", *secret));
         encrypt(
             text.as_bytes(),
             std::iter::once(&recipient as &dyn age::Recipient),

@@ -1,19 +1,29 @@
-//! Who may open: `age1…`, `ssh-ed25519 …`, `ssh-rsa …`.
+//! Who may open: `age1…`, `age1pq1…`, `ssh-ed25519 …`, `ssh-rsa …`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use age::{ssh, x25519};
 
+use super::hybrid;
 use crate::error::{Reason, Reasoned};
 
-/// Somebody who may open: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`.
+/// Somebody who may open: `age1…`, `age1pq1…`, `ssh-ed25519 …` or `ssh-rsa …`.
 #[derive(Debug, Clone)]
 pub enum Recipient {
     /// A native age recipient.
     X25519(x25519::Recipient),
+    /// A native age recipient that a quantum computer does not break.
+    Hybrid(Box<hybrid::Recipient>),
     /// An SSH public key.
     Ssh(ssh::Recipient),
+}
+
+impl Recipient {
+    /// Whether a file sealed to it stays closed to quantum computers.
+    pub fn is_post_quantum(&self) -> bool {
+        matches!(self, Self::Hybrid(_))
+    }
 }
 
 /// Not a recipient that this program knows.
@@ -23,7 +33,7 @@ pub enum RecipientError {
     #[error("this is a secret key; a recipient is the public half (age1...)")]
     Secret,
     /// Neither form.
-    #[error("expected age1..., ssh-ed25519 ... or ssh-rsa ...")]
+    #[error("expected age1..., age1pq1..., ssh-ed25519 ... or ssh-rsa ...")]
     Unknown,
     /// An RSA key below 2048 or above 4096 bits.
     #[error("ssh-rsa keys have 2048 to 4096 bits")]
@@ -48,6 +58,12 @@ impl FromStr for Recipient {
         {
             return Err(RecipientError::Secret);
         }
+        if text.starts_with(hybrid::RECIPIENT_BEGIN) {
+            return text
+                .parse()
+                .map(|hybrid| Self::Hybrid(Box::new(hybrid)))
+                .map_err(|_| RecipientError::Unknown);
+        }
         if text.starts_with("age1") {
             return text.parse().map(Self::X25519).map_err(|_| RecipientError::Unknown);
         }
@@ -66,6 +82,7 @@ impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::X25519(recipient) => fmt::Display::fmt(recipient, f),
+            Self::Hybrid(recipient) => fmt::Display::fmt(recipient, f),
             Self::Ssh(recipient) => fmt::Display::fmt(recipient, f),
         }
     }

@@ -200,3 +200,45 @@ fn rage_opens_a_passphrase_kit() {
     let inner = opened(rage, &key, &kit.bundle(world.ftd(1)), out);
     assert_eq!(names(&inner), inside(&world));
 }
+
+#[test]
+fn a_post_quantum_kit_goes_from_team_to_team_and_is_installed() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let keys: Vec<(String, String)> = ["one", "two"]
+        .map(|name| {
+            let file = world.path(format!("{name}.txt")).display().to_string();
+            let keygen = ["keygen", "identity", "--post-quantum", "--json", "--out", &file];
+            let made = world.bundle_program(&keygen).run().expect(0).json();
+            (file, made["recipient"].as_str().unwrap().to_owned())
+        })
+        .into();
+    let [(one, first), (two, second)] = keys.as_slice() else { panic!("two keys") };
+    assert!(first.starts_with("age1pq1") && fs::read_to_string(one).unwrap().contains("-PQ-1"));
+
+    // beside another kind nothing is sealed
+    let mixed = world.bundle(&["build", "--recipient", first, "--recipient", &world.recipient()]);
+    let out = world.out();
+    mixed.arg("--out").arg(&out).run().expect(2).says("quantum computer");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+
+    // with a passphrase besides, and on to the next team
+    let kit = world.kit_with(fmc, &["--recipient", first, "--passphrase-file", "passphrase.txt"]);
+    let bundle = fs::read(kit.bundle(device)).unwrap();
+    let header = String::from_utf8_lossy(&bundle);
+    assert_eq!(header.matches("-> mlkem768x25519 ").count(), 2, "the recipient and the kit");
+    assert!(!header.contains("-> X25519 "), "one that a quantum computer breaks");
+    let by_passphrase = world.on(device, &["verify", "--passphrase-file", "passphrase.txt"]);
+    by_passphrase.arg(&kit.path).run().expect(0);
+    let out = world.out();
+    let handoff = world.bundle(&["handoff", "--json", "-i", one, "-r", second, "--out"]);
+    let made = handoff.arg(&out).arg(&kit.path).run().expect(0).json();
+    let next = made["kits"][0]["path"].as_str().unwrap();
+    let install = |identity: &str| {
+        let flags = ["install", "--yes", "--settle", "1", "--signer", &world.signer()];
+        world.on(device, &flags).args(["--identity", identity, next]).run()
+    };
+    install(one).expect(3).says("cannot-open");
+    install(two).expect(0);
+    world.up(device, fmc);
+}

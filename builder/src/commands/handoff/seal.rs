@@ -107,7 +107,7 @@ impl Sealer<'_> {
         signer: &Signer,
         passphrase: Option<&Passphrase>,
     ) -> Result<Made, Failure> {
-        let identity = passphrase.map(|_| NewIdentity::generate());
+        let identity = passphrase.map(|_| self.recipients.identity_beside());
         let mut results = self.bundles(writer, judge, identity.as_ref())?;
         let bundles = entries(&results);
         if bundles.is_empty() {
