@@ -198,6 +198,19 @@ pub(crate) struct InstallArgs {
     pub change: Change,
     #[command(flatten)]
     pub receipt_out: ReceiptOut,
+    #[command(flatten)]
+    pub tunnel: Tunnel,
+}
+
+/// Whether the tunnel counts.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Tunnel {
+    /// After the restart, wait so long for the tunnel and say whether it came up
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub wait_connected: Option<u64>,
+    /// Put the old files back (exit 6) when it was not seen up in that time
+    #[arg(long, requires = "wait_connected", conflicts_with = "no_rollback")]
+    pub require_connected: bool,
 }
 
 /// `rollback`.

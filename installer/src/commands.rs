@@ -30,10 +30,11 @@ use crate::preflight::{self, DroppedPeer};
 use crate::receipts::{Places, Receipts};
 use crate::recovery::{self, Recovered};
 use crate::run_log::{self, LogLine};
-use crate::service::{Patience, Service};
+use crate::service::{Patience, Service, Unhealthy};
 use crate::signals::Signals;
 use crate::state::{LockedState, State};
 use crate::transaction::{Context, Ended, OnUnhealthy};
+use crate::tunnel::{Tunnel, Waited};
 
 /// What every command is given.
 #[derive(Debug)]
@@ -79,6 +80,12 @@ pub(crate) struct ChangeResult {
     /// After a restore: the tunnels that stay down on the old files, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stays_down: Vec<DroppedPeer>,
+    /// The tunnels as last seen, when they were waited for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tunnels: Vec<Tunnel>,
+    /// How long they were waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnels_waited_seconds: Option<u64>,
     /// Other managers whose tunnels do not come back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedPeer>,
@@ -100,6 +107,8 @@ impl ChangeResult {
             sftunnel_pid: None,
             renames_microseconds: None,
             stays_down: Vec::new(),
+            tunnels: Vec::new(),
+            tunnels_waited_seconds: None,
             dropped: Vec::new(),
             receipts: Vec::new(),
             interrupted_run: None,
@@ -116,12 +125,13 @@ impl ChangeResult {
         sources: &[PathBuf],
     ) -> (Exit, String) {
         match ended {
-            Ended::Done { pid, backup, renames, receipts } => {
+            Ended::Done { pid, backup, renames, receipts, waited } => {
                 self.outcome = done;
+                let tunnels = waited.map(|waited| self.tunnels_text(waited)).unwrap_or_default();
                 self.sftunnel_pid = Some(pid);
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
                 let text = format!(
-                    "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{}",
+                    "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}",
                     self.receipts_text(&receipts, places, sources)
                 );
                 self.backup = Some(backup);
@@ -153,11 +163,18 @@ impl ChangeResult {
                         &format!("The tunnel to manager {} stays down: {why}", peer.manager),
                     ));
                 }
-                text.push_str(
-                    "  next: look at /ngfw/var/log/messages for why sftunnel did not stay up\n",
-                );
+                let next = match &why {
+                    Unhealthy::NotConnected(_) => {
+                        "look at /ngfw/var/log/messages for why the tunnel did not come up"
+                    }
+                    _ => "look at /ngfw/var/log/messages for why sftunnel did not stay up",
+                };
+                text.push_str(&wrap("  next: ", 8, next));
                 text.push_str(&self.receipts_text(&receipts, places, sources));
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
+                if let Unhealthy::NotConnected(waited) = why {
+                    self.tunnels_text(waited);
+                }
                 (Exit::RolledBack, text)
             }
         }
@@ -165,6 +182,21 @@ impl ChangeResult {
 }
 
 impl ChangeResult {
+    /// Keeps what was seen of the tunnels, and says it.
+    fn tunnels_text(&mut self, waited: Waited) -> String {
+        let tunnels = waited.tunnels.iter();
+        let text = tunnels
+            .map(|tunnel| {
+                let line = format!("to manager {}: {tunnel}", tunnel.manager);
+                wrap("Tunnel    ", 10, &line)
+            })
+            .collect::<String>();
+        let text = format!("{text}          (waited {} s)\n", waited.seconds);
+        self.tunnels_waited_seconds = Some(waited.seconds);
+        self.tunnels = waited.tunnels;
+        text
+    }
+
     /// Copies the receipts and says where they are.
     fn receipts_text(
         &mut self,

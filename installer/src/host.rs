@@ -20,6 +20,8 @@ use command::{CommandError, Finished, Print};
 
 /// Where `pmtool` lies (FACTS.md), in the order of looking.
 const PMTOOL: [&str; 2] = ["/ngfw/usr/local/sf/bin/pmtool", "/usr/local/sf/bin/pmtool"];
+/// Its folders, where Cisco's other programs are looked for.
+const PROGRAMS: [&str; 2] = ["/ngfw/usr/local/sf/bin", "/usr/local/sf/bin"];
 const IMS_CONF: &str = "/etc/sf/ims.conf";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -118,6 +120,13 @@ impl Host {
             let message = format!("no pmtool at {places}: sftunnel could not be restarted");
             Failure::refused(Reason::NotFound, message).hint("name it with --pmtool FILE")
         })
+    }
+
+    /// Where another of Cisco's programs is: beside `pmtool`.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        let mut paths = PROGRAMS.iter().map(|folder| format!("{folder}/{name}"));
+        let found = paths.find(|path| self.root.open_file(Path::new(path)).is_ok());
+        found.map(|path| self.root.outside(path))
     }
 
     /// Runs `pmtool` with a time limit.

@@ -26,6 +26,7 @@ mod signals;
 mod sources;
 mod state;
 mod transaction;
+mod tunnel;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

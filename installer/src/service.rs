@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::host::Host;
 use crate::host::command::Print;
 use crate::signals::Signals;
+use crate::tunnel::{TunnelState, Waited};
 
 /// The id that `pmtool` knows sftunnel by.
 const ID: &str = "sftunnel";
@@ -122,9 +123,19 @@ pub(crate) enum Unhealthy {
         /// What the restart command itself reported.
         restart: Option<String>,
     },
+    /// It runs, but a tunnel that the operator requires is not up (`--require-connected`).
+    #[error("sftunnel runs on the new files, but {}", not_connected(.0))]
+    NotConnected(Waited),
     /// A signal ended the waiting.
     #[error("a signal ended the waiting for sftunnel")]
     Interrupted,
+}
+
+fn not_connected(waited: &Waited) -> String {
+    let missing = waited.tunnels.iter().filter(|tunnel| tunnel.state != TunnelState::Up);
+    let each = missing.map(|tunnel| format!("manager {} is {tunnel}", tunnel.manager));
+    let each = each.collect::<Vec<_>>().join("; ");
+    format!("within {} s not every tunnel was seen up: {each}", waited.seconds)
 }
 
 fn restart_note(restart: &Option<String>) -> String {

@@ -24,6 +24,7 @@ use crate::reserve;
 use crate::service::{self, Patience, Unhealthy};
 use crate::signals::Signals;
 use crate::state::LockedState;
+use crate::tunnel::{self, Waited};
 
 /// One peer directory's change.
 #[derive(Debug)]
@@ -54,6 +55,15 @@ pub(crate) enum OnUnhealthy {
     Keep,
 }
 
+/// What counts as success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// sftunnel runs on the new files.
+    Running,
+    /// And the tunnels of the managers of this run are up within this time.
+    Connected(Duration),
+}
+
 /// How a transaction ended after its commit.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -67,6 +77,8 @@ pub(crate) enum Ended {
         renames: Duration,
         /// What the device hands back.
         receipts: Receipts,
+        /// The tunnels, where they were part of the proof.
+        waited: Option<Waited>,
     },
     /// The new files are live, sftunnel is not confirmed (only with [`OnUnhealthy::Keep`]).
     Unconfirmed {
@@ -107,6 +119,7 @@ pub(crate) fn run(
     changes: Vec<Change>,
     remember: Vec<Remember>,
     on_unhealthy: OnUnhealthy,
+    proof: Proof,
 ) -> Result<Ended, Failure> {
     let Context { host, state, signals, patience } = context;
     signals.begin();
@@ -172,10 +185,12 @@ pub(crate) fn run(
     };
     // the keys have done their part; waiting for sftunnel can take minutes
     drop(changes);
-    match service::restart(host, old.pid(), patience, signals) {
-        Ok(pid) => {
+    let healthy = service::restart(host, old.pid(), patience, signals)
+        .and_then(|pid| Ok((pid, prove(context, &managers, proof)?)));
+    match healthy {
+        Ok((pid, waited)) => {
             let receipts = complete(context, journal)?;
-            Ok(Ended::Done { pid, backup, renames, receipts })
+            Ok(Ended::Done { pid, backup, renames, receipts, waited })
         }
         Err(Unhealthy::Interrupted) => Err(interrupted()),
         Err(why) if on_unhealthy == OnUnhealthy::Keep => {
@@ -201,6 +216,21 @@ fn needed_to_go_back(changes: &[Change]) -> u64 {
         Live::File(file) => Some(file.bytes.len()),
         Live::Absent => None,
     }))
+}
+
+/// What the operator requires beyond a running sftunnel.
+fn prove(
+    context: Context<'_>,
+    managers: &[ManagerUuid],
+    proof: Proof,
+) -> Result<Option<Waited>, Unhealthy> {
+    let Proof::Connected(limit) = proof else { return Ok(None) };
+    let waited = tunnel::wait(context.host, managers, limit, context.signals);
+    match (waited.all_up(), context.signals.pending()) {
+        (true, _) => Ok(Some(waited)),
+        (false, true) => Err(Unhealthy::Interrupted),
+        (false, false) => Err(Unhealthy::NotConnected(waited)),
+    }
 }
 
 /// What may be found live while these changes are made.

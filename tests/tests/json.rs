@@ -111,8 +111,13 @@ objects! {
         ca: Option<formats::certificate::CertificateFacts>,
         certificate: Option<formats::certificate::CertificateFacts>,
         files: Vec<FileStatus>, strays: Vec<String>, leftovers: usize, completed: bool,
-        signers: Vec<Pinned>,
+        signers: Vec<Pinned>, tunnel: Option<Tunnel>,
     }
+    Tunnel {
+        manager: String, state: String, why: String, connected_to: Option<Vec<String>>,
+        heartbeat_age_seconds: Option<i64>,
+    }
+    Connection { local: String, remote: String, }
     FileStatus { name: String, found: Option<FoundStatus>, }
     FoundStatus {
         size: usize, sha256: Sha256, mode: String, uid: u32, gid: u32, as_expected: bool,
@@ -210,6 +215,7 @@ schemas! {
         device: Option<Device>, outcome: Option<String>, backup: Option<String>,
         why: Option<String>, sftunnel_before: Option<Service>, sftunnel_pid: Option<u32>,
         renames_microseconds: Option<u64>, stays_down: Option<Vec<Why>>,
+        tunnels: Option<Vec<Tunnel>>, tunnels_waited_seconds: Option<u64>,
         dropped: Option<Vec<Why>>, interrupted_run: Option<String>,
         receipts: Option<Vec<String>>, results: Option<Vec<Source>>,
     }
@@ -217,6 +223,7 @@ schemas! {
         restored: String, outcome: String, backup: Option<String>,
         why: Option<String>, sftunnel_before: Service, sftunnel_pid: Option<u32>,
         renames_microseconds: Option<u64>, stays_down: Option<Vec<Why>>,
+        tunnels: Option<Vec<Tunnel>>, tunnels_waited_seconds: Option<u64>,
         dropped: Option<Vec<Why>>, interrupted_run: Option<String>,
         receipts: Option<Vec<String>>, files: Vec<FilePlan>,
     }
@@ -229,6 +236,7 @@ schemas! {
     }
     Status {
         device_uuid: Option<String>, now: Timestamp, sftunnel: Service, peers: Vec<PeerStatus>,
+        connections: Option<Vec<Connection>>,
         backups: Vec<String>, interrupted_run: Option<String>,
     }
     Backups { backups: Vec<Backup>, removed: Option<Vec<String>>, }
@@ -363,7 +371,9 @@ fn the_installers_objects_have_these_fields() {
 
     let planned = json::<Install>(install().arg("--dry-run"), 0, "sftunnel-install.install/1").0;
     assert_eq!(planned.outcome.as_deref(), Some("planned"));
-    let (done, ran) = json::<Install>(install(), 0, "sftunnel-install.install/1");
+    let run = install().args(["--wait-connected", "30"]);
+    let (done, ran) = json::<Install>(run, 0, "sftunnel-install.install/1");
+    assert_eq!(done.tunnels.unwrap()[0].state, "up");
     assert_eq!(done.outcome.as_deref(), Some("installed"));
     assert!(ran.stderr.contains("Do not switch the box off"), "prose goes to stderr");
     let again = json::<Install>(install(), 0, "sftunnel-install.install/1").0;

@@ -1,12 +1,15 @@
 //! `install`: judge, plan, confirm, then one transaction.
 
+use std::time::Duration;
+
 use console::exit::{Exit, Failure};
 use console::report::Report;
+use console::terminal::wrap;
 use formats::manifest::Device;
 use serde::Serialize;
 
 use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_run, with_lock};
-use crate::args::InstallArgs;
+use crate::args::{InstallArgs, Tunnel as TunnelArgs};
 use crate::host::Appliance;
 use crate::journal::Goal;
 use crate::judged::{self, Accepted, SourceResult};
@@ -16,7 +19,8 @@ use crate::receipts::Places;
 use crate::run_log::LogLine;
 use crate::service::{self, Service};
 use crate::state::State;
-use crate::transaction::{self, Context};
+use crate::transaction::{self, Context, Proof};
+use crate::tunnel;
 
 /// `sftunnel-install.install/1`.
 #[derive(Debug, Serialize)]
@@ -47,7 +51,7 @@ pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failu
     if args.change.dry_run {
         let state = State::open(&session.host)?;
         let plan = plan(session, state.as_ref(), args)?;
-        return Ok(dry_run(session, plan, interrupted_run(state.as_ref())));
+        return Ok(dry_run(session, plan, args, interrupted_run(state.as_ref())));
     }
     with_lock(session, "install", args.change.wait, |context| {
         locked(session, context, args, places)
@@ -62,10 +66,35 @@ fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<
     let results = judged::results(host, &found);
     let accepted = judged::require_all(host, found)?;
     host.pmtool()?;
+    if args.tunnel.require_connected {
+        tunnel::require_provable(host)?;
+    }
     let service = service::status(host);
     let changed: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
     let dropped = preflight::dropped_peers(host, &changed, host.now())?;
     Ok(Plan { appliance, accepted, results, service, dropped })
+}
+
+impl TunnelArgs {
+    fn limit(self) -> Option<Duration> {
+        self.wait_connected.map(Duration::from_secs)
+    }
+
+    fn proof(self) -> Proof {
+        match self.limit() {
+            Some(limit) if self.require_connected => Proof::Connected(limit),
+            _ => Proof::Running,
+        }
+    }
+
+    fn plan_text(self) -> String {
+        let Proof::Connected(limit) = self.proof() else { return String::new() };
+        let text = format!(
+            "If the tunnel is not seen up within {} s after the restart, the old files are put back.",
+            limit.as_secs()
+        );
+        wrap("", 0, &text)
+    }
 }
 
 impl Plan {
@@ -99,10 +128,18 @@ impl Plan {
     }
 }
 
-fn dry_run(session: &Session, plan: Plan, interrupted: Option<String>) -> Report {
+fn dry_run(
+    session: &Session,
+    plan: Plan,
+    args: &InstallArgs,
+    interrupted: Option<String>,
+) -> Report {
     let outcome = if plan.is_in_place() { "nothing-to-do" } else { "planned" };
     let mut change = ChangeResult::new(outcome, plan.service.clone());
     let mut text = plan.text(session);
+    if !plan.is_in_place() {
+        text.push_str(&args.tunnel.plan_text());
+    }
     if let Some(interrupted) = &interrupted {
         text.push_str(&format!("\nNote: {interrupted}\n"));
     }
@@ -121,7 +158,7 @@ fn locked(
     let plan = plan(session, Some(context.state), args)?;
     let mut change = ChangeResult::new("nothing-to-do", plan.service.clone());
     change.interrupted_run = interrupted;
-    let text = plan.text(session);
+    let mut text = plan.text(session);
     let bundles: Vec<_> =
         plan.accepted.iter().map(|one| one.bundle.manifest().bundle_id.to_string()).collect();
     if plan.is_in_place() {
@@ -130,18 +167,26 @@ fn locked(
         line.bundles = bundles;
         return Ok((Report::done(&plan.report(change), text), line));
     }
+    text.push_str(&args.tunnel.plan_text());
     confirm(session, args.change, &text, &plan.dropped)?;
     let Plan { appliance, accepted, results, service, dropped } = plan;
     let remember = accepted.iter().map(Accepted::remember).collect();
     let device = accepted.first().map(|one| one.bundle.manifest().device.clone());
+    let managers: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
     let changes = accepted.into_iter().map(|one| one.change).collect();
     session
         .terminal
         .note("Installing; this waits for sftunnel to come back. Do not switch the box off.");
-    let ended =
-        transaction::run(context, Goal::Install, changes, remember, args.change.on_unhealthy())?;
+    let on_unhealthy = args.change.on_unhealthy();
+    let proof = args.tunnel.proof();
+    let ended = transaction::run(context, Goal::Install, changes, remember, on_unhealthy, proof)?;
     let sources = &args.judge.sources.sources;
-    let (exit, sentence) = change.ended(context, ended, "installed", places, sources);
+    let (exit, mut sentence) = change.ended(context, ended, "installed", places, sources);
+    if let (Exit::Done, Proof::Running, Some(limit)) = (exit, proof, args.tunnel.limit()) {
+        // the installation is over and recorded: nothing depends on this
+        let waited = tunnel::wait(context.host, &managers, limit, context.signals);
+        sentence.push_str(&change.tunnels_text(waited));
+    }
     let mut line = LogLine::new(context.host.now(), "install", change.outcome, exit.code());
     line.bundles = bundles;
     line.backup = change.backup.as_ref().map(ToString::to_string);

@@ -21,7 +21,7 @@ use crate::records::Installed;
 use crate::run_log::LogLine;
 use crate::service::{self, Service};
 use crate::state::State;
-use crate::transaction::{self, Change, Context, remember_set};
+use crate::transaction::{self, Change, Context, Proof, remember_set};
 
 /// `sftunnel-install.rollback/1`.
 #[derive(Debug, Serialize)]
@@ -165,6 +165,7 @@ fn locked(
         plan.changes,
         remember,
         args.change.on_unhealthy(),
+        Proof::Running,
     )?;
     let (exit, sentence) = change.ended(context, ended, "rolled-back", places, &[]);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());

@@ -21,6 +21,7 @@ use crate::plan_text;
 use crate::records::{Installed, PinnedSigner, Signers};
 use crate::service::{self, Service};
 use crate::state::State;
+use crate::tunnel::{self, Connection, Tunnel, TunnelState};
 
 /// `sftunnel-install.status/1`.
 #[derive(Debug, Serialize)]
@@ -33,6 +34,8 @@ struct StatusReport {
     sftunnel: Service,
     /// Each manager's peer directory.
     peers: Vec<PeerStatus>,
+    /// Established connections of port 8305; null when the kernel's table cannot be read.
+    connections: Option<Vec<Connection>>,
     /// Oldest first.
     backups: Vec<BackupId>,
     /// A run that was interrupted and is not finished.
@@ -72,6 +75,9 @@ struct PeerStatus {
     completed: bool,
     /// Pinned signers.
     signers: Vec<PinnedSigner>,
+    /// The tunnel; absent when there are no files, so none is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<Tunnel>,
 }
 
 /// One file.
@@ -111,16 +117,33 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
         let pinned = signers.managers.get(&manager).cloned().unwrap_or_default();
         peer_status(host, manager, peer, completed, pinned, now)
     });
+    let mut peers: Vec<PeerStatus> = peers.collect();
+    let sftunnel = service::status(host);
+    let connections = look_at_tunnels(host, &mut peers, &sftunnel);
     let report = StatusReport {
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
         now,
-        sftunnel: service::status(host),
-        peers: peers.collect(),
+        sftunnel,
+        peers,
+        connections,
         backups: state.as_ref().map(backup::list).transpose()?.unwrap_or_default(),
         interrupted_run: interrupted_run(state.as_ref()),
     };
     let text = text(terminal, &report, appliance);
     Ok(Report::done(&report, text))
+}
+
+fn look_at_tunnels(
+    host: &Host,
+    peers: &mut [PeerStatus],
+    sftunnel: &Service,
+) -> Option<Vec<Connection>> {
+    let managers: Vec<_> = peers.iter().map(|peer| peer.manager.clone()).collect();
+    let look = tunnel::look(host, &managers, sftunnel);
+    for (peer, tunnel) in peers.iter_mut().zip(look.tunnels) {
+        peer.tunnel = (peer.state != "empty").then_some(tunnel);
+    }
+    look.connections
 }
 
 type Digests = [Option<formats::checksum::Sha256>; 3];
@@ -147,6 +170,7 @@ fn peer_status(
         leftovers: 0,
         completed: false,
         signers,
+        tunnel: None,
     };
     let read = peer.and_then(|peer| {
         let live = peer.read(host)?;
@@ -252,6 +276,15 @@ fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
         if let Some(facts) = facts {
             lines.push(format!("{label}{}", plan_text::validity(facts, now)));
         }
+    }
+    if let Some(tunnel) = &peer.tunnel {
+        let color = match tunnel.state {
+            TunnelState::Up => Color::Green,
+            TunnelState::Down => Color::Red,
+            TunnelState::Unknown => Color::Yellow,
+        };
+        let text = wrap("Tunnel    ", 10, &tunnel.to_string());
+        lines.push(terminal.paint(color, text.trim_end()));
     }
     for file in &peer.files {
         match &file.found {

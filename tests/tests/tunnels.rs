@@ -1,0 +1,259 @@
+//! Whether the tunnel is up: told when it is seen, and part of the installation where the
+//! operator wants that.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use lab::{Device, LabSpec, Manager, ManagerSpec};
+use serde_json::Value;
+use tests::{Ran, Run, World};
+
+/// What Cisco's program prints on the device from now on.
+fn brief_prints(device: &Device, text: &str) {
+    let path = brief(device);
+    // it may be a link to the stand-in of every tree
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn brief(device: &Device) -> std::path::PathBuf {
+    lab::layout::programs(&device.root).join("sftunnel-status-brief")
+}
+
+/// The kernel's own tables, as they stand, below the device's root.
+fn copy_socket_tables(device: &Device) {
+    let folder = device.root.join("proc/net");
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["tcp", "tcp6"] {
+        if let Ok(table) = fs::read(Path::new("/proc/net").join(name)) {
+            fs::write(folder.join(name), table).unwrap();
+        }
+    }
+}
+
+fn status(world: &World, device: &Device) -> Value {
+    world.on(device, &["status", "--json"]).run().expect(0).json()
+}
+
+/// The state of the only tunnel.
+fn tunnel(world: &World, device: &Device) -> Value {
+    status(world, device)["peers"][0]["tunnel"].clone()
+}
+
+fn install(world: &World, flags: &[&str]) -> Ran {
+    world.install(world.ftd(1), &world.kit(&[]).path).args(flags).run()
+}
+
+fn stop(manager: &Manager) {
+    lab::service::stop(&manager.root).unwrap();
+}
+
+#[test]
+fn status_tells_the_tunnel_before_and_after() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    world.down(device, fmc);
+    let before = tunnel(&world, device);
+    assert_eq!(before["state"], "down", "{before}");
+    install(&world, &[]).expect(0);
+    world.up(device, fmc);
+    let after = tunnel(&world, device);
+    let address = fmc.endpoint.ip().to_string();
+    assert_eq!((&after["state"], &after["connected_to"][0]), (&"up".into(), &address.into()));
+    assert!(after["heartbeat_age_seconds"].as_i64().unwrap() < 60, "{after}");
+    world.on(device, &["status"]).run().expect(0).says("Tunnel    up: connected to 127.");
+    // a daemon that is gone, whatever the brief program remembers
+    brief_prints(device, "Peer channel Channel-A is valid type (CONTROL), connected to '10.0.0.1'");
+    lab::service::stop(&device.root).unwrap();
+    assert_eq!(tunnel(&world, device)["state"], "down");
+}
+
+#[test]
+fn what_proves_nothing_is_unknown() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    for text in ["Registration: Completed.", "something new\nPeer is great", ""] {
+        brief_prints(device, text);
+        let seen = tunnel(&world, device);
+        assert_eq!(seen["state"], "unknown", "{text}: {seen}");
+    }
+    fs::remove_file(brief(device)).unwrap();
+    assert_eq!(tunnel(&world, device)["state"], "unknown");
+}
+
+#[test]
+fn foreign_text_of_the_brief_program_is_never_obeyed() {
+    let world = World::started(1);
+    brief_prints(world.ftd(1), "x connected to '\u{1b}[2J10.0.0.1\u{202e}' via '10.0.0.2'");
+    let ran = world.on(world.ftd(1), &["status"]).run().expect(0).says("\\u{1b}[2J10.0.0.1");
+    assert!(!ran.output().contains(['\u{1b}', '\u{202e}']), "{}", ran.output());
+}
+
+#[test]
+fn a_brief_program_that_hangs_holds_nobody_up_for_long() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    brief_prints(device, "");
+    fs::write(brief(device), "#!/bin/sh\nsleep 60\n").unwrap();
+    let ran = world.on(device, &["status"]).run().expect(0).says("unknown").says("15 s");
+    assert!(ran.took < Duration::from_secs(40), "{:?}", ran.took);
+}
+
+#[test]
+fn the_kernels_table_is_a_witness_too() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    assert_eq!(status(&world, device)["connections"], Value::Null, "no table below this root");
+    install(&world, &[]).expect(0);
+    world.up(device, fmc);
+    copy_socket_tables(device);
+    let seen = status(&world, device);
+    let connections = seen["connections"].as_array().unwrap();
+    let endpoint = fmc.endpoint.to_string();
+    assert!(connections.iter().any(|one| one["remote"] == *endpoint), "{seen}");
+    // a connection alone is no tunnel, none at all is none
+    brief_prints(device, "something new");
+    assert_eq!(tunnel(&world, device)["state"], "unknown");
+    fs::write(device.root.join("proc/net/tcp"), "  sl  local_address rem_address   st\n").unwrap();
+    fs::write(device.root.join("proc/net/tcp6"), "  sl  local_address rem_address   st\n").unwrap();
+    let seen = tunnel(&world, device);
+    assert_eq!(seen["state"], "down", "{seen}");
+    fs::write(device.root.join("proc/net/tcp"), "damaged").unwrap();
+    assert_eq!(tunnel(&world, device)["state"], "unknown");
+}
+
+#[test]
+fn wait_connected_says_whether_it_came_up_and_decides_nothing() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let ran = install(&world, &["--wait-connected", "30"]).expect(0).says("Tunnel    to manager");
+    let ran = ran.says(": up: connected").says(&fmc.uuid);
+    assert!(ran.took < Duration::from_secs(25), "it ends when the tunnel is up: {:?}", ran.took);
+
+    world.lab.renew().unwrap();
+    stop(fmc);
+    let json = install(&world, &["--wait-connected", "2", "--json"]).expect(0).json();
+    assert_eq!(
+        (&json["outcome"], &json["tunnels"][0]["state"]),
+        (&"installed".into(), &"down".into())
+    );
+    assert!(json["tunnels_waited_seconds"].as_u64().unwrap() >= 2, "{json}");
+    assert_eq!(world.files(device, fmc), world.new_files(device, fmc));
+}
+
+#[test]
+fn require_connected_puts_the_old_files_back() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let before = world.snapshot(device);
+    stop(fmc);
+    let flags = ["--wait-connected", "2", "--require-connected"];
+    let ran = install(&world, &flags).expect(6).says("Rolled back: sftunnel runs on the new files");
+    let ran = ran.says("If the tunnel is not seen up within 2 s after");
+    world.unchanged(device, &before, &ran);
+    assert_eq!(device.restarts().unwrap(), 2);
+    world.on(device, &["recover"]).run().expect(0).says("Nothing was interrupted");
+    let json = install(&world, &[&flags[..], &["--json"]].concat()).expect(6).json();
+    assert_eq!(
+        (&json["outcome"], &json["tunnels"][0]["state"]),
+        (&"restored".into(), &"down".into())
+    );
+
+    lab::service::start(&fmc.root, None).unwrap();
+    let flags = ["--wait-connected", "30", "--require-connected", "--json"];
+    let json = install(&world, &flags).expect(0).json();
+    assert_eq!(
+        (&json["outcome"], &json["tunnels"][0]["state"]),
+        (&"installed".into(), &"up".into())
+    );
+    world.up(device, fmc);
+}
+
+#[test]
+fn require_connected_takes_no_word_that_proves_nothing() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    brief_prints(device, "Registration: Completed.");
+    let before = world.snapshot(device);
+    let flags = ["--wait-connected", "2", "--require-connected"];
+    let ran = install(&world, &flags).expect(6).says("is unknown");
+    world.unchanged(device, &before, &ran);
+
+    // and without the program it is not even begun
+    fs::remove_file(brief(device)).unwrap();
+    let (before, restarts) = (world.snapshot(device), device.restarts().unwrap());
+    let ran = install(&world, &flags).expect(3).says("refused (not-found)");
+    world.unchanged(device, &before, &ran);
+    assert_eq!(device.restarts().unwrap(), restarts);
+    install(&world, &["--require-connected"]).expect(2).says("--wait-connected");
+    install(&world, &[&flags[..], &["--no-rollback"]].concat()).expect(2);
+}
+
+#[test]
+fn require_connected_means_every_manager_of_the_run() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));
+    let world = World::of(spec).start();
+    let device = world.ftd(1);
+    let [one, two] = &world.lab.managers[..] else { panic!("two managers") };
+    let key = World::signing_key_path(one).display().to_string();
+    let kits = [world.kit_on(one, &[]), world.kit_on(two, &["--sign-key", &key])];
+    let before = world.snapshot(device);
+    stop(two);
+    let run = |seconds: &str| -> Run {
+        let flags = ["--wait-connected", seconds, "--require-connected", "--json"];
+        world.install(device, &kits[0].path).arg(&kits[1].path).args(flags)
+    };
+    let ran = run("3").run().expect(6);
+    let json = ran.json();
+    let state = |at: usize| json["tunnels"][at]["state"].as_str().unwrap().to_owned();
+    assert_eq!([state(0), state(1)], ["up", "down"], "{json}");
+    world.unchanged(device, &before, &ran);
+    lab::service::start(&two.root, None).unwrap();
+    run("30").run().expect(0);
+    world.up(device, one);
+    world.up(device, two);
+}
+
+#[test]
+fn a_signal_ends_the_waiting_and_recover_goes_on() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    stop(fmc);
+    let kit = world.kit(&[]);
+    let wait_for = |what: &dyn Fn() -> bool| {
+        let soon = std::time::Instant::now() + Duration::from_secs(30);
+        while !what() {
+            assert!(std::time::Instant::now() < soon, "it did not come to that");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let asked = || device.pmtool_calls().unwrap().len();
+    let flags = ["--wait-connected", "100", "--require-connected"];
+    let started = world.install(device, &kit.path).args(flags).start();
+    // after the restart and the settle time: new files live, the journal still there
+    let journal = device.root.join("var/sf/sftunnel-airgap/journal");
+    wait_for(&|| {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"phase\":\"restart\""))
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    started.signal("TERM");
+    started.wait().expect(7).says("sftunnel-install recover");
+    assert!(journal.exists());
+    world.on(device, &["recover", "--settle", "1"]).run().expect(0).says("All new");
+    assert_eq!(world.files(device, fmc), world.new_files(device, fmc));
+
+    // without the requirement everything is done before the waiting begins
+    world.lab.renew().unwrap();
+    stop(fmc);
+    let kit = world.kit(&[]);
+    let started = world.install(device, &kit.path).args(["--wait-connected", "100"]).start();
+    wait_for(&|| world.files(device, fmc) == world.new_files(device, fmc) && !journal.exists());
+    let before = asked();
+    wait_for(&|| asked() > before);
+    started.signal("TERM");
+    let ran = started.wait().expect(0).says("Done: sftunnel runs").says(": down");
+    assert!(ran.took < Duration::from_secs(60), "{:?}", ran.took);
+}
