@@ -6,6 +6,7 @@
 //! key belongs to the certificate.
 
 mod crl;
+mod handshake;
 mod private_key;
 mod pss;
 
@@ -26,6 +27,7 @@ use crate::limits;
 use crate::timestamp::Timestamp;
 
 pub use self::crl::{RevocationList, RevocationListError};
+pub use self::handshake::{Handshake, HandshakeError};
 
 /// What people and manifests say of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -67,6 +67,8 @@ reasons! {
     OlderThanInstalled = "older-than-installed",
     /// The restart would drop another manager's tunnel for good.
     WouldDropPeer = "would-drop-peer",
+    /// The manager and the new credentials did not take each other in a rehearsal.
+    RehearsalFailed = "rehearsal-failed",
     /// Another run holds the lock.
     Busy = "busy",
     /// Needs root.

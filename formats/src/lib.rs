@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`failed_push`] | the list of devices that the manager could not reach |
 //! | [`device`] | UUIDs, names, peer paths |
-//! | [`certificate`] | the three files, checked to be one usable set |
+//! | [`certificate`] | the three files, checked to be one usable set, and a TLS handshake with them |
 //! | [`manifest`] | what a bundle says of itself |
 //! | [`signature`] | the Ed25519 key that vouches for it |
 //! | [`archive`] | the six entries of the tar |

@@ -63,7 +63,8 @@ pub(crate) enum Command {
     /// Check a kit or bundle against this box as an installation would; changes nothing
     #[command(after_help = "Examples:
   sftunnel-install verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install verify --identity site.key --signer SHA256:... bundle.tar.gz.age")]
+  sftunnel-install verify --identity site.key --signer SHA256:... bundle.tar.gz.age
+  sftunnel-install verify KIT --rehearse=10.0.0.1     would the manager take it?")]
     Verify(VerifyArgs),
     /// Back up, replace the three files, restart sftunnel, prove that it runs or put all back
     #[command(after_help = "Examples:
@@ -131,6 +132,18 @@ pub(crate) struct Judge {
     /// Go on although the CA in use is newer
     #[arg(long)]
     pub allow_older: bool,
+    /// Try the new files in a TLS handshake with the manager, before anything is replaced. HOST may
+    /// end in :PORT (8305), and is found by itself only while the tunnel is up
+    #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = "", value_parser = rehearsal_host)]
+    pub rehearse: Vec<String>,
+}
+
+/// A kit that stands behind `--rehearse` is not its host.
+fn rehearsal_host(text: &str) -> Result<String, String> {
+    if text.contains('/') {
+        return Err("this is a path: put --rehearse behind it, or write --rehearse=HOST".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// `verify`.

@@ -19,6 +19,7 @@ mod preflight;
 mod receipts;
 mod records;
 mod recovery;
+mod rehearsal;
 mod reserve;
 mod run_log;
 mod service;

@@ -117,6 +117,11 @@ objects! {
         manager: String, state: String, why: String, connected_to: Option<Vec<String>>,
         heartbeat_age_seconds: Option<i64>,
     }
+    Rehearsal {
+        manager: String, host: String, status: String, failed_at: Option<String>,
+        message: Option<String>, protocol: Option<String>, cipher: Option<String>,
+        certificate: Option<formats::certificate::CertificateFacts>,
+    }
     Connection { local: String, remote: String, }
     FileStatus { name: String, found: Option<FoundStatus>, }
     FoundStatus {
@@ -218,6 +223,7 @@ schemas! {
         tunnels: Option<Vec<Tunnel>>, tunnels_waited_seconds: Option<u64>,
         dropped: Option<Vec<Why>>, interrupted_run: Option<String>,
         receipts: Option<Vec<String>>, results: Option<Vec<Source>>,
+        rehearsals: Option<Vec<Rehearsal>>,
     }
     Rollback {
         restored: String, outcome: String, backup: Option<String>,
@@ -228,7 +234,8 @@ schemas! {
         receipts: Option<Vec<String>>, files: Vec<FilePlan>,
     }
     InstallerVerify {
-        files_checked: Option<usize>, results: Vec<Source>, interrupted_run: Option<String>,
+        files_checked: Option<usize>, results: Option<Vec<Source>>,
+        rehearsals: Option<Vec<Rehearsal>>, interrupted_run: Option<String>,
     }
     InstallerInspect { results: Vec<InspectedSource>, }
     Recover {
@@ -367,7 +374,15 @@ fn the_installers_objects_have_these_fields() {
     json::<InstallerVerify>(verify().arg(&kit), 0, "sftunnel-install.verify/1");
     let refused =
         json::<InstallerVerify>(verify().arg("/nowhere"), 3, "sftunnel-install.verify/1").0;
-    assert_eq!(refused.results[0].reason.as_deref(), Some("not-found"));
+    assert_eq!(refused.results.unwrap()[0].reason.as_deref(), Some("not-found"));
+
+    let at = |host: &str| verify().arg(format!("--rehearse={host}")).arg(&kit);
+    let schema = "sftunnel-install.verify/1";
+    let (good, _) = json::<InstallerVerify>(at(&world.fmc().endpoint.to_string()), 0, schema);
+    assert_eq!(good.rehearsals.unwrap()[0].status, "passed");
+    let (bad, _) = json::<InstallerVerify>(at("127.0.0.1:9"), 3, schema);
+    assert_eq!(bad.reason.as_deref(), Some("rehearsal-failed"));
+    assert_eq!(bad.rehearsals.unwrap()[0].failed_at.as_deref(), Some("connection-refused"));
 
     let planned = json::<Install>(install().arg("--dry-run"), 0, "sftunnel-install.install/1").0;
     assert_eq!(planned.outcome.as_deref(), Some("planned"));

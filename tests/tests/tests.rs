@@ -4,6 +4,7 @@
 //! - `journey`: from *certificate has expired* to tunnel up, back, and up again; every way in
 //! - `health`: an sftunnel that does not come back, and a pmtool that cannot be relied on
 //! - `tunnels`: up, down or unknown, before and after; never up on a word that proves nothing
+//! - `rehearsal`: the new files in a TLS handshake with the manager, before anything is replaced
 //! - `refusals`: every row of DESIGN.md's table, on both sides; nothing changes
 //! - `hostile`: bundles and kits that somebody made or changed on purpose
 //! - `tampering`: every byte of header and manifest; what changes meanwhile; local users
@@ -48,6 +49,7 @@ mod manual;
 mod output;
 mod races;
 mod refusals;
+mod rehearsal;
 mod room;
 mod secrets;
 mod shipped;

@@ -16,6 +16,7 @@ use crate::judged::{self, Accepted, SourceResult};
 use crate::plan_text;
 use crate::preflight::{self, DroppedPeer};
 use crate::receipts::Places;
+use crate::rehearsal::{self, Rehearsal};
 use crate::run_log::LogLine;
 use crate::service::{self, Service};
 use crate::state::State;
@@ -31,6 +32,9 @@ struct InstallReport {
     change: ChangeResult,
     /// One for each source.
     results: Vec<SourceResult>,
+    /// With `--rehearse`: one for each manager.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rehearsals: Vec<Rehearsal>,
 }
 
 /// A judged run, before anybody was asked.
@@ -38,6 +42,7 @@ struct Plan {
     appliance: Appliance,
     accepted: Vec<Accepted>,
     results: Vec<SourceResult>,
+    rehearsals: Vec<Rehearsal>,
     service: Service,
     dropped: Vec<DroppedPeer>,
 }
@@ -72,7 +77,12 @@ fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<
     let service = service::status(host);
     let changed: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
     let dropped = preflight::dropped_peers(host, &changed, host.now())?;
-    Ok(Plan { appliance, accepted, results, service, dropped })
+    let rehearsals = match args.judge.rehearse.as_slice() {
+        [] => Vec::new(),
+        _ if accepted.iter().all(|one| one.in_place) => Vec::new(),
+        hosts => rehearsal::run(host, &accepted, hosts)?,
+    };
+    Ok(Plan { appliance, accepted, results, rehearsals, service, dropped })
 }
 
 impl TunnelArgs {
@@ -115,6 +125,7 @@ impl Plan {
                 text.push_str(&plan_text::change(&session.host, &accepted.change, now));
             }
         }
+        text.push_str(&rehearsal::text(&self.rehearsals));
         if !self.is_in_place() {
             text.push_str(&plan_text::restart(&session.terminal, &self.service, &self.dropped));
         }
@@ -124,7 +135,7 @@ impl Plan {
     fn report(self, mut change: ChangeResult) -> InstallReport {
         change.dropped = if change.outcome == "nothing-to-do" { Vec::new() } else { self.dropped };
         let device = self.accepted.first().map(|one| one.bundle.manifest().device.clone());
-        InstallReport { device, change, results: self.results }
+        InstallReport { device, change, results: self.results, rehearsals: self.rehearsals }
     }
 }
 
@@ -169,7 +180,7 @@ fn locked(
     }
     text.push_str(&args.tunnel.plan_text());
     confirm(session, args.change, &text, &plan.dropped)?;
-    let Plan { appliance, accepted, results, service, dropped } = plan;
+    let Plan { appliance, accepted, results, rehearsals, service, dropped } = plan;
     let remember = accepted.iter().map(Accepted::remember).collect();
     let device = accepted.first().map(|one| one.bundle.manifest().device.clone());
     let managers: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
@@ -191,7 +202,7 @@ fn locked(
     line.bundles = bundles;
     line.backup = change.backup.as_ref().map(ToString::to_string);
     line.message.clone_from(&change.why);
-    let plan = Plan { appliance, accepted: Vec::new(), results, service, dropped };
+    let plan = Plan { appliance, accepted: Vec::new(), results, rehearsals, service, dropped };
     let mut report = plan.report(change);
     report.device = device;
     // with --yes nobody has seen the plan yet

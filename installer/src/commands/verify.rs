@@ -10,6 +10,7 @@ use super::{Session, interrupted_run};
 use crate::args::VerifyArgs;
 use crate::judged::{self, SourceResult};
 use crate::plan_text;
+use crate::rehearsal::{self, Rehearsal};
 use crate::state::State;
 
 /// `sftunnel-install.verify/1`.
@@ -19,6 +20,9 @@ struct VerifyReport {
     files_checked: usize,
     /// One for each source.
     results: Vec<SourceResult>,
+    /// With `--rehearse`: one for each manager.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rehearsals: Vec<Rehearsal>,
     /// A run that was interrupted and is not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted_run: Option<String>,
@@ -40,10 +44,15 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
         judged::judge(host, &appliance, state.as_ref(), &args.judge, terminal, !terminal.json)?;
     let results = judged::results(host, &found);
     let accepted = judged::require_all(host, found)?;
+    let rehearsals = match args.judge.rehearse.as_slice() {
+        [] => Vec::new(),
+        hosts => rehearsal::run(host, &accepted, hosts)?,
+    };
     let mut text = plan_text::appliance(&appliance);
     for one in &accepted {
         text.push_str(&plan_text::bundle(one, host.now()));
     }
+    text.push_str(&rehearsal::text(&rehearsals));
     if files_checked > 0 {
         text.push_str(&format!(
             "\nThe kit's {files_checked} files are as SHA256SUMS lists them.\n"
@@ -54,5 +63,5 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
         text.push_str(&format!("Note: {}\n", printable(note)));
     }
     text.push_str("Verified: this box would accept it. Nothing was changed.\n");
-    Ok(Report::done(&VerifyReport { files_checked, results, interrupted_run }, text))
+    Ok(Report::done(&VerifyReport { files_checked, results, rehearsals, interrupted_run }, text))
 }

@@ -1,0 +1,380 @@
+//! A rehearsal: a real TLS handshake with the manager, made with the new credentials in memory
+//! before anything is replaced. The handshake itself is `formats::certificate`'s; here are the
+//! address, the connection and its time limits, and what each failure means to a person.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use console::exit::Failure;
+use formats::certificate::{CertificateFacts, HandshakeError};
+use formats::device::ManagerUuid;
+use formats::error::Reason;
+use formats::text::printable;
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::host::Host;
+use crate::judged::Accepted;
+use crate::service;
+use crate::tunnel;
+
+/// Of sftunnel (FACTS.md).
+const PORT: u16 = 8305;
+/// To find a name's addresses.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+/// To each of its addresses.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// So many of them are tried.
+const ADDRESSES: usize = 4;
+/// For the whole handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
+/// For a refusal that TLS 1.3 sends after it.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How a rehearsal with one manager ended.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Rehearsal {
+    /// With whom.
+    pub manager: ManagerUuid,
+    /// As named, or as found; foreign text.
+    pub host: String,
+    /// `passed` or `failed`.
+    pub status: &'static str,
+    /// Where it failed: `address`, `no-route`, `connection-refused`, `timeout`, `not-tls`,
+    /// `protocol`, `their-certificate`, `clock`, `our-certificate`, `closed`, `other`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<&'static str>,
+    /// What happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// `TLSv1.2`, `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// OpenSSL's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// The manager's certificate, where it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFacts>,
+}
+
+/// A failure in one word, in a sentence, and what to do.
+struct Problem {
+    failed_at: &'static str,
+    message: String,
+    hint: &'static str,
+    certificate: Option<Box<CertificateFacts>>,
+}
+
+impl Problem {
+    fn new(failed_at: &'static str, message: impl Into<String>, hint: &'static str) -> Self {
+        Self { failed_at, message: message.into(), hint, certificate: None }
+    }
+}
+
+/// Rehearses with the manager of each bundle. `hosts` is one for each, in their order; empty
+/// text stands for one that this box is connected to.
+///
+/// # Errors
+/// Usage, when a host is not known; `rehearsal-failed` for the first that fails, with all of
+/// them in the JSON.
+pub(crate) fn run(
+    host: &Host,
+    accepted: &[Accepted],
+    hosts: &[String],
+) -> Result<Vec<Rehearsal>, Failure> {
+    let hosts = hosts_of(host, accepted, hosts)?;
+    let mut first: Option<Failure> = None;
+    let mut rehearsals = Vec::new();
+    for (one, named) in accepted.iter().zip(&hosts) {
+        let manager = one.change.peer.manager.clone();
+        let mut rehearsal = Rehearsal {
+            manager,
+            host: named.clone(),
+            status: "passed",
+            failed_at: None,
+            message: None,
+            protocol: None,
+            cipher: None,
+            certificate: None,
+        };
+        match rehearse(host, one, named) {
+            Ok(handshake) => {
+                rehearsal.protocol = Some(handshake.protocol);
+                rehearsal.cipher = Some(handshake.cipher);
+                rehearsal.certificate = Some(handshake.peer);
+            }
+            Err(problem) => {
+                let message = format!("rehearsal with {named}: {}", problem.message);
+                first.get_or_insert_with(|| {
+                    Failure::refused(Reason::RehearsalFailed, &message).hint(problem.hint)
+                });
+                rehearsal.status = "failed";
+                rehearsal.failed_at = Some(problem.failed_at);
+                rehearsal.message = Some(problem.message);
+                rehearsal.certificate = problem.certificate.map(|facts| *facts);
+            }
+        }
+        rehearsals.push(rehearsal);
+    }
+    match first {
+        Some(failure) => Err(failure.body(&serde_json::json!({ "rehearsals": rehearsals }))),
+        None => Ok(rehearsals),
+    }
+}
+
+/// What a person reads of them.
+pub(crate) fn text(rehearsals: &[Rehearsal]) -> String {
+    let line = |one: &Rehearsal| {
+        let (protocol, cipher) = (one.protocol.as_deref(), one.cipher.as_deref());
+        let what = [protocol, cipher].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let host = printable(&one.host);
+        format!(
+            "Rehearsal {host} takes the new certificate, and its own is\n          from the new CA ({})\n",
+            printable(&what)
+        )
+    };
+    rehearsals.iter().map(line).collect()
+}
+
+fn hosts_of(host: &Host, accepted: &[Accepted], hosts: &[String]) -> Result<Vec<String>, Failure> {
+    if hosts.iter().all(String::is_empty) {
+        return accepted.iter().map(|one| connected_host(host, one)).collect();
+    }
+    if hosts.len() != accepted.len() || hosts.iter().any(String::is_empty) {
+        let message = format!(
+            "--rehearse names {} hosts for {} managers",
+            hosts.iter().filter(|host| !host.is_empty()).count(),
+            accepted.len()
+        );
+        return Err(Failure::usage(message).hint(
+            "give --rehearse=HOST once for each kit or bundle, in their order, or for none",
+        ));
+    }
+    Ok(hosts.to_vec())
+}
+
+/// The files of the peer directory that might name the manager's address are of unknown form.
+/// A tunnel that is still up names it.
+fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Failure> {
+    let manager = accepted.change.peer.manager.clone();
+    let look = tunnel::look(host, std::slice::from_ref(&manager), &service::status(host));
+    let found = look.tunnels.into_iter().next().and_then(|tunnel| {
+        // several addresses: any may be another interface of it
+        tunnel.connected_to.into_iter().next()
+    });
+    found.ok_or_else(|| {
+        let message = format!(
+            "the address of manager {manager} is not known: its tunnel is not seen up on this box"
+        );
+        Failure::usage(message).hint("name it: --rehearse=HOST, or --rehearse=HOST:8305")
+    })
+}
+
+fn rehearse(
+    host: &Host,
+    accepted: &Accepted,
+    named: &str,
+) -> Result<formats::certificate::Handshake, Problem> {
+    let stream = connect(&addresses(named)?)?;
+    let limited = Limited { stream, until: Instant::now() + HANDSHAKE_LIMIT };
+    let credentials = accepted.bundle.credentials();
+    let after = |limited: &mut Limited| limited.until = Instant::now() + REFUSAL_LIMIT;
+    credentials.handshake(limited, host.now(), after).map_err(problem)
+}
+
+/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, or a bare IPv6 address.
+fn split(named: &str) -> Option<(String, u16)> {
+    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some((address.to_string(), PORT));
+    }
+    let (name, port) = match named.rsplit_once(':') {
+        Some((name, port)) => (name, port.parse().ok().filter(|port| *port != 0)?),
+        None => (named, PORT),
+    };
+    let name = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    let is_name = |name: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        !name.is_empty() && name.len() <= 253 && name.chars().all(fits)
+    };
+    (is_name(name) || name.parse::<IpAddr>().is_ok()).then(|| (name.to_owned(), port))
+}
+
+fn addresses(named: &str) -> Result<Vec<SocketAddr>, Problem> {
+    let unknown = |why: String| {
+        Problem::new("address", why, "give the manager's IP address: --rehearse=ADDRESS")
+    };
+    let (name, port) = split(named)
+        .ok_or_else(|| unknown("it is no name or address with an optional port".to_owned()))?;
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    // the system's resolver has no time limit of its own that could be set
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs();
+        // nobody listens any more when it took too long
+        let _ = sender.send(found.map(|found| found.take(ADDRESSES).collect::<Vec<_>>()));
+    });
+    match receiver.recv_timeout(RESOLVE_LIMIT) {
+        Ok(Ok(found)) if !found.is_empty() => Ok(found),
+        Ok(Ok(_)) => Err(unknown("that name has no address".to_owned())),
+        Ok(Err(error)) => Err(unknown(format!("its address was not found: {error}"))),
+        Err(_) => {
+            Err(unknown(format!("its address was not found within {} s", RESOLVE_LIMIT.as_secs())))
+        }
+    }
+}
+
+fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Problem> {
+    let mut problem = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(address, CONNECT_LIMIT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => problem = Some(not_connected(*address, &error)),
+        }
+    }
+    Err(problem.unwrap_or_else(|| Problem::new("address", "that name has no address", "")))
+}
+
+fn not_connected(address: SocketAddr, error: &io::Error) -> Problem {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    match (error.kind(), code) {
+        (io::ErrorKind::ConnectionRefused, _) => Problem::new(
+            "connection-refused",
+            format!("{address} refuses the connection: nothing listens there"),
+            "is that the manager's address, and does sftunnel run there?",
+        ),
+        (_, Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN)) => {
+            Problem::new(
+                "no-route",
+                format!("no route to {address}: {error}"),
+                "this box cannot reach the manager now; --rehearse is of no use here",
+            )
+        }
+        (io::ErrorKind::TimedOut, _) => Problem::new(
+            "timeout",
+            format!("{address} did not answer within {} s", CONNECT_LIMIT.as_secs()),
+            "is that the manager's address? A firewall on the way may drop port 8305",
+        ),
+        _ => {
+            Problem::new("other", format!("{address}: {error}"), "look at the network of this box")
+        }
+    }
+}
+
+fn problem(error: HandshakeError) -> Problem {
+    let message = error.to_string();
+    match error {
+        HandshakeError::TheirCertificate { peer, .. } => Problem {
+            certificate: peer,
+            ..Problem::new(
+                "their-certificate",
+                message,
+                "the manager does not use the CA that made this bundle: it may run on its old files still (restart sftunnel there), have made another CA since, or be another manager",
+            )
+        },
+        HandshakeError::Clock { peer, .. } => Problem {
+            certificate: peer,
+            ..Problem::new(
+                "clock",
+                message,
+                "compare the clocks of this box and of the manager; with the right time on both, the manager uses expired files",
+            )
+        },
+        HandshakeError::OurCertificate { .. } => Problem::new(
+            "our-certificate",
+            message,
+            "look at the manager's /var/log/messages for the reason: it may not have loaded its new CA, or its clock may be wrong",
+        ),
+        HandshakeError::Protocol { .. } => Problem::new(
+            "protocol",
+            message,
+            "compare proxy_tls_version and proxy_cipher in the manager's /etc/sf/sftunnel.conf",
+        ),
+        HandshakeError::NotTls(_) => {
+            Problem::new("not-tls", message, "is that the manager's address and port?")
+        }
+        HandshakeError::Closed(_) => Problem::new(
+            "closed",
+            message,
+            "look at the manager's /var/log/messages for the reason",
+        ),
+        HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Problem::new(
+            "timeout",
+            format!("connected, but no answer within {} s", HANDSHAKE_LIMIT.as_secs()),
+            "does sftunnel answer at that address and port?",
+        ),
+        HandshakeError::Io(_) | HandshakeError::Own(_) => {
+            Problem::new("other", message, "look at the network of this box")
+        }
+    }
+}
+
+/// A connection that ends at a point in time, however slowly the other side drips.
+#[derive(Debug)]
+struct Limited {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Limited {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+/// A read or write that its time limit ended is `WouldBlock` on Linux.
+fn timed(result: io::Result<usize>) -> io::Result<usize> {
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    })
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        timed(self.stream.read(buffer))
+    }
+}
+
+impl Write for Limited {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        timed(self.stream.write(buffer))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_may_have_a_port() {
+        let named = |text: &str| split(text).map(|(name, port)| format!("{name} {port}"));
+        for (text, expected) in [
+            ("10.0.0.1", "10.0.0.1 8305"),
+            ("10.0.0.1:8306", "10.0.0.1 8306"),
+            ("fmc.example", "fmc.example 8305"),
+            ("fmc:1", "fmc 1"),
+            ("fe80::1", "fe80::1 8305"),
+            ("[::1]", "::1 8305"),
+            ("[::1]:9", "::1 9"),
+        ] {
+            assert_eq!(named(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", ":1", "fmc:", "fmc:0", "fmc:99999", "a b", "/mnt/kit", "a:b:1", "x\u{1b}"]
+        {
+            assert_eq!(named(text), None, "{text}");
+        }
+    }
+}

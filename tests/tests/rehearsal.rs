@@ -1,0 +1,249 @@
+//! The new files in a TLS handshake with the manager, before anything is replaced: with the
+//! lab's sftunneld, and with `openssl s_server` where a manager has to be another one.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lab::{LabSpec, Manager, ManagerSpec};
+use serde_json::Value;
+use tests::{Kit, Ran, World};
+
+/// `verify --rehearse=HOST`; nothing on the device may change, whatever comes out.
+#[track_caller]
+fn rehearse(world: &World, kit: &Kit, host: &str, flags: &[&str]) -> Ran {
+    let device = world.ftd(1);
+    let before = world.snapshot(device);
+    let run = world.on(device, &["verify", "--json"]).args(world.trust()).args(flags);
+    let ran = run.arg(format!("--rehearse={host}")).arg(&kit.path).run();
+    world.unchanged(device, &before, &ran);
+    assert!(!device.root.join("var/sf/sftunnel-airgap").exists(), "no state either");
+    ran
+}
+
+/// The first rehearsal of a run that was refused for it.
+#[track_caller]
+fn failed(ran: Ran) -> Value {
+    let json = ran.expect(3).json();
+    assert_eq!(json["reason"], "rehearsal-failed", "{json}");
+    assert!(json["next"].is_string(), "{json}");
+    json["rehearsals"][0].clone()
+}
+
+fn endpoint(manager: &Manager) -> String {
+    manager.endpoint.to_string()
+}
+
+/// `openssl s_server` with a manager's files; ends with the test.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// `trusted` is the CA that a device's certificate has to be from.
+    fn start(manager: &Manager, trusted: &Manager, flags: &[&str]) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let root = &manager.root;
+        let child = Command::new("openssl")
+            .args([
+                "s_server",
+                "-quiet",
+                "-Verify",
+                "1",
+                "-verify_return_error",
+                "-accept",
+                &address,
+            ])
+            .arg("-cert")
+            .arg(lab::layout::sftunnel_cert(root))
+            .arg("-key")
+            .arg(lab::layout::sftunnel_key(root))
+            .arg("-cert_chain")
+            .arg(lab::layout::cacert(root))
+            .arg("-CAfile")
+            .arg(lab::layout::cacert(&trusted.root))
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("'openssl' is needed for this test: apt-get install openssl");
+        let server = Self { child, address };
+        let soon = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(&server.address).is_err() {
+            assert!(Instant::now() < soon, "openssl s_server {flags:?} does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_manager_takes_the_new_files_before_they_are_installed() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let kit = world.kit(&[]);
+    let json = rehearse(&world, &kit, &endpoint(fmc), &[]).expect(0).json();
+    let seen = &json["rehearsals"][0];
+    assert_eq!((&seen["status"], &seen["protocol"]), (&"passed".into(), &"TLSv1.2".into()));
+    assert_eq!(seen["manager"], *fmc.uuid);
+    assert!(seen["certificate"]["subject"].as_str().unwrap().contains(&fmc.uuid), "{seen}");
+    // the address alone: 8305 is the port
+    let host = fmc.endpoint.ip().to_string();
+    rehearse(&world, &kit, &host, &[]).expect(0);
+    world.down(device, fmc);
+
+    // without HOST it has to be known from a tunnel that is up
+    let verify = || world.on(device, &["verify"]).args(world.trust()).arg(&kit.path);
+    verify().arg("--rehearse").run().expect(2).says("--rehearse=HOST");
+    let ran = world.install(device, &kit.path).args(["--rehearse", &host]).run().expect(0);
+    ran.says("takes the new certificate");
+    world.up(device, fmc);
+    verify().arg("--rehearse").run().expect(0).says("takes the new certificate");
+    let swallowed = world.on(device, &["verify", "--rehearse"]).arg(&kit.path).run();
+    swallowed.expect(2).says("put --rehearse behind it");
+}
+
+#[test]
+fn both_versions_of_tls_pass() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    for (flag, protocol) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let server = Server::start(world.fmc(), world.fmc(), &[flag]);
+        let json = rehearse(&world, &kit, &server.address, &[]).expect(0).json();
+        assert_eq!(json["rehearsals"][0]["protocol"], protocol, "{json}");
+    }
+}
+
+#[test]
+fn a_manager_that_uses_another_ca_is_told() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));
+    let world = World::of(spec).start();
+    let kit = world.kit(&[]);
+    let seen = failed(rehearse(&world, &kit, &endpoint(&world.lab.managers[1]), &[]));
+    assert_eq!(seen["failed_at"], "their-certificate", "{seen}");
+    let subject = seen["certificate"]["subject"].as_str().unwrap();
+    assert!(subject.contains(&world.lab.managers[1].uuid), "{seen}");
+    // the same manager after another renewal: the same name, another key
+    world.lab.renew().unwrap();
+    let seen = failed(rehearse(&world, &kit, &endpoint(world.fmc()), &[]));
+    assert_eq!(seen["failed_at"], "their-certificate", "{seen}");
+}
+
+#[test]
+fn a_manager_that_refuses_our_certificate_is_told() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));
+    let world = World::of(spec);
+    let kit = world.kit(&[]);
+    for flag in ["-tls1_2", "-tls1_3"] {
+        let server = Server::start(world.fmc(), &world.lab.managers[1], &[flag]);
+        let seen = failed(rehearse(&world, &kit, &server.address, &[]));
+        assert_eq!(seen["failed_at"], "our-certificate", "{flag}: {seen}");
+        assert!(seen["message"].as_str().unwrap().contains("alert"), "{seen}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_told() {
+    let world = World::started(1);
+    let kit = world.kit(&[]);
+    let device = world.ftd(1);
+    let ran = world
+        .on(device, &["verify", "--json", "--accept-clock"])
+        .args(world.trust())
+        .arg(format!("--rehearse={}", endpoint(world.fmc())))
+        .arg(&kit.path)
+        .under(&["faketime", "2040-01-01 00:00:00"])
+        .run();
+    let seen = failed(ran);
+    assert_eq!(seen["failed_at"], "clock", "{seen}");
+    assert!(seen["message"].as_str().unwrap().contains("2040-01-01"), "{seen}");
+}
+
+#[test]
+fn no_version_and_no_cipher_in_common_are_told() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    for flags in [
+        ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+        ["-tls1_2", "-cipher", "NULL-SHA256:@SECLEVEL=0"],
+    ] {
+        let server = Server::start(world.fmc(), world.fmc(), &flags);
+        let seen = failed(rehearse(&world, &kit, &server.address, &[]));
+        assert_eq!(seen["failed_at"], "protocol", "{flags:?}: {seen}");
+    }
+}
+
+#[test]
+fn what_is_no_manager_is_told() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let ran = rehearse(&world, &kit, &address, &[]);
+    assert!(ran.took < Duration::from_secs(40), "{:?}", ran.took);
+    assert_eq!(failed(ran)["failed_at"], "timeout");
+    drop(silent);
+    assert_eq!(failed(rehearse(&world, &kit, &address, &[]))["failed_at"], "connection-refused");
+
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let talker = std::thread::spawn(move || {
+        let (mut stream, _) = other.accept().unwrap();
+        stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    assert_eq!(failed(rehearse(&world, &kit, &address, &[]))["failed_at"], "not-tls");
+    talker.join().unwrap();
+
+    assert_eq!(failed(rehearse(&world, &kit, "no such name", &[]))["failed_at"], "address");
+    // a network without anything in it
+    let run = world.on(world.ftd(1), &["verify", "--json", "--rehearse=10.99.99.99"]);
+    let ran = run.args(world.trust()).arg(&kit.path).under(&["unshare", "--net"]).run();
+    assert_eq!(failed(ran)["failed_at"], "no-route");
+}
+
+#[test]
+fn an_installation_is_refused_when_the_rehearsal_fails() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]));
+    let before = world.snapshot(device);
+    for flags in [&["--rehearse=127.0.0.1:9"][..], &["--rehearse=127.0.0.1:9", "--dry-run"]] {
+        let ran = world.install(device, &kit.path).args(flags).run().expect(3);
+        let ran = ran.says("refused (rehearsal-failed)").says("nothing listens there");
+        world.unchanged(device, &before, &ran);
+    }
+    assert_eq!(device.restarts().unwrap(), 0);
+    assert!(!Path::new(&device.root).join("var/sf/sftunnel-airgap/backups").exists());
+}
+
+#[test]
+fn two_managers_are_each_asked_with_their_own_files() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));
+    let world = World::of(spec).start();
+    let [one, two] = &world.lab.managers[..] else { panic!("two managers") };
+    let key = World::signing_key_path(one).display().to_string();
+    let kits = [world.kit_on(one, &[]), world.kit_on(two, &["--sign-key", &key])];
+    let run = |hosts: &[String]| {
+        let flags = hosts.iter().map(|host| format!("--rehearse={host}"));
+        let run = world.install(world.ftd(1), &kits[0].path).arg(&kits[1].path).arg("--json");
+        run.args(flags).run()
+    };
+    run(&[endpoint(one)]).expect(2);
+    let json = run(&[endpoint(two), endpoint(one)]).expect(3).json();
+    assert_eq!(json["rehearsals"][1]["failed_at"], "their-certificate", "{json}");
+    let json = run(&[endpoint(one), endpoint(two)]).expect(0).json();
+    assert_eq!(json["rehearsals"].as_array().unwrap().len(), 2, "{json}");
+}
