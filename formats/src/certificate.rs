@@ -6,6 +6,7 @@
 //! key belongs to the certificate.
 
 mod crl;
+mod error;
 mod handshake;
 mod private_key;
 mod pss;
@@ -22,11 +23,12 @@ use zeroize::Zeroizing;
 
 use crate::checksum::Sha256;
 use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
-use crate::error::{Reason, Reasoned};
+
 use crate::limits;
 use crate::timestamp::Timestamp;
 
 pub use self::crl::{RevocationList, RevocationListError};
+pub use self::error::{CredentialsError, SubjectError, ValidityError};
 pub use self::handshake::{Handshake, HandshakeError};
 
 /// What people and manifests say of a certificate.
@@ -67,134 +69,6 @@ impl CertificateFacts {
             Validity::Expired
         } else {
             Validity::Valid
-        }
-    }
-}
-
-/// What makes a set of three files unusable.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
-    /// Larger than [`limits::PEM`].
-    #[error("{file} is larger than {} bytes", limits::PEM)]
-    TooLarge {
-        /// Which file.
-        file: CredentialFile,
-    },
-    /// An empty file, as a manual attempt leaves it.
-    #[error("{file} is empty")]
-    Empty {
-        /// Which file.
-        file: CredentialFile,
-    },
-    /// Not exactly one PEM block of the right kind, or not readable as one.
-    #[error("{file} does not hold exactly one {expected} in PEM form")]
-    NotPem {
-        /// Which file.
-        file: CredentialFile,
-        /// `certificate` or `unencrypted private key`.
-        expected: &'static str,
-    },
-    /// The CA file's certificate is not a self-signed one, so it is no trust anchor.
-    #[error("cacert.pem is not self-signed")]
-    NotSelfSigned,
-    /// Signed with a digest that sftunnel refuses (`err 68:CA signature digest algorithm too weak`).
-    #[error("{file} is signed with {digest}")]
-    WeakDigest {
-        /// Which file.
-        file: CredentialFile,
-        /// `SHA1`, `MD5`.
-        digest: &'static str,
-    },
-    /// The certificate's issuer is not the CA's subject, or the signature is not the CA's.
-    #[error("sftunnel-cert.pem was not signed by cacert.pem")]
-    NotIssuedByCa,
-    /// The key is not the one that the certificate is for.
-    #[error("sftunnel-key.pem is not the key of sftunnel-cert.pem")]
-    KeyMismatch,
-}
-
-impl Reasoned for CredentialsError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::TooLarge { .. } => Reason::TooLarge,
-            Self::Empty { .. } | Self::NotPem { .. } | Self::NotSelfSigned => {
-                Reason::BadCredentials
-            }
-            Self::WeakDigest { .. } => Reason::WeakDigest,
-            Self::NotIssuedByCa => Reason::NotIssuedByCa,
-            Self::KeyMismatch => Reason::KeyMismatch,
-        }
-    }
-}
-
-/// The set is somebody else's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SubjectError {
-    /// The CA's CN is not the manager's UUID. The operator may accept that.
-    #[error("the CA's CN is {}, expected the manager's UUID {expected}", Found(found))]
-    Ca {
-        /// The manager.
-        expected: ManagerUuid,
-        /// The CA's CNs; foreign text.
-        found: Vec<String>,
-    },
-    /// The certificate names another device. Final.
-    #[error("the certificate names {}, expected the device's UUID {expected}", Found(found))]
-    Certificate {
-        /// The device.
-        expected: DeviceUuid,
-        /// The UUIDs in CN and title.
-        found: Vec<String>,
-    },
-}
-
-impl Reasoned for SubjectError {
-    fn reason(&self) -> Reason {
-        Reason::WrongSubject
-    }
-}
-
-struct Found<'a>(&'a [String]);
-
-impl fmt::Display for Found<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("absent"),
-            names => write!(f, "'{}'", names.join("', '")),
-        }
-    }
-}
-
-/// Outside a validity.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValidityError {
-    /// The time is after `not_after`.
-    #[error("{file} expired at {not_after}; the clock says {now}")]
-    Expired {
-        /// Which certificate.
-        file: CredentialFile,
-        /// The end of its validity.
-        not_after: Timestamp,
-        /// The time that was asked about.
-        now: Timestamp,
-    },
-    /// The time is before `not_before`.
-    #[error("{file} becomes valid at {not_before}; the clock says {now}")]
-    NotYetValid {
-        /// Which certificate.
-        file: CredentialFile,
-        /// The start of its validity.
-        not_before: Timestamp,
-        /// The time that was asked about.
-        now: Timestamp,
-    },
-}
-
-impl Reasoned for ValidityError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Expired { .. } => Reason::Expired,
-            Self::NotYetValid { .. } => Reason::NotYetValid,
         }
     }
 }

@@ -85,7 +85,8 @@ impl Case {
         let [ca, certificate, key] = files;
         let contents = [&bytes[..], &signature, sums.as_bytes(), ca, certificate, key];
         let tar = archive::write(contents, Timestamp::EPOCH).unwrap();
-        let sealed = Inner(gzip(&tar).unwrap()).seal(&[self.recipient.clone()], Encoding::Binary);
+        let sealed = Inner(gzip(&tar).unwrap())
+            .seal(std::slice::from_ref(&self.recipient), Encoding::Binary);
         SignedBundle::open(&sealed.unwrap(), &self.identities)
     }
 
@@ -104,7 +105,7 @@ impl Case {
 fn what_is_packed_is_what_is_opened() {
     let case = Case::new();
     let inner = Inner::pack(&case.content(), &case.key).unwrap();
-    let sealed = inner.seal(&[case.recipient.clone()], Encoding::Binary).unwrap();
+    let sealed = inner.seal(std::slice::from_ref(&case.recipient), Encoding::Binary).unwrap();
     let bundle = SignedBundle::open(&sealed, &case.identities).unwrap();
     assert_eq!(bundle.manifest(), &case.manifest());
     assert_eq!(bundle.manifest_bytes(), case.manifest().to_bytes().unwrap());
@@ -119,7 +120,8 @@ fn what_is_packed_is_what_is_opened() {
         (Vouch::Named, case.key.verifying_key().unwrap())
     );
     // passed on, it is the same inside
-    let sealed = Inner::seal(&inner, &[case.recipient.clone()], Encoding::Armored).unwrap();
+    let sealed =
+        Inner::seal(&inner, std::slice::from_ref(&case.recipient), Encoding::Armored).unwrap();
     assert!(SignedBundle::open(&sealed, &case.identities).is_ok());
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the module above.
 
 use super::*;
+use crate::error::{Reason, Reasoned};
 use openssl::bn::{BigNum, BigNumRef};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::pkey::Private;

@@ -126,7 +126,7 @@ fn combined(lattice: &[u8], curve: &[u8], share: &CurvePoint, public: &CurvePoin
     let hash = Digest::chain_update(Sha3_256::new(), lattice);
     let hash = [curve, share.as_bytes(), public.as_bytes(), LABEL]
         .into_iter()
-        .fold(hash, |hash, part| Digest::chain_update(hash, part));
+        .fold(hash, Digest::chain_update);
     Zeroizing::new(hash.finalize().into())
 }
 
