@@ -1,7 +1,7 @@
 # `make` shows the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dist interrupt fuzz reproduce clean
+.PHONY: help demo test lint bench dist interrupt fuzz mutants reproduce clean
 
 ARCH := $(shell uname -m)
 
@@ -44,6 +44,11 @@ fuzz: ## forged and damaged bundles for the real programs (not yet coverage-guid
 	tools/need build test
 	cargo build --quiet --workspace --locked
 	cargo test --locked -p tests hostile -- --nocapture
+
+mutants: ## each guard of the formats changed in a copy: does a test fail? (an hour; survivors: tests/MUTANTS.md)
+	tools/need build mutants
+	cargo mutants -p formats $(addprefix -f formats/src/,archive.rs bundle.rs manifest.rs kit.rs signature.rs) \
+	  --exclude-re 'impl.*(Display|Debug|Serialize)' --timeout 90 --output target -- --lib
 
 reproduce: ## the last commit built twice in two folders: the same bytes
 	tools/need build dist
