@@ -2,7 +2,7 @@
 //! nothing changes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use formats::checksum::Sha256;
 use formats::device::CredentialFile;
@@ -407,7 +407,7 @@ pub(crate) fn copy(case: &Case) -> PathBuf {
 }
 
 #[track_caller]
-pub(crate) fn kit_refused(case: &Case, kit: &std::path::Path, reason: &str) {
+pub(crate) fn kit_refused(case: &Case, kit: &Path, reason: &str) {
     install_refused(&case.world, case.world.ftd(1), kit, reason);
     refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(kit), reason);
 }
@@ -445,11 +445,7 @@ fn a_kit_that_is_not_as_its_index_says_is_refused() {
 }
 
 /// An index of one's own, signed by somebody, with checksums that fit.
-pub(crate) fn reindexed(
-    kit: &std::path::Path,
-    key: &SigningKey,
-    change: impl FnOnce(&mut KitIndex),
-) {
+pub(crate) fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut KitIndex)) {
     let mut index: KitIndex =
         serde_json::from_slice(&fs::read(kit.join("kit.json")).unwrap()).unwrap();
     change(&mut index);
@@ -494,11 +490,6 @@ fn a_fifo_or_device_is_no_bundle_and_holds_nobody_up() {
     let fifo = case.world.path("fifo");
     Run::new("mkfifo").arg(&fifo).run().expect(0);
     install_refused(&case.world, case.world.ftd(1), &fifo, "bad-format");
-    install_refused(
-        &case.world,
-        case.world.ftd(1),
-        std::path::Path::new("/dev/zero"),
-        "bad-format",
-    );
+    install_refused(&case.world, case.world.ftd(1), Path::new("/dev/zero"), "bad-format");
     refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(&fifo), "bad-format");
 }
