@@ -5,6 +5,7 @@
 //! - `health`: an sftunnel that does not come back, and a pmtool that cannot be relied on
 //! - `tunnels`: up, down or unknown, before and after; never up on a word that proves nothing
 //! - `rehearsal`: the new files in a TLS handshake with the manager, before anything is replaced
+//! - `pairs`: two managers, the other manager as a device, the second manager's builder, two units
 //! - `refusals`: every row of DESIGN.md's table, on both sides; nothing changes
 //! - `hostile`: bundles and kits that somebody made or changed on purpose
 //! - `tampering`: every byte of header and manifest; what changes meanwhile; local users
@@ -47,6 +48,7 @@ mod journey;
 mod json;
 mod manual;
 mod output;
+mod pairs;
 mod races;
 mod refusals;
 mod rehearsal;
