@@ -40,10 +40,11 @@ interrupt: ## cut off at every call that changes a file; every state a power cut
 	cargo build --quiet --workspace --locked
 	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo run --quiet --locked -p tests --bin interrupt
 
-fuzz: ## forged and damaged bundles for the real programs (not yet coverage-guided)
-	tools/need build test
-	cargo build --quiet --workspace --locked
-	cargo test --locked -p tests hostile -- --nocapture
+FUZZ_SECONDS ?= 60
+
+fuzz: ## every parser of foreign bytes, coverage-guided, FUZZ_SECONDS (60) each; needs nightly
+	tools/need build
+	tools/fuzz $(FUZZ_SECONDS)
 
 mutants: ## each guard of the formats changed in a copy: does a test fail? (an hour; survivors: tests/MUTANTS.md)
 	tools/need build mutants

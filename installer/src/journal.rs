@@ -138,14 +138,7 @@ impl Journal {
     /// A person is needed when it is damaged.
     pub(crate) fn read(state: &State) -> Result<Option<Self>, Failure> {
         let Some(bytes) = state.read(NAME)? else { return Ok(None) };
-        let parsed = || -> Option<Self> {
-            let (line, rest) = std::str::from_utf8(&bytes).ok()?.split_once('\n')?;
-            let digest: Sha256 = rest.strip_suffix('\n')?.parse().ok()?;
-            let journal: Self = (Sha256::of(line.as_bytes()) == digest)
-                .then(|| serde_json::from_str(line).ok())??;
-            (journal.format == FORMAT).then_some(journal)
-        };
-        parsed().map(Some).ok_or_else(|| {
+        Self::parse(&bytes).map(Some).ok_or_else(|| {
             let path = format!("{}/{NAME}", state.shown());
             Failure::unexpected(format!("{path} is damaged, so an interrupted run cannot be finished by this program"))
                 .exit(Exit::NeedsPerson)
@@ -154,6 +147,15 @@ impl Journal {
                      then move {path} away and run `sftunnel-install rollback --to ID`"
                 ))
         })
+    }
+
+    /// A line of JSON and a line with its checksum; anything else is damaged.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (line, rest) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+        let digest: Sha256 = rest.strip_suffix('\n')?.parse().ok()?;
+        let journal: Self =
+            (Sha256::of(line.as_bytes()) == digest).then(|| serde_json::from_str(line).ok())??;
+        (journal.format == FORMAT).then_some(journal)
     }
 
     /// Removes whatever was written of a journal whose transaction never began.

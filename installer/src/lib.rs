@@ -65,6 +65,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     report::finish(&terminal, PROGRAM, &schema, dispatch(terminal, &cli))
 }
 
+/// For the fuzzer: what reads bytes that may be anybody's, and no other way in.
+pub mod untrusted {
+    /// What `pmtool status` is taken to say of sftunnel.
+    pub fn pmtool_status(output: &[u8]) -> String {
+        crate::service::parse_status(output).to_string()
+    }
+
+    /// Whether these bytes are a journal.
+    pub fn journal(bytes: &[u8]) -> bool {
+        crate::journal::Journal::parse(bytes).is_some()
+    }
+}
+
 fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
     let session =
         Session { host: Host::open(&cli.global.root, cli.global.pmtool.clone())?, terminal };

@@ -66,7 +66,7 @@ impl fmt::Display for Service {
 }
 
 /// Reads the block of sftunnel: `sftunnel (normal) - Running 6703`.
-fn parse_status(output: &[u8]) -> Service {
+pub(crate) fn parse_status(output: &[u8]) -> Service {
     let text = String::from_utf8_lossy(output);
     let state = text.lines().find_map(|line| {
         let (id, rest) = line.trim().split_once(' ')?;

@@ -23,6 +23,7 @@
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
 //! - `secrets`: keys, passphrases and identities: in which files, and for how long in memory
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
+//! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
 //! - `docs`: flags and reasons stand in the documents, and those in the documents exist
 //!
 //! A new test goes where its first sentence belongs. Tests run side by side, so each has a
@@ -40,6 +41,7 @@ mod between_teams;
 mod clock;
 mod docs;
 mod failed_push;
+mod fuzz_corpus;
 mod health;
 mod hostile;
 mod interop;

@@ -1,0 +1,167 @@
+//! One function for each parser of bytes that others wrote. None of them may panic, whatever
+//! it is given; where a parser promises more, that is asserted as well.
+//!
+//! The fuzzer calls them (`tools/fuzz`), and so does the ordinary test `fuzz_corpus` with every
+//! input that was worth keeping.
+
+use std::hint::black_box;
+use std::io::BufReader;
+use std::sync::LazyLock;
+
+use formats::archive;
+use formats::certificate::{Certificate, Credentials, RevocationList};
+use formats::checksum::{Sha256, Sums};
+use formats::device::CredentialFile;
+use formats::envelope::{IdentityFile, encoding_of, parse_recipients_file};
+use formats::error::Reasoned;
+use formats::failed_push::FailedPush;
+use formats::ims_conf::ImsConf;
+use formats::kit::KitIndex;
+use formats::manifest::Manifest;
+use formats::receipt::SignedReceipt;
+use formats::signature::{SignerEntry, SigningKey, VerifyingKey};
+
+/// A target's name and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target; each has a folder of this name in `corpus/`.
+pub const TARGETS: [Target; 10] = [
+    ("age_file", age_file),
+    ("archive", archive),
+    ("certificate", certificate),
+    ("failed_push", failed_push),
+    ("ims_conf", ims_conf),
+    ("journal", journal),
+    ("kit_index", kit_index),
+    ("manifest", manifest),
+    ("pmtool_status", pmtool_status),
+    ("receipt", receipt),
+];
+
+/// FAILED_PUSH. Read in small pieces it is the same as read at once, and no more than the
+/// three files are listed for any device.
+pub fn failed_push(data: &[u8]) {
+    let whole = FailedPush::parse(data);
+    let limit = data.len() as u64;
+    let pieces =
+        FailedPush::read(BufReader::with_capacity(7, data), limit).expect("within its limit");
+    assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
+    for device in &whole.devices {
+        assert!(device.sources.len() <= 3);
+        black_box((device.uuid.short(), device.name.file_stem()));
+    }
+    for problem in &whole.problems {
+        black_box((problem.error.to_string(), problem.error.reason()));
+    }
+}
+
+/// `manifest.json`. What is taken is written and read again without loss.
+pub fn manifest(data: &[u8]) {
+    match Manifest::parse(data) {
+        Ok(manifest) => {
+            if let Ok(bytes) = manifest.to_bytes() {
+                assert_eq!(Manifest::parse(&bytes), Ok(manifest));
+            }
+        }
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+    }
+}
+
+/// `kit.json`, signed by a key of our own so that the reader goes beyond the signature.
+pub fn kit_index(data: &[u8]) {
+    static KEY: LazyLock<(SigningKey, VerifyingKey)> = LazyLock::new(|| {
+        let key = SigningKey::generate().expect("a key");
+        let public = key.verifying_key().expect("its public half");
+        (key, public)
+    });
+    let (key, public) = &*KEY;
+    assert!(KitIndex::open(data, &[0; 64]).is_err(), "taken without a signature");
+    let Ok(mut index) = serde_json::from_slice::<serde_json::Value>(data) else { return };
+    if let Some(fields) = index.as_object_mut() {
+        let entry = serde_json::to_value(SignerEntry::of(*public)).expect("JSON");
+        fields.insert("signer".to_owned(), entry);
+    }
+    let bytes = index.to_string().into_bytes();
+    let signature = key.sign(&bytes).expect("a signature");
+    match KitIndex::open(&bytes, &signature) {
+        Ok((index, _)) => {
+            let files = index.bundles.iter().map(|entry| &entry.file);
+            for file in files.chain(index.installers.iter().map(|entry| &entry.file)) {
+                assert!(!file.starts_with('/') && !file.split('/').any(|part| part == ".."));
+            }
+        }
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+    }
+}
+
+/// The tar in a bundle. What is taken lies in the bytes that were given, in this order.
+pub fn archive(data: &[u8]) {
+    match archive::read(data) {
+        Ok(contents) => {
+            let total: usize = contents.iter().map(|content| content.len()).sum();
+            assert!(total + 8 * 512 <= data.len());
+        }
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+    }
+}
+
+/// PEM files: certificate, CRL, key, SHA256SUMS and the public key of a signer, which all are
+/// files that somebody may name.
+pub fn certificate(data: &[u8]) {
+    match Certificate::from_pem(data, CredentialFile::Ca) {
+        Ok(certificate) => {
+            black_box(format!("{:?}", certificate.facts()));
+            black_box((certificate.common_names(), certificate.named_devices()));
+            black_box((certificate.weak_digest(), certificate.is_issued_by(&certificate)));
+            black_box(certificate.verify_pss(b"message", &[0; 256]));
+        }
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+    }
+    let copy = || data.to_vec().into();
+    if let Err(error) = Credentials::new(copy(), copy(), copy()).check() {
+        black_box((error.to_string(), error.reason()));
+    }
+    black_box(RevocationList::from_pem(data).is_ok());
+    black_box((VerifyingKey::from_file(data).is_ok(), SigningKey::from_pem(data).is_ok()));
+    black_box(Sums::parse(data).is_ok());
+}
+
+/// What `--identity`, a recipients file and a bundle's head may be.
+pub fn age_file(data: &[u8]) {
+    black_box(encoding_of(data).is_ok());
+    black_box(IdentityFile::parse(data).map_err(|error| error.to_string()).is_ok());
+    match parse_recipients_file(data) {
+        Ok(recipients) => {
+            for recipient in recipients {
+                assert_eq!(recipient.to_string().parse(), Ok(recipient));
+            }
+        }
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+    }
+}
+
+/// `/etc/sf/ims.conf`.
+pub fn ims_conf(data: &[u8]) {
+    black_box(format!("{:?}", ImsConf::parse(data)));
+}
+
+/// A receipt that a courier brings.
+pub fn receipt(data: &[u8]) {
+    match SignedReceipt::open(data) {
+        Ok(receipt) => drop(black_box(formats::receipt::file_name(receipt.claim()))),
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+    }
+}
+
+/// What `pmtool status` prints.
+pub fn pmtool_status(data: &[u8]) {
+    let shown = installer::untrusted::pmtool_status(data);
+    assert!(!shown.contains(char::is_control), "{shown:?}");
+}
+
+/// The installer's journal, with the checksum that makes it one.
+pub fn journal(data: &[u8]) {
+    black_box(installer::untrusted::journal(data));
+    let sealed = [data, format!("\n{}\n", Sha256::of(data)).as_bytes()].concat();
+    black_box(installer::untrusted::journal(&sealed));
+}
