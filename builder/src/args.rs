@@ -93,10 +93,10 @@ impl Command {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// WARNING below this many days
-    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    #[arg(long, value_name = "DAYS", default_value_t = console::level::WARNING)]
     pub warning: u32,
     /// CRITICAL below this many days
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    #[arg(long, value_name = "DAYS", default_value_t = console::level::CRITICAL)]
     pub critical: u32,
     /// Also write the figures for Prometheus' node exporter, in place of an older file
     #[arg(long, value_name = "FILE")]

@@ -106,7 +106,7 @@ objects! {
     }
     Pinned { key: SignerEntry, pinned_at: Timestamp, }
     PeerStatus {
-        manager: String, path: String, state: String, reason: Option<String>,
+        manager: String, path: String, state: String, level: String, reason: Option<String>,
         message: Option<String>, days_left: Option<i64>,
         ca: Option<formats::certificate::CertificateFacts>,
         certificate: Option<formats::certificate::CertificateFacts>,

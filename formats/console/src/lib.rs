@@ -17,6 +17,7 @@ pub mod exit;
 pub mod hardening;
 pub mod input;
 pub mod kit_folder;
+pub mod level;
 pub mod report;
 pub mod root;
 pub mod terminal;

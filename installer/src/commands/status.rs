@@ -1,8 +1,10 @@
 //! `status`: what is in each peer directory, and everything else worth knowing at 3 a.m.
 
+use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 
 use console::exit::Failure;
+use console::level::{self, Level};
 use console::report::Report;
 use console::terminal::{Color, Terminal, wrap};
 use formats::certificate::CertificateFacts;
@@ -50,6 +52,8 @@ struct PeerStatus {
     path: String,
     /// `valid`, `expired`, `not-yet-valid`, `broken`, `empty` or `unreadable`.
     state: &'static str,
+    /// How urgent it is, as `sftunnel-bundle check` has it.
+    level: Level,
     /// What is wrong with it, as a reason word.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
@@ -120,6 +124,7 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
     let mut peers: Vec<PeerStatus> = peers.collect();
     let sftunnel = service::status(host);
     let connections = look_at_tunnels(host, &mut peers, &sftunnel);
+    peers.sort_by_key(|peer| (Reverse(peer.level), peer.days_left.unwrap_or(i64::MAX)));
     let report = StatusReport {
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
         now,
@@ -160,6 +165,7 @@ fn peer_status(
         path: peers::shown(host, &manager),
         manager,
         state: "unreadable",
+        level: Level::Unknown,
         reason: None,
         message: None,
         days_left: None,
@@ -186,6 +192,7 @@ fn peer_status(
             status.completed =
                 !live.is_absent() && completed == Some(live.0.each_ref().map(Live::sha256));
             judge_set(&mut status, &live, now);
+            status.level = level_of(status.state, status.days_left);
         }
     }
     status
@@ -215,6 +222,16 @@ fn judge_set(status: &mut PeerStatus, live: &LiveSet, now: Timestamp) {
     let (ca, certificate) = (set.ca().facts().clone(), set.certificate().facts().clone());
     status.days_left = Some(now.days_until(ca.not_after.min(certificate.not_after)));
     (status.ca, status.certificate) = (Some(ca), Some(certificate));
+}
+
+/// An empty directory expects no tunnel; what cannot be read cannot be judged.
+fn level_of(state: &str, days_left: Option<i64>) -> Level {
+    match (state, days_left) {
+        ("valid", Some(days)) => Level::by_days(days, level::WARNING, level::CRITICAL),
+        ("empty", _) => Level::Ok,
+        ("unreadable", _) => Level::Unknown,
+        _ => Level::Critical,
+    }
 }
 
 fn file_status((file, live): (CredentialFile, &Live)) -> FileStatus {
@@ -263,10 +280,14 @@ fn text(
 }
 
 fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
-    let color = if peer.state == "valid" { Color::Green } else { Color::Red };
+    let color = match peer.level {
+        Level::Ok => Color::Green,
+        Level::Warning | Level::Unknown => Color::Yellow,
+        Level::Critical => Color::Red,
+    };
     let mut lines = vec![
         format!("\nManager   {}", peer.manager),
-        format!("State     {}", terminal.paint(color, peer.state)),
+        format!("State     {} ({})", terminal.paint(color, peer.state), peer.level.word()),
     ];
     if let Some(message) = &peer.message {
         lines.push(wrap("          ", 10, &printable(message).to_string()).trim_end().to_owned());
@@ -306,4 +327,19 @@ fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
         lines.push(format!("Pinned    {}", signer.key.fingerprint));
     }
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_follows_the_days_and_what_is_broken_is_critical() {
+        let levels = [90, 89, 30, 29].map(|days| level_of("valid", Some(days)));
+        assert_eq!(levels, [Level::Ok, Level::Warning, Level::Warning, Level::Critical]);
+        let words = ["expired", "not-yet-valid", "broken", "empty", "unreadable"];
+        let levels = words.map(|state| level_of(state, None));
+        use Level::{Critical, Ok, Unknown};
+        assert_eq!(levels, [Critical, Critical, Critical, Ok, Unknown]);
+    }
 }

@@ -3,44 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use console::exit::Exit;
+pub(super) use console::level::Level as State;
 use formats::certificate::{Certificate, RevocationList, Validity};
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::outcome::DeviceRef;
-
-/// As monitoring plugins have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum State {
-    Ok,
-    Unknown,
-    Warning,
-    Critical,
-}
-
-impl State {
-    /// The plugin's exit code. The numbers of [`Exit`] mean other things everywhere else.
-    pub(super) fn exit(self) -> Exit {
-        match self {
-            Self::Ok => Exit::Done,
-            Self::Warning => Exit::Failed,
-            Self::Critical => Exit::Usage,
-            Self::Unknown => Exit::Refused,
-        }
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Unknown => "UNKNOWN",
-            Self::Warning => "WARNING",
-            Self::Critical => "CRITICAL",
-        }
-    }
-}
 
 /// Days left, below which it is urgent.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -231,13 +200,7 @@ fn days_left(now: Timestamp, end: Timestamp) -> i64 {
 }
 
 fn by_days(days: i64, thresholds: Thresholds) -> State {
-    if days < i64::from(thresholds.critical) {
-        State::Critical
-    } else if days < i64::from(thresholds.warning) {
-        State::Warning
-    } else {
-        State::Ok
-    }
+    State::by_days(days, thresholds.warning, thresholds.critical)
 }
 
 /// A peer's old certificate does not count once a good new pair was made for it. Whether the
