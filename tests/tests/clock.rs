@@ -77,3 +77,34 @@ fn a_clock_between_bundle_and_expiry_is_no_obstacle_by_a_second() {
     // the real clock: the bundle is from the future
     install_refused(&world, device, &kit.path, "clock-behind");
 }
+
+#[test]
+fn status_says_how_urgent_each_manager_is_the_most_urgent_first() {
+    let ending_in = |days: i64| ManagerSpec {
+        old: Issue { validity: Some(Validity::ending_in(days * DAY + 3600)), ..Issue::default() },
+        ..ManagerSpec::valid(&format!("fmc-{days}"))
+    };
+    let managers = [400, 60, -3, 90, 20, 89].map(ending_in).to_vec();
+    let world = World::of(LabSpec { managers, ..LabSpec::for_tests(1) });
+    let ran = world.on(world.ftd(1), &["status", "--json"]).run().expect(0);
+    let json = ran.json();
+    let peers = json["peers"].as_array().unwrap().iter();
+    let found: Vec<_> = peers
+        .map(|peer| (peer["days_left"].as_i64().unwrap(), peer["level"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        (-2, "CRITICAL"),
+        (20, "CRITICAL"),
+        (60, "WARNING"),
+        (89, "WARNING"),
+        (90, "OK"),
+        (400, "OK"),
+    ];
+    assert_eq!(found, expected);
+    world
+        .on(world.ftd(1), &["status"])
+        .run()
+        .says("expired (CRITICAL)")
+        .says("valid (WARNING)")
+        .says("valid (CRITICAL)");
+}
