@@ -1,7 +1,7 @@
 //! What a power cut may leave of the calls of a run, after ALICE (Pillai et al., OSDI '14) and
 //! CrashMonkey (Mohan et al., OSDI '18).
 //!
-//! The calls of a real run become [`Op`]s on numbered inodes. Cut off after each of them, some
+//! The calls of a real run become operations on numbered inodes. Cut off after each of them, some
 //! are durable, the others are *pending*, and what the disk then holds is a choice of those:
 //!
 //! | model | names, modes, owners | unsynced content |
