@@ -162,7 +162,7 @@ impl Shared<'_> {
             bundle_id: self.bundle_id(planned, &collected),
             certificate_not_after: collected.credentials.certificate().facts().not_after,
             ca_not_after,
-            ca_days_left: self.rules.now.days_until(ca_not_after),
+            ca_days_left: self.rules.now.days_left(ca_not_after),
             recipients: recipients.iter().map(ToString::to_string).collect(),
             sources: collected.sources,
         };

@@ -42,6 +42,13 @@ impl Timestamp {
         (other.unix() - self.unix()) / 86_400
     }
 
+    /// Whole days left until `end`, the last second of a validity: 0 on the last day, and -1
+    /// from the first second after it on, so that what is over is never shown as 0 days.
+    pub fn days_left(self, end: Timestamp) -> i64 {
+        let days = self.days_until(end);
+        if self > end { days.min(-1) } else { days }
+    }
+
     /// As it stands in a file name: `20261121T041047Z`.
     pub fn compact(self) -> String {
         self.to_string().replace(['-', ':'], "")
@@ -105,5 +112,18 @@ mod tests {
         assert_eq!(t(0).days_until(t(86_399)), 0);
         assert_eq!(t(86_400).days_until(t(86_399)), 0);
         assert_eq!(t(86_400).days_until(t(0)), -1);
+    }
+
+    #[test]
+    fn the_second_after_the_end_is_a_day_too_late() {
+        let left = |now, end| {
+            let [now, end] = [now, end].map(|seconds| Timestamp::from_unix(seconds).unwrap());
+            now.days_left(end)
+        };
+        assert_eq!(left(0, 86_399), 0);
+        assert_eq!(left(0, 0), 0, "the last second still counts");
+        assert_eq!(left(1, 0), -1);
+        assert_eq!(left(3600, 0), -1, "an hour after the end");
+        assert_eq!(left(3 * 86_400, 0), -3);
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[Dropped
 
 /// `valid until 2036-11-18 (3649 days)`.
 pub(crate) fn validity(facts: &CertificateFacts, now: Timestamp) -> String {
-    let days = now.days_until(facts.not_after);
+    let days = now.days_left(facts.not_after);
     match facts.at(now) {
         Validity::Valid => format!("valid until {} ({})", facts.not_after.date(), count(days)),
         Validity::Expired => {

@@ -108,3 +108,19 @@ fn status_says_how_urgent_each_manager_is_the_most_urgent_first() {
         .says("valid (WARNING)")
         .says("valid (CRITICAL)");
 }
+
+/// Rounding towards zero would call the first day after the end the last one before it.
+#[test]
+fn an_hour_after_the_end_no_day_is_left_at_the_manager_or_at_the_device() {
+    let an_hour_ago = Validity { from: now() - 90 * DAY, until: now() - 3600 };
+    let old = Issue { validity: Some(an_hour_ago), ..Issue::default() };
+    let manager = ManagerSpec { old, ..ManagerSpec::valid("fmc") };
+    let world = World::of(LabSpec { managers: vec![manager], ..LabSpec::for_tests(1) });
+    let device = world.on(world.ftd(1), &["status", "--json"]).run().expect(0).json();
+    let peer = &device["peers"][0];
+    assert_eq!((&peer["state"], &peer["days_left"]), (&"expired".into(), &(-1).into()), "{peer}");
+    let manager = world.bundle(&["check", "--json"]).run().expect(2).json();
+    let all = manager["results"].as_array().unwrap();
+    assert!(all.iter().any(|one| one["role"] == "ca" && one["days_left"] == -1), "{manager}");
+    world.on(world.ftd(1), &["status"]).run().expect(0).never_says("(0 days");
+}

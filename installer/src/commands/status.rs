@@ -220,7 +220,7 @@ fn judge_set(status: &mut PeerStatus, live: &LiveSet, now: Timestamp) {
         }
     };
     let (ca, certificate) = (set.ca().facts().clone(), set.certificate().facts().clone());
-    status.days_left = Some(now.days_until(ca.not_after.min(certificate.not_after)));
+    status.days_left = Some(now.days_left(ca.not_after.min(certificate.not_after)));
     (status.ca, status.certificate) = (Some(ca), Some(certificate));
 }
 

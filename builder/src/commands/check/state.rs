@@ -111,7 +111,7 @@ impl Checked {
         thresholds: Thresholds,
     ) -> Self {
         let facts = certificate.facts();
-        let days = now.days_until(facts.not_after);
+        let days = now.days_left(facts.not_after);
         let mut state = by_days(days, thresholds);
         let mut message = None;
         match facts.at(now) {
@@ -142,7 +142,7 @@ impl Checked {
             subject: Some(facts.subject.clone()),
             not_before: Some(facts.not_before),
             not_after: Some(facts.not_after),
-            days_left: Some(days_left(now, facts.not_after)),
+            days_left: Some(days),
             issued_by_ca,
             superseded: false,
             message,
@@ -180,7 +180,7 @@ impl Checked {
             subject: Some(list.issuer().to_owned()),
             not_before: Some(start),
             not_after: end,
-            days_left: end.map(|end| days_left(now, end)),
+            days_left: end.map(|end| now.days_left(end)),
             issued_by_ca,
             superseded: false,
             message,
@@ -191,12 +191,6 @@ impl Checked {
     pub(super) fn is_expired(&self) -> bool {
         self.days_left.is_some_and(|days| days < 0)
     }
-}
-
-/// Whole days; the first second after the end is already -1.
-fn days_left(now: Timestamp, end: Timestamp) -> i64 {
-    let days = now.days_until(end);
-    if now > end { days.min(-1) } else { days }
 }
 
 fn by_days(days: i64, thresholds: Thresholds) -> State {
@@ -238,8 +232,6 @@ pub(super) fn overall(all: &[Checked]) -> State {
 mod tests {
     use super::*;
 
-    const DAY: i64 = 86_400;
-
     fn checked(role: Role, state: State) -> Checked {
         let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap();
         let device = Some(DeviceRef { uuid, name: None });
@@ -252,14 +244,6 @@ mod tests {
         let states = [90, 89, 30, 29, -1].map(|days| by_days(days, thresholds));
         use State::{Critical, Ok, Warning};
         assert_eq!(states, [Ok, Warning, Warning, Critical, Critical]);
-    }
-
-    #[test]
-    fn the_second_after_the_end_is_a_day_too_late() {
-        let at = |seconds| Timestamp::from_unix(seconds).unwrap();
-        assert_eq!(days_left(at(0), at(DAY - 1)), 0);
-        assert_eq!(days_left(at(1), at(0)), -1);
-        assert_eq!(days_left(at(3 * DAY), at(0)), -3);
     }
 
     #[test]
