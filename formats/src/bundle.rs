@@ -93,7 +93,7 @@ impl Inner {
         let files = content.credentials.files();
         let manifest_bytes = manifest.to_bytes()?;
         let signature = key.sign(&manifest_bytes)?;
-        let sums = inner_sums(&files.digests()).to_string();
+        let sums = inner_sums(&content.credentials.digests()).to_string();
         let [ca, certificate, private_key] = CredentialFile::ALL.map(|file| files.file(file));
         let contents =
             [&manifest_bytes[..], &signature, sums.as_bytes(), ca, certificate, private_key];
@@ -112,7 +112,7 @@ impl Inner {
 
 fn manifest_of(content: &Content<'_>, signer: SignerEntry) -> Manifest {
     let files = content.credentials.files();
-    let digests = files.digests();
+    let digests = content.credentials.digests();
     let entries = CredentialFile::ALL.into_iter().zip(content.sources).zip(digests);
     Manifest {
         format: manifest::FORMAT.to_owned(),

@@ -202,7 +202,8 @@ impl Credentials {
         if !private_key::belongs_to(&key, &certificate) {
             return Err(CredentialsError::KeyMismatch);
         }
-        Ok(CheckedCredentials { files: self, ca: ca.certificate.clone(), certificate })
+        let digests = [ca.digest, Sha256::of(&self.certificate), Sha256::of(&self.key)];
+        Ok(CheckedCredentials { files: self, digests, ca: ca.certificate.clone(), certificate })
     }
 }
 
@@ -210,6 +211,7 @@ impl Credentials {
 #[derive(Debug, Clone)]
 pub struct Authority {
     pem: Zeroizing<Vec<u8>>,
+    digest: Sha256,
     certificate: Certificate,
 }
 
@@ -227,7 +229,7 @@ impl Authority {
         if !certificate.is_issued_by(&certificate) {
             return Err(CredentialsError::NotSelfSigned);
         }
-        Ok(Self { pem: Zeroizing::new(pem.to_vec()), certificate })
+        Ok(Self { pem: Zeroizing::new(pem.to_vec()), digest: Sha256::of(pem), certificate })
     }
 
     /// The file's bytes.
@@ -246,6 +248,7 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone)]
 pub struct CheckedCredentials {
     files: Credentials,
+    digests: [Sha256; 3],
     ca: Certificate,
     certificate: Certificate,
 }
@@ -254,6 +257,11 @@ impl CheckedCredentials {
     /// The bytes.
     pub fn files(&self) -> &Credentials {
         &self.files
+    }
+
+    /// The SHA-256 of each, in the order of [`CredentialFile::ALL`].
+    pub fn digests(&self) -> [Sha256; 3] {
+        self.digests
     }
 
     /// The CA.
