@@ -106,17 +106,20 @@ pub(crate) fn check_all(
     Ok(results)
 }
 
-/// Reads, checks, packs, seals and writes.
+/// Reads, checks, packs, seals and writes these devices of the plan. They are given up: what
+/// their results need is in the results, and a fleet's plan takes as much memory again.
 ///
 /// # Errors
 /// What concerns the kit: no space, most likely.
 pub(crate) fn bundle_all(
+    devices: Vec<PlannedDevice>,
     plan: &Plan,
     shared: &Shared<'_>,
     sealing: &Sealing<'_>,
     progress: Progress,
 ) -> Result<Vec<DeviceResult<Bundled>>, Failure> {
-    let mut results = in_order(&plan.devices, progress, |planned| shared.bundle(planned, sealing))?;
+    let mut results = in_order(&devices, progress, |planned| shared.bundle(planned, sealing))?;
+    drop(devices);
     results.extend(already_refused(plan));
     Ok(results)
 }
@@ -227,7 +230,7 @@ impl Shared<'_> {
     }
 
     fn bundle_id(&self, planned: &PlannedDevice, collected: &Collected) -> Sha256 {
-        let digests = collected.credentials.files().digests();
+        let digests = collected.credentials.digests();
         manifest::bundle_id(&planned.device.uuid, &self.manager.uuid, &digests)
     }
 }

@@ -1,59 +1,55 @@
 //! The same work on many items, on all cores; results in the order of the items.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use console::exit::Failure;
 use console::terminal::Progress;
 
 /// Runs `work` on every item. The number of items in flight is the number of cores, so
-/// memory grows with the results only.
+/// memory grows with the results only. The thread that calls works along.
 ///
 /// # Errors
-/// The first failure; the items that are not yet begun are then left alone.
-pub(crate) fn in_order<T: Sync, R: Send>(
+/// One of the failures; the items that are not yet begun are then left alone.
+pub(crate) fn in_order<T: Sync, R: Send + Sync>(
     items: &[T],
     mut progress: Progress,
     work: impl Fn(&T) -> Result<R, Failure> + Sync,
 ) -> Result<Vec<R>, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-    let mut failure = None;
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..cores.min(items.len()) {
-            let sender = sender.clone();
-            scope.spawn(|| {
-                let sender = sender;
-                while !stop.load(Ordering::Relaxed) {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { break };
-                    if sender.send((at, work(item))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (done, (at, result)) in receiver.into_iter().enumerate() {
-            progress.at(done + 1);
-            match (result, results.get_mut(at)) {
-                (Ok(result), Some(slot)) => *slot = Some(result),
-                (Err(error), _) => {
-                    stop.store(true, Ordering::Relaxed);
-                    failure.get_or_insert(error);
-                }
-                (Ok(_), None) => {}
+    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    // each in its place at once: nothing is sent, sorted, or held twice
+    let results: Vec<OnceLock<R>> = items.iter().map(|_| OnceLock::new()).collect();
+    let one = || -> Result<bool, Failure> {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let (Some(item), Some(slot)) = (items.get(at), results.get(at)) else { return Ok(false) };
+        let result = work(item).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+        slot.get_or_init(|| result);
+        done.fetch_add(1, Ordering::Relaxed);
+        Ok(!stop.load(Ordering::Relaxed))
+    };
+    let finished = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..cores.min(items.len()))
+            .map(|_| {
+                scope.spawn(|| -> Result<(), Failure> {
+                    while one()? {}
+                    Ok(())
+                })
+            })
+            .collect();
+        let mut own = || -> Result<(), Failure> {
+            while one()? {
+                progress.at(done.load(Ordering::Relaxed));
             }
-        }
+            Ok(())
+        };
+        let own = own();
+        let ended = |_| Err(Failure::unexpected("a thread of this program ended before its time"));
+        others.into_iter().fold(own, |all, other| all.and(other.join().unwrap_or_else(ended)))
     });
     progress.finish();
-    match failure {
-        Some(failure) => Err(failure),
-        None => Ok(results.into_iter().flatten().collect()),
-    }
+    finished?;
+    Ok(results.into_iter().filter_map(OnceLock::into_inner).collect())
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub(crate) struct Plan {
     pub devices: Vec<PlannedDevice>,
     /// Who does not.
     pub refused: Vec<PlannedRefusal>,
-    /// Every device that a listing names, also those not picked.
+    /// Every device that a listing names, also those not picked; emptied when the recipients
+    /// are known, which is what it is for.
     pub known: Vec<(DeviceUuid, DeviceName)>,
     /// Things to know about all of it.
     pub warnings: Vec<String>,

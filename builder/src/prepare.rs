@@ -53,7 +53,7 @@ pub(crate) fn prepare(
     let surroundings = discover::surroundings(&context.root);
     let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
-    let recipients = named.resolve(&plan.known)?;
+    let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
     recipients.check_none_is_mixed(passphrase != passphrase::Source::None)?;
     if passphrase == passphrase::Source::None {
         let devices = || plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));

@@ -23,6 +23,7 @@ use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
 use crate::kit_writer::{self, KitWriter};
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::{self, Source};
+use crate::plan::PlannedDevice;
 use crate::prepare::{Prepared, prepare};
 use crate::signing_key::{self, Signer, SignerBody};
 
@@ -73,8 +74,9 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let signer = signing_key::load(&context.root, args.kit.sign_key.as_deref())?;
     let locked = lock(args, &mut prepared, context)?;
     let writer = KitWriter::create(&args.kit.out, &name, args.kit.force)?;
+    let devices = std::mem::take(&mut prepared.plan.devices);
     let run = Run { args, context, prepared: &prepared, manager: &manager, name: &name };
-    match run.make(&writer, &signer, locked) {
+    match run.make(&writer, &signer, locked, devices) {
         Ok((Some(kit), results)) => Ok(report(context, prepared, Some((kit, signer)), results)),
         Ok((None, results)) => {
             writer.discard();
@@ -135,6 +137,7 @@ impl Run<'_> {
         writer: &KitWriter,
         signer: &Signer,
         locked: Option<Locked>,
+        devices: Vec<PlannedDevice>,
     ) -> Result<(Option<Kit>, Results), Failure> {
         let fingerprint = signer.entry.fingerprint;
         // scrypt takes as long as hundreds of bundles, so it runs beside them
@@ -144,7 +147,7 @@ impl Run<'_> {
                 sealed.map(|sealed| (sealed, locked.passphrase))
             })
         });
-        let results = self.bundle_all(writer, signer)?;
+        let results = self.bundle_all(writer, signer, devices)?;
         let bundles = results.iter().filter(|result| result.facts.is_some()).count();
         if bundles == 0 {
             return Ok((None, results));
@@ -167,7 +170,12 @@ impl Run<'_> {
         Ok((Some(Kit { path: writer.commit()?, installers }), results))
     }
 
-    fn bundle_all(&self, writer: &KitWriter, signer: &Signer) -> Result<Results, Failure> {
+    fn bundle_all(
+        &self,
+        writer: &KitWriter,
+        signer: &Signer,
+        devices: Vec<PlannedDevice>,
+    ) -> Result<Results, Failure> {
         let prepared = self.prepared;
         let shared = Shared {
             root: &self.context.root,
@@ -184,8 +192,8 @@ impl Run<'_> {
             encoding: if armor { Encoding::Armored } else { Encoding::Binary },
             writer,
         };
-        let progress = self.context.terminal.progress("sealing", prepared.plan.devices.len());
-        bundling::bundle_all(&prepared.plan, &shared, &sealing, progress)
+        let progress = self.context.terminal.progress("sealing", devices.len());
+        bundling::bundle_all(devices, &prepared.plan, &shared, &sealing, progress)
     }
 
     fn write_index(

@@ -1,5 +1,6 @@
 //! The floor: the cryptography that a bundle cannot do without, in a bare loop on all cores,
 //! over the same files held in memory. No planning, no packing, no compression, no output.
+//! Built with the compiler, flags, libc and allocator of the program that it is compared with.
 
 use std::fs;
 use std::path::Path;

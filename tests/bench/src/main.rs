@@ -16,6 +16,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// As in `sftunnel-bundle`, so that the floor and the program stand on the same.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Any failure ends a benchmark; there is nothing to recover.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
