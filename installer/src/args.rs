@@ -183,7 +183,8 @@ pub(crate) struct Wait {
     /// How long sftunnel must stay up to count as running
     #[arg(long, value_name = "SECONDS", default_value_t = SETTLE, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub settle: u64,
-    /// How long the restart may take; pmtool's own stop limit is 300
+    /// How long the restart may take; pmtool's own stop limit is 300. Once sftunnel is seen stopped
+    /// and the restart command has ended, it has 30 to start in
     #[arg(long, value_name = "SECONDS", default_value_t = RESTART_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub restart_timeout: u64,
 }

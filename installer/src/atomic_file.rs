@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use console::root::names_in;
+use console::root::{names_in, open_file_at};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, fsync, openat, renameat, unlinkat,
@@ -105,6 +105,17 @@ pub(crate) fn remove(dir: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> 
     match unlinkat(dir, name.as_ref(), AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a file durable that is there already; one that is absent is fine.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn sync_file(dir: &OwnedFd, name: &str) -> io::Result<()> {
+    match open_file_at(dir, OsStr::new(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => opened?.sync_all(),
     }
 }
 

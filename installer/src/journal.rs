@@ -81,7 +81,7 @@ pub(crate) struct Journal {
     pub backup: BackupId,
     /// When it began.
     pub started_at: Timestamp,
-    /// sftunnel's process before the restart.
+    /// sftunnel's process before the restart; `None` when it did not run.
     pub old_pid: Option<u32>,
     /// The boot that this happened in.
     pub boot_id: Option<String>,
@@ -89,6 +89,10 @@ pub(crate) struct Journal {
     pub remember: Vec<Remember>,
     /// The digests of every file that may be found live: those of before and of after.
     pub known: Vec<Sha256>,
+    /// Only with [`Goal::Restore`]: sftunnel may have been restarted with the files that are
+    /// being replaced, so that it needs a restart whatever its process is.
+    #[serde(default)]
+    pub must_restart: bool,
 }
 
 impl Journal {
@@ -112,7 +116,14 @@ impl Journal {
             boot_id,
             remember,
             known,
+            must_restart: false,
         }
+    }
+
+    /// sftunnel's process before, where it can still be that one: a PID means something only
+    /// within the boot that it is from.
+    pub(crate) fn old_pid_in(&self, boot_id: Option<String>) -> Option<u32> {
+        self.old_pid.filter(|_| self.is_of_boot(boot_id))
     }
 
     /// Whether the journal was written in this boot.

@@ -5,17 +5,20 @@
 //! | none | untouched | leftovers are removed |
 //! | commit, install or rollback | any mix of old and new | the backup is put back |
 //! | restart, install or rollback | all new | sftunnel is confirmed or restarted; else the backup |
+//! | the same | old or mixed | the backup is put back |
+//! | any | a file that is neither old nor new | nothing: a person is needed |
 //! | commit or restart, restore | old, new or mixed | the backup is put back, once more |
 
 use console::exit::{Exit, Failure};
 
 use crate::backup;
 use crate::journal::{Goal, Journal, Phase};
-use crate::peers::{self, PeerDir};
+use crate::peers::PeerDir;
 use crate::receipts;
 use crate::reserve;
-use crate::service;
-use crate::transaction::{self, Context, Restart};
+use crate::restore::{self, Restart};
+use crate::service::{self, Service};
+use crate::transaction::{self, Context};
 
 /// What recovery found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +55,11 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
         return Ok(Recovered::Nothing { leftovers });
     };
     let recovered = match (journal.goal, journal.phase) {
-        (Goal::Restore, _) | (_, Phase::Commit) => put_back(context, &journal)?,
+        (Goal::Restore, _) | (_, Phase::Commit) => {
+            let restart =
+                if journal.must_restart { Restart::Always } else { Restart::OnlyIfNeeded };
+            put_back(context, &journal, restart)?
+        }
         (_, Phase::Restart) => go_forward(context, journal)?,
     };
     sweep(context).map_err(|failure| {
@@ -71,29 +78,42 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
     Ok(recovered)
 }
 
-fn put_back(context: Context<'_>, journal: &Journal) -> Result<Recovered, Failure> {
-    require_known_content(context, journal)?;
-    // a PID means something only within the boot that it is from
-    let old_pid = journal.old_pid.filter(|_| journal.is_of_boot(context.host.boot_id()));
-    let pid = transaction::put_back(context, &journal.backup, old_pid, Restart::OnlyIfNeeded)?.pid;
+fn put_back(
+    context: Context<'_>,
+    journal: &Journal,
+    restart: Restart,
+) -> Result<Recovered, Failure> {
+    let pid = restore::put_back(context, journal, restart)?.pid;
     Ok(Recovered::AllOld { backup: journal.backup.to_string(), pid })
 }
 
-/// All files are new. sftunnel may have been restarted with them, by the run that was
+/// All files were new. sftunnel may have been restarted with them, by the run that was
 /// interrupted or by a boot; that is proved or made so.
 fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
     let Context { host, signals, patience, .. } = context;
+    let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
+    if transaction::replaced_since(host, &journal).map_err(needs_person)?.is_some() {
+        return put_back(context, &journal, Restart::Always);
+    }
     let backup = journal.backup.clone();
-    let running = service::status(host).pid();
-    let old = journal.old_pid.filter(|_| journal.is_of_boot(host.boot_id()));
+    let running = service::require_readable(host, signals).map_err(|failure| {
+        let message = format!("the new files are in place, but {}", failure.message);
+        Failure { message, reason: None, ..failure }
+            .exit(Exit::NeedsPerson)
+            .hint("mend that, then run `sftunnel-install recover` again")
+    })?;
+    let old = journal.old_pid_in(host.boot_id());
     let confirmed = match running {
-        Some(pid) if Some(pid) != old => service::confirm(host, old, patience, signals),
-        _ => service::restart(host, running, patience, signals),
+        Service::Running { pid } if Some(pid) != old => {
+            service::confirm(host, old, patience, signals)
+        }
+        _ => service::restart(host, running.pid(), patience, signals),
     };
     // one restart of our own before giving up: the run may have been cut off during its own
-    let confirmed = confirmed.or_else(|why| match why {
-        service::Unhealthy::Interrupted => Err(why),
-        _ => service::restart(host, service::status(host).pid(), patience, signals),
+    let confirmed = confirmed.or_else(|why| match (why, service::settled_status(host, signals)) {
+        // no restart could be proved
+        (why @ service::Unhealthy::Interrupted, _) | (why, Service::Unknown { .. }) => Err(why),
+        (_, now) => service::restart(host, now.pid(), patience, signals),
     });
     match confirmed {
         Ok(pid) => {
@@ -105,36 +125,8 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
         )
         .exit(Exit::NeedsPerson)
         .hint("run `sftunnel-install recover` again")),
-        Err(_) => {
-            require_known_content(context, &journal)?;
-            let pid = transaction::put_back(context, &backup, None, Restart::Always)?.pid;
-            Ok(Recovered::AllOld { backup: backup.to_string(), pid })
-        }
+        Err(_) => put_back(context, &journal, Restart::Always),
     }
-}
-
-/// A live file that is neither the old nor the new one was put there by somebody else since
-/// (the manager, through a tunnel that came up). It must not be overwritten with the old one.
-fn require_known_content(context: Context<'_>, journal: &Journal) -> Result<(), Failure> {
-    let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
-    for remember in &journal.remember {
-        let peer = PeerDir::open(context.host, &remember.manager).map_err(needs_person)?;
-        let live = peer.read(context.host).map_err(needs_person)?;
-        let unknown = live
-            .iter()
-            .find(|(_, live)| live.sha256().is_some_and(|found| !journal.known.contains(&found)));
-        if let Some((file, _)) = unknown {
-            let path = peers::shown(context.host, &remember.manager);
-            let message =
-                format!("{path}/{file} was changed by somebody else after the interruption");
-            return Err(Failure::unexpected(message).exit(Exit::NeedsPerson).hint(format!(
-                "look with `sftunnel-install status`; to put the files of before back anyway, remove {}/journal and run `sftunnel-install rollback --to {}`",
-                context.state.shown(),
-                journal.backup
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Removes unfinished records, backups and receipts, and staged files wherever this box has a

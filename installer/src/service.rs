@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use console::exit::Failure;
+use formats::error::Reason;
 use formats::text::printable;
 use serde::Serialize;
 
@@ -18,6 +20,9 @@ use crate::tunnel::{TunnelState, Waited};
 const ID: &str = "sftunnel";
 /// How long one `pmtool status` may take.
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
+/// How often a state that cannot be read is asked for before a restart, and the pause between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at the state.
 const POLL: Duration = Duration::from_millis(100);
 /// How long sftunnel may be seen stopped after the restart command has returned. The old
@@ -91,6 +96,37 @@ pub(crate) fn status(host: &Host) -> Service {
         Ok(finished) => parse_status(&finished.output),
         Err(error) => Service::Unknown { detail: format!("pmtool status: {error}") },
     }
+}
+
+/// The same, asking again when the answer cannot be read: [`TRIES`] times, unless a signal
+/// came. Without it nobody can tell a new process from the one of before.
+pub(crate) fn settled_status(host: &Host, signals: &Signals) -> Service {
+    let mut state = status(host);
+    for _ in 1..TRIES {
+        if !matches!(state, Service::Unknown { .. }) || signals.pending() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        state = status(host);
+    }
+    state
+}
+
+/// What sftunnel does now, which a restart will be proved against.
+///
+/// # Errors
+/// `not-found` when `pmtool` does not say; `unexpected` when a signal ended the asking.
+pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service, Failure> {
+    let state = settled_status(host, signals);
+    let Service::Unknown { detail } = &state else { return Ok(state) };
+    signals.check()?;
+    let message = format!(
+        "pmtool does not say whether sftunnel runs ({}), so a restart could not be proved",
+        printable(detail)
+    );
+    Err(Failure::refused(Reason::NotFound, message).hint(
+        "look at what `pmtool status` prints; when it lists sftunnel, run the same command again",
+    ))
 }
 
 /// How long things may take.
@@ -183,42 +219,17 @@ fn wait_until_up(
     restart: Option<String>,
     signals: &Signals,
 ) -> Result<u32, Unhealthy> {
-    let deadline = started + patience.restart;
-    let mut gone_since: Option<Instant> = None;
-    let mut up: Option<(u32, Instant)> = None;
+    let mut watch = Watch::new(old, patience, started);
     loop {
         let asked = Instant::now();
-        let state = status(host);
-        match (&state, up) {
-            // the same process, as long as it must
-            (Service::Running { pid }, Some((first, since))) if *pid == first => {
-                if asked.duration_since(since) >= patience.settle {
-                    return Ok(first);
-                }
+        match watch.see(status(host), asked) {
+            Seen::Up(pid) => return Ok(pid),
+            Seen::Died { pid, after } => return Err(Unhealthy::Died { pid, after }),
+            Seen::NotUp { last } => {
+                let seconds = started.elapsed().as_secs();
+                return Err(Unhealthy::NotUp { seconds, last, restart });
             }
-            // pmtool could not say; that is no sign of death
-            (Service::Unknown { .. }, Some((pid, since))) => {
-                if asked.duration_since(since) >= patience.settle + STATUS_LIMIT {
-                    return Err(Unhealthy::Died { pid, after: state });
-                }
-            }
-            (_, Some((pid, _))) => return Err(Unhealthy::Died { pid, after: state }),
-            (Service::Running { pid }, None) if Some(*pid) != old => {
-                if patience.settle.is_zero() {
-                    return Ok(*pid);
-                }
-                up = Some((*pid, asked));
-            }
-            (Service::Running { .. }, None) => gone_since = None,
-            (_, None) => {
-                let since = *gone_since.get_or_insert(asked);
-                if asked.duration_since(since) >= START_GRACE {
-                    return Err(not_up(started, state, restart));
-                }
-            }
-        }
-        if up.is_none() && asked >= deadline {
-            return Err(not_up(started, state, restart));
+            Seen::Nothing => {}
         }
         if signals.pending() {
             return Err(Unhealthy::Interrupted);
@@ -227,8 +238,72 @@ fn wait_until_up(
     }
 }
 
-fn not_up(started: Instant, last: Service, restart: Option<String>) -> Unhealthy {
-    Unhealthy::NotUp { seconds: started.elapsed().as_secs(), last, restart }
+/// What has been seen since the restart.
+#[derive(Debug)]
+struct Watch {
+    old: Option<u32>,
+    settle: Duration,
+    deadline: Instant,
+    /// Since when no process is seen.
+    gone_since: Option<Instant>,
+    /// The new process, and since when it is seen.
+    up: Option<(u32, Instant)>,
+}
+
+/// What a look at the state decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// Nothing yet.
+    Nothing,
+    /// The new process stayed.
+    Up(u32),
+    /// It did not.
+    Died { pid: u32, after: Service },
+    /// There is none.
+    NotUp { last: Service },
+}
+
+impl Watch {
+    fn new(old: Option<u32>, patience: Patience, started: Instant) -> Self {
+        let (settle, deadline) = (patience.settle, started + patience.restart);
+        Self { old, settle, deadline, gone_since: None, up: None }
+    }
+
+    /// One more look, which was begun at `asked`.
+    fn see(&mut self, state: Service, asked: Instant) -> Seen {
+        if let Some((pid, since)) = self.up {
+            let stayed = asked.saturating_duration_since(since);
+            return match state {
+                // the same process, as long as it must
+                Service::Running { pid: now } if now == pid && stayed >= self.settle => {
+                    Seen::Up(pid)
+                }
+                Service::Running { pid: now } if now == pid => Seen::Nothing,
+                // pmtool could not say; that is no sign of death
+                Service::Unknown { .. } if stayed < self.settle + STATUS_LIMIT => Seen::Nothing,
+                after => Seen::Died { pid, after },
+            };
+        }
+        match state {
+            Service::Running { pid } if Some(pid) != self.old => {
+                if self.settle.is_zero() {
+                    return Seen::Up(pid);
+                }
+                self.up = Some((pid, asked));
+                return Seen::Nothing;
+            }
+            Service::Running { .. } => self.gone_since = None,
+            Service::NotRunning { .. } => {
+                let since = *self.gone_since.get_or_insert(asked);
+                if asked.saturating_duration_since(since) >= START_GRACE {
+                    return Seen::NotUp { last: state };
+                }
+            }
+            // pmtool could not say; that is no sign that nothing runs
+            Service::Unknown { .. } => {}
+        }
+        if asked >= self.deadline { Seen::NotUp { last: state } } else { Seen::Nothing }
+    }
 }
 
 #[cfg(test)]
@@ -248,5 +323,24 @@ mod tests {
         assert!(matches!(status("sftunnel (normal) - Running x"), Service::Unknown { .. }));
         assert!(matches!(status("sftunnel2 (normal) - Running 1"), Service::Unknown { .. }));
         assert!(matches!(parse_status(b"\xff\x00garbage"), Service::Unknown { .. }));
+    }
+    #[test]
+    fn only_a_stopped_sftunnel_uses_up_the_time_to_start_in() {
+        let (begun, seconds) = (Instant::now(), Duration::from_secs);
+        let patience = Patience { restart: seconds(330), settle: seconds(5) };
+        let unknown = || Service::Unknown { detail: "did not end within 30 s".to_owned() };
+        let stopped = || Service::NotRunning { detail: "Down".to_owned() };
+        let mut watch = Watch::new(Some(7), patience, begun);
+        for second in [0, 30, 60, 120] {
+            assert_eq!(watch.see(unknown(), begun + seconds(second)), Seen::Nothing, "{second}");
+        }
+        assert_eq!(watch.see(stopped(), begun + seconds(121)), Seen::Nothing);
+        assert_eq!(watch.see(unknown(), begun + seconds(140)), Seen::Nothing);
+        let not_up = watch.see(stopped(), begun + seconds(151));
+        assert_eq!(not_up, Seen::NotUp { last: stopped() });
+        // until the end of the restart's own time limit
+        let mut watch = Watch::new(Some(7), patience, begun);
+        assert_eq!(watch.see(unknown(), begun + seconds(329)), Seen::Nothing);
+        assert_eq!(watch.see(unknown(), begun + seconds(330)), Seen::NotUp { last: unknown() });
     }
 }

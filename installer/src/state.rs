@@ -121,8 +121,13 @@ impl LockedState {
         let shown = shown(host);
         let state = match State::open(host)? {
             Some(state) => state,
-            None => create(host).map_err(|error| Failure::io(&shown, &error))?,
+            None => create(host)?,
         };
+        // a run that was killed may have made it, or changed what is in it, a moment ago
+        host.root()
+            .open_dir(Path::new(PARENT))
+            .and_then(|parent| sync_dir(&parent).and_then(|()| sync_dir(&state.dir)))
+            .map_err(|error| Failure::io(&shown, &error))?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&state.dir, "lock", flags, Mode::from_raw_mode(0o600))
             .map_err(|error| Failure::io(format!("{shown}/lock"), &error.into()))?;
@@ -146,15 +151,17 @@ impl std::ops::Deref for LockedState {
     }
 }
 
-fn create(host: &Host) -> io::Result<State> {
-    let parent = host.root().open_dir(Path::new(PARENT))?;
-    match mkdirat(&parent, NAME, Mode::from_raw_mode(0o700)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let dir = open_dir_at(&parent, OsStr::new(NAME))?;
-    sync_dir(&parent)?;
-    Ok(State { dir, shown: shown(host) })
+fn create(host: &Host) -> Result<State, Failure> {
+    let made = host.root().open_dir(Path::new(PARENT)).and_then(|parent| {
+        match mkdirat(&parent, NAME, Mode::from_raw_mode(0o700)) {
+            // somebody was faster: whose it is, is looked at as ever
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    });
+    made.map_err(|error| Failure::io(shown(host), &error))?;
+    State::open(host)?
+        .ok_or_else(|| Failure::unexpected(format!("{} was removed by somebody else", shown(host))))
 }
 
 fn shown(host: &Host) -> String {

@@ -6,14 +6,14 @@
 //!                                               └ no → restore the backup the same way
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use console::exit::{Exit, Failure};
 use formats::checksum::Sha256;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;
 
-use crate::atomic_file::{self, StagedFile};
+use crate::atomic_file;
 use crate::backup::{self, BackupId};
 use crate::host::Host;
 use crate::journal::{Goal, Journal, Phase, Remember};
@@ -21,8 +21,10 @@ use crate::peers::{self, Live, LiveSet, PeerDir};
 use crate::receipts::{self, Receipts};
 use crate::records::{Installed, Signers};
 use crate::reserve;
-use crate::service::{self, Patience, Unhealthy};
+use crate::restore::{PutBack, Restart, put_back};
+use crate::service::{self, Patience, Service, Unhealthy};
 use crate::signals::Signals;
+use crate::staging::{self, Staged};
 use crate::state::LockedState;
 use crate::tunnel::{self, Waited};
 
@@ -100,15 +102,6 @@ pub(crate) enum Ended {
     },
 }
 
-/// What [`put_back`] did.
-#[derive(Debug)]
-pub(crate) struct PutBack {
-    /// sftunnel's process; `None` when it did not have to be restarted.
-    pub pid: Option<u32>,
-    /// What the device hands back.
-    pub receipts: Receipts,
-}
-
 /// Carries out a plan.
 ///
 /// # Errors
@@ -123,69 +116,49 @@ pub(crate) fn run(
 ) -> Result<Ended, Failure> {
     let Context { host, state, signals, patience } = context;
     signals.begin();
-    let old = service::status(host);
+    // before the backup: without it nobody could tell a new process from the old one
+    let old = service::require_readable(host, signals)?;
     signals.check()?;
     let found: Vec<_> =
         changes.iter().map(|change| (change.peer.manager.clone(), &change.before)).collect();
     let managers: Vec<ManagerUuid> = found.iter().map(|(manager, _)| manager.clone()).collect();
     let backup = backup::create(state, goal.word(), host.now(), &found)?;
-
-    let prepare = || -> Result<(Vec<Staged<'_>>, Journal), Failure> {
-        let staged = stage(host, &backup, &changes)?;
-        let ready = || {
-            require_as_planned(host, &changes)?;
-            signals.check()?;
-            reserve::hold(state, needed_to_go_back(&changes))?;
-            Installed::read(Some(state))?.reopen(state, &managers)?;
-            let known = known_digests(&changes);
-            let journal = Journal::new(
-                goal,
-                backup.clone(),
-                host.now(),
-                old.pid(),
-                host.boot_id(),
-                remember,
-                known,
-            );
-            journal.write(state)?;
-            Ok(journal)
-        };
-        match ready() {
-            Ok(journal) => Ok((staged, journal)),
-            Err(failure) => {
-                discard(staged);
-                // a journal that could not be written may still have been renamed into place
-                let _ = Journal::discard(state);
-                reserve::release(state);
-                Err(failure)
+    let known = known_digests(&changes);
+    let (now, boot_id) = (host.now(), host.boot_id());
+    let journal = Journal::new(goal, backup.clone(), now, old.pid(), boot_id, remember, known);
+    let staged = match prepare(context, &journal, &changes, &managers) {
+        Ok(staged) => staged,
+        Err(Unprepared { failure, journal_may_be_there }) => {
+            // an unused copy of what is live, unless a journal that comes back names it
+            if !journal_may_be_there {
+                let _ = backup::remove(state, &backup);
             }
-        }
-    };
-    let (staged, mut journal) = match prepare() {
-        Ok(prepared) => prepared,
-        Err(failure) => {
-            // an unused copy of what is live
-            let _ = backup::remove(state, &backup);
             return Err(failure);
         }
     };
 
     // from here on signals are held back: whatever happens ends in all-old or all-new
-    let swapped = swap(staged).and_then(|renames| {
-        journal.phase = Phase::Restart;
-        journal.write(state).map(|()| renames)
+    let swapped = staged.swap().and_then(|renames| {
+        let mut restarting = journal.clone();
+        restarting.phase = Phase::Restart;
+        // it may have come up or gone by itself since
+        match service::status(host) {
+            Service::Unknown { .. } => {}
+            now => restarting.old_pid = now.pid(),
+        }
+        restarting.write(state).map(|()| (renames, restarting))
     });
-    let renames = match swapped {
-        Ok(renames) => renames,
+    let (renames, journal) = match swapped {
+        Ok(done) => done,
         Err(failure) => {
             // sftunnel has not been touched: with the old files back, nothing has changed
-            put_back(context, &backup, old.pid(), Restart::OnlyIfNeeded)?;
+            put_back(context, &journal, Restart::OnlyIfNeeded)?;
             return Err(failure);
         }
     };
     // the keys have done their part; waiting for sftunnel can take minutes
     drop(changes);
-    let healthy = service::restart(host, old.pid(), patience, signals)
+    let healthy = service::restart(host, journal.old_pid, patience, signals)
         .and_then(|pid| Ok((pid, prove(context, &managers, proof)?)));
     match healthy {
         Ok((pid, waited)) => {
@@ -198,14 +171,53 @@ pub(crate) fn run(
             journal.close(state)?;
             Ok(Ended::Unconfirmed { why, backup })
         }
-        Err(why) => match put_back(context, &backup, None, Restart::Always)? {
-            PutBack { pid: Some(pid), receipts } => {
+        Err(why) => match put_back(context, &journal, Restart::Always) {
+            Ok(PutBack { pid: Some(pid), receipts }) => {
                 Ok(Ended::RolledBack { why, pid, backup, receipts })
             }
-            PutBack { pid: None, .. } => {
+            Ok(PutBack { pid: None, .. }) => {
                 Err(Failure::unexpected(format!("{why}; the old files are back")))
             }
+            Err(failure) => {
+                Err(Failure { message: format!("{why}\n{}", failure.message), ..failure })
+            }
         },
+    }
+}
+
+/// A transaction that did not begin: no live file was changed.
+struct Unprepared {
+    failure: Failure,
+    /// Whether its journal may be found after a power cut.
+    journal_may_be_there: bool,
+}
+
+/// The steps from staging to the journal's *commit*. On failure they are undone.
+fn prepare<'a>(
+    context: Context<'_>,
+    journal: &Journal,
+    changes: &'a [Change],
+    managers: &[ManagerUuid],
+) -> Result<Staged<'a>, Unprepared> {
+    let Context { host, state, signals, .. } = context;
+    let staged = staging::stage(host, &journal.backup, changes)
+        .map_err(|failure| Unprepared { failure, journal_may_be_there: false })?;
+    let ready = || -> Result<(), Failure> {
+        require_as_planned(host, changes)?;
+        signals.check()?;
+        reserve::hold(state, needed_to_go_back(changes))?;
+        Installed::read(Some(state))?.reopen(state, managers)?;
+        journal.write(state)
+    };
+    match ready() {
+        Ok(()) => Ok(staged),
+        Err(failure) => {
+            staged.discard();
+            // one that could not be written may still have been renamed into place
+            let journal_may_be_there = Journal::discard(state).is_err();
+            reserve::release(state);
+            Err(Unprepared { failure, journal_may_be_there })
+        }
     }
 }
 
@@ -234,7 +246,7 @@ fn prove(
 }
 
 /// What may be found live while these changes are made.
-fn known_digests(changes: &[Change]) -> Vec<Sha256> {
+pub(crate) fn known_digests(changes: &[Change]) -> Vec<Sha256> {
     let sets = changes.iter().flat_map(|change| [&change.before, &change.after]);
     sets.flat_map(|set| set.0.iter().filter_map(Live::sha256)).collect()
 }
@@ -245,61 +257,6 @@ fn interrupted() -> Failure {
     )
     .exit(Exit::NeedsPerson)
     .hint("run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back")
-}
-
-/// A staged successor, or a removal, for one live file.
-struct Staged<'a> {
-    peer: &'a PeerDir,
-    file: CredentialFile,
-    successor: Option<(StagedFile, &'a Live)>,
-}
-
-/// Writes the successors of all files that change beside them. Space that is not there is
-/// found out here, before anything live changes.
-fn stage<'a>(
-    host: &Host,
-    backup: &BackupId,
-    changes: &'a [Change],
-) -> Result<Vec<Staged<'a>>, Failure> {
-    let sequence = backup.sequence().unwrap_or(0);
-    let mut staged = Vec::new();
-    for change in changes {
-        let slots =
-            CredentialFile::ALL.into_iter().zip(change.before.0.iter().zip(&change.after.0));
-        for (file, (before, after)) in slots {
-            if before.identity() == after.identity() {
-                continue;
-            }
-            let successor = match after {
-                Live::Absent => None,
-                Live::File(content) => {
-                    match StagedFile::write(
-                        &change.peer.dir,
-                        &peers::staged_name(sequence, file),
-                        &content.bytes,
-                    ) {
-                        Ok(successor) => Some((successor, after)),
-                        Err(error) => {
-                            discard(staged);
-                            return Err(Failure::io(peers::shown(host, &change.peer.manager), &error)
-                                .hint("nothing was changed; make room or make it writable, then run the same command again"));
-                        }
-                    }
-                }
-            };
-            staged.push(Staged { peer: &change.peer, file, successor });
-        }
-    }
-    Ok(staged)
-}
-
-fn discard(staged: Vec<Staged<'_>>) {
-    for one in staged {
-        if let Some((successor, _)) = one.successor {
-            // what cannot be removed now, the next run removes
-            let _ = successor.discard(&one.peer.dir);
-        }
-    }
 }
 
 /// The manager may have pushed new files through a tunnel that came up meanwhile.
@@ -316,120 +273,6 @@ fn require_as_planned(host: &Host, changes: &[Change]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Owner and mode for all, then all renames in one go, then the directories.
-fn swap(staged: Vec<Staged<'_>>) -> Result<Duration, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::io("replacing the files", &error).exit(Exit::Failed);
-    for one in &staged {
-        if let Some((successor, Live::File(content))) = &one.successor {
-            successor.settle(content.attributes).map_err(failed)?;
-        }
-    }
-    let mut dirs: Vec<&PeerDir> = Vec::new();
-    let first = Instant::now();
-    for one in staged {
-        match one.successor {
-            Some((successor, _)) => successor.replace(&one.peer.dir, one.file.name()),
-            None => atomic_file::remove(&one.peer.dir, one.file.name()),
-        }
-        .map_err(failed)?;
-        if !dirs.iter().any(|dir| dir.manager == one.peer.manager) {
-            dirs.push(one.peer);
-        }
-    }
-    let renames = first.elapsed();
-    for peer in dirs {
-        atomic_file::sync_dir(&peer.dir).map_err(failed)?;
-    }
-    Ok(renames)
-}
-
-/// Whether a restore ends with a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Restart {
-    /// sftunnel may have read the files that are being put back.
-    Always,
-    /// Only when it is not the process of before any more.
-    OnlyIfNeeded,
-}
-
-/// Puts a backup back because the transaction that made it did not succeed, and restarts
-/// sftunnel where that is needed.
-///
-/// # Errors
-/// Always with exit 7: a person is needed. The journal then stays for `recover`.
-pub(crate) fn put_back(
-    context: Context<'_>,
-    id: &BackupId,
-    old_pid: Option<u32>,
-    restart: Restart,
-) -> Result<PutBack, Failure> {
-    restore(context, id, old_pid, restart).map_err(|failure| {
-        let hint = if failure.hint.is_empty() {
-            "mend that, then run `sftunnel-install recover`".to_owned()
-        } else {
-            failure.hint.clone()
-        };
-        Failure { hint, ..failure }.exit(Exit::NeedsPerson)
-    })
-}
-
-fn restore(
-    context: Context<'_>,
-    id: &BackupId,
-    old_pid: Option<u32>,
-    restart: Restart,
-) -> Result<PutBack, Failure> {
-    let Context { host, state, signals, patience } = context;
-    // this is what it was held for
-    reserve::release(state);
-    let backup = backup::open(state, id)?;
-    let mut changes = Vec::new();
-    let mut remember = Vec::new();
-    for (manager, after) in backup.peers {
-        let peer = PeerDir::open(host, &manager)?;
-        remove_leftovers(host, &peer)?;
-        let before = peer.read(host)?;
-        remember.push(remember_set(&manager, &after));
-        changes.push(Change { peer, before, after });
-    }
-    let running = service::status(host).pid();
-    let known = known_digests(&changes);
-    let mut journal = Journal::new(
-        Goal::Restore,
-        id.clone(),
-        host.now(),
-        old_pid,
-        host.boot_id(),
-        remember,
-        known,
-    );
-    journal.write(state)?;
-    swap(stage(host, id, &changes)?)?;
-    drop(changes);
-    journal.phase = Phase::Restart;
-    journal.write(state)?;
-    if restart == Restart::OnlyIfNeeded && old_pid.is_some() && running == old_pid {
-        journal.close(state)?;
-        return Ok(PutBack { pid: None, receipts: Receipts::default() });
-    }
-    match service::restart(host, running, patience, signals) {
-        Ok(pid) => {
-            let receipts = complete(context, journal)?;
-            Ok(PutBack { pid: Some(pid), receipts })
-        }
-        Err(why) => {
-            // the files are all-old and durable: nothing is left to recover but sftunnel itself
-            if why != Unhealthy::Interrupted {
-                journal.close(state)?;
-            }
-            Err(Failure::unexpected(format!("the old files are back in place, but {why}"))
-                .exit(Exit::NeedsPerson)
-                .hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"))
-        }
-    }
-}
-
 /// What a set of files is remembered as when it comes from a backup.
 pub(crate) fn remember_set(manager: &ManagerUuid, files: &LiveSet) -> Remember {
     Remember {
@@ -442,12 +285,54 @@ pub(crate) fn remember_set(manager: &ManagerUuid, files: &LiveSet) -> Remember {
     }
 }
 
+/// Which live file is not the one that this transaction put there; `None` when all are.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn replaced_since(
+    host: &Host,
+    journal: &Journal,
+) -> Result<Option<(ManagerUuid, CredentialFile)>, Failure> {
+    for remember in &journal.remember {
+        let live = PeerDir::open(host, &remember.manager)?.read(host)?;
+        let mut files = live.iter().zip(remember.files);
+        if let Some(((file, _), _)) = files.find(|((_, live), put)| live.sha256() != *put) {
+            return Ok(Some((remember.manager.clone(), file)));
+        }
+    }
+    Ok(None)
+}
+
+/// A live file that somebody else put there, and the ways on. Exit 7, the journal stays.
+pub(crate) fn changed_by_somebody(
+    context: Context<'_>,
+    journal: &Journal,
+    manager: &ManagerUuid,
+    file: CredentialFile,
+    why: &str,
+) -> Failure {
+    let path = peers::shown(context.host, manager);
+    let open = format!("{}/journal", context.state.shown());
+    Failure::unexpected(format!("{path}/{file} {why}")).exit(Exit::NeedsPerson).hint(format!(
+        "look with `sftunnel-install status`: the manager may have pushed new files itself\n\
+         to keep what is there: `pmtool restartbyid sftunnel`, then remove {open}\n\
+         to put the files of before back: remove {open}, then run `sftunnel-install rollback --to {}`",
+        journal.backup
+    ))
+}
+
 /// Records a success, and closes the journal last.
 ///
 /// # Errors
-/// Exit 7: the files are live and sftunnel runs, but that could not be recorded.
+/// Exit 7: the live files are not those of this transaction any more; or they are and sftunnel
+/// runs on them, but that could not be recorded.
 pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipts, Failure> {
     let Context { host, state, .. } = context;
+    let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
+    if let Some((manager, file)) = replaced_since(host, &journal).map_err(needs_person)? {
+        let why = "was changed by somebody else while sftunnel was waited for; sftunnel runs, but on which files is not known";
+        return Err(changed_by_somebody(context, &journal, &manager, file, why));
+    }
     let now = host.now();
     reserve::release(state);
     let receipts = receipts::write(context, &journal);

@@ -226,6 +226,22 @@ impl World {
         run.args(self.trust()).arg(source)
     }
 
+    /// A pmtool of the test's own for a device: these lines of a shell script, then the real one.
+    /// They find it as `$real`, the folder of this test as `$here`, and the first manager's peer
+    /// directory as `$peer`.
+    pub fn pmtool(&self, device: &Device, lines: &str) -> String {
+        let script = format!(
+            "#!/bin/sh\nreal='{}'\nhere='{}'\npeer='{}'\n{lines}\nexec \"$real\" \"$@\"\n",
+            device.root.join("usr/local/sf/bin/pmtool").display(),
+            self.folder.path().display(),
+            device.peer_dir(self.fmc()).display()
+        );
+        let path = self.write("own-pmtool", script);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&path, mode).unwrap();
+        path.display().to_string()
+    }
+
     /// The root directory of a device as it stands, without what changes by itself.
     pub fn snapshot(&self, device: &Device) -> Snapshot {
         lab::snapshot(&device.root).unwrap().settled().without(&["var/sf/sftunnel-airgap"])

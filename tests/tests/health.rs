@@ -130,12 +130,77 @@ fn a_child_that_keeps_the_pipe_holds_nobody_up() {
 }
 
 #[test]
-fn a_status_that_cannot_be_read_proves_nothing() {
+fn a_status_that_cannot_be_read_is_refused_before_anything_is_touched() {
     for fault in [Fault::Garbage, Fault::StatusFails] {
         let case = Case::with(&fault);
-        case.install(&["--restart-timeout", "2"]).expect(7);
+        let ran = case.install(&["--restart-timeout", "2"]).expect(3);
+        drop(ran.says("refused (not-found)").says("pmtool does not say").says("next:"));
         case.is_as_before();
+        assert_eq!(case.world.ftd(1).restarts().unwrap(), 0);
+        case.goes_on_well();
     }
+}
+
+#[test]
+fn one_status_that_fails_makes_no_new_process_of_the_old_one() {
+    let case = Case::new();
+    // the plan's look and the transaction's first one fail, and a restart does nothing
+    let pmtool = case.world.pmtool(
+        case.world.ftd(1),
+        "case $1 in\n  status) echo >>\"$here/looks\"; [ $(wc -l <\"$here/looks\") -gt 2 ] || exit 1;;\n  *) exit 0;;\nesac",
+    );
+    let flags = ["--restart-timeout", "2", "--pmtool", &pmtool];
+    case.install(&flags).expect(7).says("did not come up");
+    case.is_as_before();
+    case.goes_on_well();
+}
+
+#[test]
+fn a_status_that_cannot_be_read_for_a_while_is_waited_for() {
+    let case = Case::new();
+    // for longer than a stopped sftunnel has for its start
+    let pmtool = case.world.pmtool(
+        case.world.ftd(1),
+        "case $1 in\n  restartbyid) date +%s >\"$here/since\";;\n  status) [ ! -e \"$here/since\" ] || [ $(($(date +%s) - $(cat \"$here/since\"))) -gt 33 ] || { echo garbage; exit 0; };;\nesac",
+    );
+    let ran = case.install(&["--pmtool", &pmtool]).expect(0);
+    assert!(ran.took > Duration::from_secs(33), "{:?}", ran.took);
+    case.is_up();
+}
+
+#[test]
+fn a_restore_whose_restart_cannot_be_proved_asks_for_a_person() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    std::fs::copy(device.peer_dir(world.fmc()).join("cacert.pem"), world.path("old-ca")).unwrap();
+    // the first restart leaves the old process; then nothing can be read until the second
+    let pmtool = world.pmtool(
+        device,
+        "case $1 in\n  restartbyid) echo >>\"$here/restarts\"; [ $(wc -l <\"$here/restarts\") -gt 1 ] || exit 0;;\n  status) [ ! -e \"$here/restarts\" ] || [ $(wc -l <\"$here/restarts\") -gt 1 ] || ! cmp -s \"$peer/cacert.pem\" \"$here/old-ca\" || exit 1;;\nesac",
+    );
+    let ran = case.install(&["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
+    drop(ran.says("the old files are back").says("is not known").says("recover"));
+    case.is_as_before();
+    let recover = world.on(device, &["recover", "--settle", "1", "--json"]).run().expect(0);
+    assert_eq!(recover.json()["outcome"], "all-old");
+    case.goes_on_well();
+}
+
+#[test]
+fn a_rename_that_fails_starts_no_sftunnel_that_did_not_run() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    lab::service::stop(&device.root).unwrap();
+    tests::tool("strace", "strace");
+    let trace = world.path("trace").display().to_string();
+    // the third rename is the first of a live file: backup, journal, cacert.pem
+    let inject = "inject=renameat:error=EIO:when=4";
+    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=renameat", "-e", inject];
+    let ran = world.install(device, &case.kit.path).under(&strace).run().expect(1);
+    assert_eq!(device.restarts().unwrap(), 0, "{}", ran.output());
+    assert_eq!(lab::service::running(&device.root), None);
+    case.is_as_before();
+    case.goes_on_well();
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! - `hostile`: bundles and kits that somebody made or changed on purpose
 //! - `tampering`: every byte of header and manifest; what changes meanwhile; local users
 //! - `races`: names in the peer directory exchanged while the installer works
+//! - `meanwhile`: the manager pushes files of its own while a run is under way or cut off
 //! - `clock`: 1970, behind, too early, too late
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
@@ -49,6 +50,7 @@ mod interruption;
 mod journey;
 mod json;
 mod manual;
+mod meanwhile;
 mod output;
 mod pairs;
 mod races;
