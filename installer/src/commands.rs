@@ -249,19 +249,27 @@ fn interrupted_run(state: Option<&State>) -> Option<String> {
 fn finish_interrupted(session: &Session, context: Context<'_>) -> Result<Option<String>, Failure> {
     let recovered = recovery::recover(context)?;
     context.signals.rest();
-    context.signals.check()?;
     let told = match recovered {
-        Recovered::Nothing { leftovers: 0 } => return Ok(None),
-        recovered => recovered_text(&recovered),
+        Recovered::Nothing { leftovers: 0 } => None,
+        recovered => Some(recovered_text(&recovered)),
     };
-    session.terminal.note(&format!("First finished an interrupted run: {told}"));
-    Ok(Some(told))
+    if let Some(told) = &told {
+        session.terminal.note(&format!("First finished an interrupted run: {told}"));
+    }
+    match (context.signals.check(), &told) {
+        (Err(_), Some(told)) => Err(Failure::unexpected(format!(
+            "a signal ended this run; before that an interrupted run was finished: {told}"
+        ))
+        .exit(Exit::NeedsPerson)
+        .hint("nothing is half done; run the same command again")),
+        (checked, _) => checked.map(|()| told),
+    }
 }
 
 fn recovered_text(recovered: &Recovered) -> String {
     let restarted = |pid: &Option<u32>| match pid {
         Some(pid) => format!("sftunnel was restarted and runs with PID {pid}"),
-        None => "sftunnel had not been restarted meanwhile and runs on".to_owned(),
+        None => "sftunnel is as it was and was not restarted".to_owned(),
     };
     match recovered {
         Recovered::Nothing { leftovers: 0 } => "nothing was interrupted".to_owned(),

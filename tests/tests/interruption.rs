@@ -220,6 +220,67 @@ fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
 }
 
 #[test]
+fn an_sftunnel_that_stays_down_in_a_recovery_gets_the_old_files_back() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::Late(Duration::from_secs(30))).unwrap();
+    let started = case.world.install(device, &case.kit.path).start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    std::thread::sleep(Duration::from_millis(500));
+    started.signal("TERM");
+    started.wait().expect(7).says("recover");
+    assert_eq!(case.files(), case.new);
+    device.set_fault(&Fault::NoStartNew).unwrap();
+    let flags = ["recover", "--settle", "1", "--restart-timeout", "2", "--json"];
+    let ran = case.world.on(device, &flags).run().expect(0);
+    assert_eq!(ran.json()["outcome"], "all-old", "{}", ran.output());
+    assert!(!case.all_new(&ran));
+    case.no_leftovers("a recovery that went back");
+    assert!(lab::service::running(&device.root).is_some());
+}
+
+#[test]
+fn a_signal_during_the_recovery_before_an_installation_does_not_say_that_nothing_was_changed() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    assert_ne!(case.killed_at("renameat", 4).code(), Some(0));
+    // the first look is the recovery's
+    let pmtool = pmtool_that_waits(world, 1);
+    let run = world.install(device, &case.kit.path).args(["--pmtool", &pmtool, "--json"]);
+    let started = run.start();
+    wait_until(|| world.path("waiting").exists());
+    started.signal("TERM");
+    world.write("go", "");
+    let ran = started.wait().expect(7).never_says("nothing was changed");
+    let ran = ran.says("all old").says("run the same command again");
+    assert!(!case.all_new(&ran));
+    case.no_leftovers("a recovery with a signal");
+    case.ends_whole("a recovery with a signal");
+}
+
+#[test]
+fn a_damaged_journal_asks_for_a_person_and_nothing_is_touched() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    assert_ne!(case.killed_at("renameat", 4).code(), Some(0));
+    let journal = device.root.join("var/sf/sftunnel-airgap/journal");
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&journal, &bytes).unwrap();
+    let before = world.snapshot(device);
+    let recover = world.on(device, &["recover", "--settle", "1"]);
+    for run in [recover, world.install(device, &case.kit.path)] {
+        let ran = run.run().expect(7).says("is damaged").says("rollback --to");
+        world.unchanged(device, &before, &ran);
+        assert_eq!(fs::read(&journal).unwrap(), bytes);
+    }
+    // as the message says
+    fs::remove_file(&journal).unwrap();
+    world.on(device, &["rollback", "--to", "1", "--yes", "--settle", "1"]).run().expect(0);
+    assert_eq!(case.files(), case.old);
+}
+
+#[test]
 fn of_two_installations_at_once_one_is_busy() {
     let case = Case::new();
     let device = case.world.ftd(1);
