@@ -4,13 +4,15 @@
 //! From the beginning of a transaction it is noted: before the commit it ends the run with
 //! nothing changed; from the commit to the last rename it is held back; while waiting for
 //! sftunnel it ends the waiting, with the journal in place for `recover`. A SIGHUP after the
-//! commit is passed over: a terminal that goes away must not stop an installation half-way.
+//! commit is passed over: a terminal that goes away must not stop an installation half-way. So
+//! is Ctrl-Z (SIGTSTP) from the beginning on: a run that is stopped between two renames would
+//! leave a mixed set for as long as nobody says `fg`, and keep the lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::flag;
 
 /// The signals that arrived.
@@ -29,14 +31,17 @@ impl Signals {
             stop: Arc::default(),
             hangup: Arc::default(),
         };
-        for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
-            let noted = if signal == SIGHUP { &signals.hangup } else { &signals.stop };
+        let failed = |error: std::io::Error| {
+            Failure::unexpected(format!("cannot take signals over: {error}"))
+        };
+        for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP] {
             flag::register_conditional_default(signal, Arc::clone(&signals.at_rest))
-                .and_then(|_| flag::register(signal, Arc::clone(noted)))
-                .map_err(|error| {
-                    Failure::unexpected(format!("cannot take signals over: {error}"))
-                })?;
+                .map_err(failed)?;
         }
+        for signal in [SIGINT, SIGTERM, SIGQUIT] {
+            flag::register(signal, Arc::clone(&signals.stop)).map_err(failed)?;
+        }
+        flag::register(SIGHUP, Arc::clone(&signals.hangup)).map_err(failed)?;
         Ok(signals)
     }
 

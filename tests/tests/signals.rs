@@ -130,6 +130,47 @@ fn a_signal_at_any_time_ends_all_old_or_all_new() {
     }
 }
 
+/// A job of a shell, for outside of one the kernel drops what Ctrl-Z sends. (dash has jobs at a
+/// terminal only.)
+fn as_a_job(run: Run) -> Run {
+    run.under(&["bash", "-c", "set -m; \"$@\" & wait $!", "sh"])
+}
+
+/// Stopped between two renames it would leave a mixed set until somebody says `fg`.
+#[test]
+fn ctrl_z_does_not_stop_it_between_two_renames() {
+    let case = Case::new();
+    tool("strace", "strace");
+    let trace = case.world.path("trace").display().to_string();
+    let inject = "inject=renameat:signal=TSTP:when=5";
+    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=renameat", "-e", inject];
+    let started = as_a_job(case.install().under(&strace)).start();
+    let ran = started.wait().expect(0);
+    assert!(fs::read_to_string(&trace).unwrap().contains("SIGTSTP"), "it was sent");
+    assert!(case.is_new("Ctrl-Z"), "{}", ran.output());
+}
+
+/// The control: before anything is begun it stops like any other program, and goes on.
+#[test]
+fn ctrl_z_stops_it_at_rest() {
+    let case = Case::new();
+    tool("strace", "strace");
+    let trace = case.world.path("trace").display().to_string();
+    let inject = "inject=flock:signal=TSTP:when=1";
+    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=flock", "-e", inject];
+    let started = as_a_job(case.install().under(&strace)).start();
+    let stopped = || fs::read_to_string(&trace).is_ok_and(|text| text.contains("stopped by SIG"));
+    wait_until(stopped);
+    let pid = |of: u32| {
+        let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
+        children.trim().parse::<u32>().unwrap()
+    };
+    let installer = pid(pid(started.pid()));
+    Run::new("kill").args(["-CONT", &installer.to_string()]).run().expect(0);
+    let ran = started.wait().expect(0);
+    assert!(case.is_new("Ctrl-Z and fg"), "{}", ran.output());
+}
+
 #[test]
 fn a_terminal_that_is_closed_at_the_question_ends_it_with_nothing_changed() {
     let case = Case::new();
