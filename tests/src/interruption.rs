@@ -8,14 +8,15 @@
 //! | [`trace`] | which calls a run makes, as `strace` saw them |
 //! | [`fault`] | what goes wrong at one of them |
 //! | [`verdict`] | what must hold afterwards |
-//! | [`matrix`] | every call with every fault, and `recover` cut off at each of its own |
+//! | [`matrix`] | every call with every fault |
+//! | [`again`] | `recover` cut off at each of its own calls, and its recovery, and so on |
 //! | [`disk`] | what a power cut may leave of the calls, by kind of file system |
 //! | [`power`] | every such state, recovered |
 
+pub mod again;
 pub mod disk;
 pub mod fault;
 pub mod matrix;
-
 pub mod power;
 pub mod stand;
 pub mod trace;

@@ -22,5 +22,5 @@ pub mod world;
 
 pub use forge::Forge;
 pub use pty::Pty;
-pub use ran::{Ran, Run, program, rage, tool, wait_until};
+pub use ran::{Ran, Run, note, program, rage, tool, wait_until};
 pub use world::{Kit, PASSPHRASE, World};

@@ -42,6 +42,12 @@ pub fn rage() -> Run {
     Run::new("env").arg("PINENTRY_PROGRAM=").arg(program)
 }
 
+/// Says on which of two ways a test went, also when it succeeds (the test runner keeps nothing
+/// of this back).
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// Waits until it is so, or fails.
 #[track_caller]
 pub fn wait_until(mut is_so: impl FnMut() -> bool) {

@@ -160,6 +160,14 @@ impl Filled {
         ran
     }
 
+    /// Takes all room that is free.
+    fn fill(&self) {
+        let filler = self.world.ftd(1).root.join("var/sf/filler").display().to_string();
+        let script = "cat /dev/zero > \"$1\" 2>/dev/null";
+        let ran = Run::new("sh").args(["-c", script, "sh", &filler]).run();
+        assert_ne!(ran.code(), Some(0), "the disk was filled");
+    }
+
     /// Room again: nothing is left over, and the next installation is an ordinary one.
     #[track_caller]
     fn goes_on_well(&self) {
@@ -190,6 +198,35 @@ fn a_disk_that_fills_up_meanwhile_does_not_keep_a_success_from_being_recorded() 
     assert_eq!(filled.world.files(device, fmc), filled.world.new_files(device, fmc));
     let backups = filled.world.on(device, &["backups", "verify"]).run().expect(0);
     drop(backups);
+    filled.goes_on_well();
+}
+
+/// The room that the killed run held is still held, and is what the way back takes.
+#[test]
+fn a_disk_that_was_filled_after_a_kill_does_not_stop_recovery() {
+    // between two renames: all old
+    let filled = Filled::new();
+    let (world, device) = (&filled.world, filled.world.ftd(1));
+    tool("strace", "strace");
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=renameat"];
+    let inject = ["-e", "inject=renameat:signal=KILL:when=5"];
+    let killed = install(world, &filled.kit).under(&[&strace[..], &inject[..]].concat()).run();
+    let live = world.files(device, world.fmc());
+    if live == filled.old || live == world.new_files(device, world.fmc()) {
+        killed.fail("the moment is between two renames");
+    }
+    filled.fill();
+    world.on(device, &["recover", "--settle", "0"]).run().expect(0).says("All old");
+    assert_eq!(world.files(device, world.fmc()), filled.old);
+    filled.goes_on_well();
+
+    // during the restart: all new
+    let filled = Filled::new();
+    let (world, device) = (&filled.world, filled.world.ftd(1));
+    let killed = filled.installed("kill -KILL $PPID; exit 0", &[]);
+    assert_eq!(killed.code(), None, "{}", killed.output());
+    world.on(device, &["recover", "--settle", "0"]).run().expect(0).says("All new");
+    assert_eq!(world.files(device, world.fmc()), world.new_files(device, world.fmc()));
     filled.goes_on_well();
 }
 

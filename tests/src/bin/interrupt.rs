@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use tests::interruption::again::Seen;
 use tests::interruption::matrix::{self, Extent, Operation};
 use tests::interruption::power;
 use tests::interruption::stand::Scene;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     println!("Switched off: every state that a power cut may leave, booted and recovered.");
     println!("{}", power::HEADING);
     let mut states = power::Tally::default();
-    for operation in operations.iter().filter(|operation| !operation.waits()) {
+    for operation in &operations {
         let recorded = power::recordings(scene(operation), operation);
         let models = &power::MODELS;
         let tally = power::run(scene(operation), &recorded, models, one_in, cores * 3);
@@ -38,15 +39,17 @@ fn main() -> ExitCode {
 
     println!("Interrupted: every call that changes a file, with every fault; then recovered.");
     println!("{}", matrix::HEADING);
-    let mut cases = matrix::Tally::default();
+    let (mut cases, seen) = (matrix::Tally::default(), Seen::default());
     for operation in &operations {
         // most of the time a box waits: for the disk, or for sftunnel
-        let boxes = if operation.waits() { cores * 9 } else { cores * 3 };
-        let tally = matrix::run(scene(operation), std::slice::from_ref(operation), extent, boxes);
+        let boxes = if operation.is_undone() { cores * 9 } else { cores * 3 };
+        let one = std::slice::from_ref(operation);
+        let tally = matrix::run(scene(operation), one, extent, boxes, &seen);
         print!("{tally}");
         cases.add(tally);
     }
     println!("{} s, {}", begun.elapsed().as_secs(), cases.summary());
+    println!("recover was begun from {} different states", seen.count());
     let is_good = states.failures.is_empty() && cases.failures.is_empty();
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

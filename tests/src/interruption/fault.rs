@@ -23,6 +23,8 @@ pub enum Fault {
     Kill,
     /// The call does not happen and fails with this error.
     Error(&'static str),
+    /// This signal, without its SIG, comes as the process enters the call.
+    Signal(&'static str),
     /// Half of the bytes are written; the rest by the next call.
     Short,
     /// Half of the bytes are written, and the write of the rest fails with `EFBIG`.
@@ -40,11 +42,13 @@ impl Fault {
     ];
     /// Those that apply to writes.
     pub const WRITES: [Self; 2] = [Self::Short, Self::ShortThenFull];
+    /// An operator's ways to end a program, which are to mean the same: at each call one of them.
+    const STOPS: [Self; 3] = [Self::Signal("INT"), Self::Signal("TERM"), Self::Signal("QUIT")];
 
     /// The error that the program is told of.
     pub fn error(self) -> Option<&'static str> {
         match self {
-            Self::Kill | Self::Short => None,
+            Self::Kill | Self::Short | Self::Signal(_) => None,
             Self::Error(name) => Some(name),
             Self::ShortThenFull => Some("EFBIG"),
         }
@@ -53,7 +57,23 @@ impl Fault {
     /// Those that apply to a call.
     pub fn of(call: &Call) -> impl Iterator<Item = Self> {
         let writes = if call.name == "write" { &Self::WRITES[..] } else { &[] };
-        Self::EVERYWHERE.into_iter().chain(writes.iter().copied())
+        let stop = Self::STOPS.into_iter().cycle().nth(call.nth % Self::STOPS.len());
+        let errors = Self::refusals_of(&call.name).iter().copied().map(Self::Error);
+        let everywhere = Self::EVERYWHERE.into_iter().chain(stop).chain([Self::Signal("HUP")]);
+        everywhere.chain(errors).chain(writes.iter().copied())
+    }
+
+    /// How else the system says no to a call of this name: a quota that is used up; an
+    /// immutable file (`chattr +i`) or folder, or a security module, which root meets, too.
+    fn refusals_of(call: &str) -> &'static [&'static str] {
+        match call {
+            "write" | "fallocate" => &["EDQUOT"],
+            "mkdirat" => &["EDQUOT", "EACCES"],
+            "openat" => &["EDQUOT", "EACCES", "EPERM"],
+            "renameat" | "unlinkat" => &["EACCES", "EPERM"],
+            "fchown" | "fchmod" => &["EPERM"],
+            _ => &[],
+        }
     }
 }
 
@@ -62,6 +82,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Kill => write!(f, "killed"),
             Self::Error(name) => write!(f, "{name}"),
+            Self::Signal(name) => write!(f, "SIG{name}"),
             Self::Short => write!(f, "short write"),
             Self::ShortThenFull => write!(f, "short write, EFBIG"),
         }
@@ -83,6 +104,7 @@ pub fn interrupted(stand: &Stand<'_>, run: Run, step: &Step, fault: Fault) -> Re
     let (ran, trace) = match fault {
         Fault::Kill => traced(stand, run, &[&inject("signal=KILL")]),
         Fault::Error(name) => traced(stand, run, &[&inject(&format!("error={name}"))]),
+        Fault::Signal(name) => traced(stand, run, &[&inject(&format!("signal={name}"))]),
         Fault::Short | Fault::ShortThenFull => {
             let before = before.as_ref().ok_or("a write is the first call")?;
             short(stand, run, before, call, fault)?
@@ -93,6 +115,11 @@ pub fn interrupted(stand: &Stand<'_>, run: Run, step: &Step, fault: Fault) -> Re
         _ => trace.all.iter().find(|one| one.name == call.name && one.nth == call.nth),
     };
     let hit = hit.ok_or_else(|| format!("the fault was not reached: {}", ran.output()))?;
+    if let Fault::Signal(name) = fault
+        && !trace.signals.iter().any(|signal| signal == name)
+    {
+        return Err(format!("SIG{name} did not come: {}", ran.output()));
+    }
     if hit.shape() != call.shape() {
         return Err(format!("the fault was at {} instead of {}", hit.shape(), call.shape()));
     }

@@ -1,15 +1,15 @@
 //! Every operation, at every call that changes a file, with every fault.
 //!
 //! First the operation is recorded. Then there is one run for each call and fault; what is left
-//! is recovered and judged. Where a kill left something new, `recover` is recorded there, too,
-//! and cut off at each of its own calls.
+//! is recovered and judged. Where a kill left something new, [`again`](super::again) goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::again::Seen;
 use super::fault::{Fault, interrupted, record};
 use super::stand::{Scene, Stand};
 use super::trace::Step;
@@ -82,9 +82,20 @@ impl Operation {
         self.ends.old.len() == 2
     }
 
-    /// Whether most of its time is spent on waiting for sftunnel.
-    pub fn waits(&self) -> bool {
+    /// Whether sftunnel does not come up on the new files: most of its time is then spent on
+    /// waiting for it, and it ends all old.
+    pub fn is_undone(&self) -> bool {
         self.kind == Kind::Undone
+    }
+
+    /// The exit code when nothing goes wrong.
+    pub fn code(&self) -> i32 {
+        if self.is_undone() { 6 } else { 0 }
+    }
+
+    /// How it ends then.
+    pub fn end(&self) -> End {
+        if self.is_undone() { End::Old } else { End::New }
     }
 
     /// The run.
@@ -94,6 +105,12 @@ impl Operation {
             Kind::Rollback => stand.run(&["rollback", "--yes", "--json", "--settle", "0"]),
             Kind::Undone => stand.install().args(["--restart-timeout", "1"]),
         }
+    }
+
+    /// `recover`, where it was cut off.
+    pub fn recover(&self, stand: &Stand<'_>) -> Run {
+        let run = stand.run(&["recover", "--settle", "0", "--json"]);
+        if self.is_undone() { run.args(["--restart-timeout", "1"]) } else { run }
     }
 
     /// All operations with one manager, and how long they are.
@@ -147,16 +164,22 @@ impl Operation {
     }
 }
 
-/// Runs the matrix of these operations on so many boxes at once.
-pub fn run(scene: &Scene, operations: &[Operation], extent: Extent, boxes: usize) -> Tally {
+/// Runs the matrix of these operations on so many boxes at once; what `seen` holds is not gone
+/// into again.
+pub fn run(
+    scene: &Scene,
+    operations: &[Operation],
+    extent: Extent,
+    boxes: usize,
+    seen: &Seen,
+) -> Tally {
     let stand = Stand::new(scene, 902);
     let mut jobs: Vec<Job<'_>> = Vec::new();
     let mut tally = Tally::default();
     for operation in operations {
         operation.prepare(&stand);
         let (ran, trace) = record(&stand, operation.run(&stand));
-        let expected = if operation.kind == Kind::Undone { 6 } else { 0 };
-        if ran.code() != Some(expected) {
+        if ran.code() != Some(operation.code()) {
             tally.failures.push(format!("{}: {}", operation.name, ran.output()));
             continue;
         }
@@ -170,10 +193,10 @@ pub fn run(scene: &Scene, operations: &[Operation], extent: Extent, boxes: usize
             is_before_commit: index < commit,
         }));
     }
-    let (next, tally, seen) = (AtomicUsize::new(0), Mutex::new(tally), Mutex::new(HashSet::new()));
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(tally));
     std::thread::scope(|scope| {
         for number in 0..boxes {
-            let (next, tally, jobs, seen) = (&next, &tally, &jobs, &seen);
+            let (next, tally, jobs) = (&next, &tally, &jobs);
             scope.spawn(move || {
                 let worker = Worker { stand: Stand::new(scene, number), extent, tally, seen };
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
@@ -193,12 +216,12 @@ struct Job<'a> {
     is_before_commit: bool,
 }
 
-struct Worker<'a> {
-    stand: Stand<'a>,
-    extent: Extent,
-    tally: &'a Mutex<Tally>,
-    /// Sequences of calls by which `recover` was seen to work.
-    seen: &'a Mutex<HashSet<Vec<String>>>,
+/// A thread with its box.
+pub(super) struct Worker<'a> {
+    pub(super) stand: Stand<'a>,
+    pub(super) extent: Extent,
+    pub(super) tally: &'a Mutex<Tally>,
+    pub(super) seen: &'a Seen,
 }
 
 impl Worker<'_> {
@@ -215,16 +238,16 @@ impl Worker<'_> {
             if self.is_wanted(&case, fault == Fault::Kill && step.is_new_state) {
                 let what = (case.as_str(), operation.name, fault);
                 self.case(what, (job.index, step), record, |step| {
-                    self.direct(operation, step, fault, job.is_before_commit)
+                    self.direct(operation, step, fault, job.is_before_commit).map(Some)
                 });
             }
         }
-        if step.is_new_state && operation.kind != Kind::Undone {
-            self.recover_interrupted(operation, step);
+        if step.is_new_state {
+            self.recoveries(operation, step);
         }
     }
 
-    fn is_wanted(&self, case: &str, always: bool) -> bool {
+    pub(super) fn is_wanted(&self, case: &str, always: bool) -> bool {
         let digest = openssl::sha::sha256(case.as_bytes());
         let number = usize::from(digest[0]) << 8 | usize::from(digest[1]);
         match self.extent {
@@ -234,13 +257,14 @@ impl Worker<'_> {
     }
 
     /// Runs a case and counts it. Where it came to another call it is recorded and run again:
-    /// each look at sftunnel opens files, too, and it may take one look more or less.
-    fn case(
+    /// each look at sftunnel opens files, too, and it may take one look more or less. `None`:
+    /// there was nothing to judge.
+    pub(super) fn case(
         &self,
         (case, name, fault): (&str, &str, Fault),
         (index, step): (usize, &Step),
         record: impl Fn() -> Vec<Step>,
-        run: impl Fn(&Step) -> Result<End, Missed>,
+        mut run: impl FnMut(&Step) -> Result<Option<End>, Missed>,
     ) {
         let mut result = run(step);
         for _ in 0..12 {
@@ -253,7 +277,8 @@ impl Worker<'_> {
         }
         let mut tally = self.tally.lock().unwrap();
         match result {
-            Ok(end) => {
+            Ok(None) => {}
+            Ok(Some(end)) => {
                 let ends = tally.ends.entry((name.to_owned(), fault.to_string())).or_default();
                 ends[usize::from(end == End::New)] += 1;
             }
@@ -274,9 +299,20 @@ impl Worker<'_> {
         let stand = &self.stand;
         operation.prepare(stand);
         let ran = interrupted(stand, operation.run(stand), step, fault).map_err(Missed::Call)?;
-        let judged = match fault {
-            Fault::Kill => Ok(()),
-            _ => operation.ends.code_is_true(stand, &ran, fault.error(), &operation.ends.old),
+        let judged = match (fault, ran.code()) {
+            (Fault::Kill, _) => Ok(()),
+            // at rest it is ended by the signal itself
+            (Fault::Signal(_), None) if is_before_commit => Ok(()),
+            // a terminal that goes away does not stop an installation half-way
+            (Fault::Signal("HUP"), code) if !is_before_commit && code != Some(operation.code()) => {
+                Err(format!("SIGHUP after the commit: exit {code:?}\n{}", ran.output()))
+            }
+            _ => operation.ends.code_is_true(
+                stand,
+                &ran,
+                Some((&step.call, fault)),
+                &operation.ends.old,
+            ),
         };
         if is_before_commit && matches!(ran.code(), Some(1 | 3)) {
             let count = |tree: &Tree| tree.0.keys().filter(|path| is_backup(path)).count();
@@ -291,65 +327,13 @@ impl Worker<'_> {
             _ => Ok(end),
         }
     }
-
-    /// `recover` on what a kill left, cut off at each of its own calls. Errors only where it
-    /// goes a way that was not seen before.
-    fn recover_interrupted(&self, operation: &Operation, step: &Step) {
-        let stand = &self.stand;
-        let recover = || stand.run(&["recover", "--settle", "0", "--json"]);
-        let left = || -> Result<(), Missed> {
-            operation.prepare(stand);
-            interrupted(stand, operation.run(stand), step, Fault::Kill).map_err(Missed::Call)?;
-            Ok(())
-        };
-        let wanted = format!("recover {} {}", operation.name, step.call.shown());
-        if !self.is_wanted(&wanted, false) {
-            return;
-        }
-        if let Err(Missed::Call(why) | Missed::Promise(why)) = left().or_else(|_| left()) {
-            self.tally.lock().unwrap().failures.push(format!("{wanted}: {why}"));
-            return;
-        }
-        let steps = record(stand, recover()).1.steps(&stand.dir);
-        let way: Vec<_> = steps.iter().map(|step| step.call.name.clone()).collect();
-        let is_new_way = self.seen.lock().unwrap().insert(way);
-        for (index, inner) in steps.iter().enumerate() {
-            let faults = Fault::of(&inner.call).filter(|fault| *fault == Fault::Kill || is_new_way);
-            for fault in faults {
-                let case = format!(
-                    "{}, killed at {}: recover {fault} at {}",
-                    operation.name,
-                    step.call.shown(),
-                    inner.call.shown()
-                );
-                if !self.is_wanted(&case, false) {
-                    continue;
-                }
-                let name = format!("recovery of: {}", operation.name);
-                let record = || match left() {
-                    Ok(()) => record(stand, recover()).1.steps(&stand.dir),
-                    Err(_) => Vec::new(),
-                };
-                self.case((&case, &name, fault), (index, inner), record, |inner| {
-                    left()?;
-                    let before = stand.files();
-                    let ran = interrupted(stand, recover(), inner, fault).map_err(Missed::Call)?;
-                    let judged = match fault {
-                        Fault::Kill => Ok(()),
-                        _ => operation.ends.code_is_true(stand, &ran, fault.error(), &before),
-                    };
-                    judged.and_then(|()| operation.ends.recovers(stand)).map_err(Missed::Promise)
-                });
-            }
-        }
-    }
 }
 
 fn is_backup(path: &Path) -> bool {
     path.parent().is_some_and(|parent| parent.ends_with("sftunnel-airgap/backups"))
 }
 
-enum Missed {
+pub(super) enum Missed {
     /// The fault was not where it was meant to be.
     Call(String),
     /// A promise of PROTOCOL.md was not kept.
@@ -376,13 +360,12 @@ impl Tally {
 }
 
 /// What stands above the lines of a [`Tally`].
-pub const HEADING: &str =
-    "OPERATION                                        FAULT               CASES  ALL OLD  ALL NEW";
+pub const HEADING: &str = "OPERATION                                            FAULT               CASES  ALL OLD  ALL NEW";
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((name, fault), [old, new]) in &self.ends {
-            writeln!(f, "{name:<48} {fault:<18} {:>6} {old:>8} {new:>8}", old + new)?;
+            writeln!(f, "{name:<52} {fault:<18} {:>6} {old:>8} {new:>8}", old + new)?;
         }
         self.failures.iter().try_for_each(|failure| writeln!(f, "FAILED {failure}"))
     }

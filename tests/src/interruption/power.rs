@@ -22,6 +22,8 @@ pub struct Recorded<'a> {
     name: String,
     operation: &'a Operation,
     recording: Recording,
+    /// What is live when it has ended.
+    end: End,
 }
 
 /// How often what was seen.
@@ -51,26 +53,29 @@ pub fn recordings<'a>(scene: &Scene, operation: &'a Operation) -> Vec<Recorded<'
     let bind =
         format!("mount --bind '{}' /proc/sys/kernel/random/boot_id && exec \"$@\"", boot.display());
     let in_another_boot = |run: Run| run.under(&["unshare", "-m", "sh", "-c", &bind, "sh"]);
-    let recorded = |name: String, run: Run| {
+    let recorded = |name: String, run: Run, code: i32, end: End| {
         let start = stand.capture();
         let (ran, trace) = record(&stand, in_another_boot(run));
-        let ran = ran.expect(0);
+        let ran = ran.expect(code);
         let recording = Recording::new(&start, &trace, &stand.dir);
         if recording.end() != stand.capture() {
             ran.fail("the recorded calls do not make what the run made");
         }
-        (Recorded { name, operation, recording }, trace)
+        (Recorded { name, operation, recording, end }, trace)
     };
     operation.prepare(&stand);
-    let (whole, trace) = recorded(operation.name.to_owned(), operation.run(&stand));
+    let run = operation.run(&stand);
+    let (whole, trace) =
+        recorded(operation.name.to_owned(), run, operation.code(), operation.end());
     let steps = trace.steps(&stand.dir);
+    // of an installation that is undone, the last is that of the way back
     let mut between = steps.iter().filter(|step| step.call.shape().ends_with(" sftunnel-cert.pem"));
     let between = between.rfind(|step| step.call.name == "renameat").expect("a rename");
     operation.prepare(&stand);
     let run = in_another_boot(operation.run(&stand));
     interrupted(&stand, run, between, Fault::Kill).expect("the kill");
-    let recover = stand.run(&["recover", "--settle", "0", "--json"]);
-    let (recovery, _) = recorded(format!("recovery of: {}", operation.name), recover);
+    let recover = operation.recover(&stand);
+    let (recovery, _) = recorded(format!("recovery of: {}", operation.name), recover, 0, End::Old);
     vec![whole, recovery]
 }
 
@@ -141,12 +146,10 @@ fn boot(stand: &Stand<'_>, one: &Recorded<'_>, state: &State) -> Result<End, Str
     stand.put(&state.tree);
     stand.boot();
     let end = one.operation.ends().recovers(stand)?;
-    let recovery = one.name.starts_with("recovery");
-    match (state.ended, recovery, end) {
-        (true, false, End::Old) => Err("it had ended with exit 0, and is lost".to_owned()),
-        (true, true, End::New) => Err("it was recovered to all old, and is lost".to_owned()),
-        _ => Ok(end),
+    if state.ended && end != one.end {
+        return Err(format!("it had ended with {:?} live, and that is lost", one.end));
     }
+    Ok(end)
 }
 
 impl Tally {

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use formats::device::CredentialFile;
 use lab::{LabSpec, ManagerSpec};
 use openssl::sha::Sha256;
+use serde_json::Value;
 
 use super::tree::{Node, Tree, fingerprints};
+use super::verdict::Ends;
 use crate::ran::{Ran, Run, program};
 use crate::world::World;
 
@@ -127,7 +129,8 @@ impl<'a> Stand<'a> {
         fs::set_permissions(self.dir.join("pmtool"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn live_paths(&self) -> impl Iterator<Item = PathBuf> {
+    /// The three files of each manager.
+    pub fn live_paths(&self) -> impl Iterator<Item = PathBuf> {
         let files = |manager: &String| {
             let peer = self.dir.join(peer_dir(manager));
             CredentialFile::ALL.map(|file| peer.join(file.name()))
@@ -200,6 +203,33 @@ impl<'a> Stand<'a> {
         self.scene.managers.iter().map(of).collect()
     }
 
+    /// All that a `recover` can go by, in words: goal and phase of the journal, whether sftunnel
+    /// is the process of before, what is live, what lies about under dot names.
+    pub fn as_found(&self, ends: &Ends) -> String {
+        let journal = fs::read_to_string(self.dir.join(STATE).join("journal")).unwrap_or_default();
+        let journal: Value =
+            serde_json::from_str(journal.lines().next().unwrap_or_default()).unwrap_or_default();
+        let word = |field: &str| journal[field].as_str().unwrap_or("-").to_owned();
+        let status = self.lab_pmtool("status").stdout;
+        let running = format!("sftunnel (normal) - Running {}", journal["old_pid"]);
+        let is_old = status.lines().any(|line| line == running);
+        let process = if is_old { "process of before" } else { "another process or none" };
+        let mut dotted: Vec<_> = self
+            .capture()
+            .0
+            .into_iter()
+            .filter(|(path, _)| path.iter().any(|part| part.to_string_lossy().starts_with('.')))
+            .map(|(path, node)| {
+                let path = path.display().to_string().replace(|c: char| c.is_ascii_digit(), "#");
+                format!("{path} {:?}", node.bytes.map(|bytes| bytes.is_empty()))
+            })
+            .collect();
+        dotted.sort();
+        let live = ends.shown(&self.files());
+        let (goal, phase) = (word("goal"), word("phase"));
+        format!("{goal} {phase}, {process}, {live}, {}", dotted.join(", "))
+    }
+
     /// Everything that a run may change.
     pub fn capture(&self) -> Tree {
         let mut tree = Tree::default();
@@ -244,11 +274,12 @@ impl<'a> Stand<'a> {
         others
     }
 
-    /// What is different beside the three files, and what was left lying about.
+    /// What is different beside the three files, and what was left lying about; but for the
+    /// room on the disk where that `keeps_room`.
     ///
     /// # Errors
     /// Names it.
-    pub fn is_tidy(&self) -> Result<(), String> {
+    pub fn is_tidy(&self, keeps_room: bool) -> Result<(), String> {
         let now = self.other_files();
         if now != self.others {
             let differs = |path: &&PathBuf| now.get(*path) != self.others.get(*path);
@@ -258,7 +289,8 @@ impl<'a> Stand<'a> {
         let mut state = Tree::default();
         state.read(&self.dir, Path::new(STATE)).unwrap();
         let dotted = |path: &&PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with('.') && !(keeps_room && name == ".reserve")
         };
         if let Some(left) = state.0.keys().find(dotted) {
             return Err(format!("{} was left", left.display()));

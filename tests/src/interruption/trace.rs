@@ -36,6 +36,8 @@ pub struct Trace {
     pub all: Vec<Call>,
     /// Whether it ended with the kill.
     pub killed: bool,
+    /// The signals that it was sent, without their SIG.
+    pub signals: Vec<String>,
 }
 
 /// A call at which a run can be interrupted.
@@ -57,6 +59,11 @@ impl Trace {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for line in text.lines() {
             trace.killed |= line.starts_with("+++ killed by SIGKILL");
+            if let Some((name, _)) =
+                line.strip_prefix("--- SIG").and_then(|rest| rest.split_once(' '))
+            {
+                trace.signals.push(name.to_owned());
+            }
             let Some((name, rest)) = line.split_once('(') else { continue };
             if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 continue;

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
+use super::fault::Fault;
 use super::stand::{Files, Stand};
+use super::trace::Call;
 use crate::ran::Ran;
 
 /// The live files before and after the change that is interrupted, and of the kits.
@@ -28,7 +30,7 @@ pub enum End {
 /// Reason words that fit an error of the system.
 fn fitting(error: Option<&str>) -> &'static [&'static str] {
     match error {
-        Some("ENOSPC") => &["no-space"],
+        Some("ENOSPC" | "EDQUOT") => &["no-space"],
         Some("EROFS") => &["read-only"],
         _ => &[],
     }
@@ -58,7 +60,8 @@ impl Ends {
         if every { Ok(()) } else { Err(format!("a live file is neither: {}", self.shown(live))) }
     }
 
-    fn shown(&self, live: &Files) -> String {
+    /// Each live file in a word.
+    pub fn shown(&self, live: &Files) -> String {
         let word = |m: usize, f: usize| match &live[m][f] {
             one if *one == self.new[m][f] => "new".to_owned(),
             one if *one == self.old[m][f] => "old".to_owned(),
@@ -72,8 +75,8 @@ impl Ends {
         words.map(|(m, f)| word(m, f)).collect::<Vec<_>>().join(" / ")
     }
 
-    /// An error was injected, and the program went on to its own end: its exit code and JSON
-    /// must say what is so.
+    /// Something went wrong `at` a call, or nothing did, and the program went on to its own end:
+    /// its exit code and JSON must say what is so.
     ///
     /// # Errors
     /// Says what is not.
@@ -81,9 +84,15 @@ impl Ends {
         &self,
         stand: &Stand<'_>,
         ran: &Ran,
-        error: Option<&str>,
+        at: Option<(&Call, Fault)>,
         before: &Files,
     ) -> Result<(), String> {
+        let error = at.and_then(|(_, fault)| fault.error());
+        // room that cannot be given free takes nothing from a success; the next run does it
+        let is_reserve = |call: &Call| {
+            call.name == "unlinkat" && call.args.iter().any(|arg| arg == "\".reserve\"")
+        };
+        let keeps_room = error.is_some() && at.is_some_and(|(call, _)| is_reserve(call));
         let json: Value = serde_json::from_str(&ran.stdout)
             .map_err(|problem| format!("stdout is no JSON: {problem}\n{}", ran.output()))?;
         let code = ran.code().ok_or_else(|| format!("no exit code\n{}", ran.output()))?;
@@ -109,7 +118,7 @@ impl Ends {
                     return Err(said(&format!("the files are {end:?}")));
                 }
                 stand.runs_on_live_files().map_err(|why| said(&why))?;
-                stand.is_tidy().map_err(|why| said(&why))
+                stand.is_tidy(keeps_room).map_err(|why| said(&why))
             }
             1 | 3 => {
                 if code == 3 && reason.is_none() {
@@ -158,7 +167,7 @@ impl Ends {
         if later.code() != Some(0) || stand.files() != self.installed {
             return Err(format!("a later installation failed\n{}", later.output()));
         }
-        stand.is_tidy().map_err(|why| format!("after a later installation: {why}"))?;
+        stand.is_tidy(false).map_err(|why| format!("after a later installation: {why}"))?;
         stand.runs_on_live_files().map_err(|why| format!("after a later installation: {why}"))?;
         Ok(end)
     }

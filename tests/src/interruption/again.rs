@@ -1,0 +1,168 @@
+//! `recover` cut off at each of its own calls, then the recovery of that, and so on until
+//! nothing new is left behind.
+//!
+//! The first time, that is done wherever a kill of the operation left something new. What a
+//! killed `recover` leaves is gone into when it is nothing that was seen before, where *seen* is
+//! what the next `recover` can go by: goal and phase of the journal, whether sftunnel is still
+//! the process of before, which of the live files are old, new or absent, and what lies about
+//! under dot names. There are a hundred or so of these, so the search comes to an end.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use super::fault::{Fault, interrupted, record};
+use super::matrix::{Extent, Missed, Operation, Tally, Worker};
+use super::stand::{Files, Scene, Stand};
+use super::trace::{Call, Step};
+use super::verdict::End;
+use crate::ran::Ran;
+
+/// What need not be gone into again.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Sequences of calls by which `recover` works.
+    ways: Mutex<HashSet<Vec<String>>>,
+    /// Beginnings of a `recover`.
+    states: Mutex<HashSet<String>>,
+}
+
+impl Seen {
+    fn is_new_way(&self, steps: &[Step]) -> bool {
+        let way = steps.iter().map(|step| step.call.name.clone()).collect();
+        self.ways.lock().unwrap().insert(way)
+    }
+
+    fn is_new_state(&self, state: String) -> bool {
+        self.states.lock().unwrap().insert(state)
+    }
+
+    /// How many different beginnings of a `recover` there were.
+    pub fn count(&self) -> usize {
+        self.states.lock().unwrap().len()
+    }
+}
+
+/// The operation killed at the first step, `recover` at each of the others.
+type Kills = Vec<Step>;
+
+/// `recover` after these kills, and what follows from it.
+pub fn after(scene: &Scene, operation: &Operation, kills: &[Step], extent: Extent) -> Tally {
+    let (tally, seen) = (Mutex::default(), Seen::default());
+    let worker = Worker { stand: Stand::new(scene, 904), extent, tally: &tally, seen: &seen };
+    let kills = kills.iter().map(|step| step.rebased(&worker.stand.dir)).collect();
+    worker.recovery_after(operation, &kills);
+    drop(worker);
+    tally.into_inner().unwrap()
+}
+
+impl Worker<'_> {
+    /// Every recovery that begins with this kill of the operation.
+    pub(super) fn recoveries(&self, operation: &Operation, step: &Step) {
+        let wanted = format!("recover {} {}", operation.name, step.call.shown());
+        if !self.is_wanted(&wanted, false) {
+            return;
+        }
+        let mut to_do = vec![vec![step.clone()]];
+        while let Some(kills) = to_do.pop() {
+            to_do.extend(self.recovery_after(operation, &kills));
+        }
+    }
+
+    /// `recover` after these kills, cut off at each of its calls; gives what leads to something
+    /// new. Errors and signals only where it goes a way that was not seen before.
+    fn recovery_after(&self, operation: &Operation, kills: &Kills) -> Vec<Kills> {
+        let (stand, is_first) = (&self.stand, kills.len() == 1);
+        let name =
+            format!("recovery{} of: {}", if is_first { "" } else { " again" }, operation.name);
+        let places: Vec<_> = kills.iter().map(|step| step.call.shown()).collect();
+        let places = places.join(", again at ");
+        let left = || self.left_by(operation, kills);
+        if let Err(Missed::Call(why) | Missed::Promise(why)) = left().or_else(|_| left()) {
+            let failure = format!("{}, killed at {places}: {why}", operation.name);
+            self.tally.lock().unwrap().failures.push(failure);
+            return Vec::new();
+        }
+        let is_new = self.seen.is_new_state(found(operation, stand));
+        // until sftunnel is to be started, it is an installation like any other
+        if operation.is_undone() && is_first && !is_new {
+            return Vec::new();
+        }
+        let steps = record(stand, operation.recover(stand)).1.steps(&stand.dir);
+        let is_new_way = self.seen.is_new_way(&steps);
+        let mut further = Vec::new();
+        for (index, inner) in steps.iter().enumerate() {
+            // a kill elsewhere leaves the same as at the call before
+            let kill = inner.is_new_state.then_some(Fault::Kill);
+            let others = Fault::of(&inner.call).filter(|fault| *fault != Fault::Kill && is_new_way);
+            for fault in kill.into_iter().chain(others) {
+                let case = format!(
+                    "{}, killed at {places}: recover {fault} at {}",
+                    operation.name,
+                    inner.call.shown()
+                );
+                if !self.is_wanted(&case, false) {
+                    continue;
+                }
+                let record = || match left() {
+                    Ok(()) => record(stand, operation.recover(stand)).1.steps(&stand.dir),
+                    Err(_) => Vec::new(),
+                };
+                self.case((&case, &name, fault), (index, inner), record, |inner| {
+                    left()?;
+                    let before = stand.files();
+                    let run = operation.recover(stand);
+                    let ran = interrupted(stand, run, inner, fault).map_err(Missed::Call)?;
+                    let is_new =
+                        fault == Fault::Kill && self.seen.is_new_state(found(operation, stand));
+                    if is_new {
+                        further.push([kills.as_slice(), std::slice::from_ref(inner)].concat());
+                    } else if fault == Fault::Kill && !is_first {
+                        return Ok(None);
+                    }
+                    self.judged(operation, &ran, (&inner.call, fault), &before)
+                        .map(Some)
+                        .map_err(Missed::Promise)
+                });
+            }
+        }
+        further
+    }
+
+    /// The box as these kills leave it.
+    fn left_by(&self, operation: &Operation, kills: &[Step]) -> Result<(), Missed> {
+        let stand = &self.stand;
+        operation.prepare(stand);
+        let mut run = operation.run(stand);
+        for kill in kills {
+            interrupted(stand, run, kill, Fault::Kill).map_err(Missed::Call)?;
+            run = operation.recover(stand);
+        }
+        Ok(())
+    }
+
+    /// What a `recover` with a fault said and did, and the `recover` after it.
+    fn judged(
+        &self,
+        operation: &Operation,
+        ran: &Ran,
+        at: (&Call, Fault),
+        before: &Files,
+    ) -> Result<End, String> {
+        let (stand, ends) = (&self.stand, operation.ends());
+        match (at.1, ran.code()) {
+            (Fault::Kill, _) => {}
+            // at rest it is ended by the signal itself
+            (Fault::Signal(_), None) if stand.files() == *before => {}
+            _ => ends.code_is_true(stand, ran, Some(at), before)?,
+        }
+        stand.misbehave("none");
+        ends.recovers(stand)
+    }
+}
+
+/// What the next `recover` goes by.
+fn found(operation: &Operation, stand: &Stand<'_>) -> String {
+    let found = stand.as_found(operation.ends());
+    let starts_nothing = operation.is_undone() && found.starts_with("install restart");
+    found + if starts_nothing { ", which does not start" } else { "" }
+}
