@@ -74,6 +74,7 @@ pub fn command() -> clap::Command {
 /// Runs the program: parse, run, exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     console::hardening::protect_process();
+    console::hardening::lock_memory();
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,

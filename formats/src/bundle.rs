@@ -5,11 +5,10 @@
 //! itself names) → [`VouchedBundle`] (somebody vouches for that key). Only the last gives
 //! the credentials away.
 
-use std::cell::RefCell;
+mod gzip;
+
 use std::io;
 
-use flate2::bufread::GzDecoder;
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -25,6 +24,7 @@ use crate::manifest::{
 };
 use crate::signature::{Fingerprint, SignatureError, SignerEntry, SigningKey, VerifyingKey};
 use crate::timestamp::Timestamp;
+use gzip::{gunzip, gzip};
 
 /// What a bundle is made of, beside the key that signs it.
 #[derive(Debug)]
@@ -142,33 +142,6 @@ fn inner_sums(digests: &[Sha256; 3]) -> Sums {
         sums.push(*digest, file.name());
     }
     sums
-}
-
-thread_local! {
-    /// A compressor is 300 KiB of tables: made once for each thread, not for each bundle. The
-    /// fast level, as base64 of keys hardly compresses (a bundle is 5 % larger than at level 6).
-    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
-}
-
-/// One gzip member (RFC 1952) without name and time in its header: same content, same bytes.
-fn gzip(bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
-    // magic, deflate, no flags, no time, "fastest", unknown system
-    const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
-    // deflate never grows its input by more than five bytes in 16 KiB
-    let mut member = Zeroizing::new(Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 64));
-    member.extend_from_slice(&HEADER);
-    DEFLATE.with_borrow_mut(|deflate| {
-        deflate.reset();
-        match deflate.compress_vec(bytes, &mut member, FlushCompress::Finish) {
-            Ok(Status::StreamEnd) => Ok(()),
-            _ => Err(io::Error::other("deflate did not end")),
-        }
-    })?;
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    member.extend_from_slice(&crc.sum().to_le_bytes());
-    member.extend_from_slice(&crc.amount().to_le_bytes());
-    Ok(member)
 }
 
 /// Why a bundle is refused.
@@ -369,16 +342,6 @@ impl VouchedBundle {
     pub fn credentials(&self) -> &CheckedCredentials {
         &self.signed.credentials
     }
-}
-
-fn gunzip(compressed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BundleError> {
-    let mut decoder = GzDecoder::new(compressed);
-    let tar = limits::read_secret(&mut decoder, limits::TAR).map_err(|error| match error {
-        limits::LimitError::TooLarge { .. } => BundleError::Bomb,
-        limits::LimitError::Io(_) => BundleError::Gzip,
-    })?;
-    // a second member, or anything else, would be content that some readers see and others do not
-    if decoder.into_inner().is_empty() { Ok(tar) } else { Err(BundleError::Gzip) }
 }
 
 fn check_files(

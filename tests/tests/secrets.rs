@@ -1,6 +1,9 @@
 //! Where keys, passphrases and identities are while the programs run and afterwards: in the
 //! device's own files and their 0600 backup, and nowhere else.
 
+mod builder;
+mod shown;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -58,6 +61,41 @@ impl Secrets {
     }
 }
 
+/// A core of this process.
+fn core_of(world: &World, pid: u32) -> Vec<u8> {
+    let prefix = world.path("core");
+    tool("gcore", "gdb").arg("-o").arg(&prefix).arg(pid.to_string()).run().expect(0);
+    let path = world.path(format!("core.{pid}"));
+    let core = fs::read(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    assert!(core.len() > 500_000, "a core of the whole process");
+    core
+}
+
+/// Every mapping of this process that can be written to is locked.
+#[track_caller]
+fn require_locked(pid: u32) {
+    let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut mapping, mut locked, mut not) = ("", 0, Vec::new());
+    for line in smaps.lines() {
+        // `7f00-7f10 rw-p …` begins a mapping; its fields follow
+        let is_first = line.split(' ').next().is_some_and(|word| word.contains('-'));
+        if is_first {
+            mapping = line;
+        } else if let Some(flags) = line.strip_prefix("VmFlags:")
+            && mapping.split(' ').nth(1).is_some_and(|bits| bits.starts_with("rw"))
+        {
+            if flags.split(' ').any(|flag| flag == "lo") {
+                locked += 1;
+            } else {
+                not.push(mapping);
+            }
+        }
+    }
+    assert_eq!(not, Vec::<&str>::new());
+    assert!(locked > 2, "{locked} mappings:\n{smaps}");
+}
+
 fn key_in(files: &[Option<Vec<u8>>; 3]) -> &[u8] {
     files[1].as_deref().unwrap()
 }
@@ -67,6 +105,7 @@ struct Case {
     world: World,
     kit: tests::Kit,
     secrets: Secrets,
+    old: [Option<Vec<u8>>; 3],
 }
 
 impl Case {
@@ -86,7 +125,8 @@ impl Case {
         secrets.text("the identity", text);
         secrets.text("the passphrase", PASSPHRASE);
         world.write("plain.txt", text);
-        Self { world, kit, secrets }
+        let old = world.files(device, fmc);
+        Self { world, kit, secrets, old }
     }
 
     fn install(&self, opened_by: &[&str]) -> Run {
@@ -94,15 +134,22 @@ impl Case {
         run.args(["--signer", &self.world.signer()]).args(opened_by).arg(&self.kit.path)
     }
 
-    /// What a core of this process holds.
+    /// Which of them a core of this process holds.
     fn core_of(&self, pid: u32) -> Vec<&str> {
-        let prefix = self.world.path("core");
-        tool("gcore", "gdb").arg("-o").arg(&prefix).arg(pid.to_string()).run().expect(0);
-        let path = self.world.path(format!("core.{pid}"));
-        let core = fs::read(&path).unwrap();
-        fs::remove_file(path).unwrap();
-        assert!(core.len() > 500_000, "a core of the whole process");
-        self.secrets.found_in(&core)
+        self.secrets.found_in(&core_of(&self.world, pid))
+    }
+
+    /// And the key that vouches for the kit.
+    fn with_signing_key(&self) -> Secrets {
+        let mut secrets = Secrets(self.secrets.0.clone());
+        let pem = fs::read(World::signing_key_path(self.world.fmc())).unwrap();
+        let text = String::from_utf8(pem.clone()).unwrap();
+        // the first 16 bytes of the body are the same in every key
+        secrets.text("the signing key", text.lines().nth(1).unwrap().get(24..).unwrap());
+        let key = openssl::pkey::PKey::private_key_from_pem(&pem).unwrap();
+        let raw = key.raw_private_key().unwrap();
+        secrets.0.push(("the signing key, raw".to_owned(), raw));
+        secrets
     }
 
     /// Which files of the device and of the kit hold one, with their modes.
@@ -167,6 +214,37 @@ fn a_core_of_the_waiting_installer_holds_no_secret() {
     slow();
     looked_into(world.on(device, &["rollback", "--yes"]), "a rollback");
     again();
+}
+
+/// The way back reads the old key from the backup: in the run itself, and in `recover`.
+#[test]
+fn nor_does_a_core_of_the_way_back() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    let restarts = world.path("restarts");
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = restartbyid ]; then\n  echo >>'{0}'\n  [ $(wc -l <'{0}') -eq 1 ] || sleep 60\n  exit 0\nfi\nexec '{1}' \"$@\"\n",
+        restarts.display(),
+        device.root.join("usr/local/sf/bin/pmtool").display()
+    );
+    let pmtool = world.write("pmtool-that-waits", script);
+    Run::new("chmod").arg("755").arg(&pmtool).run().expect(0);
+    let looked_into = |run: Run, number: usize, what: &str| {
+        let run = run.args(["--restart-timeout", "2"]).arg("--pmtool").arg(&pmtool);
+        let started = run.start();
+        let calls = || fs::read_to_string(&restarts).map_or(0, |text| text.lines().count());
+        wait_until(|| calls() >= number);
+        assert_eq!(world.files(device, world.fmc()), case.old, "{what}: they are back");
+        let found = case.core_of(started.pid());
+        require_locked(started.pid());
+        started.signal("KILL");
+        drop(started.wait());
+        assert_eq!(found, Vec::<&str>::new(), "{what}");
+    };
+    // the first restart does nothing, and the second is that of the way back
+    looked_into(case.install(&BY_PASSPHRASE), 2, "an installation that is undone");
+    looked_into(world.on(device, &["recover", "--settle", "0"]), 3, "a recovery");
+    world.on(device, &["recover", "--settle", "0"]).run().expect(0).says("All old");
 }
 
 #[test]
@@ -260,10 +338,7 @@ fn no_core_is_written_and_memory_is_locked() {
     let limits = fs::read_to_string(proc_of("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
-    let status = fs::read_to_string(proc_of("status")).unwrap();
-    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
-    let locked: u64 = locked.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(locked > 1024, "{locked} kB");
+    require_locked(started.pid());
     started.signal("KILL");
     drop(started.wait());
 }

@@ -230,6 +230,27 @@ fn a_stick_that_is_mounted_noexec_will_do() {
     world.up(device, fmc);
 }
 
+/// 8 MiB is what users may lock by default, and scrypt takes 256: with later mappings locked as
+/// well, that memory would not be given.
+#[test]
+fn a_user_who_may_lock_little_memory_can_look_into_a_kit_all_the_same() {
+    let world = World::new(1);
+    let kit = shipped_kit(&world, &["--passphrase-file", "passphrase.txt"]);
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    Run::new("chmod").args(["-R", "a+rX"]).arg(world.path("")).run().expect(0);
+    for name in ["sftunnel-install", "sftunnel-bundle"] {
+        let copy = world.path(name);
+        fs::copy(dist(&format!("{name}-x86_64")), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        for limit in ["8388608", "65536", "0"] {
+            let run = tool("prlimit", "util-linux").arg(format!("--memlock={limit}:{limit}"));
+            let run = run.arg("--").args(nobody).arg(&copy).arg("inspect").arg(&kit.path);
+            let run = run.args(["--passphrase-file", "passphrase.txt"]).cwd(world.path(""));
+            run.run().expect(0).says("certs_pushed");
+        }
+    }
+}
+
 /// System calls that came after Linux 4.14; `?` for those that an older strace does not know.
 const YOUNG: &str = "?openat2,?clone3,?close_range,?faccessat2,?pidfd_open,?pidfd_send_signal,?rseq,\
                      ?futex_waitv,?epoll_pwait2,?fchmodat2,?process_madvise,renameat2,statx,\

@@ -22,7 +22,7 @@
 //! - `interop`: age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs
 //! - `interruption`: killed, stopped and started twice; a sample of `make interrupt`
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
-//! - `secrets`: keys, passphrases and identities: in which files, and for how long in memory
+//! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
 //! - `docs`: flags and reasons stand in the documents, and those in the documents exist

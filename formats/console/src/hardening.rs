@@ -1,6 +1,9 @@
-//! Keeps key material out of core dumps.
+//! Keeps key material out of core dumps and swap.
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 /// Turns core dumps of this process off: it is not dumpable (`PR_SET_DUMPABLE`, which also
 /// keeps other processes of the same user from attaching) and its core size is 0.
@@ -23,10 +26,27 @@ pub(crate) fn while_dumpable<T>(action: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Keeps memory out of swap where the system allows it, as far as it is touched.
+/// Keeps memory out of swap, as far as it is touched, where any amount of it may be locked.
+///
+/// Where there is a limit (`RLIMIT_MEMLOCK`, for anybody but root) nothing is locked: with later
+/// mappings locked as well, mmap(2) fails beyond it, and scrypt alone takes 256 MiB.
 pub fn lock_memory() {
-    use rustix::mm::{MlockAllFlags, mlockall};
-    let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+    if may_lock_any_amount() {
+        let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+    }
+}
+
+/// No limit is set, or it does not count for this process (`CAP_IPC_LOCK`): then locking works
+/// with a limit of 0, too.
+fn may_lock_any_amount() -> bool {
+    let limit = getrlimit(Resource::Memlock);
+    if limit.current.is_none() {
+        return true;
+    }
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: Some(0), ..limit });
+    let may = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT).is_ok();
+    let _ = setrlimit(Resource::Memlock, limit);
+    may
 }
 
 #[cfg(test)]

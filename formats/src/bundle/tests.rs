@@ -1,25 +1,7 @@
 //! Tests of the module above: each guard met alone, with everything around it as it should be.
 
-use std::io::Write as _;
-
 use super::*;
 use crate::certificate::tests::{DEVICE, checked_set};
-
-#[test]
-fn the_gzip_member_is_what_the_library_itself_writes() {
-    let random: Vec<u8> =
-        (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    for bytes in [&b""[..], b"a", &[7; 10_000], &random] {
-        let mut encoder =
-            flate2::GzBuilder::new().operating_system(255).write(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        let expected = encoder.finish().unwrap();
-        for _ in 0..2 {
-            assert!(*gzip(bytes).unwrap() == expected, "{} bytes", bytes.len());
-        }
-        assert!(*gunzip(&expected).unwrap() == bytes);
-    }
-}
 
 /// One set, its signer and its reader.
 struct Case {

@@ -1,0 +1,167 @@
+//! The gzip layer: one member (RFC 1952) and nothing after it.
+//!
+//! The library's windows and tables hold what went through them, which is a key. They are made
+//! empty before their memory is given back.
+
+use std::cell::RefCell;
+use std::io;
+
+use flate2::bufread::DeflateDecoder;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use zeroize::Zeroizing;
+
+use super::BundleError;
+use crate::limits::{self, LimitError};
+
+thread_local! {
+    /// A compressor is 300 KiB of tables: made once for each thread, not for each bundle. The
+    /// fast level, as base64 of keys hardly compresses (a bundle is 5 % larger than at level 6).
+    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+}
+
+/// One member without name and time in its header: same content, same bytes.
+pub(super) fn gzip(bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+    // magic, deflate, no flags, no time, "fastest", unknown system
+    const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+    // deflate never grows its input by more than five bytes in 16 KiB
+    let mut member = Zeroizing::new(Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 64));
+    member.extend_from_slice(&HEADER);
+    DEFLATE.with_borrow_mut(|deflate| {
+        let ended = deflate.compress_vec(bytes, &mut member, FlushCompress::Finish);
+        // ready for the next one, and empty
+        deflate.reset();
+        match ended {
+            Ok(Status::StreamEnd) => Ok(()),
+            _ => Err(io::Error::other("deflate did not end")),
+        }
+    })?;
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    member.extend_from_slice(&crc.sum().to_le_bytes());
+    member.extend_from_slice(&crc.amount().to_le_bytes());
+    Ok(member)
+}
+
+/// What a member holds.
+///
+/// # Errors
+/// [`BundleError::Gzip`], or [`BundleError::Bomb`] beyond [`limits::TAR`].
+pub(super) fn gunzip(member: &[u8]) -> Result<Zeroizing<Vec<u8>>, BundleError> {
+    let mut decoder = DeflateDecoder::new(after_header(member).ok_or(BundleError::Gzip)?);
+    let read = limits::read_secret(&mut decoder, limits::TAR);
+    // empties its window
+    let trailer = decoder.reset(&[]);
+    let bytes = read.map_err(|error| match error {
+        LimitError::TooLarge { .. } => BundleError::Bomb,
+        LimitError::Io(_) => BundleError::Gzip,
+    })?;
+    let mut crc = Crc::new();
+    crc.update(&bytes);
+    let expected = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()].concat();
+    // a second member, or anything else, would be content that some readers see and others do not
+    if trailer == expected { Ok(bytes) } else { Err(BundleError::Gzip) }
+}
+
+/// What follows a member's header, whatever optional fields that has (RFC 1952, section 2.3).
+fn after_header(member: &[u8]) -> Option<&[u8]> {
+    const HEADER_CRC: u8 = 1 << 1;
+    const EXTRA: u8 = 1 << 2;
+    const NAME: u8 = 1 << 3;
+    const COMMENT: u8 = 1 << 4;
+    const RESERVED: u8 = 0b1110_0000;
+    let (&[0x1f, 0x8b, 8, flags, ..], mut rest) = member.split_first_chunk::<10>()? else {
+        return None;
+    };
+    if flags & RESERVED != 0 {
+        return None;
+    }
+    if flags & EXTRA != 0 {
+        let (length, after) = rest.split_first_chunk::<2>()?;
+        rest = after.get(usize::from(u16::from_le_bytes(*length))..)?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest = rest.get(end + 1..)?;
+        }
+    }
+    if flags & HEADER_CRC != 0 {
+        let mut crc = Crc::new();
+        crc.update(member.get(..member.len().checked_sub(rest.len())?)?);
+        let (given, after) = rest.split_first_chunk::<2>()?;
+        if crc.sum().to_le_bytes().get(..2) != Some(given) {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::GzBuilder;
+    use flate2::bufread::GzDecoder;
+    use std::io::{Read, Write};
+
+    fn by_the_library(member: &[u8]) -> Option<Vec<u8>> {
+        let (mut decoder, mut bytes) = (GzDecoder::new(member), Vec::new());
+        decoder.read_to_end(&mut bytes).ok()?;
+        decoder.into_inner().is_empty().then_some(bytes)
+    }
+
+    #[test]
+    fn every_header_and_every_changed_byte_is_judged_as_the_library_does() {
+        let content = b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n";
+        let builders = [
+            GzBuilder::new(),
+            GzBuilder::new().filename("name").comment("a remark").mtime(7),
+            GzBuilder::new().extra("some").filename(""),
+        ];
+        let members = builders.into_iter().map(|builder| {
+            let mut writer = builder.write(Vec::new(), Compression::fast());
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap()
+        });
+        let mut members: Vec<_> = members.collect();
+        let mut with_crc = members[1].clone();
+        with_crc[3] |= 2;
+        let end = with_crc.len() - after_header(&members[1]).unwrap().len();
+        let mut crc = Crc::new();
+        crc.update(&with_crc[..end]);
+        with_crc.splice(end..end, crc.sum().to_le_bytes().into_iter().take(2));
+        members.push(with_crc);
+        members.push([&members[0][..], &members[0]].concat());
+        let (mut taken, mut refused) = (0, 0);
+        for member in members {
+            for at in 0..member.len() {
+                for change in [0, 1, 2, 4, 8, 16, 128, 255] {
+                    let mut member = member.clone();
+                    member[at] ^= change;
+                    let found = gunzip(&member).ok().map(|bytes| Vec::clone(&bytes));
+                    assert_eq!(found, by_the_library(&member), "byte {at} ^ {change}: {member:?}");
+                    *if found.is_some() { &mut taken } else { &mut refused } += 1;
+                }
+                let found = gunzip(&member[..at]).ok().map(|bytes| Vec::clone(&bytes));
+                assert_eq!(found, by_the_library(&member[..at]), "{at} bytes: {member:?}");
+            }
+        }
+        assert!(taken > 300 && refused > 300, "{taken} taken, {refused} refused");
+    }
+
+    #[test]
+    fn the_member_is_what_the_library_itself_writes() {
+        let random: Vec<u8> =
+            (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for bytes in [&b""[..], b"a", &[7; 10_000], &random] {
+            let mut encoder =
+                GzBuilder::new().operating_system(255).write(Vec::new(), Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            let expected = encoder.finish().unwrap();
+            for _ in 0..2 {
+                assert!(*gzip(bytes).unwrap() == expected, "{} bytes", bytes.len());
+            }
+            assert!(*gunzip(&expected).unwrap() == bytes);
+        }
+    }
+}
