@@ -58,6 +58,9 @@ pub enum ArchiveError {
         /// The name that belongs here.
         expected: &'static str,
     },
+    /// A seventh entry.
+    #[error("there are more than six entries")]
+    TooMany,
     /// A size beyond the limit of this entry.
     #[error("'{name}' is larger than {limit} bytes")]
     TooLarge {
@@ -78,7 +81,7 @@ impl Reasoned for ArchiveError {
     fn reason(&self) -> Reason {
         match self {
             Self::Cut { .. } | Self::Checksum { .. } | Self::Trailing { .. } => Reason::Damaged,
-            Self::NotPlain { .. } | Self::Name { .. } => Reason::BadFormat,
+            Self::NotPlain { .. } | Self::Name { .. } | Self::TooMany => Reason::BadFormat,
             Self::TooLarge { .. } => Reason::TooLarge,
         }
     }
@@ -142,6 +145,9 @@ pub fn read(bytes: &[u8]) -> Result<[&[u8]; 6], ArchiveError> {
         }
         (*content, rest) = (data, after);
     }
+    if rest.first_chunk().is_some_and(is_header) {
+        return Err(ArchiveError::TooMany);
+    }
     if rest.len() < 2 * BLOCK {
         return Err(ArchiveError::Cut { entry: ENTRIES.len() + 1 });
     }
@@ -149,6 +155,17 @@ pub fn read(bytes: &[u8]) -> Result<[&[u8]; 6], ArchiveError> {
         return Err(ArchiveError::Trailing { entry: ENTRIES.len() + 1 });
     }
     Ok(contents)
+}
+
+/// Whether a reader of tar would take this block for one more entry.
+fn is_header(block: &[u8; BLOCK]) -> bool {
+    *block != [0; BLOCK] && has_its_checksum(Header::from_byte_slice(block))
+}
+
+fn has_its_checksum(header: &Header) -> bool {
+    let mut own = header.clone();
+    own.set_cksum();
+    matches!((own.cksum(), header.cksum()), (Ok(own), Ok(found)) if own == found)
 }
 
 fn check_header(
@@ -159,9 +176,7 @@ fn check_header(
 ) -> Result<usize, ArchiveError> {
     let header = Header::from_byte_slice(block);
     let not_plain = |what| ArchiveError::NotPlain { entry, what };
-    let mut own = header.clone();
-    own.set_cksum();
-    if own.cksum().ok() != header.cksum().ok() || header.cksum().is_err() {
+    if !has_its_checksum(header) {
         return Err(ArchiveError::Checksum { entry });
     }
     let ustar = header.as_ustar().ok_or_else(|| not_plain("magic"))?;
@@ -285,6 +300,8 @@ mod tests {
             let more = [&bytes[..], &vec![0; tail]].concat();
             assert_eq!(read(&more), Err(ArchiveError::Trailing { entry: 7 }), "{tail}");
         }
+        let seventh = [&bytes[..last], &bytes[..1024], &bytes[last..]].concat();
+        assert_eq!(read(&seventh), Err(ArchiveError::TooMany));
         let mut padded = bytes.clone();
         padded[512 + 2] = 1;
         assert_eq!(read(&padded), Err(ArchiveError::Trailing { entry: 1 }));

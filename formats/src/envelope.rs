@@ -3,7 +3,7 @@
 //! age v1 (<https://age-encryption.org/v1>), binary or ASCII-armored. It proves nothing
 //! about who sealed it; that is what [`crate::signature`] is for.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use age::{Decryptor, Encryptor, armor};
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ pub use self::identity::{
 pub use self::recipient::{Recipient, RecipientError, RecipientsFileError, parse_recipients_file};
 
 const ARMOR_BEGIN: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
-const BINARY_BEGIN: &[u8] = b"age-encryption.org/v1\n";
+const BINARY_BEGIN: &[u8; 22] = b"age-encryption.org/v1\n";
 
 /// Binary, or text that can be pasted into a console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +160,16 @@ fn decryptor(sealed: &[u8]) -> Result<Decryptor<impl BufRead + '_>, OpenError> {
     // age takes more work factors and stanzas than it can hold sensibly; a header is bounded
     // by the size of the file, which the caller has bounded
     Decryptor::new_buffered(armor::ArmoredReader::new(sealed)).map_err(|error| match error {
-        age::DecryptError::UnknownFormat => OpenError::NotAge,
+        age::DecryptError::UnknownFormat if !claims_v1(sealed) => OpenError::NotAge,
         _ => OpenError::Damaged,
     })
+}
+
+/// Whether its first line is that of age v1, so that what follows is damaged rather than
+/// another format.
+fn claims_v1(sealed: &[u8]) -> bool {
+    let mut line = [0; BINARY_BEGIN.len()];
+    armor::ArmoredReader::new(sealed).read_exact(&mut line).is_ok() && line == *BINARY_BEGIN
 }
 
 fn decrypt<'a>(

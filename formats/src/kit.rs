@@ -24,6 +24,8 @@ pub const SUMS: &str = "SHA256SUMS";
 pub const README: &str = "README.txt";
 /// Picks the program for the box.
 pub const INSTALL_SCRIPT: &str = "install.sh";
+/// Where devices leave their receipts beside the kit; no part of it.
+pub const RECEIPTS: &str = "receipts";
 /// Where the bundles lie.
 pub const BUNDLES: &str = "bundles";
 /// Where the installers lie.

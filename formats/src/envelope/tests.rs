@@ -45,6 +45,14 @@ fn every_changed_cut_or_added_byte_is_noticed() {
         assert!(identities.open(&sealed[..at], 99).is_err(), "cut at {at}");
     }
     assert_eq!(identities.open(&[&sealed[..], b"x"].concat(), 99), Err(OpenError::Damaged));
+    // a stick that goes bad is not called another format
+    for encoding in [Encoding::Binary, Encoding::Armored] {
+        let mut sealed = seal(b"secret", &[new.recipient()], encoding).unwrap();
+        for byte in &mut sealed[70..90] {
+            *byte = b'A';
+        }
+        assert_eq!(identities.open(&sealed, 99), Err(OpenError::Damaged), "{encoding:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use console::exit::{Exit, Failure};
 use console::report::Report;
-use console::terminal::Table;
+use console::terminal::{Table, wrap};
 use formats::error::Reason;
 use serde::Serialize;
 
@@ -100,7 +100,8 @@ fn text(results: &[BackupResult]) -> String {
     }
     let mut text = table.text();
     for message in results.iter().filter_map(|result| result.message.as_ref()) {
-        text.push_str(&format!("  {}\n", formats::text::printable(message)));
+        let message = format!("({}): {}", Reason::Damaged, formats::text::printable(message));
+        text.push_str(&wrap("  refused ", 4, &message));
     }
     text
 }
