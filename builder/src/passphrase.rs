@@ -102,11 +102,12 @@ pub(crate) fn obtain(
 fn ask(terminal: &Terminal) -> Result<Passphrase, Failure> {
     terminal
         .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
-    let first = terminal.ask_secret("Passphrase for the kit: ")?;
+    let mut hidden = terminal.hidden_input()?;
+    let first = hidden.ask("Passphrase for the kit: ")?;
     if first.chars() == 0 {
         return Err(Failure::usage("the passphrase is empty"));
     }
-    let second = terminal.ask_secret("The same again: ")?;
+    let second = hidden.ask("The same again: ")?;
     if first.expose() != second.expose() {
         return Err(Failure::usage("the two passphrases differ").hint("run build again"));
     }

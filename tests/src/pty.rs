@@ -57,8 +57,6 @@ impl Pty {
             let screen = self.screen();
             if let Some(at) = screen.get(self.seen..).and_then(|new| new.find(text)) {
                 self.seen += at + text.len();
-                // the prompt is shown a moment before echo is off
-                std::thread::sleep(Duration::from_millis(150));
                 return;
             }
             if begun.elapsed() > LIMIT {

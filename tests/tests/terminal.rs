@@ -101,6 +101,34 @@ fn a_passphrase_is_asked_for_without_echo_and_three_times() {
     world.up(device, world.fmc());
 }
 
+/// scrypt takes its time, and people at a slow console do not wait for a prompt.
+#[test]
+fn a_passphrase_typed_before_its_prompt_is_not_shown_either() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let mut pty = Pty::start(world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path));
+    pty.expect("Passphrase for");
+    pty.type_line("wrong");
+    pty.type_line(PASSPHRASE);
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+}
+
+#[test]
+fn no_passphrase_typed_is_told_from_no_terminal() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let verify = || world.on(world.ftd(1), &["verify"]).arg(&kit.path);
+    let mut pty = Pty::start(verify());
+    pty.expect("Passphrase for");
+    pty.type_line("\u{4}");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 2, "{screen}");
+    assert!(screen.contains("no passphrase was typed"), "{screen}");
+    verify().under(&["setsid", "-w"]).run().expect(2).says("no terminal to ask at");
+}
+
 #[test]
 fn an_identity_can_be_pasted_and_vouches_for_nobody() {
     let world = World::new(1);

@@ -27,13 +27,7 @@ pub fn open_regular(path: &Path) -> Result<File, Failure> {
         require_regular(file.as_fd())?;
         Ok(File::from(file))
     };
-    open().map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput => Failure::refused(
-            Reason::BadFormat,
-            format!("{}: expected a regular file", path.display()),
-        ),
-        _ => Failure::io(path.display(), &error),
-    })
+    open().map_err(|error| of_io(path, &error))
 }
 
 /// Reads a regular file, or standard input for `-`, of at most `limit` bytes.
@@ -86,6 +80,17 @@ pub fn of_limit(path: &Path, error: &LimitError) -> Failure {
         LimitError::TooLarge { .. } => {
             Failure::refused(Reason::TooLarge, format!("{} {error}", path.display()))
         }
-        LimitError::Io(error) => Failure::io(path.display(), error),
+        LimitError::Io(error) => of_io(path, error),
+    }
+}
+
+/// `InvalidInput` is [`require_regular`]'s.
+fn of_io(path: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::refused(
+            Reason::BadFormat,
+            format!("{}: expected a regular file", path.display()),
+        ),
+        _ => Failure::io(path.display(), error),
     }
 }

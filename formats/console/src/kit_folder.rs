@@ -222,6 +222,11 @@ fn failure(kit: &Path, name: &str, error: &LimitError) -> Failure {
         {
             Failure::refused(Reason::BadFormat, format!("{}: is a link", subject.display()))
         }
+        LimitError::Io(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            let message =
+                format!("{}: not in a folder, but behind a link or file", subject.display());
+            Failure::refused(Reason::BadFormat, message)
+        }
         LimitError::Io(error) => Failure::io(subject.display(), error),
     }
     .hint(COPY_AGAIN)

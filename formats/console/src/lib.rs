@@ -4,17 +4,19 @@
 //! |---|---|
 //! | [`exit`] | exit codes, [`exit::Failure`] with its reason and its hint |
 //! | [`report`] | one result, as JSON or as text |
-//! | [`terminal`] | questions, passphrase prompts, colour, tables |
+//! | [`terminal`] | questions, colour, tables |
 //! | [`root`] | paths below `--root`, links resolved inside it |
 //! | [`input`] | files named on the command line |
 //! | [`unlock`] | identities and passphrases |
 //! | [`vouch`] | who vouches for a signer |
 //! | [`kit_folder`] | a kit on a disk |
+//! | [`hidden_input`] | passphrases typed at the terminal |
 //! | [`hardening`] | no core dumps |
 //! | [`version`] | what this build is |
 
 pub mod exit;
 pub mod hardening;
+pub mod hidden_input;
 pub mod input;
 pub mod kit_folder;
 pub mod level;

@@ -7,10 +7,8 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
-use formats::envelope::Passphrase;
-use zeroize::Zeroizing;
-
 use crate::exit::Failure;
+use crate::hidden_input::HiddenInput;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy)]
@@ -80,18 +78,12 @@ impl Terminal {
         Ok(answer)
     }
 
-    /// Asks for a secret without echo. The prompt ends with a colon and a blank.
+    /// Turns the echo off, to ask for secrets.
     ///
     /// # Errors
-    /// When there is no terminal.
-    pub fn ask_secret(&self, prompt: &str) -> Result<Passphrase, Failure> {
-        rpassword::prompt_password(prompt)
-            .map(Zeroizing::new)
-            .map(|text| Passphrase::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-            .map_err(|_| {
-                Failure::usage("a passphrase is needed, and there is no terminal to ask at")
-                    .hint("give --passphrase-file FILE, --passphrase-fd N or --identity FILE")
-            })
+    /// Usage, when there is no terminal.
+    pub fn hidden_input(&self) -> Result<HiddenInput, Failure> {
+        HiddenInput::begin()
     }
 
     /// A progress line for a long run; silent when stderr is not a terminal.
@@ -112,7 +104,7 @@ pub(crate) fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn tty() -> io::Result<File> {
+pub(crate) fn tty() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty")
 }
 

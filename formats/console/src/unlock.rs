@@ -107,8 +107,9 @@ impl<'a> Unlocker<'a> {
         if let (Some(error), true) = (wrong, self.args.names_passphrase()) {
             return Err(cannot_open(name, &error));
         }
+        let mut hidden = self.terminal.hidden_input()?;
         for left in (0..TRIES).rev() {
-            let passphrase = self.terminal.ask_secret(&format!("Passphrase for {name}: "))?;
+            let passphrase = hidden.ask(&format!("Passphrase for {name}: "))?;
             if let Some(unlocked) = identity_text(&passphrase) {
                 return Ok(unlocked);
             }
@@ -134,8 +135,9 @@ impl<'a> Unlocker<'a> {
         if self.args.names_passphrase() || !self.terminal.can_ask() {
             return Err(nothing());
         }
+        let mut hidden = self.terminal.hidden_input()?;
         for _ in 0..TRIES {
-            let typed = self.terminal.ask_secret("Paste the identity (AGE-SECRET-KEY-1...): ")?;
+            let typed = hidden.ask("Paste the identity (AGE-SECRET-KEY-1...): ")?;
             if let Some(unlocked) = identity_text(&typed) {
                 return Ok(unlocked);
             }
