@@ -57,7 +57,11 @@ pub(crate) fn listings(root: &Root, named: &[PathBuf]) -> Result<Vec<Listing>, F
         match root.open_file(Path::new(&path)).map_err(LimitError::Io).and_then(read) {
             Ok(found) => return Ok(vec![Listing { path, batch, found }]),
             Err(LimitError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(input::of_limit(Path::new(&path), &error).hint(AS_ROOT)),
+            Err(error) => {
+                let is_denied = matches!(&error, LimitError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied);
+                let hint = if is_denied { AS_ROOT } else { OTHERWISE };
+                return Err(input::of_limit(Path::new(&path), &error).hint(hint));
+            }
         }
     }
     let looked = root.outside(BATCHES);
@@ -66,6 +70,7 @@ pub(crate) fn listings(root: &Root, named: &[PathBuf]) -> Result<Vec<Listing>, F
 }
 
 const NAME_ONE: &str = "generate_certs.pl leaves it in /var/tmp/certs/<unix time>/FAILED_PUSH";
+const OTHERWISE: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
 const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
 
 fn named_listing(path: &Path) -> Result<Listing, Failure> {

@@ -5,7 +5,7 @@
 //! make a temporary sibling `.sftunnel-kit-….tmp-<random>` (0700), hold it with flock
 //! write every file into it, hashing on the way
 //! commit: SHA256SUMS; syncfs; rename to its name, refusing to replace; fsync the parent
-//!         with --force: exchange with the old kit, then remove that
+//!         with --force: exchange with the old kit, take its receipts over, then remove it
 //! discard: remove the temporary folder
 //! ```
 //!
@@ -251,8 +251,11 @@ impl KitWriter {
                 temporary.to_owned()
             }
         };
+        let aside = open_dir_at(out, OsStr::new(&old))?;
         // the new kit stands; an old one that cannot be removed is cleared up by the next run
-        let _ = std::fs::remove_dir_all(self.out_path.join(old));
+        if take_receipts(&aside, &self.dir) {
+            let _ = std::fs::remove_dir_all(self.out_path.join(old));
+        }
         Ok(())
     }
 
@@ -260,6 +263,19 @@ impl KitWriter {
     pub(crate) fn discard(self) {
         let _ = std::fs::remove_dir_all(self.out_path.join(&self.temporary));
     }
+}
+
+/// What devices handed back is no part of a kit, and not to be had again: it moves from the
+/// old one to the new one. Whether nothing of it is left in the old one.
+fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> bool {
+    match renameat(old, kit::RECEIPTS, new, kit::RECEIPTS) {
+        Ok(()) => sync_dir(new).is_ok(),
+        Err(error) => error == Errno::NOENT,
+    }
+}
+
+fn holds_receipts(dir: &OwnedFd) -> bool {
+    statat(dir, kit::RECEIPTS, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// Removes temporary folders that belong to this user and that no running process holds.
@@ -273,7 +289,10 @@ fn remove_leftovers(out: &Path, dir: &OwnedFd) {
         }
         let Ok(left) = open_dir_at(dir, &name) else { continue };
         let is_ours = fstat(&left).is_ok_and(|stat| stat.st_uid == ours);
-        if is_ours && flock(&left, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if is_ours
+            && !holds_receipts(&left)
+            && flock(&left, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
             let _ = std::fs::remove_dir_all(out.join(&name));
         }
     }
@@ -330,8 +349,12 @@ mod tests {
         write(&out, "old", false).unwrap();
         assert_eq!(write(&out, "new", false).unwrap_err().reason, Some(Reason::Exists));
         assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"old");
+        let receipt = out.join(NAME).join(kit::RECEIPTS).join("receipt_x.json");
+        std::fs::create_dir(receipt.parent().unwrap()).unwrap();
+        std::fs::write(&receipt, "claim").unwrap();
         write(&out, "new", true).unwrap();
         assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"new");
+        assert_eq!(std::fs::read(receipt).unwrap(), b"claim");
         assert_eq!(entries(&out), [NAME]);
         std::fs::remove_file(out.join(NAME).join(kit::INDEX)).unwrap();
         assert_eq!(write(&out, "new", true).unwrap_err().reason, Some(Reason::Exists));
@@ -344,8 +367,12 @@ mod tests {
         let running = KitWriter::create(&out, NAME, false).unwrap();
         std::fs::create_dir_all(out.join(format!(".{NAME}.tmp-dead/bundles"))).unwrap();
         std::fs::create_dir(out.join(".sftunnel-kit-somebody-elses")).unwrap();
+        let with_receipts = format!(".{NAME}.tmp-receipts");
+        std::fs::create_dir_all(out.join(&with_receipts).join(kit::RECEIPTS)).unwrap();
         write(&out, "{}", false).unwrap();
-        let expected = [&*running.temporary, ".sftunnel-kit-somebody-elses", NAME];
+        let mut expected =
+            [&*running.temporary, &*with_receipts, ".sftunnel-kit-somebody-elses", NAME];
+        expected.sort_unstable();
         assert_eq!(entries(&out), expected);
         std::fs::remove_dir_all(out).unwrap();
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use lab::LabSpec;
 use serde_json::Value;
-use tests::{Ran, World};
+use tests::{Ran, Run, World};
 
 fn list(world: &World) -> PathBuf {
     world.fmc().failed_push().unwrap().unwrap()
@@ -217,6 +217,20 @@ fn devices_of_another_manager_are_left_out() {
     let ran = build(&world, &[]).expect(4);
     assert_eq!(refused_reasons(&ran), ["wrong-destination"]);
     assert_eq!(names(&ran, "bundled"), ["BSNS-1120-1"]);
+}
+
+#[test]
+fn a_list_that_is_no_regular_file_is_a_bad_format_and_holds_nobody_up() {
+    let world = World::new(1);
+    let list = list(&world);
+    for maker in ["mkfifo", "mkdir"] {
+        fs::remove_file(&list).unwrap();
+        Run::new(maker).arg(&list).run().expect(0);
+        let ran = world.bundle(&["plan", "--recipient", &world.recipient()]).run();
+        ran.expect(3).says("refused (bad-format)").says("regular file");
+        if maker == "mkdir" { fs::remove_dir(&list) } else { fs::remove_file(&list) }.unwrap();
+        fs::write(&list, "").unwrap();
+    }
 }
 
 #[test]

@@ -345,6 +345,15 @@ fn fifos_devices_and_folders_in_a_kit_are_refused_and_hold_nobody_up() {
     }
 }
 
+#[test]
+fn a_kit_whose_folder_of_bundles_is_a_link_is_refused() {
+    let case = Case::new();
+    let kit = copy(&case);
+    fs::rename(kit.join("bundles"), kit.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", kit.join("bundles")).unwrap();
+    kit_refused(&case, &kit, "bad-format");
+}
+
 /// What was read at the beginning is what is installed, whatever the stick holds by then.
 #[test]
 fn a_kit_that_changes_after_it_was_verified_changes_nothing() {

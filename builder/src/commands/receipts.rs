@@ -38,8 +38,6 @@ use crate::tunnel_status::{self, Names};
 
 /// The CA in use (FACTS.md).
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
-/// Where a device leaves its receipts beside a kit.
-const BESIDE_KIT: &str = "receipts";
 /// As many files as twice a kit's bundles, and again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;
 
@@ -99,7 +97,7 @@ impl Gathered {
     fn add(&mut self, path: &Path) -> Result<(), Failure> {
         if is_kit(path) {
             self.kits.push(KitFolder::open(path)?);
-            let beside = path.join(BESIDE_KIT);
+            let beside = path.join(formats::kit::RECEIPTS);
             if beside.is_dir() { self.add_folder(&beside) } else { Ok(()) }
         } else if path.is_dir() {
             self.add_folder(path)
