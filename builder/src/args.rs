@@ -233,8 +233,8 @@ pub struct VerifyArgs {
     /// Only this device's bundle of a kit; may be repeated
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
-    /// Only this signer counts: its fingerprint (SHA256:...) or public key file; may be
-    /// repeated, as a kit that was handed off has two
+    /// Only this signer counts: its fingerprint (SHA256:..., or the 64 hex digits in quotes)
+    /// or public key file; may be repeated, as a kit that was handed off has two
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
     /// Do not compare validities with the clock
@@ -272,8 +272,8 @@ pub struct PickArgs {
     /// Only this device's; may be repeated
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
-    /// Only bundles of this signer: its fingerprint (SHA256:...) or public key file; may be
-    /// repeated
+    /// Only bundles of this signer: its fingerprint (SHA256:..., or the 64 hex digits in
+    /// quotes) or public key file; may be repeated
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
 }
@@ -342,8 +342,8 @@ pub struct ReceiptsArgs {
     /// /etc/sf/ca_root/cacert.pem; where that is absent, the first FILE is the one in use]
     #[arg(long, value_name = "FILE")]
     pub ca: Vec<PathBuf>,
-    /// Whose kits these are, beside this machine's own: fingerprint (SHA256:...) or public
-    /// key file; may be repeated
+    /// Whose kits these are, beside this machine's own: fingerprint (SHA256:..., or the 64
+    /// hex digits in quotes) or public key file; may be repeated
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
     /// Saved output of sftunnel_status.pl, for which tunnels are up

@@ -66,10 +66,10 @@ impl<'a> Judge<'a> {
             Verdict::Vouched(vouch) => Ok(vouch),
             Verdict::Ask if self.confirmed.contains(&signer) => Ok(Vouch::Confirmed),
             Verdict::Ask if !self.terminal.json && self.terminal.can_ask() => {
+                let [one, two] = signer.spoken_lines();
                 let question = format!(
-                    "{} is signed by\n  {signer}\n  {}\nCompare it by phone with the team that made it. Is it theirs?",
-                    printable(subject),
-                    signer.spoken()
+                    "{} is signed by\n  {signer}\n  {one}\n  {two}\nCompare it by phone with the team that made it. Is it theirs?",
+                    printable(subject)
                 );
                 match self.terminal.confirm(&question) {
                     Ok(true) => {

@@ -27,6 +27,9 @@ pub enum SignatureError {
     /// Not `SHA256:` and 43 base64 characters.
     #[error("not a fingerprint of the form SHA256:<43 base64 characters>")]
     NotAFingerprint,
+    /// Neither that nor 64 hex digits; this many of them were found.
+    #[error("not a fingerprint read aloud: it has 64 hex digits, here are {0}")]
+    NotSpoken(usize),
     /// The signature was not made over these bytes by this key.
     #[error("the signature does not fit the signed bytes")]
     Mismatch,
@@ -38,7 +41,7 @@ pub enum SignatureError {
 impl Reasoned for SignatureError {
     fn reason(&self) -> Reason {
         match self {
-            Self::NotAKey | Self::NotAFingerprint => Reason::BadFormat,
+            Self::NotAKey | Self::NotAFingerprint | Self::NotSpoken(_) => Reason::BadFormat,
             Self::Mismatch | Self::Library => Reason::BadSignature,
         }
     }
@@ -188,6 +191,35 @@ impl Fingerprint {
         let groups = self.0.as_bytes().as_chunks::<2>().0;
         groups.iter().map(|[a, b]| format!("{a:02x}{b:02x}")).collect::<Vec<_>>().join(" ")
     }
+
+    /// [`Fingerprint::spoken`] in two lines of 39 columns, for a screen of 80.
+    pub fn spoken_lines(&self) -> [String; 2] {
+        let spoken = self.spoken();
+        let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
+        [one.trim_end().to_owned(), two.to_owned()]
+    }
+
+    /// Whether a person means a fingerprint by this, and not a file: it begins as one, or is
+    /// hex digits in groups, at least half of all.
+    pub fn is_meant_by(text: &str) -> bool {
+        let mut hex = text.chars().filter(|c| !c.is_whitespace());
+        text.trim_start().starts_with(Self::PREFIX)
+            || (hex.clone().count() >= 32 && hex.all(|c| c.is_ascii_hexdigit()))
+    }
+
+    /// Reads what a person has typed or pasted: `SHA256:...`, or the 64 hex digits of
+    /// [`Fingerprint::spoken`] in upper or lower case, with any blanks and line ends.
+    ///
+    /// # Errors
+    /// [`SignatureError::NotAFingerprint`]; [`SignatureError::NotSpoken`] when digits are
+    /// missing or too many.
+    pub fn from_person(text: &str) -> Result<Self, SignatureError> {
+        let hex: String = text.split_whitespace().collect::<String>().to_ascii_lowercase();
+        if text.trim_start().starts_with(Self::PREFIX) || !Self::is_meant_by(text) {
+            return text.trim().parse();
+        }
+        hex.parse().map(Self).map_err(|_| SignatureError::NotSpoken(hex.len()))
+    }
 }
 
 impl fmt::Display for Fingerprint {
@@ -287,6 +319,35 @@ mod tests {
         assert_eq!(print.to_string().len(), 7 + 43);
         assert!("SHA256:abc".parse::<Fingerprint>().is_err());
         assert_eq!(print.spoken().replace(' ', ""), print.0.to_string());
+    }
+
+    #[test]
+    fn a_fingerprint_read_aloud_is_taken_as_people_type_it() {
+        let print = SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint();
+        let spoken = print.spoken();
+        let lines = print.spoken_lines();
+        assert_eq!(lines.each_ref().map(|line| line.len()), [39, 39]);
+        let typed = [
+            spoken.clone(),
+            spoken.to_ascii_uppercase(),
+            spoken.replace(' ', ""),
+            format!("  {}\r\n\t{}\n", lines[0], lines[1]),
+            print.to_string(),
+            format!(" {print}\n"),
+        ];
+        for text in typed {
+            assert!(Fingerprint::is_meant_by(&text), "{text}");
+            assert_eq!(Fingerprint::from_person(&text), Ok(print), "{text}");
+        }
+        let short = &spoken[..spoken.len() - 1];
+        assert_eq!(Fingerprint::from_person(short), Err(SignatureError::NotSpoken(63)));
+        let long = format!("{spoken} 0");
+        assert_eq!(Fingerprint::from_person(&long), Err(SignatureError::NotSpoken(65)));
+        // the files keep to one form
+        assert!(spoken.parse::<Fingerprint>().is_err());
+        for file in ["deadbeef", "./signer.pem", "", &format!("{spoken}.pem")] {
+            assert!(!Fingerprint::is_meant_by(file), "{file}");
+        }
     }
 
     #[test]

@@ -123,7 +123,8 @@ pub(crate) struct InspectArgs {
 pub(crate) struct Judge {
     #[command(flatten)]
     pub sources: Sources,
-    /// Accept this signer and no other: a fingerprint (SHA256:...) or a public key file
+    /// Accept this signer and no other: its fingerprint (SHA256:..., or the 64 hex digits in
+    /// quotes) or a public key file
     #[arg(long, value_name = "SIGNER")]
     pub signer: Option<String>,
     /// Go on although the clock lies outside the certificates' validity, or behind the bundle
@@ -281,13 +282,15 @@ pub(crate) enum SignersCommand {
     /// Pin a key for a manager, before its first bundle arrives
     #[command(after_help = "Examples:
   sftunnel-install signers add --manager cdb123c8-4347-11ef-aca1-f3aa241412a1 \\
-      signing-key.pub.pem")]
+      signing-key.pub.pem
+  sftunnel-install signers add --manager cdb123c8-4347-11ef-aca1-f3aa241412a1 \\
+      'fe12 0a5b ...'                      the 64 digits that the phone told")]
     Add {
         /// The manager's UUID
         #[arg(long, value_name = "UUID")]
         manager: String,
-        /// File with the Ed25519 public key
-        key: PathBuf,
+        /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes), or a public key file
+        key: String,
     },
     /// Forget a key
     #[command(after_help = "Examples:\n  sftunnel-install signers remove SHA256:...")]
@@ -295,7 +298,7 @@ pub(crate) enum SignersCommand {
         /// Only for this manager
         #[arg(long, value_name = "UUID")]
         manager: Option<String>,
-        /// Its fingerprint (SHA256:...)
+        /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes)
         fingerprint: String,
     },
 }

@@ -35,17 +35,18 @@ pub(crate) fn bundle(accepted: &Accepted, now: Timestamp) -> String {
         Vouch::Confirmed => "confirmed at the terminal",
     };
     let facts = &manifest.credentials;
+    let fingerprint = manifest.signer.fingerprint;
+    let [one, two] = fingerprint.spoken_lines();
     let hostname = match manifest.manager.hostname.as_str() {
         "" => String::new(),
         name => format!("  {}", printable(name)),
     };
     format!(
-        "\nManager   {}{hostname}\nBundle    for {}, made {} from batch {}\nSigner    {}\n          {vouch}\nCA        {}\nCert      {}\n",
+        "\nManager   {}{hostname}\nBundle    for {}, made {} from batch {}\nSigner    {fingerprint}\n          {one}\n          {two}\n          {vouch}\nCA        {}\nCert      {}\n",
         manifest.manager.uuid,
         printable(manifest.device.name.as_str()),
         manifest.created_at,
         manifest.batch,
-        manifest.signer.fingerprint,
         validity(&facts.ca, now),
         validity(&facts.certificate, now),
     )

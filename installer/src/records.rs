@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use console::exit::Failure;
 use formats::checksum::Sha256;
 use formats::device::ManagerUuid;
-use formats::signature::{Fingerprint, SignerEntry, VerifyingKey};
+use formats::signature::{Fingerprint, VerifyingKey};
 use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -109,13 +109,41 @@ pub(crate) struct Signers {
 }
 
 /// A pinned signer.
+///
+/// The key itself may be unknown as yet: pinned by a fingerprint that the phone told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PinnedSigner {
-    /// The key.
-    pub key: SignerEntry,
+    /// Which key.
+    pub key: PinnedKey,
     /// When it was pinned, by the box's clock.
     pub pinned_at: Timestamp,
+}
+
+/// A key, or what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PinnedKey {
+    /// The key itself; `null` until the first bundle that it has signed is installed.
+    pub public_key: Option<VerifyingKey>,
+    /// What counts.
+    pub fingerprint: Fingerprint,
+}
+
+impl PinnedKey {
+    /// Of a key.
+    pub(crate) fn of(key: VerifyingKey) -> Self {
+        Self { public_key: Some(key), fingerprint: key.fingerprint() }
+    }
+
+    /// Of a key that only its fingerprint is known of.
+    pub(crate) fn told(fingerprint: Fingerprint) -> Self {
+        Self { public_key: None, fingerprint }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.public_key.is_none_or(|key| key.fingerprint() == self.fingerprint)
+    }
 }
 
 impl Signers {
@@ -126,8 +154,7 @@ impl Signers {
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
         let empty = || Self { format: SIGNERS_FORMAT.to_owned(), managers: BTreeMap::new() };
         let signers: Self = read(state, SIGNERS)?.unwrap_or_else(empty);
-        let all_check =
-            signers.managers.values().flatten().all(|signer| signer.key.check().is_ok());
+        let all_check = signers.managers.values().flatten().all(|signer| signer.key.is_sound());
         if all_check { Ok(signers) } else { Err(unreadable(state, SIGNERS)) }
     }
 
@@ -141,15 +168,19 @@ impl Signers {
             .collect()
     }
 
-    /// Pins a key; true when it was not pinned before.
-    pub(crate) fn pin(&mut self, manager: &ManagerUuid, key: VerifyingKey, now: Timestamp) -> bool {
+    /// Pins a key; true when that changes the record.
+    pub(crate) fn pin(&mut self, manager: &ManagerUuid, key: PinnedKey, now: Timestamp) -> bool {
         let pinned = self.managers.entry(manager.clone()).or_default();
-        let entry = SignerEntry::of(key);
-        let known = pinned.iter().any(|signer| signer.key == entry);
-        if !known {
-            pinned.push(PinnedSigner { key: entry, pinned_at: now });
+        let same = |signer: &&mut PinnedSigner| signer.key.fingerprint == key.fingerprint;
+        let Some(known) = pinned.iter_mut().find(same) else {
+            pinned.push(PinnedSigner { key, pinned_at: now });
+            return true;
+        };
+        let learns = known.key.public_key.is_none() && key.public_key.is_some();
+        if learns {
+            known.key = key;
         }
-        !known
+        learns
     }
 
     /// Writes the record.

@@ -161,9 +161,11 @@ pub(crate) fn vouch(
         (Verdict::Vouched(vouch), _) => Ok(bundle.vouched(vouch)),
         (Verdict::Ask, Some(terminal)) if terminal.can_ask() => {
             let manager = &bundle.manifest().manager;
+            let [one, two] = fingerprint.spoken_lines();
             let question = format!(
                 "\nThis bundle for manager {} ({}) is signed by\n  {fingerprint}\n\
-                 Nobody has vouched for that key yet. Compare it, character by character, with the\n\
+or, to be read aloud,\n  {one}\n  {two}\n\
+                 Nobody has vouched for that key yet. Compare it, all of it, with the\n\
                  fingerprint that the team who made the kit tells you by phone.\nIs it the same?",
                 manager.uuid,
                 printable(&manager.hostname)

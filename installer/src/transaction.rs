@@ -19,7 +19,7 @@ use crate::host::Host;
 use crate::journal::{Goal, Journal, Phase, Remember};
 use crate::peers::{self, Live, LiveSet, PeerDir};
 use crate::receipts::{self, Receipts};
-use crate::records::{Installed, Signers};
+use crate::records::{Installed, PinnedKey, Signers};
 use crate::reserve;
 use crate::restore::{PutBack, Restart, put_back};
 use crate::service::{self, Patience, Service, Unhealthy};
@@ -342,7 +342,7 @@ pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipt
         let mut pinned = false;
         for remember in &journal.remember {
             if let (true, Some(key)) = (remember.pin, remember.signer) {
-                pinned |= signers.pin(&remember.manager, key, now);
+                pinned |= signers.pin(&remember.manager, PinnedKey::of(key), now);
             }
         }
         if pinned {

@@ -104,7 +104,8 @@ objects! {
         source: String, kind: String, kit: Option<KitIndex>, size: Option<u64>,
         sha256: Option<Sha256>, manifests: Option<Vec<Manifest>>,
     }
-    Pinned { key: SignerEntry, pinned_at: Timestamp, }
+    Pinned { key: PinnedKey, pinned_at: Timestamp, }
+    PinnedKey { public_key: Option<String>, fingerprint: String, }
     PeerStatus {
         manager: String, path: String, state: String, level: String, reason: Option<String>,
         message: Option<String>, days_left: Option<i64>,

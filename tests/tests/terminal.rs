@@ -15,6 +15,10 @@ fn a_person_says_yes_to_signer_and_plan() {
     // anything but the whole word is a no
     let mut pty = Pty::start(install());
     pty.expect(&world.signer());
+    // as it is read aloud, whole on two lines of the screen
+    for line in spoken(&world) {
+        pty.expect(&line);
+    }
     pty.expect("Type 'yes'");
     pty.type_line("y");
     assert_eq!(pty.end().0, 3);
@@ -47,6 +51,48 @@ fn a_person_says_yes_to_signer_and_plan() {
     pty.expect("Go on? Type 'yes'");
     pty.type_line("yes");
     assert_eq!(pty.end().0, 0);
+}
+
+/// The fingerprint in the form that people read aloud.
+fn spoken(world: &World) -> [String; 2] {
+    world.signing_key().verifying_key().unwrap().fingerprint().spoken_lines()
+}
+
+#[test]
+fn a_fingerprint_that_was_read_aloud_names_pins_and_removes_a_signer() {
+    let world = World::new(1);
+    let (device, manager) = (world.ftd(1), &world.fmc().uuid);
+    let kit = world.kit(&[]);
+    let spoken = spoken(&world);
+    let typed = format!(" {}\n{} ", spoken[0].to_uppercase(), spoken[1]);
+    let install = |flags: &[&str]| {
+        let run = world.on(device, &["install", "--dry-run", "--identity", "identity.txt"]);
+        run.args(flags).arg(&kit.path).run()
+    };
+    let dry_run = install(&["--signer", &typed]).expect(0).says("named with --signer");
+    for line in [&world.signer(), &spoken[0], &spoken[1]] {
+        assert!(dry_run.stdout.lines().any(|shown| shown.trim_end().ends_with(line)), "{line}");
+    }
+    let cut = &typed[..typed.len() - 2];
+    install(&["--signer", cut]).expect(2).says("here are 63");
+    world.bundle_program(&["verify", "--signer", &typed]).arg(&kit.path).run().expect(0);
+
+    // pinned before the first bundle has come: the key itself is learnt with that
+    let pins = |args: &[&str]| {
+        let ran = world.on(device, &[&["signers"], args, &["--json"]].concat()).run().expect(0);
+        ran.json()["managers"].clone()
+    };
+    let added = pins(&["add", "--manager", manager, &typed]);
+    assert_eq!(added[0]["signers"][0]["key"]["public_key"], serde_json::Value::Null);
+    assert_eq!(added[0]["signers"][0]["key"]["fingerprint"], world.signer());
+    install(&[]).expect(0).says("pinned on this box");
+    let listed = world.on(device, &["signers", "list"]).run().expect(0);
+    listed.says(&world.signer()).says(&spoken[0]).says(&spoken[1]);
+    world.install(device, &kit.path).run().expect(0);
+    let learnt = pins(&["list"]);
+    assert_eq!(learnt[0]["signers"].as_array().unwrap().len(), 1, "{learnt}");
+    assert!(learnt[0]["signers"][0]["key"]["public_key"].is_string(), "{learnt}");
+    assert_eq!(pins(&["remove", &typed]).as_array().unwrap().len(), 0);
 }
 
 #[test]

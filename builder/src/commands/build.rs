@@ -322,9 +322,8 @@ fn to_tell(kit: &Kit, signer: &Signer) -> String {
     let new = if signer.is_new() { ", made just now" } else { "" };
     let fingerprint = signer.entry.fingerprint;
     let _ = writeln!(text, "  signer{new}\n    {fingerprint}");
-    let spoken = fingerprint.spoken();
-    let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
-    let _ = writeln!(text, "    {}\n    {two}", one.trim_end());
+    let [one, two] = fingerprint.spoken_lines();
+    let _ = writeln!(text, "    {one}\n    {two}");
     for installer in &kit.installers {
         let _ = writeln!(text, "  installer {}\n    {}", installer.arch, installer.sha256);
     }

@@ -81,13 +81,11 @@ pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Fa
     write_new(&args.out, &key.to_pem().map_err(library)?, 0o600)?;
     write_new(&public_file, &public_key.to_pem().map_err(library)?, 0o644)?;
     let fingerprint = public_key.fingerprint();
-    let spoken = fingerprint.spoken();
-    let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
+    let (spoken, [one, two]) = (fingerprint.spoken(), fingerprint.spoken_lines());
     let text = format!(
-        "signing key in {} (keep it secret), public half in {}\nfingerprint, to tell by phone:\n  {fingerprint}\n  {}\n  {two}\n",
+        "signing key in {} (keep it secret), public half in {}\nfingerprint, to tell by phone:\n  {fingerprint}\n  {one}\n  {two}\n",
         shown(&args.out),
         shown(&public_file),
-        one.trim_end()
     );
     let file = args.out.clone();
     let body = SignerBody { kind: "signer", file, public_file, public_key, fingerprint, spoken };

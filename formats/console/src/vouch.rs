@@ -15,19 +15,19 @@ use crate::input;
 pub struct NamedSigner(pub Fingerprint);
 
 impl NamedSigner {
-    /// Takes a fingerprint, or the path of a public key file.
+    /// Takes a fingerprint in either form, or the path of a public key file.
     ///
     /// # Errors
     /// When it is neither.
     pub fn parse(argument: &str) -> Result<Self, Failure> {
-        if argument.starts_with(Fingerprint::PREFIX) {
-            let parsed = argument.parse().map(Self);
+        if Fingerprint::is_meant_by(argument) {
+            let parsed = Fingerprint::from_person(argument).map(Self);
             return parsed.map_err(|error| Failure::usage(format!("--signer: {error}")));
         }
         let bytes = input::read(Path::new(argument), limits::KEY_FILE)?;
         let key = VerifyingKey::from_file(&bytes).map_err(|error| {
             Failure::usage(format!("--signer {argument}: {error}"))
-                .hint("give a fingerprint (SHA256:...) or a file with the Ed25519 public key")
+                .hint("give a fingerprint (SHA256:... or its 64 hex digits), or a file with the Ed25519 public key")
         })?;
         Ok(Self(key.fingerprint()))
     }

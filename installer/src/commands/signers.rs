@@ -1,5 +1,7 @@
 //! `signers`: whom this box believes, by manager.
 
+use std::path::Path;
+
 use console::exit::{Exit, Failure};
 use console::input;
 use console::report::Report;
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use super::{Session, finish_interrupted, with_lock};
 use crate::args::{SignersCommand, Wait};
-use crate::records::{PinnedSigner, Signers};
+use crate::records::{PinnedKey, PinnedSigner, Signers};
 use crate::run_log::LogLine;
 use crate::state::State;
 
@@ -38,8 +40,7 @@ pub(crate) fn run(session: &Session, command: &SignersCommand) -> Result<Report,
         SignersCommand::List => Ok(report(&Signers::read(State::open(&session.host)?.as_ref())?)),
         SignersCommand::Add { manager, key } => {
             let manager = parse_manager(manager)?;
-            let key = VerifyingKey::from_file(&input::read(key, limits::KEY_FILE)?)
-                .map_err(|error| Failure::usage(format!("{}: {error}", key.display())))?;
+            let key = parse_key(key)?;
             change(session, "signers add", |session, signers| {
                 signers.pin(&manager, key, session.host.now());
                 Ok(())
@@ -47,8 +48,7 @@ pub(crate) fn run(session: &Session, command: &SignersCommand) -> Result<Report,
         }
         SignersCommand::Remove { manager, fingerprint } => {
             let manager = manager.as_deref().map(parse_manager).transpose()?;
-            let fingerprint: Fingerprint = fingerprint
-                .parse()
+            let fingerprint = Fingerprint::from_person(fingerprint)
                 .map_err(|error| Failure::usage(format!("{fingerprint}: {error}")))?;
             change(session, "signers remove", |_, signers| {
                 forget(signers, manager.as_ref(), fingerprint)
@@ -59,6 +59,16 @@ pub(crate) fn run(session: &Session, command: &SignersCommand) -> Result<Report,
 
 fn parse_manager(text: &str) -> Result<ManagerUuid, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("--manager {text}: {error}")))
+}
+
+/// A fingerprint as the phone told it, or the file of a public key.
+fn parse_key(argument: &str) -> Result<PinnedKey, Failure> {
+    let usage = |error| Failure::usage(format!("{argument}: {error}"));
+    if Fingerprint::is_meant_by(argument) {
+        return Fingerprint::from_person(argument).map(PinnedKey::told).map_err(usage);
+    }
+    let bytes = input::read(Path::new(argument), limits::KEY_FILE)?;
+    VerifyingKey::from_file(&bytes).map(PinnedKey::of).map_err(usage)
 }
 
 fn forget(
@@ -103,7 +113,12 @@ fn report(signers: &Signers) -> Report {
     for (manager, pinned) in &signers.managers {
         text.push_str(&format!("Manager {manager}\n"));
         for signer in pinned {
-            text.push_str(&format!("  {} pinned {}\n", signer.key.fingerprint, signer.pinned_at));
+            let fingerprint = signer.key.fingerprint;
+            let [one, two] = fingerprint.spoken_lines();
+            text.push_str(&format!(
+                "  {fingerprint}\n  {one}\n  {two}\n    pinned {}\n",
+                signer.pinned_at
+            ));
         }
     }
     if text.is_empty() {

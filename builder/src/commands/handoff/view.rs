@@ -202,9 +202,8 @@ impl HandoffBody {
 }
 
 fn fingerprint_text(fingerprint: Fingerprint) -> String {
-    let spoken = fingerprint.spoken();
-    let (one, two) = spoken.split_at_checked(40).unwrap_or((&spoken, ""));
-    format!("    {fingerprint}\n    {}\n    {two}\n", one.trim_end())
+    let [one, two] = fingerprint.spoken_lines();
+    format!("    {fingerprint}\n    {one}\n    {two}\n")
 }
 
 fn sealed_for<'a>(
