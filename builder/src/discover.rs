@@ -29,8 +29,21 @@ pub(crate) struct Listing {
     pub path: String,
     /// The unix time of its run.
     pub batch: u64,
+    /// Where that number is from.
+    pub batch_from: BatchFrom,
     /// What it says.
     pub found: FailedPush,
+}
+
+/// Where a listing's batch is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchFrom {
+    /// The name of the folder that it lies in.
+    Folder,
+    /// A copy: the newest folder whose list says the same.
+    SameList,
+    /// A copy that is like none: the file's modification time, which a copy makes young.
+    Modified,
 }
 
 /// What the FMC says of itself.
@@ -50,12 +63,15 @@ pub(crate) struct Surroundings {
 /// `not-found` when there is none, or a file cannot be read.
 pub(crate) fn listings(root: &Root, named: &[PathBuf]) -> Result<Vec<Listing>, Failure> {
     if !named.is_empty() {
-        return named.iter().map(|path| named_listing(path)).collect();
+        return named.iter().map(|path| named_listing(root, path)).collect();
     }
     for batch in batches(root) {
-        let path = format!("{BATCHES}/{batch}/{FILE}");
-        match root.open_file(Path::new(&path)).map_err(LimitError::Io).and_then(read) {
-            Ok(found) => return Ok(vec![Listing { path, batch, found }]),
+        let path = path_in(batch);
+        match read_in(root, &path) {
+            Ok(found) => {
+                let batch_from = BatchFrom::Folder;
+                return Ok(vec![Listing { path, batch, batch_from, found }]);
+            }
             Err(LimitError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 let is_denied = matches!(&error, LimitError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied);
@@ -73,13 +89,33 @@ const NAME_ONE: &str = "generate_certs.pl leaves it in /var/tmp/certs/<unix time
 const OTHERWISE: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
 const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
 
-fn named_listing(path: &Path) -> Result<Listing, Failure> {
+fn path_in(batch: u64) -> String {
+    format!("{BATCHES}/{batch}/{FILE}")
+}
+
+fn read_in(root: &Root, path: &str) -> Result<FailedPush, LimitError> {
+    root.open_file(Path::new(path)).map_err(LimitError::Io).and_then(read)
+}
+
+fn named_listing(root: &Root, path: &Path) -> Result<Listing, Failure> {
     let file = input::open_regular(path).map_err(|failure| failure.hint(NAME_ONE))?;
     let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
     let found = read(file).map_err(|error| input::of_limit(path, &error))?;
-    let batch = batch_of(path).unwrap_or_else(|| u64::try_from(modified).unwrap_or(0));
+    let (batch, batch_from) = match batch_of(path) {
+        Some(batch) => (batch, BatchFrom::Folder),
+        None => match batch_of_copy(root, &found) {
+            Some(batch) => (batch, BatchFrom::SameList),
+            None => (u64::try_from(modified).unwrap_or(0), BatchFrom::Modified),
+        },
+    };
     let path = printable_bytes(path.as_os_str().as_bytes());
-    Ok(Listing { path, batch, found })
+    Ok(Listing { path, batch, batch_from, found })
+}
+
+/// The newest batch whose list says the same as one that lies elsewhere.
+fn batch_of_copy(root: &Root, found: &FailedPush) -> Option<u64> {
+    let is_same = |batch: &u64| read_in(root, &path_in(*batch)).is_ok_and(|of| of == *found);
+    batches(root).into_iter().find(is_same)
 }
 
 fn read(file: File) -> Result<FailedPush, LimitError> {

@@ -11,7 +11,7 @@ use formats::limits;
 use formats::manifest::{Device, Manager};
 use formats::text::printable;
 
-use crate::discover::{Listing, Surroundings};
+use crate::discover::{BATCHES, BatchFrom, Listing, Surroundings};
 use crate::outcome::{DeviceRef, Refusal};
 
 /// What a kit is going to hold.
@@ -87,6 +87,7 @@ pub(crate) fn plan(
         known: Vec::new(),
         warnings: Vec::new(),
     };
+    plan.warnings.extend(listings.iter().filter_map(guessed_batch));
     plan.check_batch(surroundings.newest_batch, choice.accept_stale)?;
     for listing in listings {
         plan.merge(listing);
@@ -103,6 +104,16 @@ pub(crate) fn plan(
             .hint("make several kits, with --device in each"));
     }
     Ok(plan)
+}
+
+/// What a batch that is only a file's time is worth.
+fn guessed_batch(listing: &Listing) -> Option<String> {
+    let Listing { path, batch, .. } = listing;
+    (listing.batch_from == BatchFrom::Modified).then(|| {
+        format!(
+            "{path} lies in no batch folder and says the same as none in {BATCHES}: its batch {batch} is only the time when the file was written, so whether a newer CA has been made since cannot be told. Name the list in its folder"
+        )
+    })
 }
 
 impl Plan {

@@ -176,6 +176,9 @@ struct Reading {
 
 impl Reading {
     fn line(&mut self, line: usize, raw: &[u8]) {
+        // an editor of Windows begins a file with U+FEFF
+        let mark = if line == 1 { &b"\xef\xbb\xbf"[..] } else { b"" };
+        let raw = raw.strip_prefix(mark).unwrap_or(raw);
         let text = String::from_utf8_lossy(raw);
         // also drops the carriage return of a file that went through Windows
         let text = text.trim();
@@ -236,7 +239,7 @@ impl ListedDevice {
         };
         match known {
             // the same line twice is harmless
-            Some(known) if **known == *line.source => Ok(()),
+            Some(known) if is_same_path(known, line.source) => Ok(()),
             Some(_) => Err("source"),
             None => {
                 let shared = recent.take().filter(|recent| **recent == *line.source);
@@ -271,6 +274,15 @@ fn parse_line(text: &str) -> Result<Line<'_>, (Option<DeviceUuid>, LineError)> {
         })
     })?;
     Ok(Line { uuid, name, address, source, destination })
+}
+
+/// Whether two absolute paths say the same, whatever links there are: `//` and `/./` are `/`.
+/// The real file writes `certs_pushed//` (docs/facts.md).
+fn is_same_path(one: &str, two: &str) -> bool {
+    fn steps(path: &str) -> impl Iterator<Item = &str> {
+        path.split('/').filter(|step| !matches!(*step, "" | "."))
+    }
+    steps(one).eq(steps(two))
 }
 
 /// Splits off the last word; `None` when there is none.
@@ -320,6 +332,31 @@ mod tests {
         let found = FailedPush::parse(text.as_bytes());
         assert_eq!((found.devices.len(), found.problems.len()), (1, 0));
         assert_eq!(found.devices[0].sources.len(), 2);
+    }
+
+    #[test]
+    fn sources_are_compared_as_paths() {
+        let lines = |other: &str| {
+            let one = line("a b", "cacert.pem");
+            format!("{one}\n{}", one.replace("/s//", other))
+        };
+        for same in ["/s/", "//s///", "/s/./"] {
+            let found = FailedPush::parse(lines(same).as_bytes());
+            assert_eq!((found.devices.len(), found.problems.len()), (1, 0), "{same}");
+            assert_eq!(found.devices[0].sources.get(CredentialFile::Ca), Some("/s//cacert.pem"));
+        }
+        for other in ["/S/", "/s/../", "/s/t/"] {
+            assert_eq!(only_problem(&lines(other)).line, 2, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_at_the_start_only() {
+        let text = line("a b", "cacert.pem");
+        let marked = FailedPush::parse(format!("\u{feff}{text}\r\n").as_bytes());
+        assert_eq!(marked, FailedPush::parse(text.as_bytes()));
+        assert_eq!(FailedPush::parse("\u{feff}".as_bytes()), FailedPush::default());
+        assert_eq!(only_problem(&format!("\n\u{feff}{text}")).error, LineError::NoUuid);
     }
 
     #[test]

@@ -142,6 +142,81 @@ fn carriage_returns_blank_lines_and_duplicates_are_harmless() {
 }
 
 #[test]
+fn a_list_that_went_through_an_editor_of_windows_is_read() {
+    let world = World::new(2);
+    change(&world, |text| format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    let ran = build(&world, &[]).expect(0);
+    assert_eq!(names(&ran, "bundled"), ["BSNS-1120-1", "BSNS-1120-2"]);
+}
+
+#[test]
+fn slashes_more_or_less_are_no_contradiction() {
+    let world = World::new(1);
+    change(&world, |text| {
+        assert!(text.contains("certs_pushed//"), "as the real file has it");
+        format!("{text}{}", text.replace("certs_pushed//", "certs_pushed/"))
+    });
+    let ran = build(&world, &[]).expect(0);
+    assert_eq!(names(&ran, "bundled"), ["BSNS-1120-1"]);
+}
+
+#[test]
+fn paths_on_the_device_may_be_written_with_ngfw() {
+    let world = World::new(2).start();
+    change(&world, |text| {
+        let at_device = format!(" /var/sf/peers/{}", world.fmc().uuid);
+        assert!(text.contains(&at_device));
+        text.replace(&at_device, &format!(" /ngfw{}", at_device.trim_start()))
+    });
+    let recipient = world.recipient();
+    let plan = world.bundle(&["plan", "--recipient", &recipient]).run().expect(0);
+    plan.says("Ready: 2 devices");
+    // one device's lines in both forms are one manager's, and one file's
+    change(&world, |text| {
+        format!("{text}{}", text.replace(" /ngfw/var/sf/peers/", " /var/sf/peers/"))
+    });
+    let kit = world.kit(&[]);
+    let device = world.ftd(1);
+    world.install(device, &kit.path).run().expect(0);
+    assert_eq!(world.files(device, world.fmc()), world.new_files(device, world.fmc()));
+    world.up(device, world.fmc());
+}
+
+#[test]
+fn a_copy_of_the_list_is_of_the_batch_that_it_was_copied_from() {
+    let world = World::new(2);
+    let old = list(&world);
+    let number: u64 = old.parent().unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap();
+    // a copy is as young as the copying; with other line ends it says the same
+    let text = fs::read_to_string(&old).unwrap();
+    let copy = world.write("copy.txt", text.replace('\n', "\r\n")).display().to_string();
+    let json = build(&world, &["--failed-push", &copy]).expect(0).json();
+    assert_eq!((&json["batch"], &json["warnings"]), (&number.into(), &serde_json::json!([])));
+
+    // a newer run: the copy is as stale as its original, however young the file is
+    let new = world.lab.renew().unwrap();
+    let only_first: String = text
+        .lines()
+        .filter(|line| line.starts_with(&world.ftd(1).uuid))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&new.failed_push, &only_first).unwrap();
+    let ran = build(&world, &["--failed-push", &copy]).expect(3);
+    assert_eq!(ran.json()["reason"], "stale-batch");
+
+    // one that is like none: nobody can tell, and that is said
+    let lines: Vec<&str> =
+        text.lines().filter(|line| line.starts_with(&world.ftd(2).uuid)).collect();
+    let edited = world.write("edited.txt", lines.join("\n")).display().to_string();
+    let ran = build(&world, &["--failed-push", &edited]).expect(0);
+    let warnings = ran.json()["warnings"].to_string();
+    assert!(
+        warnings.contains("whether a newer CA has been made since cannot be told"),
+        "{warnings}"
+    );
+}
+
+#[test]
 fn lines_that_contradict_each_other_are_refused() {
     let world = World::new(2);
     change(&world, |text| {

@@ -16,7 +16,8 @@ fn lines(uuid: &str, name: &str, manager: &str) -> String {
 
 fn listing(batch: u64, text: &str) -> Listing {
     let path = format!("/var/tmp/certs/{batch}/FAILED_PUSH");
-    Listing { path, batch, found: FailedPush::parse(text.as_bytes()) }
+    let batch_from = BatchFrom::Folder;
+    Listing { path, batch, batch_from, found: FailedPush::parse(text.as_bytes()) }
 }
 
 fn planned(listings: Vec<Listing>, devices: &[&str]) -> Result<Plan, Failure> {
