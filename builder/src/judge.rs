@@ -3,7 +3,7 @@
 use console::exit::Failure;
 use console::terminal::Terminal;
 use console::vouch::{Known, NamedSigner, Verdict, refusal};
-use formats::bundle::Vouch;
+use formats::bundle::{SignedBundle, Vouch};
 use formats::certificate::{CertificateFacts, Validity};
 use formats::device::CredentialFile;
 use formats::error::Reason;
@@ -109,6 +109,16 @@ pub(crate) fn agrees_with_index(
         return Err(differs("batch", &index.batch, &manifest.batch));
     }
     Ok(())
+}
+
+/// Whether the certificate names the bundle's device, or none.
+///
+/// # Errors
+/// `wrong-subject`, which nothing accepts: the device would refuse it as well.
+pub(crate) fn names_its_device(bundle: &SignedBundle) -> Result<(), Failure> {
+    bundle.check_certificate_subject().map_err(|error| {
+        Failure::of("sftunnel-cert.pem", &error).hint("have the kit made anew from the right files")
+    })
 }
 
 /// Whether both certificates are valid.

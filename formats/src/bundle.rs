@@ -13,7 +13,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::archive::{self, ArchiveError};
-use crate::certificate::{CheckedCredentials, Credentials, CredentialsError};
+use crate::certificate::{CheckedCredentials, Credentials, CredentialsError, SubjectError};
 use crate::checksum::{Sha256, Sums, SumsError};
 use crate::device::{CredentialFile, PeerPath};
 use crate::envelope::{self, Encoding, Identities, OpenError, Recipient, SealError};
@@ -303,6 +303,14 @@ impl SignedBundle {
     /// Its fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
         self.signer.fingerprint()
+    }
+
+    /// Whether the certificate may be that of the device that the bundle is for.
+    ///
+    /// # Errors
+    /// See [`CheckedCredentials::check_certificate_subject`]. Final.
+    pub fn check_certificate_subject(&self) -> Result<(), SubjectError> {
+        self.credentials.check_certificate_subject(&self.manifest.device.uuid)
     }
 
     /// The signed inside, to be sealed anew.

@@ -346,9 +346,9 @@ fn sets_that_sftunnel_cannot_use_are_refused_although_signed() {
     );
 }
 
-#[test]
-fn the_certificate_of_another_device_is_refused_although_signed() {
-    let world = World::new(2);
+/// A bundle for the first device around the certificate and key of the second, signed by the
+/// right key.
+pub(crate) fn with_the_certificate_of_another_device(world: &World) -> Vec<u8> {
     let kit = world.kit(&[]);
     let open = |number: usize| {
         let sealed = fs::read(kit.bundle(world.ftd(number))).unwrap();
@@ -356,17 +356,31 @@ fn the_certificate_of_another_device_is_refused_although_signed() {
     };
     let (mine, theirs) = (open(1), open(2));
     let described = theirs.manifest()["credentials"].clone();
-    let forge = mine
-        .put(CredentialFile::Certificate, &theirs.entries[4])
+    mine.put(CredentialFile::Certificate, &theirs.entries[4])
         .put(CredentialFile::Key, &theirs.entries[5])
         .edit(|m| m["credentials"] = described)
-        .sign(&world.signing_key());
-    let file = world.write("forged.tar.gz.age", forge.seal());
+        .sign(&world.signing_key())
+        .seal()
+}
+
+#[test]
+fn the_certificate_of_another_device_is_refused_although_signed() {
+    let world = World::new(2);
+    let verify = |file: &Path| {
+        let run = world.bundle(&["verify", "--identity", "identity.txt"]).arg(file);
+        refused(run, "wrong-subject").says("verify").json()["results"][0]["vouched_by"].clone()
+    };
+    let forged = with_the_certificate_of_another_device(&world);
+    let file = world.write("forged.tar.gz.age", forged);
     install_refused(&world, world.ftd(1), &file, "wrong-subject");
+    assert_eq!(verify(&file), "own", "whoever signed it");
     // one device's files as another's: the id no longer follows, or the device is another
-    let renamed = open(2).edit(|m| m["device"]["uuid"] = json!(world.ftd(1).uuid)).identified();
+    let sealed = fs::read(world.kit(&[]).bundle(world.ftd(2))).unwrap();
+    let theirs = Forge::open(&sealed, &world.identity(), &world.recipient());
+    let renamed = theirs.edit(|m| m["device"]["uuid"] = json!(world.ftd(1).uuid)).identified();
     let file = world.write("forged.tar.gz.age", renamed.sign(&world.signing_key()).seal());
     install_refused(&world, world.ftd(1), &file, "wrong-subject");
+    verify(&file);
 }
 
 #[test]

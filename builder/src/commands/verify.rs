@@ -62,6 +62,8 @@ struct Run<'a> {
 /// What is left of an opened bundle: no key.
 struct Opened {
     manifest: Manifest,
+    /// Subject and clock, which count only once somebody vouches for the bundle.
+    further: Result<(), Failure>,
 }
 
 impl Run<'_> {
@@ -191,10 +193,12 @@ impl Run<'_> {
         if let Some((kit, entry)) = listed {
             judge::agrees_with_index(bundle.manifest(), kit.index(), entry)?;
         }
-        if !self.args.accept_clock {
-            judge::is_valid(bundle.facts(), self.now())?;
-        }
-        Ok(Some(Opened { manifest: bundle.manifest().clone() }))
+        let further =
+            judge::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
+                true => Ok(()),
+                false => judge::is_valid(bundle.facts(), self.now()),
+            });
+        Ok(Some(Opened { manifest: bundle.manifest().clone(), further }))
     }
 
     fn now(&self) -> Timestamp {
@@ -215,6 +219,9 @@ impl Run<'_> {
         match self.judge.judge("the bundle", opened.manifest.signer.fingerprint) {
             Ok(vouch) => {
                 view.vouched_by = Some(vouch);
+                if let Err(failure) = opened.further {
+                    return Ok(view.refused(failure));
+                }
                 view.status = "verified";
                 Ok(view)
             }

@@ -181,6 +181,7 @@ impl Sealer<'_> {
             .map_err(|error| Failure::of(&entry.file, &error).hint(hint(&error)))?;
         judge::agrees_with_index(bundle.manifest(), self.source.folder.index(), entry)?;
         let vouch = judge.without_asking(&entry.file, bundle.fingerprint())?;
+        judge::names_its_device(&bundle)?;
         Ok((bundle, vouch))
     }
 
@@ -279,9 +280,10 @@ pub(super) fn bundle(
     let device = &source.bundle.manifest().device;
     let subject = source.path.display().to_string();
     let recipients = part.recipients(recipients, &source.bundle);
-    let sealed = judge
-        .without_asking(&subject, source.bundle.fingerprint())
-        .and_then(|vouch| Ok((sealed(source.bundle.inner(), &recipients, args)?, vouch)));
+    let sealed = judge.without_asking(&subject, source.bundle.fingerprint()).and_then(|vouch| {
+        judge::names_its_device(&source.bundle)?;
+        Ok((sealed(source.bundle.inner(), &recipients, args)?, vouch))
+    });
     let (sealed, vouch) = match sealed {
         Ok(sealed) => sealed,
         Err(failure) => {
