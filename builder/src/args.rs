@@ -190,7 +190,8 @@ pub struct KitArgs {
     /// /var/sf/sftunnel-airgap]
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
-    /// Put this installer into the kit; may be repeated [default: those beside this program]
+    /// Also put this installer into the kit, in place of the one of its kind beside this
+    /// program; may be repeated
     #[arg(long, value_name = "FILE")]
     pub installer: Vec<PathBuf>,
     /// Write bundles as text that can be pasted into a console

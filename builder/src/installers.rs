@@ -23,12 +23,17 @@ pub(crate) struct Installer {
     pub file: File,
 }
 
-/// Opens the named installers, or those beside this program; at most one for each
-/// architecture, in the order of their names.
+/// Opens the named installers and those beside this program, of which a named one takes the
+/// place; one for each architecture, in the order of their names.
 ///
 /// # Errors
 /// Usage, for a named file that is no program for a known architecture, or two for one.
 pub(crate) fn find(named: &[PathBuf]) -> Result<Vec<Installer>, Failure> {
+    let program = std::env::current_exe().ok();
+    find_beside(named, program.as_deref().and_then(Path::parent))
+}
+
+fn find_beside(named: &[PathBuf], directory: Option<&Path>) -> Result<Vec<Installer>, Failure> {
     let mut found = BTreeMap::new();
     for path in named {
         let installer = open(path)?.ok_or_else(|| {
@@ -43,13 +48,9 @@ pub(crate) fn find(named: &[PathBuf]) -> Result<Vec<Installer>, Failure> {
                 .hint("name one for each architecture"));
         }
     }
-    if named.is_empty() {
-        let beside = std::env::current_exe().ok();
-        let directory = beside.as_deref().and_then(Path::parent);
-        for path in USUAL.iter().filter_map(|name| Some(directory?.join(name))) {
-            if let Ok(Some(installer)) = open(&path) {
-                found.entry(installer.arch).or_insert(installer);
-            }
+    for path in USUAL.iter().filter_map(|name| Some(directory?.join(name))) {
+        if let Ok(Some(installer)) = open(&path) {
+            found.entry(installer.arch).or_insert(installer);
         }
     }
     Ok(found.into_values().collect())
@@ -99,6 +100,31 @@ mod tests {
         assert_eq!(arch(&header(2, 40)), None, "another machine");
         assert_eq!(arch(b"#!/bin/sh\nexec something"), None);
         assert_eq!(arch(&header(2, 62)[..19]), None, "cut");
+    }
+
+    #[test]
+    fn named_ones_come_on_top_and_take_the_place_of_their_own_kind() {
+        let dir = std::env::temp_dir().join(format!("installers-{}", std::process::id()));
+        let (beside, other) = (dir.join("beside"), dir.join("other"));
+        for folder in [&beside, &other] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(beside.join("sftunnel-install-x86_64"), header(2, 62)).unwrap();
+        std::fs::write(beside.join("sftunnel-install"), header(2, 62)).unwrap();
+        let (x86, arm) = (other.join("x86"), other.join("arm"));
+        std::fs::write(&x86, header(2, 62)).unwrap();
+        std::fs::write(&arm, header(2, 183)).unwrap();
+        let found = |named: &[&PathBuf]| -> Vec<(&str, PathBuf)> {
+            let named: Vec<PathBuf> = named.iter().map(|path| (*path).clone()).collect();
+            let found = find_beside(&named, Some(&beside)).unwrap();
+            found.into_iter().map(|installer| (installer.arch, installer.path)).collect()
+        };
+        let usual = beside.join("sftunnel-install-x86_64");
+        assert_eq!(found(&[]), [("x86_64", usual.clone())]);
+        assert_eq!(found(&[&arm]), [("aarch64", arm.clone()), ("x86_64", usual)]);
+        assert_eq!(found(&[&x86]), [("x86_64", x86.clone())]);
+        assert!(find_beside(&[x86.clone(), x86], None).is_err());
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
