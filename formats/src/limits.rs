@@ -49,6 +49,9 @@ pub const NAME: usize = 255;
 pub const WORK_FACTOR_WRITTEN: u8 = 18;
 /// scrypt's log2(N) as read: 4 GiB; the highest that age's own documentation calls sane.
 pub const WORK_FACTOR_READ: u8 = 22;
+/// Rounds of bcrypt on a passphrase-protected SSH key, as read. `ssh-keygen` writes 16 or 24;
+/// some people ask for some hundred (`-a`). A round is some milliseconds.
+pub const BCRYPT_ROUNDS_READ: u32 = 1024;
 
 /// Reading stopped: the input goes on past its limit, or could not be read.
 #[derive(Debug, thiserror::Error)]

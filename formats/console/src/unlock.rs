@@ -17,6 +17,9 @@ use crate::terminal::Terminal;
 /// How often a passphrase may be typed.
 const TRIES: usize = 3;
 
+const FEWER_ROUNDS: &str =
+    "`ssh-keygen -p -a 16 -f FILE` writes the key anew with fewer; do that on a copy";
+
 /// Where secrets come from: files, descriptors or a prompt, never the argument list.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OpenArgs {
@@ -84,7 +87,14 @@ impl<'a> Unlocker<'a> {
     }
 
     fn open_file(&mut self, name: &str, bytes: &[u8]) -> Result<Unlocked, Failure> {
-        match IdentityFile::parse(bytes).map_err(|error| Failure::of(name, &error))? {
+        let file = IdentityFile::parse(bytes).map_err(|error| {
+            let failure = Failure::of(name, &error);
+            match error {
+                IdentityError::Rounds { .. } => failure.hint(FEWER_ROUNDS),
+                _ => failure,
+            }
+        })?;
+        match file {
             IdentityFile::Plain(identities) => Ok(Unlocked { identities, vouched_signer: None }),
             IdentityFile::Protected(protected) => self.open_protected(name, &protected),
         }

@@ -6,6 +6,8 @@ use age::secrecy::{ExposeSecret, SecretString};
 use age::{scrypt, ssh, x25519};
 use zeroize::Zeroizing;
 
+mod ssh_rounds;
+
 use super::{
     ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Recipient, SealError, decrypt, decryptor,
     encrypt, hybrid,
@@ -106,6 +108,15 @@ pub enum IdentityError {
     /// An SSH private key of a kind that cannot decrypt, or in a form that age does not read.
     #[error("is an SSH key of a kind or form that cannot be used")]
     Ssh,
+    /// An SSH key whose passphrase would be tried for longer than anybody wants to wait.
+    #[error(
+        "is an SSH key with {rounds} rounds of bcrypt, more than the limit of {}",
+        limits::BCRYPT_ROUNDS_READ
+    )]
+    Rounds {
+        /// As the file says.
+        rounds: u32,
+    },
     /// An age file that is not protected by exactly one passphrase.
     #[error("is an age file, but not one that is protected by a passphrase")]
     NotPassphrase,
@@ -118,6 +129,7 @@ impl Reasoned for IdentityError {
     fn reason(&self) -> Reason {
         match self {
             Self::Open(error) => error.reason(),
+            Self::Rounds { .. } => Reason::TooLarge,
             _ => Reason::BadFormat,
         }
     }
@@ -148,6 +160,10 @@ impl IdentityFile {
         if trimmed.starts_with(b"-----BEGIN ") {
             return match ssh::Identity::from_buffer(trimmed, None) {
                 Ok(ssh::Identity::Encrypted(key)) => {
+                    let rounds = ssh_rounds::of(trimmed).ok_or(IdentityError::Ssh)?;
+                    if rounds > limits::BCRYPT_ROUNDS_READ {
+                        return Err(IdentityError::Rounds { rounds });
+                    }
                     Ok(Self::Protected(ProtectedIdentity(Protected::Ssh(key))))
                 }
                 Ok(key @ ssh::Identity::Unencrypted(_)) => {
