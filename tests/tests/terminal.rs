@@ -218,6 +218,36 @@ fn a_generated_passphrase_is_shown_once_and_opens_the_kit() {
 }
 
 #[test]
+fn a_long_run_says_how_far_it_is_to_a_terminal_that_can_show_it() {
+    let world = World::new(4);
+    let recipient = world.recipient();
+    // every opening of a file takes a moment, as on a worn-out stick
+    let slow = ["-e", "trace=openat,openat2", "-e", "inject=openat,openat2:delay_enter=40000"];
+    let strace = [&["strace", "-f", "-qq", "-o", "/dev/null"], &slow[..]].concat();
+    let build = |flags: &[&str], before: &[&str]| {
+        let run = world.bundle(&["build", "--recipient", &recipient, "--out"]).arg(world.out());
+        run.args(flags).under(before).under(&strace)
+    };
+    let (code, screen) = Pty::start(build(&[], &[])).end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("\rsealing ") && screen.contains(" of 4\u{1b}[K"), "{screen}");
+    // wiped before the result is told
+    let (_, after) = screen.rsplit_once(" of 4\u{1b}[K").unwrap();
+    assert!(after.trim_start_matches(['\r', '\n']).starts_with("\u{1b}[K"), "{screen}");
+    for (name, run) in [
+        ("a terminal without control sequences", build(&[], &["env", "TERM=dumb"])),
+        ("a terminal that nothing is known of", build(&[], &["env", "-u", "TERM"])),
+        ("--quiet", build(&["--quiet"], &[])),
+        ("--json", build(&["--json"], &[])),
+    ] {
+        let (code, screen) = Pty::start(run).end();
+        assert_eq!(code, 0, "{name}: {screen}");
+        assert!(!screen.contains(" of 4") && !screen.contains("\u{1b}[K"), "{name}: {screen}");
+    }
+    build(&[], &[]).run().expect(0).never_says(" of 4").never_says("\u{1b}");
+}
+
+#[test]
 fn colour_is_for_terminals_and_can_be_switched_off() {
     let world = World::new(1);
     let status = || world.on(world.ftd(1), &["status"]);

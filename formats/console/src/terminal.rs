@@ -28,8 +28,7 @@ impl Terminal {
     /// (<https://no-color.org>).
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let color = !json && !no_color && !dumb && io::stdout().is_terminal();
+        let color = !json && !no_color && !is_dumb() && io::stdout().is_terminal();
         Self { json, quiet, verbose, color }
     }
 
@@ -86,9 +85,10 @@ impl Terminal {
         HiddenInput::begin()
     }
 
-    /// A progress line for a long run; silent when stderr is not a terminal.
+    /// A progress line for a long run; silent when stderr is not a terminal, or one that knows
+    /// no control sequences.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
-        let shown = !self.quiet && !self.json && io::stderr().is_terminal();
+        let shown = !self.quiet && !self.json && !is_dumb() && io::stderr().is_terminal();
         Progress { what, total, shown, last: std::time::Instant::now() }
     }
 
@@ -96,6 +96,11 @@ impl Terminal {
     pub fn paint(&self, color: Color, text: &str) -> String {
         if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", color as u8) } else { text.to_owned() }
     }
+}
+
+/// A terminal that is said to take plain text only, or of which nothing is said.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// Writes to standard error. The terminal may be gone, or the reader of a pipe; unlike
