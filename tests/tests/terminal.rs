@@ -194,6 +194,48 @@ fn an_identity_can_be_pasted_and_vouches_for_nobody() {
 }
 
 #[test]
+fn where_a_passphrase_is_asked_for_an_identity_may_be_pasted_in_three_tries() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    // for the passphrase, and for an identity besides
+    let kit = world.kit(&["--passphrase-file", "passphrase.txt"]);
+    let identity = world.identity();
+    let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    let cut = &secret[..secret.len() - 1];
+    let install = || world.on(device, &["install", "--settle", "1"]).arg(&kit.path);
+    let before = world.snapshot(device);
+
+    let mut pty = Pty::start(install());
+    for _ in 0..3 {
+        pty.expect("Passphrase for kit.identity.age");
+        pty.type_line(cut);
+    }
+    let (code, screen) = pty.end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(screen.contains("cannot-open") && !screen.contains(&cut[..30]), "{screen}");
+    assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
+
+    let mut pty = Pty::start(install());
+    for wrong in ["wrong", cut] {
+        pty.expect("Passphrase for kit.identity.age");
+        pty.type_line(wrong);
+        pty.expect("try again");
+    }
+    pty.expect("Passphrase for kit.identity.age");
+    pty.type_line(&format!("  {} ", secret.to_lowercase()));
+    // it opens, and vouches for nobody
+    pty.expect("Nobody has vouched");
+    pty.expect("Type 'yes'");
+    pty.type_line("yes");
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(!screen.to_uppercase().contains(&secret[..30]), "it must not be shown");
+    world.up(device, world.fmc());
+}
+
+#[test]
 fn a_generated_passphrase_is_shown_once_and_opens_the_kit() {
     let world = World::new(1);
     let out = world.out();
