@@ -10,7 +10,7 @@ use console::unlock::OpenArgs;
 #[command(
     name = "sftunnel-install",
     version = console::version::VERSION,
-    max_term_width = 100,
+    max_term_width = 80,
     after_help = "Examples:
   sftunnel-install status                       what is installed, and for how long
   sftunnel-install install --dry-run /mnt/usb/sftunnel-kit-cdb123c8-1726805447

@@ -293,7 +293,8 @@ fn the_help_reads_like_this_and_fits_the_console() {
             Run::new(program(program_name))
                 .args(words)
                 .arg("--help")
-                .env("COLUMNS", "80")
+                // on a wide console as well: help is read where it is pasted to
+                .env("COLUMNS", "200")
                 .run()
                 .expect(0)
         };
