@@ -22,6 +22,7 @@
 //! - `interop`: age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs
 //! - `interruption`: killed, stopped and started twice; a sample of `make interrupt`
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
+//! - `handoff`: whole kits, parts, single bundles for the next team; nothing in clear on disk
 //! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
@@ -43,6 +44,7 @@ mod clock;
 mod docs;
 mod failed_push;
 mod fuzz_corpus;
+mod handoff;
 mod health;
 mod hostile;
 mod interop;
