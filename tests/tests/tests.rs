@@ -23,6 +23,7 @@
 //! - `interruption`: killed, stopped and started twice; a sample of `make interrupt`
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
 //! - `handoff`: whole kits, parts, single bundles for the next team; nothing in clear on disk
+//! - `recipients`: escrow and the recipient map: who may open what, and what the plan says of it
 //! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
@@ -56,6 +57,7 @@ mod meanwhile;
 mod output;
 mod pairs;
 mod races;
+mod recipients;
 mod refusals;
 mod rehearsal;
 mod room;
