@@ -98,47 +98,6 @@ fn a_forgers_own_key_is_an_unknown_signer() {
 }
 
 #[test]
-fn a_passphrase_vouches_for_its_own_signer_only() {
-    let world = World::new(1);
-    let kit = world.passphrase_kit();
-    let other = SigningKey::generate().unwrap();
-    fs::write(world.path("other.pem"), other.to_pem().unwrap()).unwrap();
-    let other = world
-        .kit_with(world.fmc(), &["--passphrase-file", "passphrase.txt", "--sign-key", "other.pem"]);
-    // the forger has a kit of his own, and puts the identity of the real one beside his bundles
-    fs::copy(kit.path.join("kit.identity.age"), other.path.join("kit.identity.age")).unwrap();
-    let before = world.snapshot(world.ftd(1));
-    let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "passphrase.txt"]);
-    let ran = run.arg(&other.path).run().expect(3);
-    world.unchanged(world.ftd(1), &before, &ran);
-    // the wrong passphrase
-    world.write("wrong.txt", "something else\n");
-    let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "wrong.txt"]);
-    let ran = refused(run.arg(&kit.path), "cannot-open");
-    world.unchanged(world.ftd(1), &before, &ran);
-}
-
-#[test]
-fn an_identity_file_for_several_readers_vouches_for_nobody() {
-    let world = World::new(1);
-    let kit = world.kit(&[]);
-    // the identity with a line that claims a signer, sealed to a public key in place of a passphrase
-    let claimed = format!("# signer: {}\n{}", world.signer(), world.identity());
-    let sealed = formats::envelope::seal(
-        claimed.as_bytes(),
-        &[world.recipient().parse().unwrap()],
-        formats::envelope::Encoding::Binary,
-    );
-    fs::write(kit.path.join("kit.identity.age"), sealed.unwrap()).unwrap();
-    let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "passphrase.txt"]);
-    run.arg(&kit.path).run().expect(3);
-    // as plain text it opens, but vouches for nobody
-    let plain = world.write("claimed.txt", claimed);
-    let run = world.on(world.ftd(1), &["install", "--yes", "--identity"]).arg(plain).arg(&kit.path);
-    refused(run, "unknown-signer");
-}
-
-#[test]
 fn another_identity_cannot_open() {
     let case = Case::new();
     let world = &case.world;
@@ -390,27 +349,6 @@ fn a_bundle_for_a_manager_that_is_not_here_is_not_registered() {
     case.is_refused_here(&forge.sign(&case.key).seal(), "not-registered");
 }
 
-#[test]
-fn a_pin_for_one_manager_is_none_for_another() {
-    let case = Case::new();
-    let (world, device) = (&case.world, case.world.ftd(1));
-    world.install(device, &case.kit.path).run().expect(0);
-    let other = "11111111-2222-11ef-8888-000000000000";
-    let peers = device.root.join("var/sf/peers");
-    Run::new("cp")
-        .arg("-a")
-        .arg(device.peer_dir(world.fmc()))
-        .arg(peers.join(other))
-        .run()
-        .expect(0);
-    let file =
-        world.write("forged.tar.gz.age", case.forge().for_manager(other).sign(&case.key).seal());
-    let before = world.snapshot(device);
-    let run = world.on(device, &["install", "--yes", "--identity", "identity.txt"]).arg(&file);
-    let ran = refused(run, "unknown-signer");
-    world.unchanged(device, &before, &ran);
-}
-
 // kits
 
 /// A copy of the kit, to be changed.
@@ -469,33 +407,6 @@ pub(crate) fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut K
     fs::write(kit.join("kit.json.sig"), signature).unwrap();
     let sums = "find . -type f ! -name SHA256SUMS | sed 's,^./,,' | sort | xargs -d '\\n' sha256sum > ../sums; mv ../sums SHA256SUMS";
     Run::new("sh").args(["-ec", sums]).cwd(kit).run().expect(0);
-}
-
-#[test]
-fn the_index_makes_no_bundle_installable() {
-    let case = Case::new();
-    let forger = SigningKey::generate().unwrap();
-    let kit = copy(&case);
-    let bundle = kit.join("bundles").join(case.kit.bundle(case.world.ftd(1)).file_name().unwrap());
-    let forged = case.forge().sign(&forger).seal();
-    fs::write(&bundle, &forged).unwrap();
-    reindexed(&kit, &case.key, |index| {
-        index.bundles[0].size = forged.len() as u64;
-        index.bundles[0].sha256 = Sha256::of(&forged);
-    });
-    install_refused(&case.world, case.world.ftd(1), &kit, "unknown-signer");
-
-    // honest bundles in a kit that somebody else put together: the bundle's signer counts
-    let kit = copy(&case);
-    reindexed(&kit, &forger, |_| {});
-    case.world.install(case.world.ftd(1), &kit).arg("--dry-run").run().expect(0);
-    refused(case.world.bundle(&["verify"]).arg(&kit), "unknown-signer");
-
-    let kit = copy(&case);
-    reindexed(&kit, &case.key, |index| {
-        index.manager.uuid = "11111111-2222-11ef-8888-000000000000".parse().unwrap()
-    });
-    kit_refused(&case, &kit, "damaged");
 }
 
 #[test]

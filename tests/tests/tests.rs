@@ -24,6 +24,7 @@
 //! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
 //! - `handoff`: whole kits, parts, single bundles for the next team; nothing in clear on disk
 //! - `recipients`: escrow and the recipient map: who may open what, and what the plan says of it
+//! - `vouching`: the rules on who vouches, each against somebody who would like to be believed
 //! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
@@ -67,3 +68,4 @@ mod signals;
 mod tampering;
 mod terminal;
 mod tunnels;
+mod vouching;
