@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use formats::envelope::IdentityFile;
 use formats::error::Reason;
 use formats::kit::KitIndex;
+use formats::limits;
 use formats::manifest::Manifest;
-use tests::{Run, program};
+use tests::{Run, World, program};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -16,6 +18,17 @@ fn root() -> PathBuf {
 fn document(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
+
+/// What people read, and look up flags and reasons in.
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "SECURITY.md",
+    "docs/guide.md",
+    "docs/json.md",
+    "docs/post-quantum.md",
+    "formats/FORMAT.md",
+    "installer/PROTOCOL.md",
+];
 
 /// Flags of other programs that the documents show.
 const FOREIGN: [&str; 1] = ["--release"];
@@ -111,16 +124,8 @@ fn every_flag_in_the_documents_exists() {
         .chain(["--sha256".to_owned()]) // of install.sh
         .chain(FOREIGN.map(str::to_owned))
         .collect();
-    let documents = [
-        "README.md",
-        "SECURITY.md",
-        "docs/guide.md",
-        "docs/json.md",
-        "formats/FORMAT.md",
-        "installer/PROTOCOL.md",
-    ];
     let mut unknown = Vec::new();
-    for path in documents {
+    for path in DOCUMENTS {
         for (at, line) in document(path).lines().enumerate() {
             let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
             let is_flag = |word: &&str| {
@@ -146,41 +151,105 @@ fn the_table_of_reasons_is_complete() {
     assert_eq!(words, known);
 }
 
+/// Words that stand where a reason stands: `refused (word)`, and the column `reason` or
+/// `reason word` of a table.
+fn reasons_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, said) in text.match_indices("refused (") {
+        let (_, rest) = text.split_at(at + said.len());
+        found.push(rest.split(')').next().unwrap_or_default().trim_matches('`').to_owned());
+    }
+    let mut column = None;
+    for line in text.lines() {
+        // a bar inside a cell is written \\|
+        let line = line.replace("\\|", " ");
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if !line.starts_with('|') {
+            column = None;
+        } else if column.is_none() {
+            let is_reason = |cell: &&str| matches!(*cell, "reason" | "reason word");
+            column = Some(cells.iter().position(is_reason));
+        } else if let Some(Some(at)) = column {
+            let cell = cells.get(at).copied().unwrap_or_default();
+            found.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
 #[test]
 fn every_reason_in_the_documents_exists() {
     let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.word()).collect();
-    let documents = [
-        "README.md",
-        "SECURITY.md",
-        "formats/FORMAT.md",
-        "installer/PROTOCOL.md",
-        "docs/guide.md",
-        "docs/json.md",
-    ];
-    for path in documents {
-        let text = document(path);
-        // as a program says it
-        for (_, rest) in
-            text.match_indices("refused (").map(|(at, found)| text.split_at(at + found.len()))
-        {
-            let word = rest.split(')').next().unwrap_or_default().trim_matches('`');
-            assert!(known.contains(word) || !word.contains('-'), "{path}: refused ({word})");
+    for path in DOCUMENTS {
+        for word in reasons_in(&document(path)) {
+            assert!(known.contains(&*word), "{path}: '{word}' is no reason");
         }
-        // the last column of a table of reasons
-        let mut in_table = false;
-        for line in text.lines() {
-            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-            if !line.starts_with('|') {
-                in_table = false;
-            } else if path == "formats/FORMAT.md" && cells.last() == Some(&"reason") {
-                in_table = true;
-            } else if in_table && !line.starts_with("|--") && !line.starts_with("|:") {
-                for word in cells.last().unwrap_or(&"").split('`').skip(1).step_by(2) {
-                    assert!(known.contains(word), "{path}: '{word}' is no reason: {line}");
-                }
+    }
+    // what this looks at is there
+    for (path, word) in [
+        ("README.md", "would-drop-peer"),
+        ("SECURITY.md", "older-than-installed"),
+        ("formats/FORMAT.md", "weak-digest"),
+    ] {
+        assert!(reasons_in(&document(path)).iter().any(|found| found == word), "{path}: {word}");
+    }
+    let bogus = "refused (bogus)\n\n| a | reason word | b |\n|--|--|--|\n| x | `slip` | `y` |\n";
+    assert_eq!(reasons_in(bogus), ["bogus", "slip"]);
+}
+
+/// The sources that the tests of a module may stand in: `a/b.rs`, and all below `a/b/`.
+fn sources_of(folder: &Path, module: &[&str]) -> String {
+    fn below(path: &Path, text: &mut String) {
+        for item in fs::read_dir(path).into_iter().flatten().flatten() {
+            match item.path() {
+                path if path.is_dir() => below(&path, text),
+                path => text.push_str(&fs::read_to_string(path).unwrap_or_default()),
             }
         }
     }
+    let path = module.iter().fold(folder.to_path_buf(), |path, name| path.join(name));
+    let mut text = fs::read_to_string(path.with_extension("rs")).unwrap_or_default();
+    below(&path, &mut text);
+    text
+}
+
+#[test]
+fn every_test_that_security_md_names_exists() {
+    let text = document("SECURITY.md");
+    let path_of = |word: &str| -> Option<Vec<String>> {
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|c| c.is_ascii_lowercase() || b"_0123456789".contains(&c))
+        };
+        let parts: Vec<_> = word.split("::").map(str::to_owned).collect();
+        (parts.len() > 1 && parts.iter().all(|part| is_name(part))).then_some(parts)
+    };
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        for word in line.split('`').skip(1).step_by(2) {
+            // a further test of the same module
+            let word = word.trim_start_matches("…::");
+            let Some(parts) = path_of(word) else { continue };
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let Some((test, module)) = parts.split_last() else { continue };
+            let sources = match module {
+                ["formats", rest @ ..] => sources_of(&root().join("formats/src"), rest),
+                ["console", rest @ ..] => sources_of(&root().join("formats/console/src"), rest),
+                ["builder", rest @ ..] => sources_of(&root().join("builder/src"), rest),
+                ["installer", rest @ ..] => sources_of(&root().join("installer/src"), rest),
+                module => sources_of(&root().join("tests/tests"), module),
+            };
+            named += 1;
+            if !sources.contains(&format!("#[test]\nfn {test}()"))
+                && !sources.contains(&format!("#[test]\n    fn {test}()"))
+            {
+                missing.push(word.to_owned());
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new(), "named in SECURITY.md, and no test of that module");
+    assert!(named > 80, "{named} tests are named");
 }
 
 #[test]
@@ -218,4 +287,21 @@ fn the_exit_codes_are_those_of_the_documents() {
         let in_order = codes.windows(8).any(|window| window == [0, 1, 2, 3, 4, 5, 6, 7]);
         assert!(in_order, "{path} has no table of the exit codes 0 to 7: {codes:?}");
     }
+}
+
+#[test]
+fn the_gzip_header_is_the_one_that_the_specification_shows() {
+    let text = document("formats/FORMAT.md");
+    let (_, rest) = text.split_once("Written with the header `").expect("the header");
+    let shown = rest.split('`').next().unwrap();
+    let shown: Vec<u8> =
+        shown.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    let world = World::new(1);
+    let sealed = fs::read(world.kit(&[]).bundle(world.ftd(1))).unwrap();
+    let IdentityFile::Plain(identities) = IdentityFile::parse(world.identity().as_bytes()).unwrap()
+    else {
+        panic!("an identity without a passphrase");
+    };
+    let inside = identities.open(&sealed, limits::TAR).unwrap();
+    assert_eq!(inside[..10], shown[..], "the first ten bytes in the age layer");
 }
