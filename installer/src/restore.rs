@@ -11,7 +11,7 @@ use crate::reserve;
 use crate::service::{self, Service, Unhealthy};
 use crate::staging;
 use crate::transaction::{
-    Change, Context, changed_by_somebody, complete, known_digests, remember_set, remove_leftovers,
+    Change, Context, changed_by_somebody, complete, remember_set, remove_leftovers,
 };
 
 /// What [`put_back`] did.
@@ -78,7 +78,8 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
         undone.old_pid,
         undone.boot_id.clone(),
         remember,
-        known_digests(&changes),
+        // also what is not live any more: renames that are not durable yet may be lost again
+        undone.known.clone(),
     );
     journal.must_restart = restart == Restart::Always;
     journal.write(state)?;

@@ -246,7 +246,7 @@ fn prove(
 }
 
 /// What may be found live while these changes are made.
-pub(crate) fn known_digests(changes: &[Change]) -> Vec<Sha256> {
+fn known_digests(changes: &[Change]) -> Vec<Sha256> {
     let sets = changes.iter().flat_map(|change| [&change.before, &change.after]);
     sets.flat_map(|set| set.0.iter().filter_map(Live::sha256)).collect()
 }

@@ -1,6 +1,7 @@
-//! Killed, stopped, and started twice. `searched` is a sample of `make interrupt`, and has what
-//! that found.
+//! Killed, stopped, and started twice. `durable` has what outlasts a power cut; `searched` is a
+//! sample of `make interrupt`, and has what that found.
 
+mod durable;
 mod searched;
 
 use std::fs;

@@ -77,6 +77,8 @@ enum Kept {
 pub struct Recording {
     start: Disk,
     ops: Vec<Op>,
+    /// How many of these are of earlier runs.
+    earlier: usize,
 }
 
 /// A state that a power cut may leave.
@@ -93,23 +95,29 @@ const MOST: usize = 20_000;
 const ROOT: Inode = 0;
 
 impl Recording {
-    /// Of the calls of a run that began with `start`; paths below `stand`.
-    pub fn new(start: &Tree, trace: &Trace, stand: &Path) -> Self {
+    /// Of the calls of a run, and of those that were killed before it: `start` is durable, what
+    /// the killed ones did is not, as long as nothing has synced it. Paths below `stand`.
+    pub fn new(start: &Tree, killed: &[Trace], run: &Trace, stand: &Path) -> Self {
         let mut start = Disk::of(start);
         // folders that are there, whatever the run does
         for outside in ["box/var/sf", "kit-0", "kit-1"] {
             start.folder(Path::new(outside));
         }
-        let (mut now, mut ops) = (start.clone(), Vec::new());
-        for call in trace.all.iter().filter(|call| call.returned.is_some_and(|value| value >= 0)) {
-            if let Some(op) = now.op_of(call, stand) {
-                // what the run makes is there from the beginning, without a name
-                start.0.extend_from_slice(&now.0[start.0.len()..]);
-                now.apply(&op, Kept::All);
-                ops.push(op);
+        let (mut now, mut ops, mut earlier) = (start.clone(), Vec::new(), 0);
+        for trace in killed.iter().chain([run]) {
+            earlier = ops.len();
+            for call in
+                trace.all.iter().filter(|call| call.returned.is_some_and(|value| value >= 0))
+            {
+                if let Some(op) = now.op_of(call, stand) {
+                    // what the run makes is there from the beginning, without a name
+                    start.0.extend_from_slice(&now.0[start.0.len()..]);
+                    now.apply(&op, Kept::All);
+                    ops.push(op);
+                }
             }
         }
-        Self { start, ops }
+        Self { start, ops, earlier }
     }
 
     /// What a recording must come to when nothing is lost: a test of this model itself.
@@ -129,11 +137,12 @@ impl Recording {
         self.ops.is_empty()
     }
 
-    /// Every different state that a power cut may leave, and how many choices led to them.
+    /// Every different state that a power cut during the run, or after it, may leave, and how many
+    /// choices led to them.
     pub fn states(&self, model: Model) -> (Vec<State>, usize) {
         let mut found: HashMap<[u8; 32], State> = HashMap::new();
         let mut tried = 0;
-        for cut in 0..=self.ops.len() {
+        for cut in self.earlier..=self.ops.len() {
             let choices = self.choices(model, cut);
             let count = choices.iter().map(Vec::len).fold(1usize, usize::saturating_mul);
             let mut draw = Draw(cut as u64);

@@ -1,7 +1,12 @@
 //! A box that was switched off: every state of its disk, booted and recovered.
+//!
+//! A run that follows one that was killed builds on what that one did, of which nothing need be
+//! durable yet; so its recording begins with the killed one's calls.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,6 +14,7 @@ use super::disk::{Model, Recording, State};
 use super::fault::{Fault, interrupted, record};
 use super::matrix::Operation;
 use super::stand::{Scene, Stand};
+use super::trace::{Step, Trace};
 use super::verdict::End;
 use crate::ran::Run;
 
@@ -44,39 +50,100 @@ pub struct Tally {
     pub failures: Vec<String>,
 }
 
-/// Records the operation, and `recover` after a kill between its renames.
+/// Records the operation, and what may follow when it is killed: `recover` after a kill between
+/// the renames, another `recover` after that one was killed before its sync, and the operation
+/// itself after a kill that came as soon as there was a state directory.
 ///
 /// In another boot: what is recorded names the boot, and whoever recovers comes after a new one.
 pub fn recordings<'a>(scene: &Scene, operation: &'a Operation) -> Vec<Recorded<'a>> {
-    let stand = Stand::new(scene, 903);
-    let boot = scene.world.write("boot-id", "00000000-0000-4000-8000-000000000000\n");
-    let bind =
-        format!("mount --bind '{}' /proc/sys/kernel/random/boot_id && exec \"$@\"", boot.display());
-    let in_another_boot = |run: Run| run.under(&["unshare", "-m", "sh", "-c", &bind, "sh"]);
-    let recorded = |name: String, run: Run, code: i32, end: End| {
+    use Which::{Operation, Recover};
+    let recorder = Recorder::new(scene, operation);
+    let name = operation.name;
+    let (whole, steps) = recorder.record(name.to_owned(), &[], Operation);
+    // of an installation that is undone, the last is that of the way back
+    let between = steps.iter().rfind(|step| is(step, "renameat", " sftunnel-cert.pem"));
+    let between = (Operation, between.expect("a rename"));
+
+    let (recovery, of_recovery) =
+        recorder.record(format!("recovery of: {name}"), &[between], Recover);
+    let renamed = of_recovery.iter().rposition(|step| is(step, "renameat", ".pem"));
+    let synced = &of_recovery[renamed.expect("a rename") + 1];
+    assert_eq!(synced.call.name, "fsync", "{}", synced.call.shown());
+
+    let killed = [between, (Recover, synced)];
+    let (second, _) = recorder.record(format!("second recovery of: {name}"), &killed, Recover);
+
+    let mut recorded = vec![whole, recovery, second];
+    if let Some(made) = steps.iter().position(|step| is(step, "mkdirat", "sftunnel-airgap")) {
+        let killed = [(Operation, &steps[made + 1])];
+        recorded.push(recorder.record(format!("second {name}"), &killed, Operation).0);
+    }
+    recorded
+}
+
+/// A call of this name on something whose name ends so.
+fn is(step: &Step, name: &str, end: &str) -> bool {
+    step.call.name == name && step.call.shape().ends_with(end)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Operation,
+    Recover,
+}
+
+struct Recorder<'a, 'o> {
+    stand: Stand<'a>,
+    operation: &'o Operation,
+    boot: PathBuf,
+}
+
+impl<'a, 'o> Recorder<'a, 'o> {
+    fn new(scene: &'a Scene, operation: &'o Operation) -> Self {
+        let boot = scene.world.write("boot-id", "00000000-0000-4000-8000-000000000000\n");
+        Self { stand: Stand::new(scene, 903), operation, boot }
+    }
+
+    /// A run in another boot.
+    fn run(&self, which: Which) -> Run {
+        let run = match which {
+            Which::Operation => self.operation.run(&self.stand),
+            Which::Recover => self.operation.recover(&self.stand),
+        };
+        let boot = self.boot.display();
+        let bind = format!("mount --bind '{boot}' /proc/sys/kernel/random/boot_id && exec \"$@\"");
+        run.under(&["unshare", "-m", "sh", "-c", &bind, "sh"])
+    }
+
+    /// Records a run, from the operation's beginning and after these were killed.
+    fn record(
+        &self,
+        name: String,
+        killed: &[(Which, &Step)],
+        which: Which,
+    ) -> (Recorded<'o>, Vec<Step>) {
+        let Self { stand, operation, .. } = self;
+        operation.prepare(stand);
         let start = stand.capture();
-        let (ran, trace) = record(&stand, in_another_boot(run));
+        let cut = |(which, step): &(Which, &Step)| {
+            interrupted(stand, self.run(*which), step, Fault::Kill).expect("the kill");
+            let text = fs::read(stand.dir.join("trace")).expect("what strace wrote");
+            Trace::parse(&String::from_utf8_lossy(&text))
+        };
+        let killed: Vec<_> = killed.iter().map(cut).collect();
+        let (ran, trace) = record(stand, self.run(which));
+        let (code, end) = match which {
+            Which::Operation => (operation.code(), operation.end()),
+            Which::Recover => (0, End::Old),
+        };
         let ran = ran.expect(code);
-        let recording = Recording::new(&start, &trace, &stand.dir);
+        let recording = Recording::new(&start, &killed, &trace, &stand.dir);
         if recording.end() != stand.capture() {
             ran.fail("the recorded calls do not make what the run made");
         }
-        (Recorded { name, operation, recording, end }, trace)
-    };
-    operation.prepare(&stand);
-    let run = operation.run(&stand);
-    let (whole, trace) =
-        recorded(operation.name.to_owned(), run, operation.code(), operation.end());
-    let steps = trace.steps(&stand.dir);
-    // of an installation that is undone, the last is that of the way back
-    let mut between = steps.iter().filter(|step| step.call.shape().ends_with(" sftunnel-cert.pem"));
-    let between = between.rfind(|step| step.call.name == "renameat").expect("a rename");
-    operation.prepare(&stand);
-    let run = in_another_boot(operation.run(&stand));
-    interrupted(&stand, run, between, Fault::Kill).expect("the kill");
-    let recover = operation.recover(&stand);
-    let (recovery, _) = recorded(format!("recovery of: {}", operation.name), recover, 0, End::Old);
-    vec![whole, recovery]
+        let steps = trace.steps(&stand.dir);
+        (Recorded { name, operation, recording, end }, steps)
+    }
 }
 
 /// Boots one in so many of the different states that each model leaves.
