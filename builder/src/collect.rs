@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::plan::PlannedDevice;
 
-/// Where the new CA lies (FACTS.md).
+/// Where the new CA lies (docs/facts.md).
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
 
 /// What is checked beside the set itself.
@@ -64,7 +64,7 @@ pub(crate) struct Collected {
 /// Reads and checks.
 ///
 /// # Errors
-/// The first check of DESIGN.md's table that fails. Concerns this device alone.
+/// The first check that fails, with its reason of docs/json.md. Concerns this device alone.
 pub(crate) fn collect(
     root: &Root,
     planned: &PlannedDevice,

@@ -18,7 +18,7 @@ use formats::text::printable_bytes;
 use rustix::fs::FileType;
 use std::os::unix::ffi::OsStrExt;
 
-/// Where `generate_certs.pl` leaves one folder for each run (FACTS.md).
+/// Where `generate_certs.pl` leaves one folder for each run (docs/facts.md).
 pub(crate) const BATCHES: &str = "/var/tmp/certs";
 const FILE: &str = "FAILED_PUSH";
 

@@ -1,6 +1,6 @@
 //! Saved output of `sftunnel_status.pl`: which tunnels it shows to be up.
 //!
-//! Its form is not documented (FACTS.md). What is known is the line of a tunnel that is up,
+//! Its form is not documented (docs/facts.md). What is known is the line of a tunnel that is up,
 //! `… connected to '10.0.0.1' via '10.0.0.2'`, and that `Registration: Completed.` proves
 //! nothing. Only such a line counts, and only when the name in it is one device's; whatever
 //! else stands there says nothing. So a tunnel is up, or it is unknown.

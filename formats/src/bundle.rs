@@ -203,7 +203,7 @@ impl Reasoned for BundleError {
     }
 }
 
-/// Who vouches for a bundle's signer; see DESIGN.md, "Who vouches for it".
+/// Who vouches for a bundle's signer; see SECURITY.md, "Who vouches for it".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vouch {

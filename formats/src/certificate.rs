@@ -1,6 +1,6 @@
 //! The three files, checked to be one set that sftunnel can use.
 //!
-//! The InternalCA is an X.509 version 1 certificate without extensions (FACTS.md), so a
+//! The InternalCA is an X.509 version 1 certificate without extensions (docs/facts.md), so a
 //! path validator that wants basicConstraints would refuse every real one. What is checked
 //! here is what sftunnel's OpenSSL checks: names, signatures, digests, dates, and that the
 //! key belongs to the certificate.
@@ -128,7 +128,7 @@ impl Certificate {
     }
 
     /// The UUIDs that stand in CN or title of the subject: which device it is for. The
-    /// other places where a UUID may stand differ between releases (FACTS.md).
+    /// other places where a UUID may stand differ between releases (docs/facts.md).
     pub fn named_devices(&self) -> Vec<DeviceUuid> {
         let subject = self.x509.subject_name();
         let names = [texts(subject, Nid::COMMONNAME), texts(subject, Nid::TITLE)].concat();
@@ -294,7 +294,7 @@ impl CheckedCredentials {
     }
 
     /// Whether the certificate may be the device's: it names it in CN or title, or names
-    /// no device at all there (FACTS.md knows of two forms, there may be more).
+    /// no device at all there (docs/facts.md knows of two forms, there may be more).
     ///
     /// # Errors
     /// [`SubjectError::Certificate`] when it names only others. Final.

@@ -16,7 +16,7 @@ pub struct UuidError;
 /// The characters of a UUID. Kept in place: there are tens of thousands of them in a run.
 type UuidText = [u8; 36];
 
-/// Lower-cased text of the form 8-4-4-4-12; any version, any variant (FACTS.md).
+/// Lower-cased text of the form 8-4-4-4-12; any version, any variant (docs/facts.md).
 fn parse_uuid(text: &str) -> Result<UuidText, UuidError> {
     let well_formed = text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -160,7 +160,7 @@ impl CredentialFile {
     /// In the order of the bundle.
     pub const ALL: [CredentialFile; 3] = [Self::Ca, Self::Certificate, Self::Key];
 
-    /// The file's name in a peer directory (FACTS.md).
+    /// The file's name in a peer directory (docs/facts.md).
     pub fn name(self) -> &'static str {
         match self {
             Self::Ca => "cacert.pem",
@@ -198,7 +198,7 @@ pub struct PeerPathError;
 impl FromStr for PeerPath {
     type Err = PeerPathError;
 
-    /// Takes doubled slashes and `/ngfw/var/sf/…`, which is the same place (FACTS.md).
+    /// Takes doubled slashes and `/ngfw/var/sf/…`, which is the same place (docs/facts.md).
     fn from_str(text: &str) -> Result<Self, PeerPathError> {
         let rest = text.strip_prefix('/').ok_or(PeerPathError)?;
         let mut parts = rest.split('/').filter(|part| !part.is_empty()).peekable();

@@ -1,6 +1,6 @@
 //! `FAILED_PUSH`: the devices that `generate_certs.pl` could not reach.
 //!
-//! One file a line, blank separated (FACTS.md, from Cisco's guide):
+//! One file a line, blank separated (docs/facts.md, from Cisco's guide):
 //! `FTD_UUID FTD_NAME FTD_IP SOURCE_PATH_ON_FMC DESTINATION_PATH_ON_FTD`. Names may hold
 //! blanks, so the UUID is read from the left and the two paths and the address from the
 //! right. The last line may be cut off.
@@ -263,7 +263,7 @@ fn parse_line(text: &str) -> Result<Line<'_>, (Option<DeviceUuid>, LineError)> {
     if !source.starts_with('/') || !destination.starts_with('/') {
         return Err(fail(LineError::Cut));
     }
-    // with one word left it is the name: the address may be empty (FACTS.md, a guess)
+    // with one word left it is the name: the address may be empty (docs/facts.md, a guess)
     let (name, address) = last_word(rest).ok_or_else(|| fail(LineError::Cut))?;
     let (name, address) = if name.is_empty() { (address, "") } else { (name, address) };
     let name = name.parse().map_err(|_| fail(LineError::Name))?;

@@ -1,4 +1,4 @@
-//! `/etc/sf/ims.conf`: `KEY=VALUE`, unquoted, `#` comments (FACTS.md); on FMC and FTD.
+//! `/etc/sf/ims.conf`: `KEY=VALUE`, unquoted, `#` comments (docs/facts.md); on FMC and FTD.
 
 /// What is used of the file; everything else in it is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

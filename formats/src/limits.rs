@@ -26,7 +26,7 @@ pub const FAILED_PUSH: u64 = 64 * 1024 * 1024;
 pub const FAILED_PUSH_LINE: usize = 16 * 1024;
 /// `kit.json`, for [`KIT_BUNDLES`] devices.
 pub const KIT_INDEX: u64 = 16 * 1024 * 1024;
-/// Bundles in one kit. The largest FMC manages about 1,000 devices (FACTS.md); ten times
+/// Bundles in one kit. The largest FMC manages about 1,000 devices (docs/facts.md); ten times
 /// that, doubled.
 pub const KIT_BUNDLES: usize = 20_000;
 /// A kit's `SHA256SUMS`: a line of at most 400 bytes for each of [`KIT_BUNDLES`].

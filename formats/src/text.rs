@@ -2,7 +2,7 @@
 //!
 //! Names and paths come from files that an attacker may have written. A terminal obeys
 //! control characters, and bidirectional marks or invisible characters can make one name
-//! look like another (FACTS.md shows such names left by a manual attempt).
+//! look like another (docs/facts.md shows such names left by a manual attempt).
 
 use std::fmt::{self, Write};
 

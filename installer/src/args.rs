@@ -175,7 +175,7 @@ pub(crate) struct Change {
 
 /// Seconds; long enough to see a daemon that dies of its configuration.
 const SETTLE: u64 = 5;
-/// Seconds; pmtool's own stop limit is 300 (FACTS.md).
+/// Seconds; pmtool's own stop limit is 300 (docs/facts.md).
 const RESTART_TIMEOUT: u64 = 330;
 
 /// How long to wait for sftunnel.

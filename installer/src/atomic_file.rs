@@ -36,7 +36,7 @@ pub(crate) struct Attributes {
     pub gid: u32,
 }
 
-/// What sftunnel's own files have (FACTS.md): `644 root:root`.
+/// What sftunnel's own files have (docs/facts.md): `644 root:root`.
 pub(crate) const SFTUNNEL_ATTRIBUTES: Attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
 
 /// A staged file, complete on disk under its dot name.

@@ -18,7 +18,7 @@ use formats::timestamp::Timestamp;
 
 use command::{CommandError, Finished, Print};
 
-/// Where `pmtool` lies (FACTS.md), in the order of looking.
+/// Where `pmtool` lies (docs/facts.md), in the order of looking.
 const PMTOOL: [&str; 2] = ["/ngfw/usr/local/sf/bin/pmtool", "/usr/local/sf/bin/pmtool"];
 /// Its folders, where Cisco's other programs are looked for.
 const PROGRAMS: [&str; 2] = ["/ngfw/usr/local/sf/bin", "/usr/local/sf/bin"];
@@ -81,7 +81,7 @@ impl Host {
     }
 
     /// Whether the box is a manager itself, the other FMC of a pair: it has a CA of its own
-    /// (FACTS.md).
+    /// (docs/facts.md).
     pub(crate) fn is_manager(&self) -> bool {
         self.root.open_file(Path::new("/etc/sf/ca_root/cacert.pem")).is_ok()
     }

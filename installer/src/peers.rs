@@ -23,7 +23,7 @@ use crate::atomic_file::Attributes;
 use crate::host::Host;
 
 /// The directory that holds the peer directories, in two parts: links may lead to the first
-/// (FACTS.md: `/ngfw/var/sf` is the same place), never to the second.
+/// (docs/facts.md: `/ngfw/var/sf` is the same place), never to the second.
 const STATE_OF_SF: &str = "/var/sf";
 const PEERS: &str = "peers";
 

@@ -144,7 +144,7 @@ pub(crate) struct DroppedPeer {
 }
 
 /// The managers whose tunnels a restart would drop and whose credentials cannot bring them
-/// back (FACTS.md: a restart interrupts every manager's tunnel).
+/// back (docs/facts.md: a restart interrupts every manager's tunnel).
 ///
 /// # Errors
 /// When the peer directories cannot be listed.

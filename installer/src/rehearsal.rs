@@ -20,7 +20,7 @@ use crate::judged::Accepted;
 use crate::service;
 use crate::tunnel;
 
-/// Of sftunnel (FACTS.md).
+/// Of sftunnel (docs/facts.md).
 const PORT: u16 = 8305;
 /// To find a name's addresses.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! sftunnel as the process manager sees it: parse, restart, prove that it came back.
 //!
-//! `pmtool`'s exit codes are not documented (FACTS.md), so nothing is concluded from them:
+//! `pmtool`'s exit codes are not documented (docs/facts.md), so nothing is concluded from them:
 //! a restart is proved by a new PID in state `Running` that stays.
 
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! Three witnesses: `pmtool` (does sftunnel run at all), `sftunnel-status-brief`, and the
 //! kernel's socket table. `connected to` in the second proves a tunnel; `Registration:
-//! Completed.` proves nothing (FACTS.md). What is none of the known lines is `unknown`, never
+//! Completed.` proves nothing (docs/facts.md). What is none of the known lines is `unknown`, never
 //! `down` and never `up`. The age of the heartbeat file is told beside it and decides nothing:
 //! who writes it, and when, is not documented.
 
@@ -34,7 +34,7 @@ const BRIEF: &str = "sftunnel-status-brief";
 const BRIEF_LIMIT: Duration = Duration::from_secs(15);
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(500);
-/// In the peer directory (FACTS.md).
+/// In the peer directory (docs/facts.md).
 const HEARTBEAT: &str = "sftunnel-heartbeat";
 
 /// What is known of a tunnel.

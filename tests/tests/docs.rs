@@ -9,7 +9,7 @@ use formats::error::Reason;
 use formats::kit::KitIndex;
 use formats::limits;
 use formats::manifest::Manifest;
-use tests::{Run, World, program};
+use tests::{Run, World, program, tool};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -20,9 +20,10 @@ fn document(path: &str) -> String {
 }
 
 /// What people read, and look up flags and reasons in.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "SECURITY.md",
+    "docs/facts.md",
     "docs/guide.md",
     "docs/json.md",
     "docs/post-quantum.md",
@@ -287,6 +288,54 @@ fn the_exit_codes_are_those_of_the_documents() {
         let in_order = codes.windows(8).any(|window| window == [0, 1, 2, 3, 4, 5, 6, 7]);
         assert!(in_order, "{path} has no table of the exit codes 0 to 7: {codes:?}");
     }
+}
+
+#[test]
+fn every_fact_has_a_source_and_the_code_that_it_names_is_there() {
+    let mut facts = 0;
+    let text = document("docs/facts.md");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 4);
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [fact, source, code] = cells[..] else { panic!("three columns: {row}") };
+        if fact == "fact" {
+            continue;
+        }
+        let known = |word: &str| ["doc", "cisco", "field", "guess"].contains(&word);
+        assert!(source.split(", ").all(known), "source '{source}' of: {fact}");
+        for path in code.split('`').skip(1).step_by(2) {
+            assert!(root().join(path).exists(), "{path} is gone: {fact}");
+        }
+        facts += 1;
+    }
+    assert!(facts > 30, "{facts} facts");
+}
+
+/// A document that is cited and is not here leads nowhere.
+#[test]
+fn every_document_that_is_cited_is_in_the_repository() {
+    let listed = tool("git", "git").args(["ls-files", "-z"]).cwd(root()).run();
+    // a source archive has no index; then there is nothing to compare with
+    let Some(0) = listed.code() else { return };
+    let mut lost = Vec::new();
+    let ours = ["rs", "md", "toml", "sh", "py"];
+    for path in listed.stdout.split('\0').filter(|path| !path.is_empty()) {
+        if !Path::new(path).extension().is_some_and(|end| ours.iter().any(|ours| end == *ours)) {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(path)).unwrap_or_default();
+        for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || "._-/".contains(c))) {
+            let Some(name) = word.strip_suffix(".md") else { continue };
+            let beside = root().join(path).with_file_name("").join(word);
+            let is_a_name = name.chars().any(|c| c.is_ascii_alphabetic());
+            let below = ["", "docs", "formats", "installer", "fixtures", "fixtures/lab"];
+            let found = below.iter().any(|folder| root().join(folder).join(word).is_file());
+            if is_a_name && !word.starts_with('/') && !found && !beside.is_file() {
+                lost.push(format!("{path}: {word}"));
+            }
+        }
+    }
+    assert_eq!(lost, Vec::<String>::new());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every row of DESIGN.md's table, on both sides; nothing changes. Bundles and kits that were
+//! Every reason of docs/json.md, on both sides; nothing changes. Bundles and kits that were
 //! made on purpose are in `hostile`.
 
 mod device;

@@ -6,7 +6,7 @@
 //! - `tunnels`: up, down or unknown, before and after; never up on a word that proves nothing
 //! - `rehearsal`: the new files in a TLS handshake with the manager, before anything is replaced
 //! - `pairs`: two managers, the other manager as a device, the second manager's builder, two units
-//! - `refusals`: every row of DESIGN.md's table, on both sides; nothing changes
+//! - `refusals`: every reason of docs/json.md, on both sides; nothing changes
 //! - `hostile`: bundles and kits that somebody made or changed on purpose
 //! - `tampering`: every byte of header and manifest; what changes meanwhile; local users
 //! - `races`: names in the peer directory exchanged while the installer works

@@ -28,7 +28,7 @@ use crate::discover;
 use crate::new_file;
 use crate::outcome::DeviceRef;
 
-// all from FACTS.md
+// all from docs/facts.md
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
 const OWN: &str = "/etc/sf/keys/sftunnel-cert.pem";
 const CRL: &str = "/etc/sf/ca_root/crl.pem";

@@ -36,7 +36,7 @@ use crate::outcome::{DeviceRef, Refusal};
 use crate::signing_key;
 use crate::tunnel_status::{self, Names};
 
-/// The CA in use (FACTS.md).
+/// The CA in use (docs/facts.md).
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
 /// As many files as twice a kit's bundles, and again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;

@@ -56,7 +56,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A check of DESIGN.md's table failed.
+    /// A check failed, for one of the reasons of docs/json.md.
     pub fn refused(reason: Reason, message: impl Display) -> Self {
         Self {
             exit: Exit::Refused,

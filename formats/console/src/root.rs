@@ -1,7 +1,7 @@
 //! Paths below `--root DIR`, without chroot.
 //!
 //! Built-in paths and paths read from files are taken below a root directory. `/var/sf` or a
-//! parent may be a link (FACTS.md: `/ngfw/var/sf` is the same place), also an absolute one;
+//! parent may be a link (docs/facts.md: `/ngfw/var/sf` is the same place), also an absolute one;
 //! links are therefore resolved here, component by component, and never lead out of the
 //! root. This is what `openat2` with `RESOLVE_IN_ROOT` does, on any kernel; where it is there
 //! (Linux 5.6), files are opened with it, in one call where the walk takes two dozen.

@@ -1,4 +1,4 @@
-//! Who vouches for a signer. The rules of DESIGN.md, in one pure function.
+//! Who vouches for a signer. The rules of SECURITY.md, in one pure function.
 
 use std::path::Path;
 

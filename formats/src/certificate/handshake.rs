@@ -1,5 +1,5 @@
 //! A TLS handshake with a set of credentials, as sftunnel makes one: own certificate and CA are
-//! sent, the other side's is checked against the same CA, no host name is checked (FACTS.md).
+//! sent, the other side's is checked against the same CA, no host name is checked (docs/facts.md).
 //!
 //! The caller gives the stream, with its time limits, and the time. Nothing is sent but the
 //! handshake and the closing alert. In TLS 1.3 a client is done before the server has looked
@@ -20,7 +20,7 @@ use super::{CertificateFacts, CheckedCredentials, facts, private_key};
 use crate::device::CredentialFile;
 use crate::timestamp::Timestamp;
 
-/// 80 bits: the lowest level at which SHA-1 signatures are refused, as sftunnel does (FACTS.md).
+/// 80 bits: the lowest level at which SHA-1 is refused, as by sftunnel (docs/facts.md).
 const SECURITY_LEVEL: u32 = 1;
 /// OpenSSL counts alerts from here in its reason codes.
 const ALERTS: i32 = 1000;

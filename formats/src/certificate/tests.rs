@@ -20,7 +20,7 @@ fn name(entries: &[(&str, &str)]) -> openssl::x509::X509Name {
     name.build()
 }
 
-/// Version 1, as FACTS.md describes the InternalCA.
+/// Version 1, as docs/facts.md describes the InternalCA.
 fn certificate(
     subject: &[(&str, &str)],
     key: &PKey<Private>,

@@ -1,4 +1,4 @@
-//! What `sftunnel-status-brief` prints (FACTS.md). Two kinds of lines are known: those of a
+//! What `sftunnel-status-brief` prints (docs/facts.md). Two kinds of lines are known: those of a
 //! channel that is up, `… connected to '10.0.0.1' via '10.0.0.2'`, and those of a peer that is
 //! not, `Connection to peer '' Attempted at …` and `Last disconnect reason : …`. How a block
 //! names its peer is not known, so that a line belongs to a manager only when its UUID stands

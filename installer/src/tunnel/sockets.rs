@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::host::Host;
 
-/// Of sftunnel (FACTS.md).
+/// Of sftunnel (docs/facts.md).
 pub(crate) const PORT: u16 = 8305;
 /// As much of a table as is read: some 25,000 connections.
 const TABLE: u64 = 4 * 1024 * 1024;

@@ -64,7 +64,7 @@ impl Scene {
         Self { world, kits, managers }
     }
 
-    /// The files that the kits hold, as they are when installed (FACTS.md: `644 root:root`).
+    /// The files that the kits hold, as they are when installed (docs/facts.md: `644 root:root`).
     pub fn new_files(&self) -> Files {
         let device = self.world.ftd(1);
         let node = |bytes: Vec<u8>| Some(Node { mode: 0o644, owner: (0, 0), bytes: Some(bytes) });

@@ -1,4 +1,4 @@
-//! What to do next, for this state and version, as Cisco's guide has it (FACTS.md). Pure.
+//! What to do next, for this state and version, as Cisco's guide has it (docs/facts.md). Pure.
 
 /// What the guide has for a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
