@@ -1,9 +1,13 @@
 //! The command line. Parsing only: nothing here looks at the box.
 
+mod examples;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use console::unlock::OpenArgs;
+
+use self::examples::*;
 
 /// Installs new sftunnel certificates on this device from a kit or bundle, as one transaction.
 #[derive(Debug, Parser)]
@@ -11,14 +15,7 @@ use console::unlock::OpenArgs;
     name = "sftunnel-install",
     version = console::version::VERSION,
     max_term_width = 80,
-    after_help = "Examples:
-  sftunnel-install status                       what is installed, and for how long
-  sftunnel-install install --dry-run /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install install /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install rollback                     put back what was there before
-
-Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 refused and nothing changed,
-5 installed but sftunnel not confirmed, 6 rolled back, 7 a person is needed."
+    after_help = EXAMPLES
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -29,6 +26,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flags of every command")]
 pub(crate) struct Global {
     /// Print one JSON object on standard output, and prose on standard error
     #[arg(long, global = true)]
@@ -52,52 +50,40 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Show what is in each peer directory, sftunnel's state, backups and pinned signers
     #[command(
-        after_help = "Examples:\n  sftunnel-install status\n  sftunnel-install status --json"
+        after_help = STATUS_EXAMPLES
     )]
     Status,
     /// Show what a kit or bundle holds; judges nothing, works on any machine
-    #[command(after_help = "Examples:
-  sftunnel-install inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install inspect --identity site.key FTD-1_c8d5d5c6-87c9-11ef-a993-b9831565bc4e.tar.gz.age")]
+    #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
     /// Check a kit or bundle against this box as an installation would; changes nothing
-    #[command(after_help = "Examples:
-  sftunnel-install verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install verify --identity site.key --signer SHA256:... bundle.tar.gz.age
-  sftunnel-install verify KIT --rehearse=10.0.0.1     would the manager take it?")]
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Back up, replace the three files, restart sftunnel, prove that it runs or put all back
-    #[command(after_help = "Examples:
-  sftunnel-install install --dry-run /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install install /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-  sftunnel-install install --yes --passphrase-file pass.txt KIT-OF-FMC-1 KIT-OF-FMC-2
-  sftunnel-install install --identity site.key -     (paste an armored bundle, then Ctrl-D)")]
+    #[command(after_help = INSTALL_EXAMPLES)]
     Install(InstallArgs),
     /// Restore a backup and restart sftunnel; can itself be rolled back
-    #[command(after_help = "Examples:
-  sftunnel-install rollback                     the state before the last change
-  sftunnel-install rollback --to 3 --dry-run
-  sftunnel-install rollback --receipt-out /mnt/usb")]
+    #[command(after_help = ROLLBACK_EXAMPLES)]
     Rollback(RollbackArgs),
     /// Finish a run that was interrupted: ends in all-old or all-new
-    #[command(after_help = "Examples:\n  sftunnel-install recover")]
+    #[command(after_help = RECOVER_EXAMPLES)]
     Recover(RecoverArgs),
     /// Look after the backups that every change makes
     #[command(
-        after_help = "Examples:\n  sftunnel-install backups list\n  sftunnel-install backups prune --keep 5"
+        after_help = BACKUPS_EXAMPLES
     )]
     Backups {
         #[command(subcommand)]
         command: BackupsCommand,
     },
     /// Look after the signers that are pinned on this box
-    #[command(after_help = "Examples:\n  sftunnel-install signers list")]
+    #[command(after_help = SIGNERS_EXAMPLES)]
     Signers {
         #[command(subcommand)]
         command: SignersCommand,
     },
     /// Show the log of every run that could change something
-    #[command(after_help = "Examples:\n  sftunnel-install log\n  sftunnel-install log --json")]
+    #[command(after_help = LOG_EXAMPLES)]
     Log,
 }
 
@@ -107,7 +93,7 @@ pub(crate) struct Sources {
     /// Kit folders or bundle files; '-' reads one bundle from standard input
     #[arg(required = true, value_name = "KIT|BUNDLE")]
     pub sources: Vec<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "What opens the bundles")]
     pub open: OpenArgs,
 }
 
@@ -118,6 +104,8 @@ pub(crate) struct InspectArgs {
     pub sources: Sources,
 }
 
+const ACCEPTED: &str = "What is accepted";
+
 /// What an installation accepts.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Judge {
@@ -125,17 +113,17 @@ pub(crate) struct Judge {
     pub sources: Sources,
     /// Accept this signer and no other: its fingerprint (SHA256:..., or the 64 hex digits in
     /// quotes) or a public key file
-    #[arg(long, value_name = "SIGNER")]
+    #[arg(long, value_name = "SIGNER", help_heading = ACCEPTED)]
     pub signer: Option<String>,
     /// Go on although the clock lies outside the certificates' validity, or behind the bundle
-    #[arg(long)]
+    #[arg(long, help_heading = ACCEPTED)]
     pub accept_clock: bool,
     /// Go on although the CA in use is newer
-    #[arg(long)]
+    #[arg(long, help_heading = ACCEPTED)]
     pub allow_older: bool,
     /// Try the new files in a TLS handshake with the manager, before anything is replaced. HOST may
     /// end in :PORT (8305), and is found by itself only while the tunnel is up
-    #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = "", value_parser = rehearsal_host)]
+    #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = "", value_parser = rehearsal_host, help_heading = ACCEPTED)]
     pub rehearse: Vec<String>,
 }
 
@@ -156,6 +144,7 @@ pub(crate) struct VerifyArgs {
 
 /// How a change is carried out.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "How it is done")]
 pub(crate) struct Change {
     /// Show the plan and stop
     #[arg(long)]
@@ -180,6 +169,7 @@ const RESTART_TIMEOUT: u64 = 330;
 
 /// How long to wait for sftunnel.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "How long sftunnel may take")]
 pub(crate) struct Wait {
     /// How long sftunnel must stay up to count as running
     #[arg(long, value_name = "SECONDS", default_value_t = SETTLE, value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -198,6 +188,7 @@ impl Default for Wait {
 
 /// Where receipts are copied to.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Receipts")]
 pub(crate) struct ReceiptOut {
     /// Copy the receipt to this folder (a stick); a kit keeps it in its receipts/
     #[arg(long = "receipt-out", value_name = "DIR")]
@@ -219,6 +210,7 @@ pub(crate) struct InstallArgs {
 
 /// Whether the tunnel counts.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "The tunnel")]
 pub(crate) struct Tunnel {
     /// After the restart, wait so long for the tunnel and say whether it came up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
@@ -251,18 +243,18 @@ pub(crate) struct RecoverArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupsCommand {
     /// List them, oldest first
-    #[command(after_help = "Examples:\n  sftunnel-install backups list --json")]
+    #[command(after_help = BACKUPS_LIST_EXAMPLES)]
     List,
     /// Compare every byte of them with its checksums
     #[command(
-        after_help = "Examples:\n  sftunnel-install backups verify\n  sftunnel-install backups verify 3"
+        after_help = BACKUPS_VERIFY_EXAMPLES
     )]
     Verify {
         /// Only this one, by its name or number
         id: Option<String>,
     },
     /// Remove the oldest
-    #[command(after_help = "Examples:\n  sftunnel-install backups prune --keep 5")]
+    #[command(after_help = BACKUPS_PRUNE_EXAMPLES)]
     Prune {
         /// How many of the newest stay
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
@@ -277,14 +269,10 @@ pub(crate) enum BackupsCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignersCommand {
     /// List them by manager
-    #[command(after_help = "Examples:\n  sftunnel-install signers list --json")]
+    #[command(after_help = SIGNERS_LIST_EXAMPLES)]
     List,
     /// Pin a key for a manager, before its first bundle arrives
-    #[command(after_help = "Examples:
-  sftunnel-install signers add --manager cdb123c8-4347-11ef-aca1-f3aa241412a1 \\
-      signing-key.pub.pem
-  sftunnel-install signers add --manager cdb123c8-4347-11ef-aca1-f3aa241412a1 \\
-      'fe12 0a5b ...'                      the 64 digits that the phone told")]
+    #[command(after_help = SIGNERS_ADD_EXAMPLES)]
     Add {
         /// The manager's UUID
         #[arg(long, value_name = "UUID")]
@@ -293,7 +281,7 @@ pub(crate) enum SignersCommand {
         key: String,
     },
     /// Forget a key
-    #[command(after_help = "Examples:\n  sftunnel-install signers remove SHA256:...")]
+    #[command(after_help = SIGNERS_REMOVE_EXAMPLES)]
     Remove {
         /// Only for this manager
         #[arg(long, value_name = "UUID")]
