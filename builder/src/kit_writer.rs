@@ -91,8 +91,11 @@ fn exists(path: &Path) -> Failure {
 pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     rustix::fs::open(out, flags, Mode::empty()).map_err(|error| {
-        Failure::io(format!("--out {}", out.display()), &error.into())
-            .hint("make the directory first, or mount the stick")
+        let hint = match error {
+            Errno::ACCESS | Errno::PERM => "run this as root on the FMC (`expert`, then `sudo su`)",
+            _ => "make the directory first, or mount the stick",
+        };
+        Failure::io(format!("--out {}", out.display()), &error.into()).hint(hint)
     })
 }
 

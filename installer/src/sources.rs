@@ -162,13 +162,16 @@ pub(crate) fn vouch(
         (Verdict::Ask, Some(terminal)) if terminal.can_ask() => {
             let manager = &bundle.manifest().manager;
             let [one, two] = fingerprint.spoken_lines();
+            let host = match manager.hostname.as_str() {
+                "" => String::new(),
+                host => format!(" ({})", printable(host)),
+            };
             let question = format!(
-                "\nThis bundle for manager {} ({}) is signed by\n  {fingerprint}\n\
+                "\nThis bundle for manager {}{host} is signed by\n  {fingerprint}\n\
 or, to be read aloud,\n  {one}\n  {two}\n\
                  Nobody has vouched for that key yet. Compare it, all of it, with the\n\
                  fingerprint that the team who made the kit tells you by phone.\nIs it the same?",
                 manager.uuid,
-                printable(&manager.hostname)
             );
             let confirmed =
                 terminal.confirm(&question).map_err(|error| Failure::io("the terminal", &error))?;
