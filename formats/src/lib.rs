@@ -19,11 +19,13 @@
 //! | [`bundle`] | all of these in one: seal, open, verify |
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | what a device hands back |
+//! | [`channels`] | what Cisco's programs print of the tunnels |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
 pub mod archive;
 pub mod bundle;
 pub mod certificate;
+pub mod channels;
 pub mod checksum;
 pub mod device;
 pub mod envelope;

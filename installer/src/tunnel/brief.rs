@@ -1,16 +1,9 @@
-//! What `sftunnel-status-brief` prints (docs/facts.md). Two kinds of lines are known: those of a
-//! channel that is up, `… connected to '10.0.0.1' via '10.0.0.2'`, and those of a peer that is
-//! not, `Connection to peer '' Attempted at …` and `Last disconnect reason : …`. How a block
-//! names its peer is not known, so that a line belongs to a manager only when its UUID stands
-//! above it, or when there is only one manager.
+//! What `sftunnel-status-brief` says of one manager. Its lines are read by
+//! [`formats::channels`]; here is whose they are: the manager's whose UUID stands above them,
+//! or the only manager's.
 
+use formats::channels::{self, Block, Owner};
 use formats::device::ManagerUuid;
-
-const UP: &str = "connected to '";
-/// Of the two channels of each peer this one carries the control traffic.
-const CONTROL: &str = "(CONTROL)";
-const DISCONNECTED: &str = "Last disconnect reason";
-const ATTEMPT: [&str; 2] = ["Connection to peer", "Attempted at"];
 
 /// The program's answer.
 #[derive(Debug)]
@@ -39,25 +32,24 @@ impl Brief {
             Self::Silent(why) => return Verdict::Unknown(why.clone()),
             Self::Printed(text) => text,
         };
-        let mut blocks = Blocks { registered, owner: None };
-        let owned: Vec<_> = text.lines().map(|line| (blocks.owner_of(line), line)).collect();
-        if owned.iter().any(|(owner, _)| owner.is_some()) {
-            let own = owned.iter().filter(|(owner, _)| *owner == Some(manager));
-            return verdict(own.map(|(_, line)| *line));
+        let blocks = channels::blocks(text);
+        // once UUIDs stand there at all, what stands under another one, or none, is not its
+        if blocks.iter().any(|block| matches!(block.owner, Owner::Uuid(_) | Owner::Several)) {
+            let is_own = |block: &&Block| matches!(&block.owner, Owner::Uuid(uuid) if uuid == manager.as_str());
+            return verdict(blocks.iter().filter(is_own));
         }
         match registered {
-            [] | [_] => verdict(text.lines()),
-            several => unnamed(text, several.len()),
+            [] | [_] => verdict(blocks.iter()),
+            several => unnamed(&blocks, several.len()),
         }
     }
 }
 
 /// Without names: the tunnels of all managers, or of none, or nobody knows whose.
-fn unnamed(text: &str, managers: usize) -> Verdict {
-    let all = verdict(text.lines());
+fn unnamed(blocks: &[Block], managers: usize) -> Verdict {
+    let all = verdict(blocks.iter());
     let Verdict::Connected(addresses) = &all else { return all };
-    let mut controls: Vec<_> =
-        text.lines().filter(|line| line.contains(CONTROL)).filter_map(peer).collect();
+    let mut controls: Vec<_> = blocks.iter().flat_map(|block| &block.control).collect();
     controls.sort_unstable();
     controls.dedup();
     if controls.len() >= managers {
@@ -69,34 +61,13 @@ fn unnamed(text: &str, managers: usize) -> Verdict {
     ))
 }
 
-/// Which manager a line is about: the last one whose UUID stood in it or above it.
-struct Blocks<'a> {
-    registered: &'a [ManagerUuid],
-    owner: Option<&'a ManagerUuid>,
-}
-
-impl<'a> Blocks<'a> {
-    fn owner_of(&mut self, line: &str) -> Option<&'a ManagerUuid> {
-        let words = line.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
-        let mut uuids = words.filter_map(|word| word.parse::<ManagerUuid>().ok());
-        if let Some(first) = uuids.next() {
-            // another peer's block, or a line that names several, is nobody's
-            let is_only = uuids.all(|other| other == first);
-            self.owner = self.registered.iter().find(|known| is_only && **known == first);
-        }
-        self.owner
-    }
-}
-
-fn verdict<'a>(lines: impl Iterator<Item = &'a str>) -> Verdict {
+fn verdict<'a>(blocks: impl Iterator<Item = &'a Block>) -> Verdict {
     let (mut addresses, mut is_known) = (Vec::new(), false);
-    for line in lines {
-        if let Some(peer) = peer(line).map(str::to_owned)
-            && !addresses.contains(&peer)
-        {
-            addresses.push(peer);
-        }
-        is_known |= line.contains(DISCONNECTED) || ATTEMPT.iter().all(|part| line.contains(part));
+    for block in blocks {
+        let new = |peer: &&String| !addresses.contains(*peer);
+        let mut found: Vec<_> = block.connected.iter().filter(new).cloned().collect();
+        addresses.append(&mut found);
+        is_known |= block.is_disconnected;
     }
     match (addresses.is_empty(), is_known) {
         (false, _) => Verdict::Connected(addresses),
@@ -105,16 +76,6 @@ fn verdict<'a>(lines: impl Iterator<Item = &'a str>) -> Verdict {
             Verdict::Unknown("sftunnel-status-brief prints no line that is known here".to_owned())
         }
     }
-}
-
-/// The peer that a line says this box is connected to.
-fn peer(line: &str) -> Option<&str> {
-    let (before, after) = line.split_once(UP)?;
-    // "not connected to", "disconnected to"
-    let before = before.trim_end().to_ascii_lowercase();
-    let negated = before.ends_with("not") || before.ends_with("dis");
-    let (peer, _) = after.split_once('\'')?;
-    Some(peer).filter(|peer| !negated && !peer.is_empty())
 }
 
 #[cfg(test)]
@@ -169,6 +130,9 @@ mod tests {
         assert_eq!(of(&text, 0, 2), Verdict::NotConnected);
         assert!(matches!(of(&text, 1, 2), Verdict::Unknown(_)));
         assert!(matches!(of(&format!("x {a}\n{a} {b}\n{UP_A}"), 1, 2), Verdict::Unknown(_)));
+        // a stranger's tunnel is not that of the only manager
+        assert!(matches!(of(&format!("PEER:{stranger}\n{UP_A}"), 0, 1), Verdict::Unknown(_)));
+        assert_eq!(of(&format!("PEER:10.0.0.1\n{UP_A}"), 0, 1), connected(&["10.0.0.1"]));
     }
 
     #[test]
