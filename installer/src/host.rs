@@ -3,8 +3,6 @@
 //! Everything else in this crate reaches the box through here or through directory handles
 //! that were opened here.
 
-pub(crate) mod command;
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +14,8 @@ use formats::ims_conf::ImsConf;
 use formats::limits;
 use formats::timestamp::Timestamp;
 
-use command::{CommandError, Finished, Print};
+pub(crate) use console::command;
+use console::command::{CommandError, Finished, Print};
 
 /// Where `pmtool` lies (docs/facts.md), in the order of looking.
 const PMTOOL: [&str; 2] = ["/ngfw/usr/local/sf/bin/pmtool", "/usr/local/sf/bin/pmtool"];

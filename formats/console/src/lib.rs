@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`command`] | a program with a time limit, and whether it may be run |
 //! | [`exit`] | exit codes, [`exit::Failure`] with its reason and its hint |
 //! | [`report`] | one result, as JSON or as text |
 //! | [`terminal`] | questions, colour, tables |
@@ -14,6 +15,7 @@
 //! | [`hardening`] | no core dumps |
 //! | [`version`] | what this build is |
 
+pub mod command;
 pub mod exit;
 pub mod hardening;
 pub mod hidden_input;

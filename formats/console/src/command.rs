@@ -6,8 +6,9 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// A program that ended by itself.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub struct Finished {
     /// How.
     pub status: ExitStatus,
     /// The first [`OUTPUT`] bytes of its standard output.
@@ -31,7 +32,7 @@ pub(crate) struct Finished {
 
 /// A program that did not.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CommandError {
+pub enum CommandError {
     /// It could not be started.
     #[error("{0}")]
     Start(String),
@@ -48,7 +49,7 @@ pub(crate) enum CommandError {
 
 /// Whether what a program prints is of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Print {
+pub enum Print {
     /// Kept, up to [`OUTPUT`] bytes.
     Kept,
     /// Goes nowhere. A daemon that the program starts may inherit where it goes, and would die
@@ -56,9 +57,65 @@ pub(crate) enum Print {
     Dropped,
 }
 
+/// Why a program is not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Untrusted {
+    /// Its place could not be looked at.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is not a regular file that may be run.
+    #[error("{} is not a program", path.display())]
+    NoProgram {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Somebody else owns it or may write to it, or to a folder that it lies in.
+    #[error("{} is {mode:o} of user {uid}: somebody else than root may change what would be run", path.display())]
+    Writable {
+        /// The file, or the folder above it.
+        path: PathBuf,
+        /// Permissions.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+    },
+}
+
+/// Where a program really lies, if nobody but root and this user can put another one in its
+/// place: for programs that are run without having been asked for.
+///
+/// # Errors
+/// [`Untrusted`].
+pub fn trusted(program: &Path) -> Result<PathBuf, Untrusted> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        |error| Untrusted::Io { path, error }
+    };
+    let real = program.canonicalize().map_err(io(program))?;
+    let own = rustix::process::geteuid().as_raw();
+    for path in real.ancestors() {
+        let found = path.symlink_metadata().map_err(io(path))?;
+        let (mode, uid) = (found.mode() & 0o7777, found.uid());
+        if path == real && (!found.is_file() || mode & 0o111 == 0) {
+            return Err(Untrusted::NoProgram { path: path.to_owned() });
+        }
+        // in a folder like /tmp only its owner can replace what lies there
+        let is_shared = found.is_dir() && mode & 0o1000 != 0;
+        if !(uid == 0 || uid == own) || mode & 0o022 != 0 && !is_shared {
+            return Err(Untrusted::Writable { path: path.to_owned(), mode, uid });
+        }
+    }
+    Ok(real)
+}
+
 /// Runs a program in a process group of its own (so that a Ctrl-C at the terminal does not
 /// reach it half-way), with nothing on its standard input, for at most `limit`.
-pub(crate) fn run(
+pub fn run(
     program: &Path,
     arguments: &[&str],
     print: Print,
@@ -198,5 +255,38 @@ mod tests {
     fn a_flood_of_output_is_cut() {
         let finished = sh("head -c 3000000 /dev/zero", Duration::from_secs(9)).unwrap();
         assert_eq!(finished.output.len(), OUTPUT);
+    }
+
+    #[test]
+    fn a_program_that_others_could_replace_is_not_trusted() {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt;
+        let dir = std::env::temp_dir().join(format!("trusted-{}", std::process::id()));
+        let folder = dir.join("bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        let (program, link) = (folder.join("p"), dir.join("link"));
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        std::os::unix::fs::symlink("bin/p", &link).unwrap();
+        let mode = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let (sound, loose) = (0o755, 0o775);
+        mode(&dir, sound);
+        mode(&folder, sound);
+        mode(&program, sound);
+        assert_eq!(trusted(&link).unwrap(), program.canonicalize().unwrap());
+        for path in [&program, &folder, &dir] {
+            mode(path, loose);
+            assert!(matches!(trusted(&link), Err(Untrusted::Writable { .. })), "{path:?}");
+            mode(path, sound);
+        }
+        mode(&program, 0o644);
+        assert!(matches!(trusted(&program), Err(Untrusted::NoProgram { .. })));
+        assert!(matches!(trusted(&folder), Err(Untrusted::NoProgram { .. })));
+        assert!(matches!(trusted(&dir.join("absent")), Err(Untrusted::Io { .. })));
+        if rustix::process::geteuid().is_root() {
+            mode(&program, sound);
+            std::os::unix::fs::chown(&program, Some(12345), None).unwrap();
+            assert!(matches!(trusted(&program), Err(Untrusted::Writable { uid: 12345, .. })));
+        }
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }
