@@ -101,6 +101,31 @@ pub struct CheckArgs {
     /// Also write the figures for Prometheus' node exporter, in place of an older file
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,
+    /// Receipts, folders of them, or kits with them: devices that they show to be done count
+    /// as reached; may be repeated
+    #[arg(long, value_name = "KIT|RECEIPT|DIR")]
+    pub receipts: Vec<PathBuf>,
+    /// Which tunnels are up.
+    #[command(flatten)]
+    pub status: StatusArgs,
+}
+
+/// Where it is seen which tunnels are up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which tunnels are up")]
+pub struct StatusArgs {
+    /// Saved output of sftunnel_status.pl, instead of running it
+    #[arg(long, value_name = "FILE", group = "status_source")]
+    pub status_file: Option<PathBuf>,
+    /// Run this program [default: /usr/local/sf/bin/sftunnel_status.pl, where there is one]
+    #[arg(long, value_name = "FILE", group = "status_source")]
+    pub status_program: Option<PathBuf>,
+    /// Run none
+    #[arg(long, group = "status_source")]
+    pub no_status_program: bool,
+    /// How long it may take; it is ended then
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub status_timeout: u64,
 }
 
 /// `build`, and `plan`.
@@ -347,15 +372,15 @@ pub struct ReceiptsArgs {
     /// hex digits in quotes) or public key file; may be repeated
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
-    /// Saved output of sftunnel_status.pl, for which tunnels are up
-    #[arg(long, value_name = "FILE")]
-    pub status_file: Option<PathBuf>,
     /// Print a line for each device for a spreadsheet
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
     /// Also write a page for the change ticket, in place of an older one
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Which tunnels are up.
+    #[command(flatten)]
+    pub status: StatusArgs,
 }
 
 /// `keygen`.

@@ -18,7 +18,7 @@
 //! | `outcome` | each device's result, for people and JSON |
 //! | `sealed` | kits and bundles that are named, for `inspect`, `verify` and `handoff` |
 //! | `judge` | what is decided about an opened bundle |
-//! | `tunnel_status` | what a saved sftunnel_status.pl shows, for `receipts` |
+//! | `status_source`, `tunnel_status` | which tunnels are up, for `check` and `receipts` |
 //! | `parallel`, `new_file` | what the others stand on |
 
 pub mod args;
@@ -39,6 +39,7 @@ mod prepare;
 mod recipients;
 mod sealed;
 mod signing_key;
+mod status_source;
 mod tunnel_status;
 
 use std::ffi::OsString;

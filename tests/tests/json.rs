@@ -162,11 +162,17 @@ objects! {
         vouched_by: Option<String>, devices: usize,
     }
     Authority { path: String, fingerprint: Sha256, not_before: Timestamp, current: bool, }
-    StatusFile { path: String, saved_at: Timestamp, up: usize, }
+    SeenTunnels {
+        source: Option<String>, path: Option<String>, at: Option<Timestamp>, up: usize,
+        down: usize, unknown: usize, note: Option<String>,
+    }
+    CheckedDevice {
+        device: DeviceRef, tunnel: String, connected_since: Option<Timestamp>, reached: String,
+    }
     DeviceReceipts {
         device: DeviceRef, manager: String, kit: String, status: String,
         reason: Option<String>, message: Option<String>, next: Option<String>,
-        tunnel: Option<String>, confirmed: bool, outcome: Option<String>, proof: Option<String>,
+        tunnel: Option<String>, seen: Option<String>, confirmed: bool, outcome: Option<String>, proof: Option<String>,
         ended_at: Option<Timestamp>, certificate: Option<Sha256>, bundle_id: Option<Sha256>,
         signer: Option<Fingerprint>, backup: Option<String>, claims: usize,
     }
@@ -205,7 +211,8 @@ schemas! {
     Check {
         state: String, summary: String, checked_at: Timestamp, thresholds: Thresholds,
         version: Option<String>, model: Option<String>, failed_push: Option<FailedPush>,
-        results: Vec<Checked>, steps: Vec<String>,
+        tunnels: SeenTunnels, devices: Vec<CheckedDevice>, results: Vec<Checked>,
+        steps: Vec<String>,
     }
     HandoffMade {
         kits: Vec<HandedOffKit>, signer: Option<BuildSigner>, passphrase: String,
@@ -213,7 +220,7 @@ schemas! {
     }
     Receipts {
         checked_at: Timestamp, kits: Vec<ReceiptsKit>, ca: Vec<Authority>,
-        status_file: Option<StatusFile>, done: usize, confirmed: usize, rolled_back: usize,
+        tunnels: SeenTunnels, done: usize, confirmed: usize, rolled_back: usize,
         outstanding: usize, unverified: usize, results: Vec<DeviceReceipts>,
         receipts: Vec<Receipt>, html: Option<String>, warnings: Vec<String>,
     }
@@ -312,8 +319,9 @@ fn the_builders_objects_have_these_fields() {
 fn the_objects_between_teams_have_these_fields() {
     let world = World::started(2);
     let schema = "sftunnel-bundle.check/1";
-    let (check, ran) = json::<Check>(world.bundle(&["check"]), 0, schema);
-    assert_eq!(check.state, "OK", "{}", ran.stdout);
+    let (check, ran) = json::<Check>(world.bundle(&["check"]), 1, schema);
+    assert_eq!(check.state, "WARNING", "{}", ran.stdout);
+    assert_eq!((check.tunnels.down, check.devices[0].reached.as_str()), (2, "no"));
     let count = |role| check.results.iter().filter(|checked| checked.role == role).count();
     assert_eq!((count("ca"), count("pushed")), (1, 2), "{}", ran.stdout);
     let late = world.bundle(&["check", "--warning", "36500"]);
@@ -344,11 +352,16 @@ fn the_objects_between_teams_have_these_fields() {
     let receipts = || world.bundle(&["receipts"]).arg(&kit);
     assert_eq!(json::<Receipts>(receipts(), 0, schema).0.outstanding, 2);
     world.install(world.ftd(1), &kit).run().expect(0);
+    world.up(world.ftd(1), world.fmc());
+    let run = receipts().arg("--html").arg(world.path("page.html"));
+    let live = json::<Receipts>(run, 0, schema).0;
+    assert_eq!((live.done, live.tunnels.up, live.tunnels.down), (1, 1, 1));
+    assert!(live.html.is_some() && live.results.iter().any(|device| device.confirmed));
     let status = format!("connected to '{}'\n", world.ftd(1).uuid);
     let run = receipts().arg("--status-file").arg(world.write("status.txt", status));
-    let seen = json::<Receipts>(run.arg("--html").arg(world.path("page.html")), 0, schema).0;
-    assert_eq!((seen.done, seen.status_file.unwrap().up), (1, 1));
-    assert!(seen.html.is_some() && seen.results.iter().any(|device| device.confirmed));
+    let saved = json::<Receipts>(run, 0, schema).0;
+    assert_eq!((saved.tunnels.source.as_deref(), saved.tunnels.up), (Some("file"), 1));
+    assert!(saved.results.iter().any(|device| device.seen.as_deref() == Some("undated")));
     let run = receipts().arg(world.write("receipt_x.json", "{}"));
     let refused = json::<Receipts>(run, 3, schema).0;
     assert!(refused.receipts.iter().any(|receipt| receipt.status == "refused"));

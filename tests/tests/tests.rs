@@ -12,6 +12,7 @@
 //! - `races`: names in the peer directory exchanged while the installer works
 //! - `meanwhile`: the manager pushes files of its own while a run is under way or cut off
 //! - `clock`: 1970, behind, too early, too late
+//! - `check`: the manager's view: tunnels, who was reached, what monitoring systems are told
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
@@ -21,7 +22,7 @@
 //! - `terminal`: questions, prompts, and who vouches by answering them
 //! - `interop`: age, rage, tar, sha256sum, openssl and ssh-keygen on our files, and ours on theirs
 //! - `interruption`: killed, stopped and started twice; a sample of `make interrupt`
-//! - `between_teams`: handoff, receipts, check: who may open it, who vouches, proof that it was done
+//! - `between_teams`: handoff, receipts: who may open it, who vouches, proof that it was done
 //! - `handoff`: whole kits, parts, single bundles for the next team; nothing in clear on disk
 //! - `recipients`: escrow and the recipient map: who may open what, and what the plan says of it
 //! - `vouching`: the rules on who vouches, each against somebody who would like to be believed
@@ -42,6 +43,7 @@
 )]
 
 mod between_teams;
+mod check;
 mod clock;
 mod docs;
 mod failed_push;

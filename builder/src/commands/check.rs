@@ -3,11 +3,12 @@
 //! 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
 mod advice;
+mod devices;
 mod prometheus;
 mod state;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -20,13 +21,16 @@ use formats::error::Reasoned;
 use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 
-use self::state::{Checked, Role, State, Thresholds, overall};
-use self::view::CheckBody;
+use self::devices::Reached;
+use self::state::{Checked, Role, State, Thresholds};
+use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
+use crate::commands::receipts;
 use crate::discover;
 use crate::new_file;
 use crate::outcome::DeviceRef;
+use crate::status_source;
 
 // all from docs/facts.md
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
@@ -53,20 +57,32 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     let mut look = Look::new(context, thresholds);
     look.manager();
     look.peers();
-    state::mark_superseded(&mut look.found);
+    let asked = status_source::ask(&args.status, context)?;
+    let done = receipts::done(&args.receipts, context)?;
+    let (tunnels, devices) = look.devices(&asked, &done);
+    let waiting = devices.iter().filter(|device| device.reached == Reached::No);
+    let waiting: HashSet<_> = waiting.map(|device| device.device.uuid.clone()).collect();
+    state::mark_superseded(&mut look.found, &waiting);
     state::by_urgency(&mut look.found);
     let conf = context
         .root
         .read(Path::new(IMS_CONF), limits::IMS_CONF)
         .map(|bytes| ImsConf::parse(&bytes))
         .unwrap_or_default();
-    let body = CheckBody::new(look.found, thresholds, context, conf, look.failed_push);
+    let body = CheckBody::new(Found {
+        results: look.found,
+        thresholds,
+        now: context.now,
+        conf,
+        failed_push: look.failed_push,
+        tunnels,
+        devices,
+    });
     if let Some(path) = &args.prometheus {
         new_file::replace_at(path, prometheus::text(&body).as_bytes(), 0o644)?;
     }
     let text = body.text(&context.terminal);
-    Ok(Report::for_terminal(&context.terminal, &body, text)
-        .ending(overall(&body.results).exit(), None))
+    Ok(Report::for_terminal(&context.terminal, &body, text).ending(body.state.exit(), None))
 }
 
 /// What a monitoring system is told when there is nothing to tell.
@@ -85,6 +101,11 @@ struct Look<'a> {
     context: &'a Context,
     thresholds: Thresholds,
     names: HashMap<DeviceUuid, DeviceName>,
+    addresses: HashMap<DeviceUuid, String>,
+    /// Devices that the newest batch's FAILED_PUSH lists.
+    listed: HashSet<DeviceUuid>,
+    /// Devices that have a directory here.
+    registered: Vec<DeviceRef>,
     failed_push: Option<view::FailedPushView>,
     ca: Option<Certificate>,
     found: Vec<Checked>,
@@ -103,10 +124,26 @@ impl<'a> Look<'a> {
                     devices: listing.found.devices.len(),
                 }
             });
-        let devices = listing.into_iter().flat_map(|listing| listing.found.devices);
-        let names = devices.map(|device| (device.uuid, device.name)).collect();
-        let root = &context.root;
-        Self { root, context, thresholds, names, failed_push, ca: None, found: Vec::new() }
+        let mut look = Self {
+            root: &context.root,
+            context,
+            thresholds,
+            names: HashMap::new(),
+            addresses: HashMap::new(),
+            listed: HashSet::new(),
+            registered: Vec::new(),
+            failed_push,
+            ca: None,
+            found: Vec::new(),
+        };
+        for device in listing.into_iter().flat_map(|listing| listing.found.devices) {
+            if look.failed_push.is_some() {
+                look.listed.insert(device.uuid.clone());
+            }
+            look.addresses.insert(device.uuid.clone(), device.address);
+            look.names.insert(device.uuid, device.name);
+        }
+        look
     }
 
     /// The manager's own.
@@ -140,6 +177,7 @@ impl<'a> Look<'a> {
                 continue;
             };
             let device = DeviceRef { name: self.names.get(&uuid).cloned(), uuid };
+            self.registered.push(device.clone());
             let directory = format!("{PEERS}/{}", name.to_string_lossy());
             let files = [
                 (Role::Pushed, format!("{directory}/{PUSHED}/{}", CredentialFile::Certificate)),

@@ -9,7 +9,6 @@ mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use console::exit::{Exit, Failure};
@@ -24,17 +23,17 @@ use formats::error::{Reason, Reasoned};
 use formats::failed_push::FailedPush;
 use formats::limits;
 use formats::receipt::SignedReceipt;
-use formats::timestamp::Timestamp;
 
 use self::tally::{Authority, Judged, Standing, judge, last, standing};
-use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody, StatusView};
+use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
 use crate::discover::BATCHES;
 use crate::judge::Judge;
 use crate::outcome::{DeviceRef, Refusal};
 use crate::signing_key;
-use crate::tunnel_status::{self, Names};
+use crate::status_source::{self, Asked, Output, TunnelsView};
+use crate::tunnel_status::{self, Names, Seen, Tunnel, is_address};
 
 /// The CA in use (docs/facts.md).
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     for path in &args.paths {
         gathered.add(path)?;
     }
-    let (authorities, views) = authorities(args, context)?;
+    let (authorities, views) = authorities(&args.ca, context)?;
     let mut body = ReceiptsBody {
         checked_at: context.now,
         kits: gathered.kit_views(args, context)?,
@@ -58,20 +57,22 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
         ..ReceiptsBody::default()
     };
     let judged = gathered.judge(&authorities, &mut body);
-    let status = args.status_file.as_deref().map(read_status).transpose()?;
+    let asked = status_source::ask(&args.status, context)?;
     let addresses = addresses(&gathered.kits, context);
     let names = gathered.names(&addresses);
-    let up = status.as_ref().map(|status| tunnel_status::up(&status.text, &names));
-    body.results = gathered.devices(&judged, status.as_ref().zip(up.as_ref()));
-    if let (Some(status), Some(up)) = (status, up) {
-        if up.is_empty() {
-            body.warnings.push(format!(
-                "{} has no line `connected to '...'` with the address, name or UUID of one of these devices: every tunnel is unknown",
-                status.path.display()
-            ));
-        }
-        body.status_file =
-            Some(StatusView { path: status.path, saved_at: status.saved_at, up: up.len() });
+    body.tunnels = TunnelsView::of(&asked);
+    let seen = match &asked {
+        Asked::Printed(output) => Some((output, tunnel_status::read(&output.text, &names))),
+        Asked::Silent(_) | Asked::NotWanted => None,
+    };
+    body.results = gathered.devices(&judged, seen.as_ref());
+    if let Asked::Printed(output) = &asked
+        && body.results.iter().all(|device| device.tunnel == Some(Tunnel::Unknown))
+    {
+        body.warnings.push(format!(
+            "{} says nothing of these devices that is known here, by UUID, name or address: every tunnel is unknown",
+            output.path.display()
+        ));
     }
     body.count();
     if let Some(path) = &args.html {
@@ -82,6 +83,25 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     let exit = if refused.is_some() { Exit::Refused } else { Exit::Done };
     let text = if args.csv { body.csv() } else { body.text() };
     Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, refused))
+}
+
+/// The devices that receipts show to run on credentials of the CA in use.
+///
+/// # Errors
+/// As [`run`]; without receipts there are none.
+pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<DeviceUuid>, Failure> {
+    if paths.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut gathered = Gathered::default();
+    for path in paths {
+        gathered.add(path)?;
+    }
+    let (authorities, _) = authorities(&[], context)?;
+    let judged = gathered.judge(&authorities, &mut ReceiptsBody::default());
+    let is_done = |claims: &Vec<Judged>| standing(last(claims.iter())) == Standing::Done;
+    let done = judged.into_iter().filter(|(_, claims)| is_done(claims));
+    Ok(done.map(|((device, _), _)| device).collect())
 }
 
 /// Kits and receipt files, before any is judged.
@@ -222,7 +242,7 @@ impl Gathered {
         let mut names = Names::new();
         for entry in self.kits.iter().flat_map(|kit| &kit.index().bundles) {
             let uuid = &entry.device.uuid;
-            let address = addresses.get(uuid).map(String::as_str).filter(|text| !text.is_empty());
+            let address = addresses.get(uuid).map(String::as_str).filter(|text| is_address(text));
             for name in [uuid.as_str(), entry.device.name.as_str()].into_iter().chain(address) {
                 names.entry(name).or_default().insert(uuid);
             }
@@ -233,7 +253,7 @@ impl Gathered {
     fn devices(
         &self,
         judged: &HashMap<(DeviceUuid, ManagerUuid), Vec<Judged>>,
-        status: Option<(&Status, &HashSet<&DeviceUuid>)>,
+        seen: Option<&(&Output, HashMap<&DeviceUuid, Seen>)>,
     ) -> Vec<DeviceView> {
         let view = |(kit, device): (&KitFolder, DeviceRef)| {
             let manager = kit.index().manager.uuid.clone();
@@ -241,11 +261,9 @@ impl Gathered {
             let last = last(claims.into_iter().flatten());
             let mut view = DeviceView::new(device, manager, kit.path(), standing(last), last);
             view.claims = claims.map_or(0, Vec::len);
-            if let Some((status, up)) = status {
-                let is_up = up.contains(&view.device.uuid);
-                view.tunnel = Some(if is_up { "up" } else { "unknown" });
-                let is_after = view.ended_at.is_some_and(|ended| status.saved_at >= ended);
-                view.confirmed = view.status == Standing::Done && is_up && is_after;
+            if let Some((output, seen)) = seen {
+                let seen = seen.get(&view.device.uuid).copied().unwrap_or_default();
+                view.see(seen, output.source);
             }
             view
         };
@@ -255,20 +273,20 @@ impl Gathered {
 
 /// The CAs that receipts may be from; the one in use first.
 fn authorities(
-    args: &ReceiptsArgs,
+    named: &[PathBuf],
     context: &Context,
 ) -> Result<(Vec<Authority>, Vec<AuthorityView>), Failure> {
     let mut pems = Vec::new();
     match context.root.read(Path::new(CA), limits::PEM) {
         Ok(pem) => pems.push((context.root.outside(CA), pem)),
         Err(limits::LimitError::Io(error))
-            if error.kind() == std::io::ErrorKind::NotFound && !args.ca.is_empty() => {}
+            if error.kind() == std::io::ErrorKind::NotFound && !named.is_empty() => {}
         Err(error) => {
             return Err(input::of_limit(&context.root.outside(CA), &error)
                 .hint("run this as root on the FMC, or name its CA with --ca FILE"));
         }
     }
-    for path in &args.ca {
+    for path in named {
         pems.push((path.clone(), input::read(path, limits::PEM)?));
     }
     let (mut authorities, mut views) = (Vec::new(), Vec::new());
@@ -285,22 +303,6 @@ fn authorities(
         authorities.push(Authority { certificate, is_current });
     }
     Ok((authorities, views))
-}
-
-struct Status {
-    path: PathBuf,
-    text: String,
-    saved_at: Timestamp,
-}
-
-fn read_status(path: &Path) -> Result<Status, Failure> {
-    let file = input::open_regular(path)?;
-    let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
-    let bytes = limits::read_public(file, limits::FAILED_PUSH)
-        .map_err(|error| input::of_limit(path, &error))?;
-    let saved_at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Status { path: path.to_owned(), text, saved_at })
 }
 
 /// The devices' addresses, where the FAILED_PUSH of the kits' batches is still there: a kit

@@ -1,5 +1,6 @@
 //! How urgent a certificate is; the same at the manager and at the device.
 
+use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -53,5 +54,39 @@ impl Level {
         } else {
             Self::Ok
         }
+    }
+}
+
+/// The columns of a [`bar`]: a year each.
+pub const BAR: usize = 10;
+
+/// What is over of a validity as `#`, what is left as `.`, a year each; ten years fill the
+/// bar, a shorter life a part of it. Rounding hides neither the first nor the last day.
+pub fn bar(start: Timestamp, end: Timestamp, now: Timestamp) -> String {
+    const YEAR: i64 = 365 * 86_400;
+    let years = |from: Timestamp, to: Timestamp| {
+        usize::try_from((to.unix() - from.unix()) / YEAR).unwrap_or(0)
+    };
+    let whole = years(start, end).clamp(1, BAR);
+    let over = if now > end { whole } else { years(start, now).min(whole - 1) };
+    format!("{}{}", "#".repeat(over), ".".repeat(whole - over))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_shows_ten_years() {
+        const YEAR: i64 = 365 * 86_400;
+        let at = |years: i64, seconds| Timestamp::from_unix(years * YEAR + seconds).unwrap();
+        let bar = |now| bar(at(0, 0), at(10, 0), now);
+        assert_eq!(bar(at(0, 0)), "..........");
+        assert_eq!(bar(at(5, 0)), "#####.....");
+        assert_eq!(bar(at(10, 0)), "#########.", "the last second is left");
+        assert_eq!(bar(at(10, 1)), "##########");
+        assert_eq!(bar(at(-1, 0)), "..........");
+        let (start, end) = (at(0, 0), at(0, 86_400));
+        assert_eq!([super::bar(start, end, start), super::bar(start, end, at(1, 0))], [".", "#"]);
     }
 }

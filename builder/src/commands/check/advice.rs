@@ -40,8 +40,18 @@ pub(super) struct Situation<'a> {
     pub others_urgent: bool,
     /// SWVERSION.
     pub version: Option<&'a str>,
-    /// How many devices the newest batch's FAILED_PUSH lists.
-    pub not_reached: Option<usize>,
+    /// How many devices of the newest batch's FAILED_PUSH are not shown to be done.
+    pub not_reached: usize,
+    /// The devices' tunnels.
+    pub tunnels: Counts,
+}
+
+/// How many tunnels are how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub up: usize,
+    pub down: usize,
+    pub unknown: usize,
 }
 
 /// The steps, in their order.
@@ -52,7 +62,7 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
         return steps;
     }
     if situation.ca_expired {
-        steps.push("do not reboot or upgrade the FMC or an FTD while tunnels are up: running tunnels stay up until they reconnect, and then fail".to_owned());
+        steps.push(expired_step(situation.tunnels));
     }
     if situation.ca_urgent {
         steps.push(hotfix_step(situation.version));
@@ -64,15 +74,36 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
         steps.push("compare sftunnel_status.pl with what you saved".to_owned());
         return steps;
     }
-    if let Some(devices) = situation.not_reached.filter(|devices| *devices > 0) {
+    if situation.not_reached > 0 {
+        let number = situation.not_reached;
         steps.push(format!(
-            "the newest FAILED_PUSH lists {devices} devices that were not reached: sftunnel-bundle build, and once they are done sftunnel-bundle receipts and sftunnel_status.pl"
+            "FAILED_PUSH lists {number} device{} that nothing shows to be done: sftunnel-bundle build; afterwards sftunnel-bundle receipts, and this again with --receipts",
+            if number == 1 { "" } else { "s" }
         ));
+        return steps;
     }
     if situation.others_urgent {
         steps.push("the InternalCA is good; generate_certs.pl makes new certificates under a new CA. Look first at the files named above".to_owned());
     }
     steps
+}
+
+/// With an expired CA the guide has two scenarios. A tunnel that stands lives until it has to
+/// connect anew (2a); when every one is down, there is nothing left to lose (2b). What is not
+/// known may be standing.
+fn expired_step(tunnels: Counts) -> String {
+    match tunnels {
+        Counts { up: 0, down, unknown: 0 } if down > 0 => {
+            "every tunnel is down (Cisco's scenario 2b): a reboot or an upgrade of the FMC does no further harm".to_owned()
+        }
+        Counts { up: 0, unknown, .. } => format!(
+            "do not reboot or upgrade the FMC or an FTD unless you have seen that every tunnel is down (Cisco's scenario 2b): of {unknown} nothing is known here, and a tunnel that is up stays up only until it reconnects"
+        ),
+        Counts { up, .. } => format!(
+            "{up} tunnel{} up (Cisco's scenario 2a): do not reboot or upgrade the FMC or an FTD. A tunnel that is up stays up until it reconnects, and then fails",
+            if up == 1 { " is" } else { "s are" }
+        ),
+    }
 }
 
 fn hotfix_step(version: Option<&str>) -> String {
@@ -118,21 +149,40 @@ mod tests {
         }
     }
 
+    const SITUATION: Situation<'_> = Situation {
+        ca_known: true,
+        ca_expired: true,
+        ca_urgent: true,
+        others_urgent: true,
+        version: Some("7.2.5"),
+        not_reached: 3,
+        tunnels: Counts { up: 0, down: 0, unknown: 5 },
+    };
+
     #[test]
     fn an_expired_ca_begins_with_what_not_to_do() {
-        let situation = Situation {
-            ca_known: true,
-            ca_expired: true,
-            ca_urgent: true,
-            others_urgent: false,
-            version: Some("7.2.5"),
-            not_reached: Some(3),
-        };
-        let steps = next(&situation);
+        let steps = next(&SITUATION);
         assert!(steps[0].starts_with("do not reboot"), "{steps:?}");
         assert!(steps[1].contains("FZ 7.2.9.99-4"), "{steps:?}");
-        let good = Situation { ca_expired: false, ca_urgent: false, ..situation };
+        let good = Situation { ca_expired: false, ca_urgent: false, ..SITUATION };
         assert_eq!(next(&good).len(), 1);
-        assert!(next(&Situation { not_reached: None, ..good }).is_empty());
+        assert!(next(&Situation { not_reached: 0, others_urgent: false, ..good }).is_empty());
+    }
+
+    /// Only what was seen to be down can lose nothing.
+    #[test]
+    fn the_scenarios_differ_by_what_is_known_of_the_tunnels() {
+        let first = |up, down, unknown| {
+            next(&Situation { tunnels: Counts { up, down, unknown }, ..SITUATION }).remove(0)
+        };
+        for (up, down, unknown) in [(1, 0, 0), (2, 5, 9)] {
+            let step = first(up, down, unknown);
+            assert!(step.contains("2a") && step.contains("do not reboot"), "{step}");
+        }
+        assert!(first(0, 4, 0).contains("no further harm"), "{}", first(0, 4, 0));
+        for (down, unknown) in [(0, 0), (0, 1), (9, 1)] {
+            let step = first(0, down, unknown);
+            assert!(step.starts_with("do not reboot") && !step.contains("harm"), "{step}");
+        }
     }
 }

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use formats::text::printable;
 
+use super::devices::Reached;
 use super::state::{Checked, State};
 use super::view::CheckBody;
+use crate::outcome::DeviceRef;
+use crate::tunnel_status::Tunnel;
 
 /// The whole file.
 pub(super) fn text(body: &CheckBody) -> String {
@@ -31,6 +34,7 @@ pub(super) fn text(body: &CheckBody) -> String {
     for checked in &body.results {
         let _ = writeln!(text, "{metric}{{{}}} {}", labels(checked), number(checked.state));
     }
+    tunnels(&mut text, body);
     let _ = write!(
         text,
         "# HELP sftunnel_check_state The worst of all: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.\n# TYPE sftunnel_check_state gauge\nsftunnel_check_state {}\n# HELP sftunnel_check_time_seconds When this was written, unix time.\n# TYPE sftunnel_check_time_seconds gauge\nsftunnel_check_time_seconds {}\n",
@@ -38,6 +42,33 @@ pub(super) fn text(body: &CheckBody) -> String {
         body.checked_at.unix()
     );
     text
+}
+
+/// NaN compares as false with everything, so that an alert on 0 is not set off by what nobody
+/// knows.
+fn tunnels(text: &mut String, body: &CheckBody) {
+    let metric = "sftunnel_tunnel_up";
+    let _ = write!(
+        text,
+        "# HELP {metric} 1 the tunnel is up, 0 it is down, NaN not known.\n# TYPE {metric} gauge\n"
+    );
+    for device in &body.devices {
+        let value = match device.tunnel {
+            Tunnel::Up => "1",
+            Tunnel::Down => "0",
+            Tunnel::Unknown => "NaN",
+        };
+        let _ = writeln!(text, "{metric}{{{}}} {value}", device_labels(Some(&device.device)));
+    }
+    let metric = "sftunnel_device_reached";
+    let _ = write!(
+        text,
+        "# HELP {metric} 0 the newest FAILED_PUSH lists it and nothing shows it to be done, else 1.\n# TYPE {metric} gauge\n"
+    );
+    for device in &body.devices {
+        let value = u8::from(device.reached != Reached::No);
+        let _ = writeln!(text, "{metric}{{{}}} {value}", device_labels(Some(&device.device)));
+    }
 }
 
 impl Checked {
@@ -56,18 +87,18 @@ fn number(state: State) -> u8 {
 
 fn labels(checked: &Checked) -> String {
     let role = serde_json::to_value(checked.role).unwrap_or_default();
-    let (uuid, name) = match &checked.device {
-        Some(device) => {
-            (device.uuid.as_str(), device.name.as_ref().map_or("", |name| name.as_str()))
-        }
-        None => ("", ""),
-    };
     format!(
-        "role=\"{}\",device=\"{}\",device_uuid=\"{uuid}\",path=\"{}\"",
+        "role=\"{}\",{},path=\"{}\"",
         role.as_str().unwrap_or_default(),
-        escaped(name),
+        device_labels(checked.device.as_ref()),
         escaped(&checked.path)
     )
+}
+
+fn device_labels(device: Option<&DeviceRef>) -> String {
+    let uuid = device.map_or("", |device| device.uuid.as_str());
+    let name = device.and_then(|device| device.name.as_ref()).map_or("", |name| name.as_str());
+    format!("device=\"{}\",device_uuid=\"{uuid}\"", escaped(name))
 }
 
 /// What a label's value needs, after control characters are made visible.

@@ -187,6 +187,15 @@ impl Checked {
         }
     }
 
+    /// What it is, for people.
+    pub(super) fn word(&self) -> &'static str {
+        match (self.role, self.superseded) {
+            (Role::Peer, true) => "old pair",
+            (Role::PeerCa, true) => "old CA",
+            (role, _) => role.word(),
+        }
+    }
+
     /// Whether its validity is over.
     pub(super) fn is_expired(&self) -> bool {
         self.days_left.is_some_and(|days| days < 0)
@@ -197,9 +206,10 @@ fn by_days(days: i64, thresholds: Thresholds) -> State {
     State::by_days(days, thresholds.warning, thresholds.critical)
 }
 
-/// A peer's old certificate does not count once a good new pair was made for it. Whether the
-/// device uses that already is what receipts and tunnels tell.
-pub(super) fn mark_superseded(all: &mut [Checked]) {
+/// A peer's old certificate does not count once a good new pair was made for it, unless the
+/// device is `waiting`: generate_certs.pl did not reach it and nothing shows that somebody
+/// else did. Then there is work left, and it is WARNING.
+pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<DeviceUuid>) {
     let renewed: HashSet<DeviceUuid> = all
         .iter()
         .filter(|checked| checked.role == Role::Pushed && checked.state == State::Ok)
@@ -207,8 +217,15 @@ pub(super) fn mark_superseded(all: &mut [Checked]) {
         .collect();
     for checked in all {
         let is_old = matches!(checked.role, Role::Peer | Role::PeerCa);
-        let is_renewed = checked.device.as_ref().is_some_and(|d| renewed.contains(&d.uuid));
-        if is_old && is_renewed && checked.state != State::Ok {
+        let Some(device) = checked.device.as_ref().map(|device| &device.uuid) else { continue };
+        if !is_old || !renewed.contains(device) || checked.state == State::Ok {
+            continue;
+        }
+        if waiting.contains(device) {
+            checked.state = State::Warning;
+            let message = "a new pair is there, but generate_certs.pl did not reach the device, and no receipt or new tunnel shows that it has it";
+            checked.message = Some(message.to_owned());
+        } else {
             checked.superseded = true;
             checked.state = State::Ok;
         }
@@ -248,12 +265,18 @@ mod tests {
 
     #[test]
     fn an_old_certificate_counts_until_there_is_a_good_new_pair() {
-        let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, State::Warning)];
-        mark_superseded(&mut all);
-        assert_eq!(overall(&all), State::Critical);
-        let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, State::Ok)];
-        mark_superseded(&mut all);
-        assert_eq!((overall(&all), all[0].superseded), (State::Ok, true));
+        let marked = |new: State, waiting: &HashSet<DeviceUuid>| {
+            let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, new)];
+            mark_superseded(&mut all, waiting);
+            (overall(&all), all[0].superseded)
+        };
+        let nobody = HashSet::new();
+        assert_eq!(marked(State::Warning, &nobody), (State::Critical, false));
+        assert_eq!(marked(State::Ok, &nobody), (State::Ok, true));
+        let device = checked(Role::Peer, State::Ok).device.unwrap().uuid;
+        let waiting = HashSet::from([device]);
+        assert_eq!(marked(State::Ok, &waiting), (State::Warning, false), "it was not reached");
+        assert_eq!(marked(State::Warning, &waiting), (State::Critical, false));
     }
 
     #[test]

@@ -2,22 +2,23 @@
 
 use std::fmt::Write as _;
 
+use console::level;
 use console::terminal::{Color, Table, Terminal};
 use formats::ims_conf::ImsConf;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::advice::{self, Situation};
+use super::advice::{self, Counts, Situation};
+use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, State, Thresholds, overall};
-use crate::Context;
 use crate::commands::{count, shortened};
 use crate::outcome::wrapped;
+use crate::status_source::TunnelsView;
+use crate::tunnel_status::Tunnel;
 
 /// Rows that are shown although nothing is wrong with them, unless `--verbose`.
 const GOOD_SHOWN: usize = 8;
-/// Each is half a year of ten.
-const BAR: i64 = 20;
 
 /// The JSON of `check`.
 #[derive(Debug, Serialize)]
@@ -36,6 +37,10 @@ pub(super) struct CheckBody {
     pub model: Option<String>,
     /// The newest batch's FAILED_PUSH; null when there is none.
     pub failed_push: Option<FailedPushView>,
+    /// Where it was seen which tunnels are up, and how many are.
+    pub tunnels: TunnelsView,
+    /// One for each registered or listed device, by UUID.
+    pub devices: Vec<DeviceState>,
     /// One for each file, the most urgent first.
     pub results: Vec<Checked>,
     /// What to do, in this order.
@@ -53,33 +58,45 @@ pub(super) struct FailedPushView {
     pub devices: usize,
 }
 
+/// All that was looked at.
+pub(super) struct Found {
+    pub(super) results: Vec<Checked>,
+    pub(super) thresholds: Thresholds,
+    pub(super) now: Timestamp,
+    pub(super) conf: ImsConf,
+    pub(super) failed_push: Option<FailedPushView>,
+    pub(super) tunnels: TunnelsView,
+    pub(super) devices: Vec<DeviceState>,
+}
+
 impl CheckBody {
-    pub(super) fn new(
-        results: Vec<Checked>,
-        thresholds: Thresholds,
-        context: &Context,
-        conf: ImsConf,
-        failed_push: Option<FailedPushView>,
-    ) -> Self {
+    pub(super) fn new(found: Found) -> Self {
+        let Found { results, thresholds, now, conf, failed_push, tunnels, devices } = found;
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
         let is_urgent = |checked: &Checked| checked.state >= State::Warning;
+        let waiting = devices.iter().filter(|device| device.reached == Reached::No).count();
+        // also where the FMC has no copy of what such a device uses
+        let at_least = if waiting > 0 { State::Warning } else { State::Ok };
         let situation = Situation {
             ca_known: ca.is_some_and(|ca| ca.not_after.is_some()),
             ca_expired: ca.is_some_and(Checked::is_expired),
             ca_urgent: ca.is_some_and(is_urgent),
             others_urgent: results.iter().any(is_urgent),
             version: conf.version.as_deref(),
-            not_reached: failed_push.as_ref().map(|listed| listed.devices),
+            not_reached: waiting,
+            tunnels: Counts { up: tunnels.up, down: tunnels.down, unknown: tunnels.unknown },
         };
         let steps = advice::next(&situation);
         Self {
-            state: overall(&results),
-            summary: summary(&results),
-            checked_at: context.now,
+            state: overall(&results).max(at_least),
+            summary: summary(&results, waiting),
+            checked_at: now,
             thresholds,
             version: conf.version,
             model: conf.model,
             failed_push,
+            tunnels,
+            devices,
             results,
             steps,
         }
@@ -102,11 +119,43 @@ impl CheckBody {
                 text.push_str(&wrapped("  ! ", &printable(&line).to_string()));
             }
         }
+        text.push_str(&self.tunnels_text(terminal));
         if !self.steps.is_empty() {
             text.push_str("\nNext\n");
         }
         for (at, step) in self.steps.iter().enumerate() {
             text.push_str(&wrapped(&format!("  {}. ", at + 1), &printable(step).to_string()));
+        }
+        text
+    }
+
+    /// How many tunnels are up, and those that are not by name.
+    fn tunnels_text(&self, terminal: &Terminal) -> String {
+        let TunnelsView { up, down, unknown, note, .. } = &self.tunnels;
+        let mut text = String::from("\nTunnels\n");
+        if let Some(note) = note {
+            text.push_str(&wrapped("  not known: ", &printable(note).to_string()));
+            return text;
+        }
+        let Some(heading) = self.tunnels.heading() else {
+            return "\nTunnels\n  not looked at\n".to_owned();
+        };
+        let numbers = format!("{up} up, {down} down, {unknown} unknown, {heading}");
+        text.push_str(&wrapped("  ", &printable(&numbers).to_string()));
+        let others = self.devices.iter().filter(|device| device.tunnel != Tunnel::Up);
+        let (mut table, mut more) = (Table::default(), 0);
+        for (at, device) in others.enumerate() {
+            if at >= GOOD_SHOWN && !terminal.verbose {
+                more += 1;
+                continue;
+            }
+            let color = if device.tunnel == Tunnel::Down { Color::Red } else { Color::Yellow };
+            let word = terminal.paint(color, device.tunnel.word());
+            table.row([word, shortened(&device.device.shown(), 60)]);
+        }
+        text.push_str(&table.text());
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} more that are not up (--verbose shows them)");
         }
         text
     }
@@ -128,13 +177,12 @@ impl CheckBody {
                 State::Critical => Color::Red,
             };
             let device = checked.device.as_ref().map_or_else(String::new, |d| d.shown());
-            let old = if checked.superseded { " (replaced)" } else { "" };
             table.row([
                 terminal.paint(color, checked.state.word()),
                 checked.days_left.map_or_else(|| "?".to_owned(), |days| days.to_string()),
                 checked.not_after.map_or_else(|| "?".to_owned(), Timestamp::date),
                 self.bar(checked),
-                format!("{}{old}", checked.role.word()),
+                checked.word().to_owned(),
                 shortened(&device, 24),
             ]);
         }
@@ -145,12 +193,11 @@ impl CheckBody {
         text
     }
 
-    /// What is over of ten years as `#`, what is left as `.`; a blank for shorter lives.
     fn bar(&self, checked: &Checked) -> String {
-        let (Some(start), Some(end)) = (checked.not_before, checked.not_after) else {
-            return String::new();
-        };
-        bar(start, end, self.checked_at)
+        match (checked.not_before, checked.not_after) {
+            (Some(start), Some(end)) => level::bar(start, end, self.checked_at),
+            _ => String::new(),
+        }
     }
 
     /// `label=value;warning;critical` (monitoring-plugins.org, guidelines); `90:` alerts
@@ -178,22 +225,18 @@ impl CheckBody {
         let of = |state| self.results.iter().filter(|checked| checked.state == state).count();
         let (files, critical) = (self.results.len(), of(State::Critical));
         let _ = write!(data, "files={files} warning={} critical={critical}", of(State::Warning));
+        if self.tunnels.source.is_some() {
+            let TunnelsView { up, down, unknown, .. } = &self.tunnels;
+            let _ = write!(data, " tunnels_up={up} tunnels_down={down} tunnels_unknown={unknown}");
+        }
+        let waiting = self.devices.iter().filter(|device| device.reached == Reached::No);
+        let _ = write!(data, " not_reached={}", waiting.count());
         data
     }
 }
 
-fn bar(start: Timestamp, end: Timestamp, now: Timestamp) -> String {
-    const HALF_YEAR: i64 = 365 * 86_400 / 2;
-    // a life of ten years fills the bar; rounding hides neither the first nor the last day
-    let whole = ((end.unix() - start.unix()) / HALF_YEAR).clamp(1, BAR);
-    let over = (now.unix() - start.unix()).max(0) / HALF_YEAR;
-    let over = if now > end { whole } else { over.clamp(0, whole - 1) };
-    let part = |sign: &str, number: i64| sign.repeat(usize::try_from(number).unwrap_or(0));
-    format!("{}{}", part("#", over), part(".", whole - over))
-}
-
-/// The most urgent one, and how many more.
-fn summary(results: &[Checked]) -> String {
+/// The most urgent one, and how many more; then the devices that are `waiting`.
+fn summary(results: &[Checked], waiting: usize) -> String {
     let Some(first) = results.first() else { return "no certificate was found".to_owned() };
     let what = match &first.device {
         Some(device) => format!("{} of {}", first.role.word(), device.shown()),
@@ -204,7 +247,12 @@ fn summary(results: &[Checked]) -> String {
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
         let days = ca.and_then(|ca| ca.days_left).unwrap_or_default();
         let files = count(results.len(), "file");
-        return format!("InternalCA valid for {days} more days, {files} good");
+        let good = format!("InternalCA valid for {days} more days, {files} good");
+        return match waiting {
+            0 => good,
+            1 => format!("1 device of FAILED_PUSH not shown to be done, {good}"),
+            more => format!("{more} devices of FAILED_PUSH not shown to be done, {good}"),
+        };
     }
     let more =
         if urgent > 1 { format!(", and {} more to look at", urgent - 1) } else { String::new() };
@@ -229,27 +277,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_shows_ten_years_in_half_ones() {
-        const YEAR: i64 = 365 * 86_400;
-        let at = |years: i64, seconds| Timestamp::from_unix(years * YEAR + seconds).unwrap();
-        let bar = |now| bar(at(0, 0), at(10, 0), now);
-        assert_eq!(bar(at(0, 0)), ".".repeat(20));
-        assert_eq!(bar(at(5, 0)), format!("{}{}", "#".repeat(10), ".".repeat(10)));
-        assert_eq!(bar(at(10, 0)), format!("{}.", "#".repeat(19)), "the last second is left");
-        assert_eq!(bar(at(10, 1)), "#".repeat(20));
-        assert_eq!(bar(at(-1, 0)), ".".repeat(20));
-    }
-
-    #[test]
     fn the_first_line_names_the_most_urgent() {
         let mut expired = Checked::unreadable(Role::Ca, None, "/x", String::new());
         expired.state = State::Critical;
         (expired.days_left, expired.not_after) = (Some(-1), Some(Timestamp::EPOCH));
         let other = Checked::unreadable(Role::Own, None, "/y", "damaged".into());
         assert_eq!(
-            summary(&[expired, other]),
+            summary(&[expired, other], 1),
             "InternalCA expired 1 day ago (1970-01-01T00:00:00Z), and 1 more to look at"
         );
-        assert_eq!(summary(&[]), "no certificate was found");
+        assert_eq!(summary(&[], 0), "no certificate was found");
     }
 }

@@ -39,9 +39,11 @@ fn page(body: &ReceiptsBody) -> String {
         let what = if ca.current { "CA in use" } else { "older CA" };
         term(&mut page, what, &format!("SHA-256 {}, from {}", ca.fingerprint, ca.not_before));
     }
-    if let Some(status) = &body.status_file {
-        let path = status.path.display();
-        term(&mut page, "tunnels", &format!("as {path} has them, saved {}", status.saved_at));
+    if let Some(heading) = body.tunnels.heading() {
+        term(&mut page, "tunnels", &heading);
+    }
+    if let Some(note) = &body.tunnels.note {
+        term(&mut page, "tunnels", &format!("not known: {note}"));
     }
     page.push_str("</dl>\n<table>\n<thead><tr><th>device</th><th>UUID</th><th>state</th><th>when (its clock)</th><th>tunnel</th><th>certificate (SHA-256)</th></tr></thead>\n<tbody>\n");
     body.results.iter().for_each(|device| row(&mut page, device));
@@ -60,7 +62,7 @@ fn page(body: &ReceiptsBody) -> String {
     for warning in &body.warnings {
         let _ = writeln!(page, "<p class=\"warning\">{}</p>", escaped(warning));
     }
-    page.push_str("<p>A receipt is a claim by a holder of the device's key, which the FMC is, too. The tunnel seen up at the FMC is the proof; <em>up since</em> says that it was seen after the claim.</p>\n<p class=\"sign\">Checked by <span></span> Date <span></span></p>\n</body>\n</html>\n");
+    page.push_str("<p>A receipt is a claim by a holder of the device's key, which the FMC is, too. The tunnel seen up at the FMC is the proof; <em>up since</em> says that it was seen after the claim, <em>up before</em> and <em>up, undated</em> that it was not, or that nobody can say.</p>\n<p class=\"sign\">Checked by <span></span> Date <span></span></p>\n</body>\n</html>\n");
     page
 }
 

@@ -17,6 +17,8 @@ use serde::Serialize;
 use super::tally::{Judged, Proof, Standing};
 use crate::commands::{count, shortened, warnings_text};
 use crate::outcome::{DeviceRef, Refusal, wrapped};
+use crate::status_source::{Source, TunnelsView};
+use crate::tunnel_status::{Seen, Tunnel};
 
 /// The JSON of `receipts`.
 #[derive(Debug, Serialize)]
@@ -27,11 +29,11 @@ pub(super) struct ReceiptsBody {
     pub kits: Vec<KitView>,
     /// The CAs that receipts may be from, the one in use first.
     pub ca: Vec<AuthorityView>,
-    /// The saved output of sftunnel_status.pl; null when none is given.
-    pub status_file: Option<StatusView>,
+    /// What sftunnel_status.pl says of their tunnels.
+    pub tunnels: TunnelsView,
     /// How many devices are `done`.
     pub done: usize,
-    /// How many of those have their tunnel up in the status file, saved after the claim.
+    /// How many of those have had their tunnel seen up after the claim.
     pub confirmed: usize,
     /// How many are `rolled-back`.
     pub rolled_back: usize,
@@ -81,15 +83,18 @@ pub(super) struct AuthorityView {
     pub current: bool,
 }
 
-/// The status file.
-#[derive(Debug, Serialize)]
-pub(super) struct StatusView {
-    /// The file.
-    pub path: PathBuf,
-    /// When it was last written.
-    pub saved_at: Timestamp,
-    /// How many of the devices it shows connected.
-    pub up: usize,
+/// When a tunnel was seen up, against the device's last claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum When {
+    /// Now, and the claim is there already.
+    Now,
+    /// The saved output holds a time after it.
+    After,
+    /// It holds only times before it: it says nothing of what came since.
+    Before,
+    /// It holds no time; that of the file is the time of a copy.
+    Undated,
 }
 
 /// A device.
@@ -106,9 +111,12 @@ pub(super) struct DeviceView {
     /// With `unverified`: what is wrong with its last claim.
     #[serde(flatten)]
     pub refusal: Option<Refusal>,
-    /// `up` or `unknown`; null without a status file.
-    pub tunnel: Option<&'static str>,
-    /// Whether the tunnel was seen up after the claim that it is done.
+    /// `up`, `down` or `unknown`; null when nobody was asked.
+    pub tunnel: Option<Tunnel>,
+    /// With `up`: when that was against the last claim, `now`, `after`, `before`, `undated`;
+    /// else null.
+    pub seen: Option<When>,
+    /// Whether it is done and the tunnel was seen up after the claim.
     pub confirmed: bool,
     /// What its last claim says: `installed`, `rolled-back`, `restored`; null without one.
     pub outcome: Option<Outcome>,
@@ -159,7 +167,7 @@ impl Default for ReceiptsBody {
             checked_at: Timestamp::EPOCH,
             kits: Vec::new(),
             ca: Vec::new(),
-            status_file: None,
+            tunnels: TunnelsView::default(),
             done: 0,
             confirmed: 0,
             rolled_back: 0,
@@ -189,6 +197,7 @@ impl DeviceView {
             status,
             refusal: last.and_then(|judged| judged.proof.clone().err()),
             tunnel: None,
+            seen: None,
             confirmed: false,
             outcome: claim.map(|claim| claim.outcome),
             proof: last.and_then(|judged| judged.proof.as_ref().ok().copied()),
@@ -201,12 +210,32 @@ impl DeviceView {
         }
     }
 
+    /// Takes what was seen of its tunnel. The time of a file proves nothing, as a copy is
+    /// newer than what it holds; times in the output do, by the manager's clock.
+    pub(super) fn see(&mut self, seen: Seen, source: Source) {
+        self.tunnel = Some(seen.tunnel);
+        if seen.tunnel != Tunnel::Up {
+            return;
+        }
+        let when = match (source, seen.alive_at, self.ended_at) {
+            (Source::Program, _, _) => When::Now,
+            (Source::File, Some(alive), Some(ended)) if alive < ended => When::Before,
+            (Source::File, Some(_), Some(_)) => When::After,
+            (Source::File, _, _) => When::Undated,
+        };
+        self.seen = Some(when);
+        let is_since = matches!(when, When::Now | When::After);
+        self.confirmed = self.status == Standing::Done && is_since;
+    }
+
     /// The tunnel in a word or two.
     pub(super) fn tunnel_text(&self) -> &'static str {
-        match (self.tunnel, self.confirmed) {
+        match (self.tunnel, self.seen) {
             (None, _) => "",
-            (Some("up"), true) => "up since",
-            (Some(tunnel), _) => tunnel,
+            (Some(Tunnel::Up), _) if self.confirmed => "up since",
+            (Some(Tunnel::Up), Some(When::Before)) if self.ended_at.is_some() => "up before",
+            (Some(Tunnel::Up), Some(When::Undated)) => "up, undated",
+            (Some(tunnel), _) => tunnel.word(),
         }
     }
 
@@ -264,6 +293,9 @@ impl ReceiptsBody {
         (self.done, self.rolled_back) = (of(Standing::Done), of(Standing::RolledBack));
         (self.outstanding, self.unverified) = (of(Standing::Outstanding), of(Standing::Unverified));
         self.confirmed = self.results.iter().filter(|device| device.confirmed).count();
+        let of = |tunnel| self.results.iter().filter(|d| d.tunnel == Some(tunnel)).count();
+        let (up, down, unknown) = (of(Tunnel::Up), of(Tunnel::Down), of(Tunnel::Unknown));
+        (self.tunnels.up, self.tunnels.down, self.tunnels.unknown) = (up, down, unknown);
         for kit in self.kits.iter().filter(|kit| kit.vouched_by.is_none()) {
             self.warnings.push(format!(
                 "nobody here vouches for the signer of {}/kit.json ({}): its list of devices may be somebody else's; compare it by phone and give --signer",
@@ -276,7 +308,7 @@ impl ReceiptsBody {
     /// `3 of 5 devices done, 1 rolled back, 1 outstanding`.
     pub(super) fn summary(&self) -> String {
         let mut text = format!("{} of {} done", self.done, count(self.results.len(), "device"));
-        if self.status_file.is_some() {
+        if self.tunnels.source.is_some() {
             let _ = write!(text, " ({} with the tunnel seen up)", self.confirmed);
         }
         let others = [
@@ -292,17 +324,16 @@ impl ReceiptsBody {
 
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}\n", self.summary());
-        if let Some(status) = &self.status_file {
-            let _ = writeln!(
-                text,
-                "  tunnels as {} has them, {}",
-                shown(&status.path),
-                status.saved_at
-            );
+        if let Some(heading) = self.tunnels.heading() {
+            text.push_str(&wrapped("  tunnels ", &printable(&heading).to_string()));
+        }
+        if let Some(note) = &self.tunnels.note {
+            let note = format!("not known: {}", printable(note));
+            text.push_str(&wrapped("  tunnels ", &note));
         }
         if !self.results.is_empty() {
             let headings = ["device", "UUID", "state", "when (its clock)", "tunnel"];
-            let columns = headings.len() - usize::from(self.status_file.is_none());
+            let columns = headings.len() - usize::from(self.tunnels.source.is_none());
             let mut table = Table::with_headings(headings.get(..columns).unwrap_or(&headings));
             for device in &self.results {
                 let cells = [
@@ -343,7 +374,10 @@ impl ReceiptsBody {
         if let Some(html) = &self.html {
             let _ = writeln!(text, "\npage for the change ticket: {}", shown(html));
         }
-        text.push_str("\nA receipt is a claim by a holder of the device's key, which the FMC is, too.\nThe tunnel seen up at the FMC is the proof (sftunnel_status.pl, --status-file).\n");
+        text.push_str("\nA receipt is a claim by a holder of the device's key, which the FMC is, too.\nThe tunnel seen up at the FMC is the proof (sftunnel_status.pl).\n");
+        if self.results.iter().any(|d| matches!(d.seen, Some(When::Before | When::Undated))) {
+            text.push_str("Output from before the claim, or without a time, proves nothing: leave\n--status-file out on the FMC, or save it anew.\n");
+        }
         text
     }
 
@@ -361,7 +395,7 @@ impl ReceiptsBody {
                 device.device.uuid.to_string(),
                 device.manager.to_string(),
                 device.status.word().replace(' ', "-"),
-                device.tunnel.unwrap_or_default().to_owned(),
+                device.tunnel.map_or("", Tunnel::word).to_owned(),
                 device.confirmed.to_string(),
                 optional(device.ended_at.as_ref().map(|value| value as _)),
                 optional(device.certificate.as_ref().map(|value| value as _)),
