@@ -371,7 +371,7 @@ mod tests {
     fn a_line_cut_anywhere_never_yields_another_meaning() {
         let whole = line("name with blanks 10.0.0.1", "sftunnel-cert.pem");
         for end in DEVICE.len()..whole.len() {
-            let problem = only_problem(&whole[..end]);
+            let problem = only_problem(whole.split_at(end).0);
             assert_eq!(problem.error, LineError::Cut, "cut at {end}");
             assert_eq!(problem.device.unwrap().as_str(), DEVICE, "cut at {end}");
         }

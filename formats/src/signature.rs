@@ -339,7 +339,7 @@ mod tests {
             assert!(Fingerprint::is_meant_by(&text), "{text}");
             assert_eq!(Fingerprint::from_person(&text), Ok(print), "{text}");
         }
-        let short = &spoken[..spoken.len() - 1];
+        let short = spoken.split_at(spoken.len() - 1).0;
         assert_eq!(Fingerprint::from_person(short), Err(SignatureError::NotSpoken(63)));
         let long = format!("{spoken} 0");
         assert_eq!(Fingerprint::from_person(&long), Err(SignatureError::NotSpoken(65)));

@@ -12,7 +12,13 @@
 //! | [`interruption`] | runs cut off at every call, and boxes switched off at any moment |
 
 // a driver that panics with the reason is what a test needs
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 pub mod forge;
 pub mod interruption;
@@ -22,5 +28,5 @@ pub mod world;
 
 pub use forge::Forge;
 pub use pty::Pty;
-pub use ran::{Ran, Run, note, program, rage, tool, wait_until};
+pub use ran::{Ran, Run, listed_commands, note, program, rage, tool, wait_until};
 pub use world::{Kit, PASSPHRASE, World};

@@ -48,6 +48,16 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "note: {text}");
 }
 
+/// The commands that a program's `--help` lists.
+pub fn listed_commands(help: &str) -> Vec<String> {
+    let list = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let lines = list.lines().take_while(|line| line.starts_with("  "));
+    // a line that begins further in goes on with what a command is for
+    let names = lines.filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
 /// Waits until it is so, or fails.
 #[track_caller]
 pub fn wait_until(mut is_so: impl FnMut() -> bool) {

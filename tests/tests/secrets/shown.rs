@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use lab::Fault;
-use tests::{Kit, Ran, Run, World};
+use tests::{Kit, Ran, Run, World, listed_commands};
 
 use super::{Case, Secrets};
 
@@ -53,11 +53,7 @@ impl<'a> Shown<'a> {
     /// Every command that `--help` lists was among them.
     fn is_complete(&self, failed: usize) {
         let help = Run::new(tests::program(self.program)).arg("--help").run().expect(0).stdout;
-        let list = help.split("Commands:\n").nth(1).unwrap();
-        let names = list.lines().take_while(|line| line.starts_with("  "));
-        let names = names.filter(|line| !line.starts_with("   "));
-        let names = names.filter_map(|line| line.split_whitespace().next());
-        let names: BTreeSet<_> = names.filter(|name| *name != "help").map(str::to_owned).collect();
+        let names: BTreeSet<_> = listed_commands(&help).into_iter().collect();
         assert!(names.len() > 6, "{help}");
         assert_eq!(self.commands, names);
         assert!(self.failed >= failed, "only {} of them failed", self.failed);
