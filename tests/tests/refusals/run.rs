@@ -87,9 +87,14 @@ fn a_full_file_system_is_refused_before_anything_is_touched() {
     let recipient = world.recipient();
     let out = world.out();
     let run = world.bundle(&["build", "--recipient", &recipient]).arg("--out").arg(&out);
-    let setup =
-        format!("mount -t tmpfs -o size=100k none '{}'; trap 'ls -A {0} >&2' EXIT", out.display());
-    refused(mounted(run, &setup), "no-space");
+    // the shell stays, to look into the file system before it goes
+    let script = format!(
+        "mount -t tmpfs -o size=100k none '{0}'; code=0; \"$@\" || code=$?; ls -A '{0}' >left; exit $code",
+        out.display()
+    );
+    let run = run.under(&["unshare", "--mount", "sh", "-ec", &script, "sh"]);
+    refused(run, "no-space");
+    assert_eq!(fs::read_to_string(world.path("left")).unwrap(), "", "nothing is left");
 }
 
 #[test]
