@@ -126,6 +126,13 @@ impl Journal {
         self.old_pid.filter(|_| self.is_of_boot(boot_id))
     }
 
+    /// sftunnel's process before, unless this is known to be another boot. Where nobody knows
+    /// (a root without /proc) a process of that PID may have read the old files.
+    pub(crate) fn old_pid_unless_rebooted(&self, boot_id: Option<String>) -> Option<u32> {
+        let is_known = boot_id.is_some() && self.boot_id.is_some();
+        self.old_pid.filter(|_| !is_known || self.is_of_boot(boot_id))
+    }
+
     /// Whether the journal was written in this boot.
     pub(crate) fn is_of_boot(&self, boot_id: Option<String>) -> bool {
         boot_id.is_some() && self.boot_id == boot_id

@@ -102,7 +102,7 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
             .exit(Exit::NeedsPerson)
             .hint("mend that, then run `sftunnel-install recover` again")
     })?;
-    let old = journal.old_pid_in(host.boot_id());
+    let old = journal.old_pid_unless_rebooted(host.boot_id());
     let confirmed = match running {
         Service::Running { pid } if Some(pid) != old => {
             service::confirm(host, old, patience, signals)

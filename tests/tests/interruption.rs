@@ -281,6 +281,28 @@ fn a_damaged_journal_asks_for_a_person_and_nothing_is_touched() {
     assert_eq!(case.files(), case.old);
 }
 
+/// A bare root has no /proc: nobody can tell whether sftunnel's process is from this boot.
+#[test]
+fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    let hidden = |run: tests::Run| {
+        let hide = "mount -t tmpfs none /proc/sys/kernel/random && exec \"$@\"";
+        run.under(&["unshare", "-m", "sh", "-ec", hide, "sh"])
+    };
+    device.set_fault(&Fault::Hangs).unwrap();
+    let started = hidden(case.install()).start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    started.signal("KILL");
+    drop(started.wait());
+    assert_eq!(case.files(), case.new);
+    device.set_fault(&Fault::None).unwrap();
+    let recover = case.world.on(device, &["recover", "--settle", "0"]);
+    let ran = hidden(recover).run().expect(0).says("All new");
+    assert_eq!(device.restarts().unwrap(), 2, "{}", ran.output());
+    case.world.up(device, case.world.fmc());
+}
+
 #[test]
 fn of_two_installations_at_once_one_is_busy() {
     let case = Case::new();
