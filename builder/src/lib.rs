@@ -72,6 +72,30 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// For the fuzzer: what reads bytes that may be anybody's, and no other way in.
+pub mod untrusted {
+    use std::collections::{HashMap, HashSet};
+
+    use formats::device::DeviceUuid;
+
+    /// How many lines a recipient map has, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Says which line.
+    pub fn recipient_map(bytes: &[u8]) -> Result<usize, String> {
+        crate::recipients::parse_map(bytes).map(|lines| lines.len())
+    }
+
+    /// How many of these devices, by these names, a saved `sftunnel_status.pl` shows connected.
+    pub fn tunnel_status(text: &str, devices: &[(&str, DeviceUuid)]) -> usize {
+        let mut names: HashMap<&str, HashSet<&DeviceUuid>> = HashMap::new();
+        for (name, device) in devices {
+            names.entry(name).or_default().insert(device);
+        }
+        crate::tunnel_status::up(text, &names).len()
+    }
+}
+
 /// Runs the program: parse, run, exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     console::hardening::protect_process();

@@ -30,7 +30,7 @@ pub(crate) struct Recipients {
 }
 
 #[derive(Debug)]
-struct MapLine {
+pub(crate) struct MapLine {
     number: usize,
     device: String,
     recipient: Recipient,
@@ -293,7 +293,7 @@ fn in_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// `device,recipient` lines; a device's name may stand in quotes (`"a, b"`, `""` for a quote).
-fn parse_map(bytes: &[u8]) -> Result<Vec<MapLine>, String> {
+pub(crate) fn parse_map(bytes: &[u8]) -> Result<Vec<MapLine>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut map = Vec::new();

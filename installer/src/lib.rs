@@ -69,9 +69,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// For the fuzzer: what reads bytes that may be anybody's, and no other way in.
 pub mod untrusted {
+    use formats::device::ManagerUuid;
+
     /// What `pmtool status` is taken to say of sftunnel.
     pub fn pmtool_status(output: &[u8]) -> String {
         crate::service::parse_status(output).to_string()
+    }
+
+    /// What `sftunnel-status-brief` is taken to say of the first of these managers.
+    pub fn status_brief(output: &[u8], managers: &[ManagerUuid]) -> String {
+        crate::tunnel::brief_of(output, managers)
+    }
+
+    /// How many tunnels the kernel's table of sockets holds; `None` when it cannot be read.
+    pub fn socket_table(table: &[u8]) -> Option<usize> {
+        crate::tunnel::tunnels_in(table)
+    }
+
+    /// Whether these bytes are the record of a backup, of what is installed, of pinned signers.
+    pub fn records(bytes: &[u8]) -> [bool; 3] {
+        [
+            serde_json::from_slice::<crate::backup::BackupRecord>(bytes).is_ok(),
+            serde_json::from_slice::<crate::records::Installed>(bytes).is_ok(),
+            serde_json::from_slice::<crate::records::Signers>(bytes).is_ok(),
+        ]
     }
 
     /// Whether these bytes are a journal.

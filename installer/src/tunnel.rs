@@ -209,6 +209,17 @@ pub(crate) fn wait(
     }
 }
 
+/// What `sftunnel-status-brief` says of the first of these managers, as the fuzzer asks it.
+pub(crate) fn brief_of(output: &[u8], managers: &[ManagerUuid]) -> String {
+    let brief = Brief::Printed(String::from_utf8_lossy(output).into_owned());
+    managers.first().map_or_else(String::new, |first| format!("{:?}", brief.of(first, managers)))
+}
+
+/// The tunnels in a table of sockets, as the fuzzer asks for them.
+pub(crate) fn tunnels_in(table: &[u8]) -> Option<usize> {
+    sockets::table(table).map(|found| found.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

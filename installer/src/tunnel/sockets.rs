@@ -38,7 +38,8 @@ pub(super) fn read(host: &Host) -> Option<Vec<Connection>> {
     Some(found)
 }
 
-fn table(text: &[u8]) -> Option<Vec<Connection>> {
+/// Of one table; `None` unless every line of it can be read.
+pub(super) fn table(text: &[u8]) -> Option<Vec<Connection>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut lines = text.lines();
     // the headings, so that an empty file is not taken for an empty table

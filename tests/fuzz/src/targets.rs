@@ -9,7 +9,7 @@ use std::io::BufReader;
 use std::sync::LazyLock;
 
 use formats::archive;
-use formats::certificate::{Certificate, Credentials, RevocationList};
+use formats::certificate::{Certificate, Credentials, CredentialsError, RevocationList};
 use formats::checksum::{Sha256, Sums};
 use formats::device::CredentialFile;
 use formats::envelope::{IdentityFile, encoding_of, parse_recipients_file};
@@ -20,12 +20,18 @@ use formats::kit::KitIndex;
 use formats::manifest::Manifest;
 use formats::receipt::SignedReceipt;
 use formats::signature::{SignerEntry, SigningKey, VerifyingKey};
+use openssl::asn1::Asn1Time;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::x509::{X509, X509Name};
 
 /// A target's name and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target; each has a folder of this name in `corpus/`.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 16] = [
     ("age_file", age_file),
     ("archive", archive),
     ("certificate", certificate),
@@ -35,7 +41,13 @@ pub const TARGETS: [Target; 10] = [
     ("kit_index", kit_index),
     ("manifest", manifest),
     ("pmtool_status", pmtool_status),
+    ("private_key", private_key),
     ("receipt", receipt),
+    ("recipient_map", recipient_map),
+    ("records", records),
+    ("socket_table", socket_table),
+    ("status_brief", status_brief),
+    ("tunnel_status", tunnel_status),
 ];
 
 /// FAILED_PUSH. Read in small pieces it is the same as read at once, and no more than the
@@ -164,4 +176,80 @@ pub fn journal(data: &[u8]) {
     black_box(installer::untrusted::journal(data));
     let sealed = [data, format!("\n{}\n", Sha256::of(data)).as_bytes()].concat();
     black_box(installer::untrusted::journal(&sealed));
+}
+
+const ONE: &str = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
+const OTHER: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
+
+/// What `sftunnel-status-brief` prints, to a box with one manager and to one with two. Up is
+/// only what says `connected to`.
+pub fn status_brief(data: &[u8]) {
+    let managers = [ONE, OTHER].map(|uuid| uuid.parse().expect("a UUID"));
+    for managers in [&managers[..1], &managers] {
+        let said = installer::untrusted::status_brief(data, managers);
+        let connected = String::from_utf8_lossy(data).contains("connected to '");
+        assert!(connected || !said.starts_with("Connected"), "{said}");
+    }
+}
+
+/// `/proc/net/tcp`, which is the kernel's own, or what somebody mounted there.
+pub fn socket_table(data: &[u8]) {
+    let lines = data.split(|byte| *byte == b'\n').count();
+    assert!(installer::untrusted::socket_table(data).is_none_or(|found| found < lines));
+}
+
+/// `backup.json`, `installed` and `signers` on the box. No record is two of them.
+pub fn records(data: &[u8]) {
+    let kinds = installer::untrusted::records(data);
+    assert!(kinds.iter().filter(|is_one| **is_one).count() <= 1, "{kinds:?}");
+}
+
+/// `--recipient-map`.
+pub fn recipient_map(data: &[u8]) {
+    match builder::untrusted::recipient_map(data) {
+        Ok(lines) => assert!(lines > 0 && lines <= data.len()),
+        Err(problem) => assert!(!problem.is_empty()),
+    }
+}
+
+/// A saved `sftunnel_status.pl`. A name that two devices have tells nothing.
+pub fn tunnel_status(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let device = |uuid: &str| uuid.parse().expect("a UUID");
+    let devices = [("FTD-1", device(ONE)), ("10.0.0.1", device(ONE)), ("FTD-2", device(OTHER))];
+    let up = builder::untrusted::tunnel_status(&text, &devices);
+    assert!(up == 0 || text.contains("connected to '"));
+    let same = [("FTD-1", device(ONE)), ("FTD-1", device(OTHER))];
+    assert_eq!(builder::untrusted::tunnel_status(&text, &same), 0);
+}
+
+/// A key beside a CA and a certificate that are good: none but their own fits them.
+pub fn private_key(data: &[u8]) {
+    static SET: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| good_set().expect("a CA"));
+    let [ca, certificate] = &*SET;
+    let set = Credentials::new(ca.clone().into(), certificate.clone().into(), data.to_vec().into());
+    let error = set.check().expect_err("a key that nobody has");
+    assert!(!matches!(error, CredentialsError::NotIssuedByCa), "{error}");
+    black_box((error.to_string(), error.reason()));
+}
+
+/// A CA, and a certificate that it issued.
+fn good_set() -> Result<[Vec<u8>; 2], ErrorStack> {
+    let (ca, own) = (PKey::from_rsa(Rsa::generate(2048)?)?, PKey::from_rsa(Rsa::generate(2048)?)?);
+    let name = |text: &str| {
+        let mut name = X509Name::builder()?;
+        name.append_entry_by_text("CN", text)?;
+        Ok::<_, ErrorStack>(name.build())
+    };
+    let issued = |subject: &str, key: &PKey<Private>| {
+        let mut builder = X509::builder()?;
+        builder.set_subject_name(&*name(subject)?)?;
+        builder.set_issuer_name(&*name(ONE)?)?;
+        builder.set_pubkey(key)?;
+        builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+        builder.set_not_after(&*Asn1Time::days_from_now(10)?)?;
+        builder.sign(&ca, MessageDigest::sha256())?;
+        builder.build().to_pem()
+    };
+    Ok([issued(ONE, &ca)?, issued(OTHER, &own)?])
 }
