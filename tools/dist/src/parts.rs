@@ -1,7 +1,8 @@
 //! What is inside a program, as CycloneDX 1.6: `<program>.cdx.json`.
 //!
 //! The crates are those that `cargo tree` says are linked (no build dependencies, no procedural macros), on either
-//! architecture. Beside them stand the parts that are no crates of their own: OpenSSL, Rust's std, musl.
+//! architecture. Beside them stand the parts that are no crates of their own: OpenSSL, Rust's std, musl, GCC's
+//! runtime.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -113,7 +114,7 @@ impl Parts {
         }
     }
 
-    /// OpenSSL comes with a crate that only carries its sources; std and musl come with the toolchain.
+    /// OpenSSL comes with a crate that only carries its sources; std, musl and libgcc come with the toolchain.
     fn add_foreign(&mut self, root: &str, build_info: &str) {
         let openssl = self
             .checksums
@@ -126,6 +127,10 @@ impl Parts {
             match name {
                 "rust-std" => Some((name, version.to_owned(), "MIT OR Apache-2.0")),
                 "musl" => Some((name, version.to_owned(), "MIT")),
+                // with crtbegin.o and crtend.o, which are of the same package and licence
+                "libgcc" => {
+                    Some((name, version.to_owned(), "GPL-3.0-or-later WITH GCC-exception-3.1"))
+                }
                 _ => None,
             }
         });
