@@ -112,6 +112,15 @@ fn judged(
         return (TunnelState::Down, format!("sftunnel is {service}"), Vec::new());
     }
     match brief {
+        // what is left of a tunnel that is gone; a stale line must satisfy nobody
+        Verdict::Connected(addresses) if connections.is_some_and(<[_]>::is_empty) => {
+            let why = format!(
+                "{BRIEF} says connected to {}, but the kernel has no connection of port {}",
+                addresses.join(", "),
+                sockets::PORT
+            );
+            (TunnelState::Unknown, why, addresses)
+        }
         Verdict::Connected(addresses) => {
             let why = format!("connected to {}", addresses.join(", "));
             (TunnelState::Up, why, addresses)
@@ -236,7 +245,9 @@ mod tests {
         };
         use TunnelState::{Down, Unknown, Up};
         assert_eq!(state(&stopped, connected(), Some(&one)), Down, "what is left of a dead one");
-        assert_eq!(state(&running, connected(), Some(&[])), Up);
+        assert_eq!(state(&running, connected(), Some(&one)), Up);
+        assert_eq!(state(&running, connected(), None), Up, "no table to compare with");
+        assert_eq!(state(&running, connected(), Some(&[])), Unknown, "they contradict");
         assert_eq!(state(&running, Verdict::NotConnected, Some(&one)), Down);
         assert_eq!(state(&running, unknown(), Some(&[])), Down);
         assert_eq!(state(&running, unknown(), Some(&one)), Unknown, "TCP alone is no tunnel");

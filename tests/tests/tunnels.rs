@@ -121,6 +121,19 @@ fn the_kernels_table_is_a_witness_too() {
     fs::write(device.root.join("proc/net/tcp6"), "  sl  local_address rem_address   st\n").unwrap();
     let seen = tunnel(&world, device);
     assert_eq!(seen["state"], "down", "{seen}");
+    // a stale line against the kernel: nobody knows, and the requirement is not met
+    brief_prints(
+        device,
+        "Peer channel Channel-A is valid type (CONTROL), connected to '10.0.0.1' via '10.0.0.2'",
+    );
+    let seen = tunnel(&world, device);
+    assert_eq!(seen["state"], "unknown", "{seen}");
+    assert!(seen["why"].as_str().unwrap().contains("the kernel has no connection"), "{seen}");
+    world.on(device, &["status"]).run().expect(0).says("Sockets   0 established");
+    world.lab.renew().unwrap();
+    let flags = ["--wait-connected", "1", "--require-connected"];
+    install(&world, &flags).expect(6).says("is unknown");
+    brief_prints(device, "something new");
     fs::write(device.root.join("proc/net/tcp"), "damaged").unwrap();
     assert_eq!(tunnel(&world, device)["state"], "unknown");
 }

@@ -265,6 +265,13 @@ fn text(
     for peer in &report.peers {
         text.push_str(&peer_text(terminal, peer, report.now));
     }
+    if let Some(connections) = &report.connections {
+        let number = connections.len();
+        text.push_str(&format!("\nSockets   {number} established at port 8305\n"));
+        for connection in connections {
+            text.push_str(&format!("          {} to {}\n", connection.local, connection.remote));
+        }
+    }
     let backups = match report.backups.last() {
         None => "none".to_owned(),
         Some(newest) => format!("{}, the newest is {newest}", report.backups.len()),
@@ -306,6 +313,10 @@ fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
         };
         let text = wrap("Tunnel    ", 10, &tunnel.to_string());
         lines.push(terminal.paint(color, text.trim_end()));
+        // how often it is written is not known; a fresh one says nothing that is news
+        if let Some(minutes) = tunnel.heartbeat_age_seconds.map(|age| age / 60).filter(|m| *m > 0) {
+            lines.push(format!("Heartbeat last written {minutes} min ago"));
+        }
     }
     for file in &peer.files {
         match &file.found {
