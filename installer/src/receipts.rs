@@ -14,7 +14,7 @@ use formats::device::{DeviceUuid, ManagerUuid};
 use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, file_name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, fstat, mkdirat, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use crate::atomic_file::{self, sync_dir, write_record};
@@ -220,6 +220,10 @@ fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {
 fn put(dir: &OwnedFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(mode))?);
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // the stick is full, or gone: a cut receipt would be taken for a forged one
+        let _ = unlinkat(dir, name, AtFlags::empty());
+    }
+    written
 }
