@@ -2,7 +2,7 @@
 
 use console::exit::Failure;
 use console::report::Report;
-use console::terminal::Table;
+use console::terminal::{Table, wrap};
 use formats::text::printable;
 use serde::Serialize;
 
@@ -45,7 +45,18 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
         table.row(cells.map(|cell| printable(&cell).to_string()));
     }
     let mut text =
-        if report.lines.is_empty() { "The log is empty.\n".to_owned() } else { table.text() };
+        if report.lines.is_empty() { "The log is empty.\n".to_owned() } else { String::new() };
+    let rows = table.text();
+    let mut rows = rows.lines();
+    if let Some(headings) = rows.next().filter(|_| !report.lines.is_empty()) {
+        text.push_str(&format!("{headings}\n"));
+    }
+    for (row, line) in rows.zip(&report.lines) {
+        text.push_str(&format!("{row}\n"));
+        if let Some(message) = &line.message {
+            text.push_str(&wrap("      ", 6, &printable(message).to_string()));
+        }
+    }
     if report.unreadable > 0 {
         text.push_str(&format!("{} line(s) cannot be read.\n", report.unreadable));
     }
