@@ -78,6 +78,8 @@ pub mod untrusted {
 
     use formats::device::DeviceUuid;
 
+    use crate::tunnel_status;
+
     /// How many lines a recipient map has, or what is wrong with it.
     ///
     /// # Errors
@@ -92,7 +94,8 @@ pub mod untrusted {
         for (name, device) in devices {
             names.entry(name).or_default().insert(device);
         }
-        crate::tunnel_status::up(text, &names).len()
+        let seen = tunnel_status::read(text, &names);
+        seen.values().filter(|seen| seen.tunnel == tunnel_status::Tunnel::Up).count()
     }
 }
 
