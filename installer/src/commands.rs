@@ -11,7 +11,6 @@ pub(crate) mod signers;
 pub(crate) mod status;
 pub(crate) mod verify;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use console::exit::{Exit, Failure};
@@ -122,7 +121,6 @@ impl ChangeResult {
         ended: Ended,
         done: &'static str,
         places: Places,
-        sources: &[PathBuf],
     ) -> (Exit, String) {
         match ended {
             Ended::Done { pid, backup, renames, receipts, waited } => {
@@ -132,7 +130,7 @@ impl ChangeResult {
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
                 let text = format!(
                     "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}",
-                    self.receipts_text(&receipts, places, sources)
+                    self.receipts_text(&receipts, places)
                 );
                 self.backup = Some(backup);
                 (Exit::Done, text)
@@ -170,7 +168,7 @@ impl ChangeResult {
                     _ => "look at /ngfw/var/log/messages for why sftunnel did not stay up",
                 };
                 text.push_str(&wrap("  next: ", 8, next));
-                text.push_str(&self.receipts_text(&receipts, places, sources));
+                text.push_str(&self.receipts_text(&receipts, places));
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 if let Unhealthy::NotConnected(waited) = why {
                     self.tunnels_text(waited);
@@ -198,13 +196,8 @@ impl ChangeResult {
     }
 
     /// Copies the receipts and says where they are.
-    fn receipts_text(
-        &mut self,
-        receipts: &Receipts,
-        places: Places,
-        sources: &[PathBuf],
-    ) -> String {
-        let (written, problem) = places.copy(receipts, sources);
+    fn receipts_text(&mut self, receipts: &Receipts, places: Places) -> String {
+        let (written, problem) = places.copy(receipts);
         let mut text: String = written
             .iter()
             .map(|path| wrap("Receipt   ", 10, &printable(path).to_string()))

@@ -132,10 +132,14 @@ fn read_live(context: Context<'_>, manager: &ManagerUuid) -> Result<LiveSet, Str
         .map_err(|failure| failure.message)
 }
 
-/// Folders for copies, open. The operator's (`--receipt-out`) are opened before the first
-/// change: what is mounted or linked there later makes no difference.
+/// Folders for copies, opened before the first change: what is mounted, renamed or linked
+/// there while sftunnel restarts makes no difference.
 #[derive(Debug, Default)]
-pub(crate) struct Places(Vec<(PathBuf, OwnedFd)>);
+pub(crate) struct Places {
+    folders: Vec<(PathBuf, OwnedFd)>,
+    /// Why a kit could not be opened. No installation fails for that.
+    problem: Option<String>,
+}
 
 impl Places {
     /// Opens the operator's. A link is not followed.
@@ -157,32 +161,33 @@ impl Places {
         Ok(places)
     }
 
+    /// And the kits that the bundles come from.
+    pub(crate) fn with_kits(mut self, sources: &[PathBuf]) -> Self {
+        for kit in sources.iter().filter_map(|path| kit_of(path)) {
+            if let Err(error) = self.add(&kit, OFlags::empty()) {
+                self.problem.get_or_insert(format!("{}: {error}", kit.display()));
+            }
+        }
+        self
+    }
+
     /// One that is there already under another name gets no second copy.
     fn add(&mut self, path: &Path, flags: OFlags) -> Result<(), Errno> {
         let identity = |dir: &OwnedFd| fstat(dir).map(|found| (found.st_dev, found.st_ino));
         let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let dir = rustix::fs::open(path, flags, Mode::empty())?;
         let new = identity(&dir)?;
-        if !self.0.iter().any(|(_, known)| identity(known) == Ok(new)) {
-            self.0.push((path.to_owned(), dir));
+        if !self.folders.iter().any(|(_, known)| identity(known) == Ok(new)) {
+            self.folders.push((path.to_owned(), dir));
         }
         Ok(())
     }
 
-    /// Copies receipts there and beside the kits that the bundles came from; in a kit to its
-    /// `receipts/`. Gives the paths written, and why one is missing.
-    pub(crate) fn copy(
-        mut self,
-        receipts: &Receipts,
-        sources: &[PathBuf],
-    ) -> (Vec<String>, Option<String>) {
-        let (mut written, mut problem) = (Vec::new(), None);
-        for kit in sources.iter().filter_map(|path| kit_of(path)) {
-            if let Err(error) = self.add(&kit, OFlags::empty()) {
-                problem.get_or_insert(format!("{}: {error}", kit.display()));
-            }
-        }
-        for (place, dir) in &self.0 {
+    /// Copies receipts there; in a kit to its `receipts/`. Gives the paths written, and why one
+    /// is missing.
+    pub(crate) fn copy(self, receipts: &Receipts) -> (Vec<String>, Option<String>) {
+        let (mut written, mut problem) = (Vec::new(), self.problem);
+        for (place, dir) in &self.folders {
             let in_kit = is_kit_at(dir);
             let folder = if in_kit { place.join(STORE) } else { place.clone() };
             for (name, bytes) in &receipts.written {

@@ -220,6 +220,35 @@ fn check_says_how_long_and_with_the_exit_codes_of_a_monitoring_plugin() {
     assert_eq!(run(&["--no-such-flag"]).code(), Some(3));
 }
 
+/// The kit is opened before the first change: what stands under its name later is not it.
+#[test]
+fn a_kit_exchanged_while_sftunnel_restarts_gets_no_receipt() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    let (aside, elsewhere) = (world.path("aside"), world.path("elsewhere"));
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("kit.json"), "{}").unwrap();
+    device.set_fault(&lab::Fault::Slow(std::time::Duration::from_secs(3))).unwrap();
+    let started = world.install(device, &kit).start();
+    let journal = device.root.join("var/sf/sftunnel-airgap/journal");
+    let is_restarting = || fs::read_to_string(&journal).is_ok_and(|text| text.contains("restart"));
+    tests::wait_until(is_restarting);
+    fs::rename(&kit, &aside).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &kit).unwrap();
+    started.wait().expect(0);
+    assert!(!elsewhere.join("receipts").exists(), "written through a link");
+    assert_eq!(fs::read_dir(aside.join("receipts")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_slip_in_receipt_out_stands_in_the_log() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    let install = world.install(device, &kit).arg("--receipt-out").arg(world.path("absent"));
+    install.run().expect(3);
+    world.on(device, &["log"]).run().expect(0).says("failed (not-found)").says("--receipt-out");
+}
+
 #[test]
 fn a_stick_with_a_link_for_receipts_gets_none() {
     let world = World::started(1);

@@ -253,3 +253,22 @@ fn a_read_only_peer_directory_is_refused_whatever_is_mounted_around_it() {
     }
     assert_eq!(before, digests());
 }
+
+/// The stick holds a name and no more. What is cut would be taken for a forgery, so it goes.
+#[test]
+fn a_full_stick_keeps_no_cut_receipt_and_the_installation_stands() {
+    let world = World::new(1);
+    let (device, kit, stick) = (world.ftd(1), world.kit(&[]), world.path("stick"));
+    fs::create_dir(&stick).unwrap();
+    let mut mounts = Mounts::default();
+    mounts.mount(&["-t", "tmpfs", "-o", "size=16k", "none"], &stick);
+    fs::write(stick.join("full"), [0; 16 * 1024]).unwrap();
+    let ran = install(&world, &kit).arg("--receipt-out").arg(&stick).run();
+    ran.expect(0).says("no receipt could be written");
+    assert_eq!(world.files(device, world.fmc()), world.new_files(device, world.fmc()));
+    let names: Vec<_> =
+        fs::read_dir(&stick).unwrap().map(|item| item.unwrap().file_name()).collect();
+    assert_eq!(names, ["full"]);
+    assert_eq!(fs::read_dir(kit.path.join("receipts")).unwrap().count(), 1, "the kit has its own");
+    drop(mounts);
+}

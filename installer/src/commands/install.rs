@@ -52,13 +52,15 @@ struct Plan {
 /// # Errors
 /// The first refusal, or whatever the transaction ended with.
 pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failure> {
-    let places = Places::open(&args.receipt_out.folders)?;
+    let places = || Places::open(&args.receipt_out.folders);
     if args.change.dry_run {
+        places()?;
         let state = State::open(&session.host)?;
         let plan = plan(session, state.as_ref(), args)?;
         return Ok(dry_run(session, plan, args, interrupted_run(state.as_ref())));
     }
     with_lock(session, "install", args.change.wait, |context| {
+        let places = places()?.with_kits(&args.judge.sources.sources);
         locked(session, context, args, places)
     })
 }
@@ -191,8 +193,7 @@ fn locked(
     let on_unhealthy = args.change.on_unhealthy();
     let proof = args.tunnel.proof();
     let ended = transaction::run(context, Goal::Install, changes, remember, on_unhealthy, proof)?;
-    let sources = &args.judge.sources.sources;
-    let (exit, mut sentence) = change.ended(context, ended, "installed", places, sources);
+    let (exit, mut sentence) = change.ended(context, ended, "installed", places);
     if let (Exit::Done, Proof::Running, Some(limit)) = (exit, proof, args.tunnel.limit()) {
         // the installation is over and recorded: nothing depends on this
         let waited = tunnel::wait(context.host, &managers, limit, context.signals);

@@ -49,12 +49,13 @@ struct Plan {
 /// # Errors
 /// `not-found` without a backup; or whatever the transaction ended with.
 pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Failure> {
-    let places = Places::open(&args.receipt_out.folders)?;
+    let places = || Places::open(&args.receipt_out.folders);
     if !args.change.dry_run {
         return with_lock(session, "rollback", args.change.wait, |context| {
-            locked(session, context, args, places)
+            locked(session, context, args, places()?)
         });
     }
+    places()?;
     let state = State::open(&session.host)?.ok_or_else(no_backup)?;
     let plan = plan(session, &state, args)?;
     let mut change =
@@ -167,7 +168,7 @@ fn locked(
         args.change.on_unhealthy(),
         Proof::Running,
     )?;
-    let (exit, sentence) = change.ended(context, ended, "rolled-back", places, &[]);
+    let (exit, sentence) = change.ended(context, ended, "rolled-back", places);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
     line.backup = Some(plan.id.to_string());
     line.message.clone_from(&change.why);
