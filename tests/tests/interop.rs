@@ -2,6 +2,7 @@
 //! operator can do without our programs.
 
 use std::fs;
+use std::path::Path;
 
 use formats::signature::SigningKey;
 use tests::{PASSPHRASE, Pty, Run, World, tool};
@@ -122,4 +123,37 @@ fn the_backup_can_be_checked_and_copied_back_by_hand() {
     let saved = lab::layout::CREDENTIALS
         .map(|name| fs::read(backup.join(&world.fmc().uuid).join(name)).ok());
     assert_eq!(before, saved);
+}
+
+/// The commands are read from the specification, as they stand there.
+#[test]
+fn jq_and_openssl_check_a_receipt_as_the_specification_says() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    world.install(device, &kit).run().expect(0);
+    let format = Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/FORMAT.md");
+    let format = fs::read_to_string(format).unwrap();
+    let (_, section) = format.split_once("### A receipt by hand").unwrap();
+    let commands = section.split("```").nth(1).unwrap();
+    let (name, commands) = commands.trim_start().split_once('\n').unwrap();
+    assert!(name.starts_with("R=receipt_"), "{name}");
+    let ca = lab::layout::cacert(&world.fmc().root).display().to_string();
+    let script = commands.replace("/etc/sf/ca_root/cacert.pem", &ca);
+    let receipt = fs::read_dir(kit.join("receipts")).unwrap().next().unwrap().unwrap().path();
+    tool("jq", "jq").arg("--version").run().expect(0);
+    let check = |name: &str| {
+        let run = tool("sh", "dash").args(["-ec", &script]).env("R", name);
+        run.cwd(world.path("")).run()
+    };
+    let text = fs::read_to_string(&receipt).unwrap();
+    world.write("receipt.json", &text);
+    let ran = check("receipt.json").expect(0).says("Verified OK").says("certificate.pem: OK");
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    let [.., digest, _, outcome, of, claimed] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((*outcome, *of), ("installed", device.uuid.as_str()));
+    assert_eq!(digest.split(' ').next(), Some(*claimed));
+    // and a claim that was changed does not verify
+    world.write("changed.json", text.replace("installed", "restored"));
+    let ran = check("changed.json");
+    assert_ne!(ran.code(), Some(0), "{}", ran.output());
 }
