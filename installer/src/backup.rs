@@ -169,7 +169,10 @@ pub(crate) fn create(
 ) -> Result<BackupId, Failure> {
     remove_unfinished(state)?;
     let newest = list(state)?.last().and_then(BackupId::sequence).unwrap_or(0);
-    let sequence = newest + 1;
+    let sequence = newest.checked_add(1).ok_or_else(|| {
+        Failure::unexpected(format!("{}/{STORE}: no number comes after {newest}", state.shown()))
+            .hint("that is no backup of this program; move it away")
+    })?;
     let id = BackupId::new(sequence, now);
     let store = make_store(state).map_err(|error| failure(state, "", &error))?;
     let aside = format!("{ASIDE}{sequence}");

@@ -112,7 +112,7 @@ impl Host {
             return Ok(path.clone());
         }
         let is_file = |path: &&&str| self.root.open_file(Path::new(path)).is_ok();
-        let found = PMTOOL.iter().find(is_file).map(|path| self.root.outside(path));
+        let found = PMTOOL.iter().find(is_file).and_then(|path| self.executable(path));
         found.ok_or_else(|| {
             let places =
                 PMTOOL.map(|path| self.root.outside(path).display().to_string()).join(" and ");
@@ -125,7 +125,16 @@ impl Host {
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         let mut paths = PROGRAMS.iter().map(|folder| format!("{folder}/{name}"));
         let found = paths.find(|path| self.root.open_file(Path::new(path)).is_ok());
-        found.map(|path| self.root.outside(path))
+        found.and_then(|path| self.executable(&path))
+    }
+
+    /// What to execute for a program of the box. Below another root the kernel would follow an
+    /// absolute link out of it; on the box itself the program sees the name that it is known by.
+    fn executable(&self, path: &str) -> Option<PathBuf> {
+        match self.root.outside("/") == Path::new("/") {
+            true => Some(PathBuf::from(path)),
+            false => self.root.resolved(Path::new(path)).ok(),
+        }
     }
 
     /// Runs `pmtool` with a time limit.

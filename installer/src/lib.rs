@@ -24,6 +24,7 @@ mod reserve;
 mod restore;
 mod run_log;
 mod service;
+mod sf_dir;
 mod signals;
 mod sources;
 mod staging;

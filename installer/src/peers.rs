@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use console::exit::Failure;
 use console::root::{names_in, open_dir_at, open_file_at};
@@ -21,10 +20,9 @@ use zeroize::Zeroizing;
 
 use crate::atomic_file::Attributes;
 use crate::host::Host;
+use crate::sf_dir::{self, SF};
 
-/// The directory that holds the peer directories, in two parts: links may lead to the first
-/// (docs/facts.md: `/ngfw/var/sf` is the same place), never to the second.
-const STATE_OF_SF: &str = "/var/sf";
+/// The directory in `/var/sf` that holds the peer directories. No link may lead to it.
 const PEERS: &str = "peers";
 
 /// As much of a live file as is kept. A manual attempt may have left anything there.
@@ -191,7 +189,7 @@ impl PeerDir {
             Err(failure) if failure.reason == Some(Reason::NotRegistered) => return Ok(Vec::new()),
             other => other?,
         };
-        let names = names_in(&peers).map_err(|error| Failure::io(STATE_OF_SF, &error))?;
+        let names = names_in(&peers).map_err(|error| Failure::io(SF, &error))?;
         let mut managers: Vec<_> = names.iter().filter_map(|name| uuid_of(name)).collect();
         managers.dedup();
         Ok(managers
@@ -278,7 +276,7 @@ fn is_staged(name: &OsStr) -> bool {
 
 /// The path for messages.
 pub(crate) fn shown(host: &Host, manager: &ManagerUuid) -> String {
-    host.root().outside(format!("{STATE_OF_SF}/{PEERS}/{manager}")).display().to_string()
+    host.root().outside(format!("{SF}/{PEERS}/{manager}")).display().to_string()
 }
 
 fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
@@ -286,17 +284,14 @@ fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
 }
 
 fn open_peers(host: &Host) -> Result<OwnedFd, Failure> {
-    let path = host.root().outside(format!("{STATE_OF_SF}/{PEERS}")).display().to_string();
+    let path = host.root().outside(format!("{SF}/{PEERS}")).display().to_string();
     let not_registered = || {
         let message =
             format!("there is no {path}: this box has never been registered with a manager");
         Failure::refused(Reason::NotRegistered, message)
             .hint("is this an FTD? --root names another root directory")
     };
-    let sf = match host.root().open_dir(Path::new(STATE_OF_SF)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_registered()),
-        other => other.map_err(|error| Failure::io(STATE_OF_SF, &error))?,
-    };
+    let sf = sf_dir::open(host)?.ok_or_else(not_registered)?;
     let peers = match open_dir_at(&sf, OsStr::new(PEERS)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_registered()),
         other => other.map_err(|error| wrong_directory(&path, &error))?,

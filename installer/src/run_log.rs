@@ -10,6 +10,7 @@ use formats::timestamp::Timestamp;
 use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::sync_dir;
 use crate::state::LockedState;
 
 const NAME: &str = "log";
@@ -82,8 +83,10 @@ pub(crate) fn append(state: &LockedState, line: &LogLine) -> io::Result<()> {
     }
     serde_json::to_writer(&mut text, line)?;
     text.push(b'\n');
+    let is_new = file.metadata()?.len() == 0;
     file.write_all(&text)?;
-    file.sync_data()
+    file.sync_data()?;
+    if is_new { sync_dir(state.dir()) } else { Ok(()) }
 }
 
 fn ends_with_a_line(file: &File) -> io::Result<bool> {

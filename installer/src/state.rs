@@ -4,7 +4,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 
 use console::exit::Failure;
 use console::root::{open_dir_at, open_file_at};
@@ -16,9 +15,8 @@ use rustix::io::Errno;
 
 use crate::atomic_file::{remove_unfinished, sync_dir, write_record};
 use crate::host::Host;
+use crate::sf_dir::{self, SF};
 
-/// Where `/var/sf` may be a link, but not what comes after it.
-const PARENT: &str = "/var/sf";
 const NAME: &str = "sftunnel-airgap";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
@@ -44,11 +42,8 @@ impl State {
     /// `wrong-destination` when somebody else could change what lies in it.
     pub(crate) fn open(host: &Host) -> Result<Option<Self>, Failure> {
         let shown = shown(host);
-        let opened = host
-            .root()
-            .open_dir(Path::new(PARENT))
-            .and_then(|parent| open_dir_at(parent, OsStr::new(NAME)));
-        match opened {
+        let Some(parent) = sf_dir::open(host)? else { return Ok(None) };
+        match open_dir_at(parent, OsStr::new(NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(wrong_directory(&shown, &error)),
             Ok(dir) => {
@@ -124,9 +119,8 @@ impl LockedState {
             None => create(host)?,
         };
         // a run that was killed may have made it, or changed what is in it, a moment ago
-        host.root()
-            .open_dir(Path::new(PARENT))
-            .and_then(|parent| sync_dir(&parent).and_then(|()| sync_dir(&state.dir)))
+        sync_dir(&open_parent(host)?)
+            .and_then(|()| sync_dir(&state.dir))
             .map_err(|error| Failure::io(&shown, &error))?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&state.dir, "lock", flags, Mode::from_raw_mode(0o600))
@@ -152,20 +146,21 @@ impl std::ops::Deref for LockedState {
 }
 
 fn create(host: &Host) -> Result<State, Failure> {
-    let made = host.root().open_dir(Path::new(PARENT)).and_then(|parent| {
-        match mkdirat(&parent, NAME, Mode::from_raw_mode(0o700)) {
-            // somebody was faster: whose it is, is looked at as ever
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    });
-    made.map_err(|error| Failure::io(shown(host), &error))?;
+    match mkdirat(open_parent(host)?, NAME, Mode::from_raw_mode(0o700)) {
+        // somebody was faster: whose it is, is looked at as ever
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(Failure::io(shown(host), &error.into())),
+    }
     State::open(host)?
         .ok_or_else(|| Failure::unexpected(format!("{} was removed by somebody else", shown(host))))
 }
 
+fn open_parent(host: &Host) -> Result<OwnedFd, Failure> {
+    sf_dir::open(host)?.ok_or_else(|| Failure::io(shown(host), &io::ErrorKind::NotFound.into()))
+}
+
 fn shown(host: &Host) -> String {
-    host.root().outside(format!("{PARENT}/{NAME}")).display().to_string()
+    host.root().outside(format!("{SF}/{NAME}")).display().to_string()
 }
 
 /// A link could lead to a directory that somebody else filled.

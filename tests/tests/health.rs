@@ -269,6 +269,39 @@ fn without_pmtool_nothing_is_touched() {
 }
 
 #[test]
+fn a_pmtool_that_never_stops_writing_is_given_up() {
+    let case = Case::new();
+    let pmtool = case.world.pmtool(case.world.ftd(1), "exec cat /dev/zero");
+    let run = case.world.on(case.world.ftd(1), &["status", "--pmtool", &pmtool]).run();
+    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
+    drop(run.expect(0).says("did not end within 30 s"));
+}
+
+/// The kernel would take an absolute link to the machine's own `/opt`.
+#[test]
+fn a_pmtool_behind_an_absolute_link_is_the_one_below_the_root() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    let (usual, moved) = (device.root.join("usr/local/sf"), device.root.join("opt/sf"));
+    std::fs::create_dir_all(moved.join("bin")).unwrap();
+    let beside = world.path("usr/local/sf");
+    std::fs::create_dir_all(beside.parent().unwrap()).unwrap();
+    std::fs::rename(&usual, &beside).unwrap();
+    std::os::unix::fs::symlink("/opt/sf", &usual).unwrap();
+    let note = world.path("called");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >>'{}'\necho 'sftunnel (normal) - Running 4711'\n",
+        note.display()
+    );
+    std::fs::write(moved.join("bin/pmtool"), script).unwrap();
+    tests::Run::new("chmod").arg("755").arg(moved.join("bin/pmtool")).run().expect(0);
+    world.on(device, &["status"]).run().expect(0).says("4711");
+    assert!(std::fs::read_to_string(note).unwrap().starts_with("status\n"));
+    std::fs::remove_file(&usual).unwrap();
+    std::fs::rename(&beside, &usual).unwrap();
+}
+
+#[test]
 fn a_rollback_is_watched_like_an_installation() {
     let case = Case::new();
     let (world, device) = (&case.world, case.world.ftd(1));

@@ -18,6 +18,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// As much output as is kept; `pmtool status` prints some 50 KiB.
 const OUTPUT: usize = 1024 * 1024;
+/// As much as is read between two looks at the time: more than a pipe holds (at most 1 MiB, by
+/// `pipe-max-size`), so that of a program that has ended nothing is missed.
+const AT_ONCE: usize = OUTPUT + 64 * 1024;
 /// Between two looks at the program.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -177,13 +180,15 @@ fn nonblocking<T: AsFd>(pipe: T) -> io::Result<T> {
     Ok(pipe)
 }
 
-/// Reads what is there; true at the end of the pipe.
+/// Reads what is there, up to [`AT_ONCE`]: a program that never stops writing must not keep
+/// from looking at the time. True at the end of the pipe.
 fn drain(pipe: &mut impl Read, output: &mut Vec<u8>) -> io::Result<bool> {
-    let mut chunk = [0; 8192];
-    loop {
+    let (mut chunk, mut taken) = ([0; 8192], 0);
+    while taken < AT_ONCE {
         match pipe.read(&mut chunk) {
             Ok(0) => return Ok(true),
             Ok(count) => {
+                taken += count;
                 let room = OUTPUT.saturating_sub(output.len());
                 output.extend_from_slice(chunk.get(..count.min(room)).unwrap_or_default());
             }
@@ -192,6 +197,7 @@ fn drain(pipe: &mut impl Read, output: &mut Vec<u8>) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
+    Ok(false)
 }
 
 fn kill(child: &mut Child) {
@@ -249,6 +255,14 @@ mod tests {
         std::thread::sleep(Duration::from_millis(900));
         assert_eq!(std::fs::read_to_string(&marker).unwrap(), "lives\n");
         std::fs::remove_file(marker).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_never_stops_writing_is_stopped_at_its_time_limit() {
+        let started = Instant::now();
+        let error = sh("exec cat /dev/zero", Duration::from_millis(300)).unwrap_err();
+        assert!(matches!(error, CommandError::TimeOut { .. }));
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
 
     #[test]

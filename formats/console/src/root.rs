@@ -42,6 +42,32 @@ pub struct Located {
     pub dir: OwnedFd,
     /// The name in it; `.` for the root itself.
     pub name: OsString,
+    /// The whole path inside the root, without links on the way.
+    pub path: PathBuf,
+}
+
+/// A directory that the way to a path leads through, or a link that it follows.
+#[derive(Debug, Clone)]
+pub struct Passed {
+    /// Inside the root.
+    pub path: PathBuf,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Passed {
+    fn new(path: PathBuf, stat: &rustix::fs::Stat) -> Self {
+        Self { path, mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid }
+    }
+
+    /// Whether it is a link.
+    pub fn is_link(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Symlink
+    }
 }
 
 impl Root {
@@ -68,7 +94,7 @@ impl Root {
     /// # Errors
     /// As `openat`; `ELOOP` for more than 40 links.
     pub fn locate(&self, path: &Path) -> io::Result<Located> {
-        self.walk(path, false)
+        self.walk(path, false, None)
     }
 
     /// Finds a path, following all links; the last component may be absent.
@@ -76,15 +102,45 @@ impl Root {
     /// # Errors
     /// As [`Root::locate`].
     pub fn locate_following(&self, path: &Path) -> io::Result<Located> {
-        self.walk(path, true)
+        self.walk(path, true, None)
     }
 
-    fn walk(&self, path: &Path, follow_last: bool) -> io::Result<Located> {
-        let mut stack = vec![self.dir.try_clone()?];
+    /// Where a file or directory lies as seen from outside when every link is resolved inside the
+    /// root. The kernel would take an absolute one out of it.
+    ///
+    /// # Errors
+    /// As [`Root::locate`].
+    pub fn resolved(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(self.outside(self.walk(path, true, None)?.path))
+    }
+
+    /// Opens a directory, following links inside the root; with everything that the way to it leads
+    /// through, itself included.
+    ///
+    /// # Errors
+    /// As `openat`.
+    pub fn open_dir_on_the_way(&self, path: &Path) -> io::Result<(OwnedFd, Vec<Passed>)> {
+        let mut passed = Vec::new();
+        let located = self.walk(path, true, Some(&mut passed))?;
+        let dir = open_dir_at(&located.dir, &located.name)?;
+        passed.push(Passed::new(located.path, &fstat(&dir)?));
+        Ok((dir, passed))
+    }
+
+    fn walk(
+        &self,
+        path: &Path,
+        follow_last: bool,
+        mut passed: Option<&mut Vec<Passed>>,
+    ) -> io::Result<Located> {
+        let mut stack = vec![(self.dir.try_clone()?, PathBuf::from("/"))];
+        if let Some(passed) = &mut passed {
+            passed.push(Passed::new(PathBuf::from("/"), &fstat(&self.dir)?));
+        }
         let mut todo: VecDeque<OsString> = components(path);
         let mut links = 0;
         while let Some(name) = todo.pop_front() {
-            let here = stack.last().ok_or(Errno::NOENT)?;
+            let (here, inside) = stack.last().ok_or(Errno::NOENT)?;
             if name == ".." {
                 // the root is its own parent
                 if stack.len() > 1 {
@@ -92,14 +148,20 @@ impl Root {
                 }
                 continue;
             }
-            let last = todo.is_empty();
+            let (last, path) = (todo.is_empty(), inside.join(&name));
             if last && !follow_last {
-                return Ok(Located { dir: here.try_clone()?, name });
+                return Ok(Located { dir: here.try_clone()?, name, path });
             }
-            let found = match statat(here, &*name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) if last => return Ok(Located { dir: here.try_clone()?, name }),
-                other => FileType::from_raw_mode(other?.st_mode),
+            let stat = match statat(here, &*name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) if last => {
+                    return Ok(Located { dir: here.try_clone()?, name, path });
+                }
+                other => other?,
             };
+            let found = FileType::from_raw_mode(stat.st_mode);
+            if let (Some(passed), true) = (&mut passed, found == FileType::Symlink) {
+                passed.push(Passed::new(path.clone(), &stat));
+            }
             if found == FileType::Symlink {
                 links += 1;
                 if links > MAX_LINKS {
@@ -113,13 +175,18 @@ impl Root {
                     todo.push_front(component);
                 }
             } else if last {
-                return Ok(Located { dir: here.try_clone()?, name });
+                return Ok(Located { dir: here.try_clone()?, name, path });
             } else {
-                stack.push(open_dir_at(here, &name)?);
+                let dir = open_dir_at(here, &name)?;
+                if let Some(passed) = &mut passed {
+                    // of what was opened, not of what the name stood for a moment ago
+                    passed.push(Passed::new(path.clone(), &fstat(&dir)?));
+                }
+                stack.push((dir, path));
             }
         }
-        let dir = stack.pop().ok_or(Errno::NOENT)?;
-        Ok(Located { dir, name: OsString::from(".") })
+        let (dir, path) = stack.pop().ok_or(Errno::NOENT)?;
+        Ok(Located { dir, name: OsString::from("."), path })
     }
 
     /// Opens a directory, following links inside the root.
@@ -254,6 +321,19 @@ mod tests {
             assert!(read("/var").is_err(), "a directory is no file");
         }
         assert_eq!(root.locate_following(Path::new("/var/sf/new")).unwrap().name, "new");
+        assert_eq!(root.resolved(Path::new("/var/sf/f")).unwrap(), dir.join("ngfw/var/sf/f"));
+        let (_, passed) = root.open_dir_on_the_way(Path::new("/var/sf")).unwrap();
+        let passed: Vec<_> =
+            passed.iter().map(|one| (one.path.to_str().unwrap(), one.is_link())).collect();
+        let expected = [
+            ("/", false),
+            ("/var", false),
+            ("/var/sf", true),
+            ("/ngfw", false),
+            ("/ngfw/var", false),
+            ("/ngfw/var/sf", false),
+        ];
+        assert_eq!(passed, expected);
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

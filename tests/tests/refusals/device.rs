@@ -206,3 +206,34 @@ fn a_broken_set_of_another_manager_counts_as_dropped() {
     fs::write(peer.join("sftunnel-key.pem"), Key::generate().unwrap().pem()).unwrap();
     refused(world.install(device, &kit.path), "would-drop-peer");
 }
+
+/// Whoever can rename something on the way can put his own in its place.
+#[test]
+fn a_directory_on_the_way_that_others_may_change_is_refused() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let var = device.root.join("var");
+    for path in [device.root.clone(), var.clone(), var.join("sf")] {
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        for (bits, owner) in [(0o757, (0, 0)), (0o775, (0, 4242)), (0o755, (4242, 0))] {
+            let before = world.snapshot(device);
+            std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+            mode(bits);
+            let ran = refused(world.install(device, &kit.path), "wrong-destination");
+            let ran = ran.says("expected one that only root can change");
+            std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
+            mode(0o755);
+            world.unchanged(device, &before, &ran);
+        }
+    }
+    // a link is what it leads to, and the way there
+    let real = device.root.join("ngfw/var");
+    fs::create_dir_all(&real).unwrap();
+    fs::rename(var.join("sf"), real.join("sf")).unwrap();
+    symlink("/ngfw/var/sf", var.join("sf")).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
+    refused(world.install(device, &kit.path), "wrong-destination").says("ngfw/var is 777");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+    world.install(device, &kit.path).arg("--dry-run").run().expect(0);
+}

@@ -1,0 +1,77 @@
+//! `/var/sf`, which holds the peer directories and this program's state, and the way to it.
+//!
+//! `/var/sf` or a parent may be a link (FACTS.md: `/ngfw/var/sf` is the same place); then the
+//! parents of what it leads to count, too. Whoever could rename something on the way could put
+//! directories of his own in place of those that are looked at below.
+
+use std::io;
+use std::path::Path;
+
+use console::exit::Failure;
+use console::root::Passed;
+use formats::error::Reason;
+use rustix::fd::OwnedFd;
+
+use crate::host::Host;
+
+/// Its path inside the root.
+pub(crate) const SF: &str = "/var/sf";
+
+/// Opens it; `None` when there is none.
+///
+/// # Errors
+/// `wrong-destination` when somebody other than root could change the way to it; or what the
+/// system says.
+pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Failure> {
+    let (dir, passed) = match host.root().open_dir_on_the_way(Path::new(SF)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| Failure::io(host.root().outside(SF).display(), &error))?,
+    };
+    match passed.iter().find(|one| !is_trusted(one, rustix::process::geteuid().as_raw())) {
+        None => Ok(Some(dir)),
+        Some(one) => Err(refusal(host, one)),
+    }
+}
+
+/// Whether only root, or who runs this, can change what lies there. root's group may: on a box
+/// nobody else is in it. In a sticky directory others can add names, not exchange those of root.
+fn is_trusted(one: &Passed, own: u32) -> bool {
+    let by_others = one.mode & 0o002 != 0 || (one.mode & 0o020 != 0 && one.gid != 0);
+    let sticky = one.mode & 0o1000 != 0;
+    (one.uid == 0 || one.uid == own) && (one.is_link() || sticky || !by_others)
+}
+
+fn refusal(host: &Host, one: &Passed) -> Failure {
+    let (path, mode) = (host.root().outside(&one.path), one.mode & 0o7777);
+    let message = format!(
+        "{} is {mode:o} of user {} and group {}, expected one that only root can change: somebody else could change what is installed",
+        path.display(),
+        one.uid,
+        one.gid
+    );
+    Failure::refused(Reason::WrongDestination, message)
+        .hint("find out who changed it; then chown root:root and chmod go-w")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_and_who_runs_this_may_change_the_way() {
+        let trusted = |mode: u32, uid, gid| {
+            is_trusted(&Passed { path: SF.into(), mode: 0o040_000 | mode, uid, gid }, 7)
+        };
+        for (mode, uid, gid) in
+            [(0o755, 0, 0), (0o755, 0, 9), (0o700, 7, 7), (0o775, 0, 0), (0o1777, 0, 9)]
+        {
+            assert!(trusted(mode, uid, gid), "{mode:o} {uid}:{gid}");
+        }
+        for (mode, uid, gid) in [(0o755, 9, 0), (0o757, 0, 0), (0o775, 0, 9), (0o1777, 9, 0)] {
+            assert!(!trusted(mode, uid, gid), "{mode:o} {uid}:{gid}");
+        }
+        // the bits of a link mean nothing, its owner does
+        let link = |uid| Passed { path: SF.into(), mode: 0o120_777, uid, gid: 9 };
+        assert!(is_trusted(&link(0), 7) && !is_trusted(&link(9), 7));
+    }
+}
