@@ -65,7 +65,7 @@ pub(crate) fn judge(
     let installed = Installed::read(state)?;
     let trust = Trust { named, signers: &signers, ask: may_ask.then_some(terminal) };
     let accept = Accept { clock: args.accept_clock, older: args.allow_older };
-    let mut unlocker = Unlocker::new(&args.sources.open, terminal)?;
+    let mut unlocker = Unlocker::new(&args.sources.open, &args.sources.sources, terminal)?;
     let mut seen: Vec<ManagerUuid> = Vec::new();
     let mut found = Vec::new();
     for path in &args.sources.sources {
@@ -190,6 +190,12 @@ pub(crate) struct FileResult {
     /// Octal mode that it will have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+    /// Owner that it will have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Group that it will have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
 }
 
 /// What a change does to each file.
@@ -209,6 +215,8 @@ pub(crate) fn file_results(host: &Host, change: &Change) -> Vec<FileResult> {
             before: before.sha256(),
             after: after.sha256(),
             mode: after.identity().map(|(_, attributes)| format!("{:04o}", attributes.mode)),
+            uid: after.identity().map(|(_, attributes)| attributes.uid),
+            gid: after.identity().map(|(_, attributes)| attributes.gid),
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use formats::certificate::{CertificateFacts, Validity};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
+use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
 use crate::host::{Appliance, Host};
 use crate::judged::{Accepted, file_results};
 use crate::peers;
@@ -58,8 +59,15 @@ pub(crate) fn change(host: &Host, change: &Change, now: Timestamp) -> String {
     let mut table = Table::default();
     for file in file_results(host, change) {
         let name = file.path.rsplit('/').next().unwrap_or(&file.path).to_owned();
-        let mode = file.mode.map(|mode| format!("{} root:root", mode.trim_start_matches('0')));
-        table.row([name, file.action.to_owned(), mode.unwrap_or_default()]);
+        let attributes = file.mode.as_ref().zip(file.uid.zip(file.gid));
+        let attributes = attributes.map(|(mode, owner)| {
+            let owner = match owner {
+                (0, 0) => "root:root".to_owned(),
+                (uid, gid) => format!("{uid}:{gid}"),
+            };
+            format!("{} {owner}", mode.strip_prefix('0').unwrap_or(mode))
+        });
+        table.row([name, file.action.to_owned(), attributes.unwrap_or_default()]);
     }
     text.push_str(&table.text());
     if let Some(facts) = change.before.ca_facts() {
@@ -69,12 +77,19 @@ pub(crate) fn change(host: &Host, change: &Change, now: Timestamp) -> String {
 }
 
 /// What the restart means.
-pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[DroppedPeer]) -> String {
+pub(crate) fn restart<'a>(
+    terminal: &Terminal,
+    service: &Service,
+    mut changes: impl Iterator<Item = &'a Change>,
+    dropped: &[DroppedPeer],
+) -> String {
     let mut text = format!(
         "\nsftunnel is {service}.\n\
-         It will be restarted once: the tunnels of every manager of this box are\ninterrupted.\n\
-         The key gets mode 644, as sftunnel's own files have it.\n"
+         It will be restarted once: the tunnels of every manager of this box are\ninterrupted.\n"
     );
+    if changes.any(gives_the_key_its_usual_mode) {
+        text.push_str("The key gets mode 644, as sftunnel's own files have it.\n");
+    }
     for peer in dropped {
         let why = printable(&peer.why);
         let line = wrap(
@@ -85,6 +100,12 @@ pub(crate) fn restart(terminal: &Terminal, service: &Service, dropped: &[Dropped
         let _ = writeln!(text, "{}", terminal.paint(Color::Red, line.trim_end()));
     }
     text
+}
+
+fn gives_the_key_its_usual_mode(change: &Change) -> bool {
+    let ([_, _, before], [_, _, after]) = (change.before.identities(), change.after.identities());
+    let mode = after.map(|(_, attributes)| attributes.mode);
+    before != after && mode == Some(SFTUNNEL_ATTRIBUTES.mode)
 }
 
 /// `valid until 2036-11-18 (3649 days)`.

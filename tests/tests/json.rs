@@ -86,7 +86,7 @@ objects! {
     }
     FilePlan {
         path: String, action: String, before: Option<Sha256>, after: Option<Sha256>,
-        mode: Option<String>,
+        mode: Option<String>, uid: Option<u32>, gid: Option<u32>,
     }
     Source {
         source: String, status: String,

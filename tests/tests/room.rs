@@ -272,3 +272,66 @@ fn a_full_stick_keeps_no_cut_receipt_and_the_installation_stands() {
     assert_eq!(fs::read_dir(kit.path.join("receipts")).unwrap().count(), 1, "the kit has its own");
     drop(mounts);
 }
+
+/// Standard output is a device that is full.
+fn to_dev_full(run: Run) -> Ran {
+    run.under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).run()
+}
+
+#[test]
+fn a_result_that_cannot_be_written_does_not_say_that_nothing_was_changed() {
+    let world = World::new(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let said = "the result cannot be written";
+    // it only reads, so the result is all there is
+    to_dev_full(world.on(device, &["status"])).expect(1).says(said);
+    to_dev_full(world.bundle(&["plan", "--recipient", &world.recipient()])).expect(1).says(said);
+    let out = world.out();
+    let build = world.bundle(&["build", "--recipient", &world.recipient(), "--out"]).arg(&out);
+    to_dev_full(build).expect(0).says("what was to be done is done").says(said);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "the kit is there");
+    let kit = world.kit(&[]);
+    for json in [&[][..], &["--json"][..]] {
+        let ran = to_dev_full(install(&world, &kit).args(json)).expect(0).says(said);
+        if world.files(device, fmc) != world.new_files(device, fmc) {
+            ran.fail("it was not installed");
+        }
+        // the second time there is nothing to do
+        to_dev_full(install(&world, &kit).args(json)).expect(1).says(said);
+        to_dev_full(world.on(device, &["rollback", "--yes", "--settle", "0"])).expect(0);
+    }
+}
+
+#[test]
+fn a_backup_with_the_last_number_of_all_leaves_none_for_the_next() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let backups = world.ftd(1).root.join("var/sf/sftunnel-airgap/backups");
+    fs::create_dir_all(backups.join(format!("{}-20261121T041047Z", u64::MAX))).unwrap();
+    for dir in [&backups, &backups.parent().unwrap().to_owned()] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let before = world.snapshot(world.ftd(1));
+    let ran = install(&world, &kit).run().expect(1).says("no number comes after");
+    world.unchanged(world.ftd(1), &before, &ran);
+}
+
+/// The kernel's word on it is `/proc/meminfo`; here it has another one.
+#[test]
+fn a_passphrase_that_costs_more_memory_than_there_is_is_not_tried() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let (salt, body, mac) = ("A".repeat(22), "A".repeat(43), "A".repeat(43));
+    let header = format!("age-encryption.org/v1\n-> scrypt {salt} 20\n{body}\n--- {mac}\n");
+    let identity = world.write("costly.age", [header.as_bytes(), &[0; 48]].concat());
+    let install = || {
+        let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file"]);
+        let run = run.arg("passphrase.txt").args(["--signer", &world.signer(), "--identity"]);
+        run.arg(&identity).arg(&kit.path)
+    };
+    let little = world.write("meminfo", "MemTotal: 2097152 kB\nMemAvailable: 1100000 kB\n");
+    let bind = format!("mount --bind '{}' /proc/meminfo && exec \"$@\"", little.display());
+    let before = world.snapshot(world.ftd(1));
+    let ran = refused(install().under(&["unshare", "-m", "sh", "-c", &bind, "sh"]), "too-large");
+    world.unchanged(world.ftd(1), &before, &ran.says("1024 MiB").says("1074 MiB"));
+}

@@ -1,5 +1,6 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
+use lab::{LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, World};
 
 #[test]
@@ -299,4 +300,58 @@ fn colour_is_for_terminals_and_can_be_switched_off() {
     let dumb = status().under(&["env", "TERM=dumb"]);
     assert!(!Pty::start(dumb).end().1.contains('\u{1b}'));
     status().run().expect(0).never_says("\u{1b}");
+}
+
+#[test]
+fn tunnels_that_would_not_come_back_are_asked_for_before_the_plan_is() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::expired("fmc2"));
+    let world = World::of(spec).start();
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let install = || world.on(device, &["install", "--settle", "1"]).args(world.trust());
+    let before = world.snapshot(device);
+    for answers in [&["no"][..], &["yes", "no"], &["yes", ""]] {
+        let mut pty = Pty::start(install().arg(&kit.path));
+        for (question, answer) in ["Drop them? Type 'yes'", "Go on? Type 'yes'"].iter().zip(answers)
+        {
+            pty.expect(question);
+            pty.type_line(answer);
+        }
+        let (code, screen) = pty.end();
+        assert_eq!(code, 3, "{screen}");
+        assert!(screen.contains("not-confirmed"), "{screen}");
+        assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
+    }
+    assert_eq!(device.restarts().unwrap(), 0);
+    let mut pty = Pty::start(install().arg(&kit.path));
+    pty.expect("will not come back");
+    pty.expect("Drop them? Type 'yes'");
+    pty.type_line("yes");
+    pty.expect("Go on? Type 'yes'");
+    pty.type_line("yes");
+    assert_eq!(pty.end().0, 0);
+    world.up(device, world.fmc());
+}
+
+#[test]
+fn standard_input_is_read_by_one_reader_only() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let bundle = std::fs::read(kit.bundle(world.ftd(1))).unwrap();
+    let before = world.snapshot(world.ftd(1));
+    let two: [&[&str]; 4] = [
+        &["--passphrase-file", "-", "-"],
+        &["--identity", "-", "-"],
+        &["--passphrase-fd", "0", "-"],
+        &["--identity", "identity.txt", "-", "-"],
+    ];
+    for words in two {
+        let install = world.on(world.ftd(1), &["install", "--yes"]).args(words);
+        for run in [install, world.bundle(&["verify"]).args(words)] {
+            let ran = run.stdin(bundle.clone()).run().expect(2).says("can be read once");
+            world.unchanged(world.ftd(1), &before, &ran);
+        }
+    }
+    let install = world.on(world.ftd(1), &["install", "--dry-run"]).args(world.trust()).arg("-");
+    install.stdin(bundle).run().expect(0);
 }

@@ -262,7 +262,7 @@ fn report(
     results: Results,
 ) -> Report {
     let (exit, reason) = outcome::exit(&results);
-    let text = text(&prepared, made.as_ref(), &results);
+    let (text, changed) = (text(&prepared, made.as_ref(), &results), made.is_some());
     let bundled = results.iter().filter(|result| result.facts.is_some()).count();
     let (kit, signer) = made.unzip();
     let signer = signer.as_ref().map(SignerBody::of);
@@ -281,7 +281,7 @@ fn report(
         installers,
         warnings: prepared.plan.warnings,
     };
-    Report::for_terminal(&context.terminal, &body, text).ending(exit, reason)
+    Report::for_terminal(&context.terminal, &body, text).changed(changed).ending(exit, reason)
 }
 
 fn text(prepared: &Prepared, made: Option<&(Kit, Signer)>, results: &Results) -> String {

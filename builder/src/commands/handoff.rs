@@ -73,7 +73,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
         })?;
     let own = signing_key::own(&context.root).map(|key| key.fingerprint());
     let known = Known { own, ..Known::default() };
-    let mut unlocker = Unlocker::new(&args.open, &context.terminal)?;
+    let mut unlocker = Unlocker::new(&args.open, &args.paths, &context.terminal)?;
     let mut run = Run {
         args,
         context,
@@ -99,7 +99,8 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     let body = run.body;
     let (exit, reason) = outcome::exit(&body.results);
     let text = body.text();
-    Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
+    let report = Report::for_terminal(&context.terminal, &body, text).changed(true);
+    Ok(report.ending(exit, reason))
 }
 
 struct Run<'a> {

@@ -82,7 +82,7 @@ struct BundleView {
 /// When something named cannot be read at all.
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Report, Failure> {
     let mut unlocker = match args.open.is_given() {
-        true => Some(Unlocker::new(&args.open, &context.terminal)?),
+        true => Some(Unlocker::new(&args.open, &args.paths, &context.terminal)?),
         false => None,
     };
     let mut body = InspectBody { kits: Vec::new(), bundles: Vec::new() };

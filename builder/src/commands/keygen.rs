@@ -63,7 +63,7 @@ pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report,
         shown(&args.out)
     );
     let body = IdentityBody { kind: "identity", file: args.out.clone(), recipient };
-    Ok(Report::done(&body, shown))
+    Ok(Report::done(&body, shown).changed(true))
 }
 
 /// Makes a signing key.
@@ -89,7 +89,7 @@ pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Fa
     );
     let file = args.out.clone();
     let body = SignerBody { kind: "signer", file, public_file, public_key, fingerprint, spoken };
-    Ok(Report::done(&body, text))
+    Ok(Report::done(&body, text).changed(true))
 }
 
 /// `x.pub.pem` beside `x.pem` or `x`.

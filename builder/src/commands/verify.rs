@@ -31,7 +31,10 @@ use crate::signing_key;
 /// Wrong usage. What is wrong with a kit or bundle is a result.
 pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failure> {
     let opens = args.open.is_given() || args.ask;
-    let unlocker = if opens { Some(Unlocker::new(&args.open, &context.terminal)?) } else { None };
+    let unlocker = match opens {
+        true => Some(Unlocker::new(&args.open, &args.paths, &context.terminal)?),
+        false => None,
+    };
     let own = signing_key::own(&context.root).map(|key| key.fingerprint());
     let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
     let mut run = Run { args, context, unlocker, judge, kits: Vec::new(), results: Vec::new() };

@@ -13,6 +13,7 @@
 //! | [`kit_folder`] | a kit on a disk |
 //! | [`hidden_input`] | passphrases typed at the terminal |
 //! | [`hardening`] | no core dumps |
+//! | `memory` | whether there is memory for one scrypt |
 //! | [`version`] | what this build is |
 
 pub mod command;
@@ -22,6 +23,7 @@ pub mod hidden_input;
 pub mod input;
 pub mod kit_folder;
 pub mod level;
+mod memory;
 pub mod report;
 pub mod root;
 pub mod terminal;

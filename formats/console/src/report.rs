@@ -24,21 +24,31 @@ pub struct Report {
     body: String,
     /// For a person, foreign text already sanitised; ends with a line feed.
     pub text: String,
+    /// Whether the command changed anything that stays.
+    changed: bool,
 }
 
 impl Report {
     /// A command that did what it should.
     pub fn done(body: &impl Serialize, text: String) -> Self {
         let body = serde_json::to_string_pretty(body).unwrap_or_default();
-        Self { exit: Exit::Done, reason: None, body, text }
+        Self { exit: Exit::Done, reason: None, body, text, changed: false }
     }
 
     /// The same for a large result: the JSON is made only when it is asked for.
     pub fn for_terminal(terminal: &Terminal, body: &impl Serialize, text: String) -> Self {
         match terminal.json {
             true => Self::done(body, String::new()),
-            false => Self { exit: Exit::Done, reason: None, body: String::new(), text },
+            false => Self { body: String::new(), text, ..Self::done(&(), String::new()) },
         }
+    }
+
+    /// Of a command that changed something: it keeps its exit code also where its result cannot be
+    /// written, as 1 means that nothing was changed.
+    #[must_use]
+    pub fn changed(mut self, changed: bool) -> Self {
+        self.changed = changed;
+        self
     }
 
     /// With another end.
@@ -76,6 +86,7 @@ pub fn finish(
         Ok(report) => report.exit,
         Err(failure) => failure.exit,
     };
+    let changed = matches!(&result, Ok(report) if report.changed);
     let printed = match result {
         Ok(report) => print_report(terminal, schema, &report),
         Err(failure) => print_failure(terminal, program, schema, &failure),
@@ -83,8 +94,9 @@ pub fn finish(
     match printed {
         // the reader of a pipe may go away; what was done stays done
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            say(&format!("{program}: cannot write the result: {error}\n"));
-            if exit == Exit::Done { Exit::Failed.into() } else { exit.into() }
+            let done = if changed { "what was to be done is done, but " } else { "" };
+            say(&format!("{program}: {done}the result cannot be written: {error}\n"));
+            if exit == Exit::Done && !changed { Exit::Failed.into() } else { exit.into() }
         }
         _ => exit.into(),
     }

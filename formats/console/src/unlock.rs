@@ -54,11 +54,17 @@ pub struct Unlocker<'a> {
 }
 
 impl<'a> Unlocker<'a> {
-    /// Reads the passphrase, where a file or descriptor is named.
+    /// Reads the passphrase, where a file or descriptor is named. `sources` is what will be
+    /// opened with it.
     ///
     /// # Errors
-    /// When that cannot be read, or is empty.
-    pub fn new(args: &'a OpenArgs, terminal: &'a Terminal) -> Result<Self, Failure> {
+    /// When that cannot be read, or is empty; usage when standard input is named twice.
+    pub fn new(
+        args: &'a OpenArgs,
+        sources: &[PathBuf],
+        terminal: &'a Terminal,
+    ) -> Result<Self, Failure> {
+        args.require_one_reader(sources)?;
         Ok(Self { args, terminal, passphrases: args.passphrases()? })
     }
 
@@ -105,6 +111,7 @@ impl<'a> Unlocker<'a> {
         name: &str,
         protected: &ProtectedIdentity,
     ) -> Result<Unlocked, Failure> {
+        crate::memory::require(name, protected)?;
         let mut wrong = None;
         for passphrase in &self.passphrases {
             match protected.open(passphrase) {
@@ -162,6 +169,18 @@ impl OpenArgs {
     /// Whether the command line names anything to open with.
     pub fn is_given(&self) -> bool {
         !self.identity.is_empty() || self.names_passphrase()
+    }
+
+    /// Standard input is read to its end by the first who reads it.
+    fn require_one_reader(&self, sources: &[PathBuf]) -> Result<(), Failure> {
+        let named = self.identity.iter().chain(&self.passphrase_file).chain(sources);
+        let named = named.filter(|path| path.as_os_str() == input::STDIN).count();
+        let readers = named + usize::from(self.passphrase_fd == Some(0));
+        if readers <= 1 {
+            return Ok(());
+        }
+        let message = format!("standard input is to be read {readers} times, and can be read once");
+        Err(Failure::usage(message).hint("name files for all but one of them"))
     }
 
     fn names_passphrase(&self) -> bool {

@@ -195,7 +195,34 @@ fn parse_native(bytes: &[u8]) -> Result<Identities, IdentityError> {
     if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Identities(identities)) }
 }
 
+/// Looks at a scrypt stanza and opens nothing.
+struct Look(std::cell::Cell<Option<u8>>);
+
+impl age::Identity for Look {
+    fn unwrap_stanza(
+        &self,
+        stanza: &age_core::format::Stanza,
+    ) -> Option<Result<age_core::format::FileKey, age::DecryptError>> {
+        if let ("scrypt", [_, factor]) = (stanza.tag.as_str(), stanza.args.as_slice()) {
+            self.0.set(factor.parse().ok());
+        }
+        None
+    }
+}
+
 impl ProtectedIdentity {
+    /// How many bytes of memory one try takes: 2^(work factor) times 1 KiB (RFC 7914: 128 r N,
+    /// with age's r = 8). `None` where no scrypt is met, or the factor is one that
+    /// [`ProtectedIdentity::open`] refuses.
+    pub fn memory(&self) -> Option<u64> {
+        let Protected::Age(sealed) = &self.0 else { return None };
+        let look = Look(std::cell::Cell::new(None));
+        // it fits none of them, and that is no news
+        let _ = decrypt(sealed, std::iter::once(&look as &dyn age::Identity), limits::KEY_FILE);
+        let factor = look.0.get().filter(|factor| *factor <= limits::WORK_FACTOR_READ)?;
+        Some(1024 << factor)
+    }
+
     /// Opens it with a passphrase. Costs one scrypt of at most [`limits::WORK_FACTOR_READ`].
     ///
     /// # Errors

@@ -133,6 +133,6 @@ fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
         let text = format!("Removed {} of {} backups.\n", doomed.len(), ids.len());
         let report = BackupsReport { backups: Vec::new(), removed: doomed.to_vec() };
         let line = LogLine::new(context.host.now(), "backups prune", "pruned", Exit::Done.code());
-        Ok((Report::done(&report, text), line))
+        Ok((Report::done(&report, text).changed(!doomed.is_empty()), line))
     })
 }

@@ -54,8 +54,10 @@ struct Inspected {
 /// The reason of whatever is wrong with a source.
 pub(crate) fn run(session: &Session, args: &InspectArgs) -> Result<Report, Failure> {
     let open = &args.sources.open;
-    let mut unlocker =
-        if open.is_given() { Some(Unlocker::new(open, &session.terminal)?) } else { None };
+    let mut unlocker = match open.is_given() {
+        true => Some(Unlocker::new(open, &args.sources.sources, &session.terminal)?),
+        false => None,
+    };
     let mut results = Vec::new();
     let mut text = String::new();
     for path in &args.sources.sources {

@@ -129,7 +129,9 @@ impl Plan {
         }
         text.push_str(&rehearsal::text(&self.rehearsals));
         if !self.is_in_place() {
-            text.push_str(&plan_text::restart(&session.terminal, &self.service, &self.dropped));
+            let changes = self.accepted.iter().map(|one| &one.change);
+            let (terminal, service) = (&session.terminal, &self.service);
+            text.push_str(&plan_text::restart(terminal, service, changes, &self.dropped));
         }
         text
     }
@@ -178,7 +180,8 @@ fn locked(
         let mut line =
             LogLine::new(context.host.now(), "install", "nothing-to-do", Exit::Done.code());
         line.bundles = bundles;
-        return Ok((Report::done(&plan.report(change), text), line));
+        let changed = change.interrupted_run.is_some();
+        return Ok((Report::done(&plan.report(change), text).changed(changed), line));
     }
     text.push_str(&args.tunnel.plan_text());
     confirm(session, args.change, &text, &plan.dropped)?;
@@ -208,5 +211,6 @@ fn locked(
     report.device = device;
     // with --yes nobody has seen the plan yet
     let shown = if args.change.yes { text } else { String::new() };
-    Ok((Report::done(&report, format!("{shown}\n{sentence}")).ending(exit, None), line))
+    let report = Report::done(&report, format!("{shown}\n{sentence}")).changed(true);
+    Ok((report.ending(exit, None), line))
 }

@@ -31,6 +31,7 @@ struct RecoverReport {
 pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failure> {
     with_lock(session, "recover", args.wait, |context| {
         let recovered = recovery::recover(context)?;
+        let changed = !matches!(recovered, Recovered::Nothing { .. });
         let text = format!("{}.\n", capitalised(&recovered_text(&recovered)));
         let report = match recovered {
             Recovered::Nothing { leftovers } => {
@@ -52,7 +53,7 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
         let mut line =
             LogLine::new(context.host.now(), "recover", report.outcome, Exit::Done.code());
         line.backup.clone_from(&report.backup);
-        Ok((Report::done(&report, text), line))
+        Ok((Report::done(&report, text).changed(changed), line))
     })
 }
 

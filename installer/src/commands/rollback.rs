@@ -108,7 +108,7 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
             "Nothing to do: these files are live already; `--to ID` names another backup.\n",
         );
     } else {
-        text.push_str(&plan_text::restart(&session.terminal, &service, &dropped));
+        text.push_str(&plan_text::restart(&session.terminal, &service, changes.iter(), &dropped));
     }
     let files = changes.iter().flat_map(|change| file_results(host, change)).collect();
     Ok(Plan { id, changes, in_place, service, dropped, text, files })
@@ -142,13 +142,9 @@ fn locked(
         let mut line =
             LogLine::new(context.host.now(), "rollback", change.outcome, Exit::Done.code());
         line.backup = Some(plan.id.to_string());
-        return Ok((
-            Report::done(
-                &RollbackReport { restored: plan.id, change, files: plan.files },
-                plan.text,
-            ),
-            line,
-        ));
+        let changed = change.interrupted_run.is_some();
+        let report = RollbackReport { restored: plan.id, change, files: plan.files };
+        return Ok((Report::done(&report, plan.text).changed(changed), line));
     }
     confirm(session, args.change, &plan.text, &plan.dropped)?;
     change.dropped = plan.dropped;
@@ -174,5 +170,6 @@ fn locked(
     line.message.clone_from(&change.why);
     let shown = if args.change.yes { plan.text } else { String::new() };
     let report = RollbackReport { restored: plan.id, change, files: plan.files };
-    Ok((Report::done(&report, format!("{shown}\n{sentence}")).ending(exit, None), line))
+    let report = Report::done(&report, format!("{shown}\n{sentence}")).changed(true);
+    Ok((report.ending(exit, None), line))
 }

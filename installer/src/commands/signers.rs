@@ -104,7 +104,7 @@ fn change(
         change(session, &mut signers)?;
         signers.write(context.state)?;
         let line = LogLine::new(context.host.now(), command, "changed", Exit::Done.code());
-        Ok((report(&signers), line))
+        Ok((report(&signers).changed(true), line))
     })
 }
 
