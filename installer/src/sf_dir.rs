@@ -1,6 +1,6 @@
 //! `/var/sf`, which holds the peer directories and this program's state, and the way to it.
 //!
-//! `/var/sf` or a parent may be a link (FACTS.md: `/ngfw/var/sf` is the same place); then the
+//! `/var/sf` or a parent may be a link (docs/facts.md: `/ngfw/var/sf` is the same place); then the
 //! parents of what it leads to count, too. Whoever could rename something on the way could put
 //! directories of his own in place of those that are looked at below.
 
@@ -33,10 +33,11 @@ pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Failure> {
     }
 }
 
-/// Whether only root, or who runs this, can change what lies there. root's group may: on a box
-/// nobody else is in it. In a sticky directory others can add names, not exchange those of root.
+/// Whether it is root's, or of who runs this, and not everybody's to change. A group may: which
+/// groups a box gives its directories to is not known, and its members are the vendor's
+/// choice. In a sticky directory others can add names, not exchange those of root.
 fn is_trusted(one: &Passed, own: u32) -> bool {
-    let by_others = one.mode & 0o002 != 0 || (one.mode & 0o020 != 0 && one.gid != 0);
+    let by_others = one.mode & 0o002 != 0;
     let sticky = one.mode & 0o1000 != 0;
     (one.uid == 0 || one.uid == own) && (one.is_link() || sticky || !by_others)
 }
@@ -44,13 +45,13 @@ fn is_trusted(one: &Passed, own: u32) -> bool {
 fn refusal(host: &Host, one: &Passed) -> Failure {
     let (path, mode) = (host.root().outside(&one.path), one.mode & 0o7777);
     let message = format!(
-        "{} is {mode:o} of user {} and group {}, expected one that only root can change: somebody else could change what is installed",
+        "{} is {mode:o} of user {} and group {}, expected one of root that not everybody can change: somebody else could change what is installed",
         path.display(),
         one.uid,
         one.gid
     );
     Failure::refused(Reason::WrongDestination, message)
-        .hint("find out who changed it; then chown root:root and chmod go-w")
+        .hint("find out who changed it; then chown root and chmod o-w")
 }
 
 #[cfg(test)]
@@ -63,11 +64,11 @@ mod tests {
             is_trusted(&Passed { path: SF.into(), mode: 0o040_000 | mode, uid, gid }, 7)
         };
         for (mode, uid, gid) in
-            [(0o755, 0, 0), (0o755, 0, 9), (0o700, 7, 7), (0o775, 0, 0), (0o1777, 0, 9)]
+            [(0o755, 0, 0), (0o755, 0, 9), (0o700, 7, 7), (0o775, 0, 9), (0o1777, 0, 9)]
         {
             assert!(trusted(mode, uid, gid), "{mode:o} {uid}:{gid}");
         }
-        for (mode, uid, gid) in [(0o755, 9, 0), (0o757, 0, 0), (0o775, 0, 9), (0o1777, 9, 0)] {
+        for (mode, uid, gid) in [(0o755, 9, 0), (0o757, 0, 0), (0o777, 0, 9), (0o1777, 9, 0)] {
             assert!(!trusted(mode, uid, gid), "{mode:o} {uid}:{gid}");
         }
         // the bits of a link mean nothing, its owner does
