@@ -315,8 +315,8 @@ fn a_user_who_may_lock_little_memory_can_look_into_a_kit_all_the_same() {
         for limit in ["8388608", "65536", "0"] {
             let run = tool("prlimit", "util-linux").arg(format!("--memlock={limit}:{limit}"));
             let run = run.arg("--").args(nobody).arg(&copy).arg("inspect").arg(&kit.path);
-            let run = run.args(["--passphrase-file", "passphrase.txt"]).cwd(world.path(""));
-            run.run().expect(0).says("certs_pushed");
+            let run = run.args(["--json", "--passphrase-file", "passphrase.txt"]);
+            run.cwd(world.path("")).run().expect(0).says("certs_pushed");
         }
     }
 }
