@@ -125,8 +125,10 @@ impl<'a> Stand<'a> {
             self.dir.join("started-on").display(),
             self.dir.join("box/usr/local/sf/bin/pmtool").display()
         );
-        fs::write(self.dir.join("pmtool"), script).unwrap();
-        fs::set_permissions(self.dir.join("pmtool"), fs::Permissions::from_mode(0o755)).unwrap();
+        // written by a program: what this one holds open for writing, another thread's child
+        // may hold for a moment longer, and nobody can execute it then
+        let install = Run::new("install").args(["-m", "755", "/dev/stdin"]);
+        install.arg(self.dir.join("pmtool")).stdin(script).run().expect(0);
     }
 
     /// The three files of each manager.
