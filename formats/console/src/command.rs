@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(5);
 pub struct Finished {
     /// How.
     pub status: ExitStatus,
-    /// The first [`OUTPUT`] bytes of its standard output.
+    /// The first MiB of its standard output.
     pub output: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ pub enum CommandError {
 /// Whether what a program prints is of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Print {
-    /// Kept, up to [`OUTPUT`] bytes.
+    /// Kept, up to a MiB.
     Kept,
     /// Goes nowhere. A daemon that the program starts may inherit where it goes, and would die
     /// of a pipe whose other end goes away with us.
