@@ -5,6 +5,7 @@ mod examples;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use console::level::Thresholds;
 use console::unlock::OpenArgs;
 use formats::timestamp::Timestamp;
 
@@ -92,12 +93,9 @@ impl Command {
 /// `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// WARNING below this many days
-    #[arg(long, value_name = "DAYS", default_value_t = console::level::WARNING)]
-    pub warning: u32,
-    /// CRITICAL below this many days
-    #[arg(long, value_name = "DAYS", default_value_t = console::level::CRITICAL)]
-    pub critical: u32,
+    /// When it is urgent.
+    #[command(flatten)]
+    pub thresholds: Thresholds,
     /// Also write the figures for Prometheus' node exporter, in place of an older file
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,

@@ -33,7 +33,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::new_file::{create_only, random_hex, sync_dir};
+use console::new_file::{create_only, random_hex, sync_dir};
 
 const PREFIX: &str = ".sftunnel-kit-";
 const INFIX: &str = ".tmp-";

@@ -19,7 +19,7 @@
 //! | `sealed` | kits and bundles that are named, for `inspect`, `verify` and `handoff` |
 //! | `judge` | what is decided about an opened bundle |
 //! | `status_source`, `tunnel_status` | which tunnels are up, for `check` and `receipts` |
-//! | `parallel`, `new_file` | what the others stand on |
+//! | `parallel` | what the others stand on |
 
 pub mod args;
 mod bundling;
@@ -30,7 +30,6 @@ mod installers;
 mod judge;
 mod kit_texts;
 mod kit_writer;
-mod new_file;
 mod outcome;
 mod parallel;
 mod passphrase;
@@ -43,12 +42,11 @@ mod status_source;
 mod tunnel_status;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
-use console::exit::{Exit, Failure};
+use console::exit::Failure;
 use console::report::{self, Report};
 use console::root::Root;
 use console::terminal::Terminal;
@@ -106,19 +104,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, &args),
+        Err(error) => {
+            let is_command = |arg: &&OsString| {
+                arg.to_str().is_some_and(|arg| Cli::command().find_subcommand(arg).is_some())
+            };
+            let plugin = args.iter().skip(1).find(is_command).is_some_and(|arg| arg == "check");
+            return report::usage_error(PROGRAM, &args, &error, plugin);
+        }
     };
     let global = &cli.global;
     let terminal = Terminal::new(global.json, global.quiet, global.verbose);
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
     let mut result = dispatch(&cli, terminal);
-    if let (Command::Check(_), Err(failure)) = (&cli.command, &result) {
-        if !terminal.json {
-            // a monitoring system reads standard output; that it may be gone changes nothing
-            let line = commands::check::unknown_line(failure);
-            let _ = io::stdout().write_all(line.as_bytes());
-        }
-        result = result.map_err(commands::check::unknown);
+    if let Command::Check(_) = cli.command {
+        result = report::as_plugin(&terminal, result);
     }
     report::finish(&terminal, PROGRAM, &schema, result)
 }
@@ -149,28 +148,4 @@ fn now() -> Result<Timestamp, Failure> {
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .and_then(|seconds| Timestamp::from_unix(seconds).ok())
         .ok_or_else(|| Failure::unexpected("the clock is before 1970").hint("set the clock"))
-}
-
-/// Help and version are results; anything else is a wrong command line. Who asked for JSON
-/// gets it here, too.
-fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    let is_command = |arg: &&OsString| {
-        arg.to_str().is_some_and(|arg| Cli::command().find_subcommand(arg).is_some())
-    };
-    let is_check = args.iter().skip(1).find(is_command).is_some_and(|command| command == "check");
-    let exit = match (error.use_stderr(), is_check) {
-        (false, _) => Exit::Done,
-        // to a monitoring system 2 is CRITICAL and 3 UNKNOWN
-        (true, true) => Exit::Refused,
-        (true, false) => Exit::Usage,
-    };
-    // a pipe that is gone changes nothing
-    let _ = error.print();
-    if exit != Exit::Done && args.iter().any(|arg| arg == "--json") {
-        let body = serde_json::json!({ "message": error.render().to_string().trim_end() });
-        let report = Report::done(&body, String::new()).ending(exit, None);
-        let terminal = Terminal::new(true, false, false);
-        return report::finish(&terminal, PROGRAM, &format!("{PROGRAM}.usage/1"), Ok(report));
-    }
-    exit.into()
 }

@@ -13,7 +13,7 @@ use formats::limits;
 use serde::Serialize;
 
 use crate::args::PassphraseArgs;
-use crate::new_file::random;
+use console::new_file::random;
 
 /// Words of a generated passphrase; each holds 16 bits.
 const WORDS: usize = 6;

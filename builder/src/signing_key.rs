@@ -18,7 +18,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::new_file;
+use console::new_file;
 
 /// Where the key lies below the root.
 pub(crate) const PATH: &str = "/var/sf/sftunnel-airgap/signing-key.pem";

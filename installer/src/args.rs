@@ -5,6 +5,7 @@ mod examples;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use console::level::Thresholds;
 use console::unlock::OpenArgs;
 
 use self::examples::*;
@@ -52,7 +53,7 @@ pub(crate) enum Command {
     #[command(
         after_help = STATUS_EXAMPLES
     )]
-    Status,
+    Status(StatusArgs),
     /// Show what a kit or bundle holds; judges nothing, works on any machine
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
@@ -85,6 +86,20 @@ pub(crate) enum Command {
     /// Show the log of every run that could change something
     #[command(after_help = LOG_EXAMPLES)]
     Log,
+}
+
+/// `status`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArgs {
+    /// When it is urgent.
+    #[command(flatten)]
+    pub thresholds: Thresholds,
+    /// Also write the figures for Prometheus' node exporter, in place of an older file
+    #[arg(long, value_name = "FILE")]
+    pub prometheus: Option<PathBuf>,
+    /// Be a monitoring plugin: one line with performance data first, and its exit codes
+    #[arg(long)]
+    pub plugin: bool,
 }
 
 /// Where bundles come from.

@@ -40,7 +40,7 @@ use console::exit::Failure;
 use console::report::{self, Report};
 use console::terminal::Terminal;
 
-use args::{Cli, Command};
+use args::{Cli, Command, StatusArgs};
 use commands::Session;
 use host::Host;
 
@@ -61,11 +61,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return report::usage_error(PROGRAM, &arguments, &error),
+        Err(error) => {
+            let plugin = arguments.iter().any(|argument| argument == "--plugin");
+            return report::usage_error(PROGRAM, &arguments, &error, plugin);
+        }
     };
     let terminal = Terminal::new(cli.global.json, cli.global.quiet, cli.global.verbose);
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
-    report::finish(&terminal, PROGRAM, &schema, dispatch(terminal, &cli))
+    let mut result = dispatch(terminal, &cli);
+    if let Command::Status(StatusArgs { plugin: true, .. }) = cli.command {
+        result = report::as_plugin(&terminal, result);
+    }
+    report::finish(&terminal, PROGRAM, &schema, result)
 }
 
 /// For the fuzzer: what reads bytes that may be anybody's, and no other way in.
@@ -106,7 +113,7 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
     let session =
         Session { host: Host::open(&cli.global.root, cli.global.pmtool.clone())?, terminal };
     match &cli.command {
-        Command::Status => commands::status::run(&session),
+        Command::Status(args) => commands::status::run(&session, args),
         Command::Inspect(args) => commands::inspect::run(&session, args),
         Command::Verify(args) => commands::verify::run(&session, args),
         Command::Install(args) => commands::install::run(&session, args),
@@ -122,7 +129,7 @@ impl Command {
     /// The word on the command line, also in the JSON's `schema`.
     fn name(&self) -> &'static str {
         match self {
-            Self::Status => "status",
+            Self::Status(_) => "status",
             Self::Inspect(_) => "inspect",
             Self::Verify(_) => "verify",
             Self::Install(_) => "install",

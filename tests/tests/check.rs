@@ -1,5 +1,5 @@
-//! `check` and `receipts` at the manager: which tunnels are up, who has been reached, and what
-//! monitoring systems are told.
+//! `check` and `receipts` at the manager, `status` at the device: which tunnels are up, who has
+//! been reached, what is to be done, and what monitoring systems are told.
 
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
@@ -7,8 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lab::authority::Validity;
+use lab::{Issue, LabSpec, ManagerSpec};
 use serde_json::Value;
-use tests::{Ran, World};
+use tests::{Ran, World, tool};
+
+use crate::refusals::now;
 
 fn check(world: &World, args: &[&str]) -> Ran {
     world.bundle(&[&["check"], args].concat()).run()
@@ -329,4 +333,195 @@ fn the_file_for_prometheus_can_be_read_and_says_the_same() {
     assert_eq!(ends.count(), json["results"].as_array().unwrap().len());
     check(&world, &["--no-status-program", "--prometheus", file.to_str().unwrap()]).expect(1);
     assert!(fs::read_to_string(&file).unwrap().contains("} NaN\n"));
+}
+
+/// The list of the authority in use, from and until so many days from now, as OpenSSL writes it.
+fn make_crl(world: &World, days: [i64; 2]) {
+    let root = &world.fmc().root;
+    let config = world.write(
+        "crl.cnf",
+        format!(
+            "[ca]\ndefault_ca=own\n[own]\ndatabase={}\ndefault_md=sha256\n",
+            world.write("index.txt", "").display()
+        ),
+    );
+    let list = root.join("etc/sf/ca_root/crl.pem");
+    let [from, until] = days.map(|days| {
+        let at = tool("date", "coreutils").args(["-u", "+%y%m%d%H%M%SZ", "-d"]);
+        let at = at.arg(format!("@{}", now() + days * 86_400)).run().expect(0);
+        at.stdout.trim().to_owned()
+    });
+    let run = tool("openssl", "openssl").args(["ca", "-gencrl", "-config"]).arg(&config);
+    let run = run.arg("-cert").arg(lab::layout::cacert(root));
+    let run = run.arg("-keyfile").arg(lab::layout::ca_key(root));
+    let run = run.args(["-crl_lastupdate", &from, "-crl_nextupdate", &until, "-out"]);
+    run.arg(&list).run().expect(0);
+}
+
+/// Whether sftunnel minds an outdated list is not known, so none is worse than WARNING.
+#[test]
+fn a_list_of_revoked_certificates_is_judged_by_its_dates_and_its_issuer() {
+    let world = World::started(1);
+    world.install(world.ftd(1), &world.kit(&[]).path).run().expect(0);
+    world.up(world.ftd(1), world.fmc());
+    let receipts = world.ftd(1).root.join("var/sf/sftunnel-airgap/receipts");
+    let seen = |args: &[&str]| {
+        let args = [&["--json", "--receipts", receipts.to_str().unwrap()], args].concat();
+        let json = check(&world, &args).json();
+        let rows = json["results"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["role"] == "crl").unwrap_or_default()
+    };
+    for (days, more, state) in [
+        ([-10, 30], &[][..], "OK"),
+        // a short life is made anew all the time, so only a missed date counts
+        ([-10, 1], &[], "OK"),
+        ([-30, -2], &[], "WARNING"),
+        ([-3000, 60], &[], "WARNING"),
+        ([-3000, 60], &["--warning", "50"], "OK"),
+    ] {
+        make_crl(&world, days);
+        let row = seen(more);
+        assert_eq!(
+            (&row["state"], &row["issued_by_ca"]),
+            (&state.into(), &true.into()),
+            "{days:?}"
+        );
+        let left = row["days_left"].as_i64().unwrap();
+        assert!([days[1] - 1, days[1]].contains(&left), "{days:?}: {left}");
+    }
+    let list = world.fmc().root.join("etc/sf/ca_root/crl.pem");
+    let own = fs::read(&list).unwrap();
+    // of the authority of before
+    let other = World::new(1);
+    fs::copy(other.fmc().root.join("etc/sf/ca_root/crl.pem"), &list).unwrap();
+    let row = seen(&[]);
+    assert_eq!((&row["state"], &row["issued_by_ca"]), (&"WARNING".into(), &false.into()), "{row}");
+    fs::write(&list, own.get(..own.len() / 2).unwrap()).unwrap();
+    assert_eq!(seen(&[])["state"], "UNKNOWN");
+    fs::remove_file(&list).unwrap();
+    assert_eq!(seen(&[]), Value::Null);
+}
+
+/// Managers whose certificates last so many days.
+fn device_with(days: &[i64]) -> World {
+    let ending_in = |days: &i64| ManagerSpec {
+        old: Issue {
+            validity: Some(Validity::ending_in(days * 86_400 + 3600)),
+            ..Issue::default()
+        },
+        ..ManagerSpec::valid(&format!("fmc{days}"))
+    };
+    let managers = days.iter().map(ending_in).collect();
+    World::of(LabSpec { managers, ..LabSpec::for_tests(1) })
+}
+
+fn status(world: &World, args: &[&str]) -> Ran {
+    world.on(world.ftd(1), &[&["status"], args].concat()).run()
+}
+
+#[test]
+fn on_the_device_status_is_a_plugin_when_it_is_asked_to_be() {
+    let world = device_with(&[200, 60, -3]);
+    status(&world, &[]).expect(0).never_says("SFTUNNEL");
+    let ran = status(&world, &["--plugin"]).expect(2);
+    let line = ran.stdout.lines().next().unwrap();
+    assert!(line.starts_with("SFTUNNEL CRITICAL - files for manager "), "{line}");
+    assert!(line.contains("expired 2 days ago"), "{line}");
+    let data = perfdata(line);
+    assert_eq!(data["days"], (-2, "90:;30:".to_owned()));
+    let counts = ["managers", "warning", "critical", "tunnels_down"].map(|name| data[name].0);
+    assert_eq!(counts, [3, 1, 1, 3], "{line}");
+
+    let near = device_with(&[60]);
+    status(&near, &["--plugin"]).expect(1).says("WARNING - files for manager");
+    status(&near, &["--plugin", "--warning", "60"]).expect(0).says("SFTUNNEL OK");
+    status(&near, &["--plugin", "--warning", "70", "--critical", "61"]).expect(2);
+    // 2 would be CRITICAL
+    let line = "SFTUNNEL UNKNOWN - --critical 61 is more than --warning 60";
+    status(&near, &["--plugin", "--warning", "60", "--critical", "61"]).expect(3).says(line);
+    status(&near, &["--plugin", "--nonsense"]).expect(3);
+    status(&near, &["--nonsense"]).expect(2);
+    let json = status(&near, &["--plugin", "--json"]).expect(1).json();
+    assert_eq!((&json["state"], &json["thresholds"]["warning"]), (&"WARNING".into(), &90.into()));
+    fs::remove_dir_all(near.ftd(1).root.join("var/sf/peers")).unwrap();
+    status(&near, &["--plugin"]).expect(3).says("SFTUNNEL UNKNOWN - no peer directory");
+}
+
+#[test]
+fn the_devices_table_begins_with_the_most_urgent_and_shows_the_years() {
+    let world = device_with(&[200, 60, -3]);
+    let ran = status(&world, &[]).expect(0);
+    let after = ran.stdout.split("ten years").nth(1).unwrap();
+    let rows = after.lines().skip(1).take_while(|line| !line.is_empty());
+    let days: Vec<i64> =
+        rows.map(|row| row.split_whitespace().nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(days, [-2, -2, 60, 60, 200, 200], "{}", ran.output());
+    ran.says("CRITICAL  -2").says("WARNING   60").says("OK        200").says("#");
+}
+
+#[test]
+fn status_says_what_to_do_next() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let steps = || {
+        let json = status(&world, &["--json"]).expect(0).json();
+        let steps = json["steps"].as_array().unwrap().iter();
+        steps.map(|step| step.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let expired = steps();
+    assert!(expired[0].contains("install a kit") && expired.len() == 1, "{expired:?}");
+    world.install(device, &world.kit(&[]).path).run().expect(0);
+    world.up(device, fmc);
+    assert_eq!(steps(), Vec::<String>::new(), "all is well");
+    status(&world, &[]).expect(0).never_says("Next");
+    // up on files that would not bring it up again
+    let key = device.peer_dir(fmc).join("sftunnel-key.pem");
+    let good = fs::read(&key).unwrap();
+    fs::write(&key, "").unwrap();
+    let broken = steps();
+    assert!(
+        broken[0].contains("do not reboot") && broken[1].contains("install a kit"),
+        "{broken:?}"
+    );
+    fs::write(&key, good).unwrap();
+    fs::write(device.peer_dir(fmc).join("sftunnel-key.pem.backup"), "x").unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let strays = steps();
+    assert!(strays[0].contains("644 root:root"), "{strays:?}");
+    assert!(strays[1].contains("is a private key"), "{strays:?}");
+    lab::service::stop(&device.root).unwrap();
+    assert!(steps().iter().any(|step| step.contains("does not run")));
+    let renew = device_with(&[60]);
+    status(&renew, &[]).expect(0).says("have its CA renewed in time");
+}
+
+#[test]
+fn the_devices_file_for_prometheus_can_be_read_and_says_the_same() {
+    let world = World::started(1);
+    let file = world.path("sft.prom");
+    let run = || {
+        let args = ["--json", "--prometheus", file.to_str().unwrap()];
+        let json = status(&world, &args).expect(0).json();
+        (json, samples(&fs::read_to_string(&file).unwrap()))
+    };
+    let value = |samples: &HashMap<(String, String), f64>, name: &str| {
+        let mut found = samples.iter().filter(|((found, _), _)| found == name);
+        let value = *found.next().unwrap_or_else(|| panic!("no {name}")).1;
+        assert!(found.next().is_none(), "several {name}");
+        value
+    };
+    let (json, before) = run();
+    let names = ["sftunnel_peer_state", "sftunnel_tunnel_up", "sftunnel_running"];
+    assert_eq!(names.map(|name| value(&before, name)), [2.0, 0.0, 1.0], "{json}");
+    let ends = |samples: &HashMap<(String, String), f64>| {
+        let of = samples.iter().filter(|((name, _), _)| name.ends_with("not_after_seconds"));
+        of.map(|(_, value)| *value as i64).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&before).len(), 2);
+    world.install(world.ftd(1), &world.kit(&[]).path).run().expect(0);
+    world.up(world.ftd(1), world.fmc());
+    let after = run().1;
+    assert_eq!(names.map(|name| value(&after, name)), [0.0, 1.0, 1.0]);
+    assert_eq!(value(&after, "sftunnel_check_state"), 0.0);
+    assert!(ends(&after).iter().all(|end| *end > now() + 3600 * 86_400));
 }

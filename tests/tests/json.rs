@@ -250,9 +250,10 @@ schemas! {
         outcome: String, leftovers: usize, backup: Option<String>, sftunnel_pid: Option<u32>,
     }
     Status {
+        state: String, summary: String, thresholds: Thresholds,
         device_uuid: Option<String>, now: Timestamp, sftunnel: Service, peers: Vec<PeerStatus>,
         connections: Option<Vec<Connection>>,
-        backups: Vec<String>, interrupted_run: Option<String>,
+        backups: Vec<String>, interrupted_run: Option<String>, steps: Vec<String>,
     }
     Backups { backups: Vec<Backup>, removed: Option<Vec<String>>, }
     Signers { managers: Vec<ManagerSigners>, }

@@ -285,6 +285,12 @@ fn a_result_that_cannot_be_written_does_not_say_that_nothing_was_changed() {
     let said = "the result cannot be written";
     // it only reads, so the result is all there is
     to_dev_full(world.on(device, &["status"])).expect(1).says(said);
+    // to a monitoring system 0 is OK and 1 WARNING: what cannot be told is UNKNOWN
+    let all_is_well = ["--no-status-program", "--warning", "0", "--critical", "0"];
+    let other = World::new(1);
+    fs::remove_dir_all(other.fmc().root.join("var/tmp/certs")).unwrap();
+    other.bundle(&["check"]).args(all_is_well).run().expect(0);
+    to_dev_full(other.bundle(&["check"]).args(all_is_well)).expect(3).says(said);
     to_dev_full(world.bundle(&["plan", "--recipient", &world.recipient()])).expect(1).says(said);
     let out = world.out();
     let build = world.bundle(&["build", "--recipient", &world.recipient(), "--out"]).arg(&out);

@@ -22,15 +22,15 @@ use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 
 use self::devices::Reached;
-use self::state::{Checked, Role, State, Thresholds};
+use self::state::{Checked, Role, Thresholds};
 use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
 use crate::commands::receipts;
 use crate::discover;
-use crate::new_file;
 use crate::outcome::DeviceRef;
 use crate::status_source;
+use console::new_file;
 
 // all from docs/facts.md
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
@@ -46,14 +46,7 @@ const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// Wrong usage, and a `--prometheus` file that cannot be written. What cannot be read is
 /// UNKNOWN.
 pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure> {
-    let thresholds = Thresholds { warning: args.warning, critical: args.critical };
-    if thresholds.critical > thresholds.warning {
-        let message = format!(
-            "--critical {} is more than --warning {}",
-            thresholds.critical, thresholds.warning
-        );
-        return Err(Failure::usage(message).hint("days count down: WARNING comes first"));
-    }
+    let thresholds = args.thresholds.checked()?;
     let mut look = Look::new(context, thresholds);
     look.manager();
     look.peers();
@@ -82,18 +75,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
         new_file::replace_at(path, prometheus::text(&body).as_bytes(), 0o644)?;
     }
     let text = body.text(&context.terminal);
-    Ok(Report::for_terminal(&context.terminal, &body, text).ending(body.state.exit(), None))
-}
-
-/// What a monitoring system is told when there is nothing to tell.
-pub(crate) fn unknown(failure: Failure) -> Failure {
-    Failure { reason: None, ..failure.exit(State::Unknown.exit()) }
-}
-
-/// The first line for that.
-pub(crate) fn unknown_line(failure: &Failure) -> String {
-    let message = formats::text::printable(&failure.message).to_string();
-    format!("SFTUNNEL UNKNOWN - {}\n", message.replace('|', "/"))
+    Ok(Report::for_terminal(&context.terminal, &body, text).monitoring(body.state))
 }
 
 struct Look<'a> {

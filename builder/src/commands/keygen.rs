@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::args::{IdentityArgs, SignerArgs};
-use crate::new_file;
+use console::new_file;
 
 /// The JSON of `keygen identity`.
 #[derive(Debug, Serialize)]

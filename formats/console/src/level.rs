@@ -1,14 +1,44 @@
-//! How urgent a certificate is; the same at the manager and at the device.
+//! How urgent a certificate is; the same at the manager and at the device. Words, codes and
+//! performance data are those of monitoring plugins (monitoring-plugins.org, guidelines).
 
+use clap::Args;
+use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
+use crate::terminal::Color;
 
-/// WARNING below this many days, unless told otherwise.
-pub const WARNING: u32 = 90;
-/// CRITICAL below this many.
-pub const CRITICAL: u32 = 30;
+/// Days left, below which it is urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
+pub struct Thresholds {
+    /// WARNING below this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    pub warning: u32,
+    /// CRITICAL below this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub critical: u32,
+}
+
+impl Thresholds {
+    /// Whether WARNING comes first.
+    ///
+    /// # Errors
+    /// Usage when it does not.
+    pub fn checked(self) -> Result<Self, Failure> {
+        let Self { warning, critical } = self;
+        if critical <= warning {
+            return Ok(self);
+        }
+        let message = format!("--critical {critical} is more than --warning {warning}");
+        Err(Failure::usage(message).hint("days count down: WARNING comes first"))
+    }
+
+    /// `label=days;warning;critical`; `90:` alerts below 90.
+    pub fn perfdata(self, label: &str, days: i64) -> String {
+        format!("{label}={days};{}:;{}:", self.warning, self.critical)
+    }
+}
 
 /// As monitoring plugins have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,16 +75,49 @@ impl Level {
         }
     }
 
-    /// How urgent it is with so many days left; the thresholds are days, too.
-    pub fn by_days(days: i64, warning: u32, critical: u32) -> Self {
-        if days < i64::from(critical) {
+    /// How urgent it is with so many days left.
+    pub fn by_days(days: i64, thresholds: Thresholds) -> Self {
+        if days < i64::from(thresholds.critical) {
             Self::Critical
-        } else if days < i64::from(warning) {
+        } else if days < i64::from(thresholds.warning) {
             Self::Warning
         } else {
             Self::Ok
         }
     }
+
+    /// What it is painted in.
+    pub fn color(self) -> Color {
+        match self {
+            Self::Ok => Color::Green,
+            Self::Warning | Self::Unknown => Color::Yellow,
+            Self::Critical => Color::Red,
+        }
+    }
+
+    /// The line that a monitoring system shows, with its performance data behind the bar.
+    pub fn plugin_line(self, summary: &str, perfdata: &str) -> String {
+        format!("SFTUNNEL {} - {} | {perfdata}\n", self.word(), without_bar(summary))
+    }
+}
+
+/// What a monitoring system is told when there is nothing to tell.
+pub fn unknown(failure: Failure) -> Failure {
+    Failure { reason: None, ..failure.exit(Level::Unknown.exit()) }
+}
+
+/// The first line for that.
+pub fn unknown_line(failure: &Failure) -> String {
+    format!("SFTUNNEL UNKNOWN - {}\n", without_bar(&failure.message))
+}
+
+fn without_bar(text: &str) -> String {
+    printable(text).to_string().replace('|', "/")
+}
+
+/// How many days, in words.
+pub fn days_text(days: i64) -> String {
+    format!("{days} day{}", if days == 1 { "" } else { "s" })
 }
 
 /// The columns of a [`bar`]: a year each.
@@ -75,6 +138,25 @@ pub fn bar(start: Timestamp, end: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_count_down_through_the_thresholds() {
+        let thresholds = Thresholds { warning: 90, critical: 30 };
+        let levels = [90, 89, 30, 29, -1].map(|days| Level::by_days(days, thresholds));
+        use Level::{Critical, Ok, Warning};
+        assert_eq!(levels, [Ok, Warning, Warning, Critical, Critical]);
+        assert_eq!(levels.map(|level| level.exit().code()), [0, 1, 1, 2, 2]);
+        assert_eq!(Level::Unknown.exit().code(), 3);
+        assert!(Thresholds { warning: 30, critical: 30 }.checked().is_ok());
+        assert!(Thresholds { warning: 29, critical: 30 }.checked().is_err());
+    }
+
+    #[test]
+    fn foreign_text_begins_no_performance_data() {
+        let line = Level::Ok.plugin_line("a|b\n", "days=1");
+        assert_eq!(line, "SFTUNNEL OK - a/b\\u{a} | days=1\n");
+        assert_eq!(unknown_line(&Failure::usage("a|b")), "SFTUNNEL UNKNOWN - a/b\n");
+    }
 
     #[test]
     fn the_bar_shows_ten_years() {

@@ -12,6 +12,8 @@
 //! | [`vouch`] | who vouches for a signer |
 //! | [`kit_folder`] | a kit on a disk |
 //! | [`hidden_input`] | passphrases typed at the terminal |
+//! | [`new_file`] | a file that is there whole or not at all |
+//! | [`level`], [`prometheus`] | what monitoring systems are told |
 //! | [`hardening`] | no core dumps |
 //! | `memory` | whether there is memory for one scrypt |
 //! | [`version`] | what this build is |
@@ -24,6 +26,8 @@ pub mod input;
 pub mod kit_folder;
 pub mod level;
 mod memory;
+pub mod new_file;
+pub mod prometheus;
 pub mod report;
 pub mod root;
 pub mod terminal;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
+use crate::level::{self, Level};
 use crate::terminal::{Terminal, say, wrap};
 
 /// A command that came to an end, well or not so well.
@@ -26,13 +27,16 @@ pub struct Report {
     pub text: String,
     /// Whether the command changed anything that stays.
     changed: bool,
+    /// How it ends in place of [`Exit::Done`] when its result cannot be written.
+    untold: Exit,
 }
 
 impl Report {
     /// A command that did what it should.
     pub fn done(body: &impl Serialize, text: String) -> Self {
         let body = serde_json::to_string_pretty(body).unwrap_or_default();
-        Self { exit: Exit::Done, reason: None, body, text, changed: false }
+        let (exit, untold) = (Exit::Done, Exit::Failed);
+        Self { exit, reason: None, body, text, changed: false, untold }
     }
 
     /// The same for a large result: the JSON is made only when it is asked for.
@@ -48,6 +52,13 @@ impl Report {
     #[must_use]
     pub fn changed(mut self, changed: bool) -> Self {
         self.changed = changed;
+        self
+    }
+
+    /// Of a command that ends as a monitoring plugin: what cannot be told is UNKNOWN.
+    #[must_use]
+    pub fn monitoring(mut self, level: Level) -> Self {
+        (self.exit, self.untold) = (level.exit(), Level::Unknown.exit());
         self
     }
 
@@ -82,11 +93,10 @@ pub fn finish(
     schema: &str,
     result: Result<Report, Failure>,
 ) -> ExitCode {
-    let exit = match &result {
-        Ok(report) => report.exit,
-        Err(failure) => failure.exit,
+    let (exit, changed, untold) = match &result {
+        Ok(report) => (report.exit, report.changed, report.untold),
+        Err(failure) => (failure.exit, false, Exit::Failed),
     };
-    let changed = matches!(&result, Ok(report) if report.changed);
     let printed = match result {
         Ok(report) => print_report(terminal, schema, &report),
         Err(failure) => print_failure(terminal, program, schema, &failure),
@@ -96,7 +106,7 @@ pub fn finish(
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let done = if changed { "what was to be done is done, but " } else { "" };
             say(&format!("{program}: {done}the result cannot be written: {error}\n"));
-            if exit == Exit::Done && !changed { Exit::Failed.into() } else { exit.into() }
+            if exit == Exit::Done && !changed { untold.into() } else { exit.into() }
         }
         _ => exit.into(),
     }
@@ -145,12 +155,36 @@ fn print_failure(
     Ok(())
 }
 
+/// A failure as a monitoring system is told it: a line on standard output, and UNKNOWN.
+///
+/// # Errors
+/// The failure, with that exit code.
+pub fn as_plugin(terminal: &Terminal, result: Result<Report, Failure>) -> Result<Report, Failure> {
+    result.map_err(|failure| {
+        if !terminal.json {
+            // that standard output may be gone changes nothing
+            let _ = io::stdout().write_all(level::unknown_line(&failure).as_bytes());
+        }
+        level::unknown(failure)
+    })
+}
+
 /// What is printed for a command line that cannot be parsed, or for `--help` and `--version`.
-/// With `--json` among the arguments there is a JSON object as well.
-pub fn usage_error(program: &str, arguments: &[OsString], error: &clap::Error) -> ExitCode {
-    // help and version go to standard output and are no error
-    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-    if exit == Exit::Usage && arguments.iter().any(|argument| argument == "--json") {
+/// With `--json` among the arguments there is a JSON object as well. A monitoring `plugin` ends
+/// with UNKNOWN: to a monitoring system [`Exit::Usage`] is CRITICAL.
+pub fn usage_error(
+    program: &str,
+    arguments: &[OsString],
+    error: &clap::Error,
+    plugin: bool,
+) -> ExitCode {
+    let exit = match (error.use_stderr(), plugin) {
+        // help and version go to standard output and are no error
+        (false, _) => Exit::Done,
+        (true, true) => Level::Unknown.exit(),
+        (true, false) => Exit::Usage,
+    };
+    if exit != Exit::Done && arguments.iter().any(|argument| argument == "--json") {
         let rendered = error.render().to_string();
         let said: Vec<_> =
             rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();

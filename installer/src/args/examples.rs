@@ -19,7 +19,14 @@ person is needed, and the message says what to do.
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   sftunnel-install status
-  sftunnel-install status --json";
+      what is installed, for how long, which tunnels are up, what to do next
+  sftunnel-install status --json
+  sftunnel-install status --warning 180 --critical 60
+  sftunnel-install status --quiet --prometheus /run/node_exporter/sft.prom
+  sftunnel-install status --plugin
+      first a line with performance data; exit codes 0 OK, 1 WARNING,
+      2 CRITICAL, 3 UNKNOWN (also for a wrong command line). Without this flag
+      the exit code is 0 whatever is found.";
 
 pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:

@@ -1,33 +1,43 @@
 //! `status`: what is in each peer directory, and everything else worth knowing at 3 a.m.
 
+mod advice;
+mod prometheus;
+mod view;
+
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 
 use console::exit::Failure;
-use console::level::{self, Level};
+use console::level::{Level, Thresholds};
+use console::new_file;
 use console::report::Report;
-use console::terminal::{Color, Terminal, wrap};
 use formats::certificate::CertificateFacts;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::{Reason, Reasoned};
-use formats::text::{printable, printable_bytes};
+use formats::text::printable_bytes;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::{Session, interrupted_run};
+use crate::args::StatusArgs;
 use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
 use crate::backup::{self, BackupId};
-use crate::host::{Appliance, Host};
+use crate::host::Host;
 use crate::peers::{self, Live, LiveSet, PeerDir};
-use crate::plan_text;
 use crate::records::{Installed, PinnedSigner, Signers};
 use crate::service::{self, Service};
 use crate::state::State;
-use crate::tunnel::{self, Connection, Tunnel, TunnelState};
+use crate::tunnel::{self, Connection, Tunnel};
 
 /// `sftunnel-install.status/1`.
 #[derive(Debug, Serialize)]
 struct StatusReport {
+    /// The most urgent of all: `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
+    state: Level,
+    /// The same in a sentence.
+    summary: String,
+    /// Days.
+    thresholds: Thresholds,
     /// The box's UUID; absent when `ims.conf` gives none.
     device_uuid: Option<formats::device::DeviceUuid>,
     /// The box's clock.
@@ -43,6 +53,8 @@ struct StatusReport {
     /// A run that was interrupted and is not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted_run: Option<String>,
+    /// What to do, in this order.
+    steps: Vec<String>,
 }
 
 /// One peer directory.
@@ -60,6 +72,9 @@ struct PeerStatus {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// What to do about it, where nothing else says.
+    #[serde(skip)]
+    hint: String,
     /// Whole days until the first of the two certificates expires; negative when it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     days_left: Option<i64>,
@@ -109,9 +124,11 @@ struct FoundStatus {
 /// Runs it.
 ///
 /// # Errors
-/// When the peer directories or this program's own state cannot be read.
-pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
+/// When the peer directories or this program's own state cannot be read, and a `--prometheus`
+/// file that cannot be written.
+pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failure> {
     let Session { host, terminal } = session;
+    let thresholds = args.thresholds.checked()?;
     let now = host.now();
     let state = State::open(host)?;
     let appliance = host.appliance();
@@ -119,23 +136,41 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
     let peers = PeerDir::all(host)?.into_iter().map(|(manager, peer)| {
         let completed = installed.of(&manager).map(|set| set.files);
         let pinned = signers.managers.get(&manager).cloned().unwrap_or_default();
-        peer_status(host, manager, peer, completed, pinned, now)
+        let mut status = peer_status(host, manager, peer, completed, pinned, now);
+        status.level = level_of(status.state, status.days_left, thresholds);
+        status
     });
     let mut peers: Vec<PeerStatus> = peers.collect();
     let sftunnel = service::status(host);
     let connections = look_at_tunnels(host, &mut peers, &sftunnel);
     peers.sort_by_key(|peer| (Reverse(peer.level), peer.days_left.unwrap_or(i64::MAX)));
-    let report = StatusReport {
+    let interrupted_run = interrupted_run(state.as_ref());
+    let mut report = StatusReport {
+        state: overall(&peers, interrupted_run.is_some()),
+        summary: view::summary(&peers),
+        thresholds,
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
         now,
         sftunnel,
         peers,
         connections,
         backups: state.as_ref().map(backup::list).transpose()?.unwrap_or_default(),
-        interrupted_run: interrupted_run(state.as_ref()),
+        interrupted_run,
+        steps: Vec::new(),
     };
-    let text = text(terminal, &report, appliance);
-    Ok(Report::done(&report, text))
+    report.steps = advice::next(&report);
+    if let Some(path) = &args.prometheus {
+        new_file::replace_at(path, prometheus::text(&report).as_bytes(), 0o644)?;
+    }
+    let text = view::text(terminal, &report, appliance, args.plugin);
+    let done = Report::done(&report, text);
+    Ok(if args.plugin { done.monitoring(report.state) } else { done })
+}
+
+/// The worst there is. A run that is not finished may have left files of two sets.
+fn overall(peers: &[PeerStatus], interrupted: bool) -> Level {
+    let at_least = if interrupted { Level::Warning } else { Level::Ok };
+    peers.iter().map(|peer| peer.level).max().unwrap_or(Level::Unknown).max(at_least)
 }
 
 fn look_at_tunnels(
@@ -168,6 +203,7 @@ fn peer_status(
         level: Level::Unknown,
         reason: None,
         message: None,
+        hint: String::new(),
         days_left: None,
         ca: None,
         certificate: None,
@@ -183,7 +219,10 @@ fn peer_status(
         Ok((peer, live))
     });
     match read {
-        Err(failure) => (status.reason, status.message) = (failure.reason, Some(failure.message)),
+        Err(failure) => {
+            (status.reason, status.message) = (failure.reason, Some(failure.message));
+            status.hint = failure.hint;
+        }
         Ok((peer, live)) => {
             let strays = peer.strays().unwrap_or_default();
             status.strays = strays.iter().map(|name| printable_bytes(name.as_bytes())).collect();
@@ -192,7 +231,6 @@ fn peer_status(
             status.completed =
                 !live.is_absent() && completed == Some(live.0.each_ref().map(Live::sha256));
             judge_set(&mut status, &live, now);
-            status.level = level_of(status.state, status.days_left);
         }
     }
     status
@@ -225,9 +263,9 @@ fn judge_set(status: &mut PeerStatus, live: &LiveSet, now: Timestamp) {
 }
 
 /// An empty directory expects no tunnel; what cannot be read cannot be judged.
-fn level_of(state: &str, days_left: Option<i64>) -> Level {
+fn level_of(state: &str, days_left: Option<i64>, thresholds: Thresholds) -> Level {
     match (state, days_left) {
-        ("valid", Some(days)) => Level::by_days(days, level::WARNING, level::CRITICAL),
+        ("valid", Some(days)) => Level::by_days(days, thresholds),
         ("empty", _) => Level::Ok,
         ("unreadable", _) => Level::Unknown,
         _ => Level::Critical,
@@ -249,108 +287,27 @@ fn file_status((file, live): (CredentialFile, &Live)) -> FileStatus {
     FileStatus { name: file.name(), found }
 }
 
-fn text(
-    terminal: &Terminal,
-    report: &StatusReport,
-    appliance: Result<Appliance, Failure>,
-) -> String {
-    let mut text = match appliance {
-        Ok(appliance) => plan_text::appliance(&appliance),
-        Err(failure) => format!("Box       {}\n", printable(&failure.message)),
-    };
-    text.push_str(&format!("Clock     {}\nsftunnel  {}\n", report.now, report.sftunnel));
-    if report.peers.is_empty() {
-        text.push_str("This box has no peer directory: it is registered with no manager.\n");
-    }
-    for peer in &report.peers {
-        text.push_str(&peer_text(terminal, peer, report.now));
-    }
-    if let Some(connections) = &report.connections {
-        let number = connections.len();
-        text.push_str(&format!("\nSockets   {number} established at port 8305\n"));
-        for connection in connections {
-            text.push_str(&format!("          {} to {}\n", connection.local, connection.remote));
-        }
-    }
-    let backups = match report.backups.last() {
-        None => "none".to_owned(),
-        Some(newest) => format!("{}, the newest is {newest}", report.backups.len()),
-    };
-    text.push_str(&format!("\nBackups   {backups}\n"));
-    if let Some(interrupted) = &report.interrupted_run {
-        text.push_str(
-            &terminal.paint(Color::Red, &format!("Attention: {}", printable(interrupted))),
-        );
-        text.push('\n');
-    }
-    text
-}
-
-fn peer_text(terminal: &Terminal, peer: &PeerStatus, now: Timestamp) -> String {
-    let color = match peer.level {
-        Level::Ok => Color::Green,
-        Level::Warning | Level::Unknown => Color::Yellow,
-        Level::Critical => Color::Red,
-    };
-    let mut lines = vec![
-        format!("\nManager   {}", peer.manager),
-        format!("State     {} ({})", terminal.paint(color, peer.state), peer.level.word()),
-    ];
-    if let Some(message) = &peer.message {
-        lines.push(wrap("          ", 10, &printable(message).to_string()).trim_end().to_owned());
-    }
-    let certificates = [("CA        ", &peer.ca), ("Cert      ", &peer.certificate)];
-    for (label, facts) in certificates {
-        if let Some(facts) = facts {
-            lines.push(format!("{label}{}", plan_text::validity(facts, now)));
-        }
-    }
-    if let Some(tunnel) = &peer.tunnel {
-        let color = match tunnel.state {
-            TunnelState::Up => Color::Green,
-            TunnelState::Down => Color::Red,
-            TunnelState::Unknown => Color::Yellow,
-        };
-        let text = wrap("Tunnel    ", 10, &tunnel.to_string());
-        lines.push(terminal.paint(color, text.trim_end()));
-        // how often it is written is not known; a fresh one says nothing that is news
-        if let Some(minutes) = tunnel.heartbeat_age_seconds.map(|age| age / 60).filter(|m| *m > 0) {
-            lines.push(format!("Heartbeat last written {minutes} min ago"));
-        }
-    }
-    for file in &peer.files {
-        match &file.found {
-            None => lines.push(format!("Missing   {}", file.name)),
-            Some(found) if !found.as_expected => lines.push(format!(
-                "Mode      {} is {} {}:{}, expected 0644 0:0",
-                file.name, found.mode, found.uid, found.gid
-            )),
-            Some(_) => {}
-        }
-    }
-    for stray in &peer.strays {
-        lines.push(format!("Stray     '{stray}' (not one of the three files; left alone)"));
-    }
-    if peer.leftovers > 0 {
-        lines.push(format!("Leftover  {} staged file(s); `recover` removes them", peer.leftovers));
-    }
-    for signer in &peer.signers {
-        lines.push(format!("Pinned    {}", signer.key.fingerprint));
-    }
-    lines.join("\n") + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_level_follows_the_days_and_what_is_broken_is_critical() {
-        let levels = [90, 89, 30, 29].map(|days| level_of("valid", Some(days)));
-        assert_eq!(levels, [Level::Ok, Level::Warning, Level::Warning, Level::Critical]);
+        let thresholds = Thresholds { warning: 90, critical: 30 };
+        let level = |state, days| level_of(state, days, thresholds);
+        use Level::{Critical, Ok, Unknown, Warning};
+        let levels = [90, 89, 30, 29].map(|days| level("valid", Some(days)));
+        assert_eq!(levels, [Ok, Warning, Warning, Critical]);
         let words = ["expired", "not-yet-valid", "broken", "empty", "unreadable"];
-        let levels = words.map(|state| level_of(state, None));
-        use Level::{Critical, Ok, Unknown};
-        assert_eq!(levels, [Critical, Critical, Critical, Ok, Unknown]);
+        assert_eq!(
+            words.map(|state| level(state, None)),
+            [Critical, Critical, Critical, Ok, Unknown]
+        );
+    }
+
+    #[test]
+    fn a_box_without_a_manager_is_unknown_and_an_interrupted_run_never_ok() {
+        assert_eq!(overall(&[], false), Level::Unknown);
+        assert_eq!(overall(&[], true), Level::Warning);
     }
 }

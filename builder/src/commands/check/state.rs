@@ -3,20 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-pub(super) use console::level::Level as State;
+pub(super) use console::level::{Level as State, Thresholds};
 use formats::certificate::{Certificate, RevocationList, Validity};
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::outcome::DeviceRef;
-
-/// Days left, below which it is urgent.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Thresholds {
-    pub(super) warning: u32,
-    pub(super) critical: u32,
-}
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -112,7 +105,7 @@ impl Checked {
     ) -> Self {
         let facts = certificate.facts();
         let days = now.days_left(facts.not_after);
-        let mut state = by_days(days, thresholds);
+        let mut state = State::by_days(days, thresholds);
         let mut message = None;
         match facts.at(now) {
             Validity::Expired => state = State::Critical,
@@ -202,10 +195,6 @@ impl Checked {
     }
 }
 
-fn by_days(days: i64, thresholds: Thresholds) -> State {
-    State::by_days(days, thresholds.warning, thresholds.critical)
-}
-
 /// A peer's old certificate does not count once a good new pair was made for it, unless the
 /// device is `waiting`: generate_certs.pl did not reach it and nothing shows that somebody
 /// else did. Then there is work left, and it is WARNING.
@@ -256,14 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn days_count_down_through_the_thresholds() {
-        let thresholds = Thresholds { warning: 90, critical: 30 };
-        let states = [90, 89, 30, 29, -1].map(|days| by_days(days, thresholds));
-        use State::{Critical, Ok, Warning};
-        assert_eq!(states, [Ok, Warning, Warning, Critical, Critical]);
-    }
-
-    #[test]
     fn an_old_certificate_counts_until_there_is_a_good_new_pair() {
         let marked = |new: State, waiting: &HashSet<DeviceUuid>| {
             let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, new)];
@@ -284,8 +265,5 @@ mod tests {
         assert_eq!(overall(&[]), State::Unknown);
         let all = [State::Unknown, State::Critical, State::Warning].map(|s| checked(Role::Own, s));
         assert_eq!(overall(&all), State::Critical);
-        let codes = [State::Ok, State::Warning, State::Critical, State::Unknown]
-            .map(|state| state.exit().code());
-        assert_eq!(codes, [0, 1, 2, 3]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use console::level;
+use console::level::{self, days_text};
 use console::terminal::{Color, Table, Terminal};
 use formats::ims_conf::ImsConf;
 use formats::text::printable;
@@ -103,9 +103,7 @@ impl CheckBody {
     }
 
     pub(super) fn text(&self, terminal: &Terminal) -> String {
-        let summary = printable(&self.summary).to_string().replace('|', "/");
-        let mut text =
-            format!("SFTUNNEL {} - {summary} | {}\n", self.state.word(), self.perfdata());
+        let mut text = self.state.plugin_line(&self.summary, &self.perfdata());
         if let Some(version) = &self.version {
             let model = self.model.as_deref().unwrap_or_default();
             let what = format!("{} {}", printable(model), printable(version));
@@ -171,14 +169,9 @@ impl CheckBody {
                 hidden += 1;
                 continue;
             }
-            let color = match checked.state {
-                State::Ok => Color::Green,
-                State::Warning | State::Unknown => Color::Yellow,
-                State::Critical => Color::Red,
-            };
             let device = checked.device.as_ref().map_or_else(String::new, |d| d.shown());
             table.row([
-                terminal.paint(color, checked.state.word()),
+                terminal.paint(checked.state.color(), checked.state.word()),
                 checked.days_left.map_or_else(|| "?".to_owned(), |days| days.to_string()),
                 checked.not_after.map_or_else(|| "?".to_owned(), Timestamp::date),
                 self.bar(checked),
@@ -200,10 +193,7 @@ impl CheckBody {
         }
     }
 
-    /// `label=value;warning;critical` (monitoring-plugins.org, guidelines); `90:` alerts
-    /// below 90.
     fn perfdata(&self) -> String {
-        let (warning, critical) = (self.thresholds.warning, self.thresholds.critical);
         let days = |role: &dyn Fn(Role) -> bool| {
             let counted = self.results.iter().filter(|c| role(c.role) && !c.superseded);
             counted.filter_map(|checked| checked.days_left).min()
@@ -216,7 +206,7 @@ impl CheckBody {
         ];
         for (label, role) in labels {
             if let Some(days) = days(role) {
-                let _ = write!(data, "{label}={days};{warning}:;{critical}: ");
+                let _ = write!(data, "{} ", self.thresholds.perfdata(label, days));
             }
         }
         if let Some(days) = days(&|role| role == Role::Crl) {
@@ -266,10 +256,6 @@ fn summary(results: &[Checked], waiting: usize) -> String {
         }
         _ => format!("{what} cannot be judged{more}"),
     }
-}
-
-fn days_text(days: i64) -> String {
-    format!("{days} day{}", if days == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -25,12 +25,12 @@ use crate::args::HandoffArgs;
 use crate::judge::{self, Judge};
 use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
 use crate::kit_writer::KitWriter;
-use crate::new_file;
 use crate::outcome::{DeviceRef, DeviceResult};
 use crate::parallel::in_order;
 use crate::recipients::Recipients;
 use crate::sealed::device_of;
 use crate::signing_key::Signer;
+use console::new_file;
 
 /// Where to, and with `--split` for whom alone.
 pub(super) struct Part {

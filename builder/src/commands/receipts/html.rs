@@ -8,7 +8,7 @@ use formats::text::printable;
 
 use super::tally::Standing;
 use super::view::{DeviceView, ReceiptsBody};
-use crate::new_file;
+use console::new_file;
 
 const STYLE: &str = include_str!("../../texts/receipts.css");
 
@@ -22,7 +22,7 @@ pub(super) fn write(path: &Path, body: &ReceiptsBody) -> Result<(), Failure> {
 
 fn page(body: &ReceiptsBody) -> String {
     let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>sftunnel certificates: receipts</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>sftunnel certificates: receipts</h1>\n"
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n<title>sftunnel certificates: receipts</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>sftunnel certificates: receipts</h1>\n"
     );
     let _ = writeln!(page, "<p class=\"summary\">{}</p>", escaped(&body.summary()));
     page.push_str("<dl>\n");

@@ -14,7 +14,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use console::exit::Failure;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{
     AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, unlinkat,
@@ -22,11 +21,13 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::exit::Failure;
+
 /// Writes `bytes` to the new file `name` in `dir`.
 ///
 /// # Errors
 /// `AlreadyExists` when there is one, or what the system says; nothing is left behind.
-pub(crate) fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
+pub fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     through_temporary(dir.as_fd(), name, bytes, mode, publish)
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> 
 ///
 /// # Errors
 /// What the system says; the old file then still stands.
-pub(crate) fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
+pub fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     through_temporary(dir.as_fd(), name, bytes, mode, |dir, temporary, name| {
         renameat(dir, temporary, dir, name)?;
         sync_dir(dir)
@@ -46,7 +47,7 @@ pub(crate) fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) ->
 ///
 /// # Errors
 /// As [`replace`]; usage for a path that names no file.
-pub(crate) fn replace_at(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+pub fn replace_at(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let Some(name) = path.file_name() else {
         return Err(Failure::usage(format!("{}: expected a file", path.display())));
     };
@@ -88,7 +89,7 @@ fn write(dir: BorrowedFd<'_>, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Res
 ///
 /// # Errors
 /// As `openat`.
-pub(crate) fn create_only(
+pub fn create_only(
     dir: impl AsFd,
     name: impl rustix::path::Arg,
     mode: Mode,
@@ -112,7 +113,7 @@ fn publish(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<(
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn sync_dir(dir: impl AsFd) -> io::Result<()> {
+pub fn sync_dir(dir: impl AsFd) -> io::Result<()> {
     match rustix::fs::fsync(dir) {
         // some file systems have no fsync for directories
         Err(Errno::INVAL) => Ok(()),
@@ -124,7 +125,7 @@ pub(crate) fn sync_dir(dir: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub(crate) fn random_hex() -> io::Result<String> {
+pub fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 8];
     random(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -134,7 +135,7 @@ pub(crate) fn random_hex() -> io::Result<String> {
 ///
 /// # Errors
 /// When it gives fewer.
-pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
+pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     let wanted = bytes.len();
     // up to 256 bytes come whole (getrandom(2))
     let got = getrandom(bytes, GetRandomFlags::empty())?;

@@ -1,0 +1,101 @@
+//! What to do next on this box. Pure.
+
+use console::level::{Level, days_text};
+
+use super::view::short;
+use super::{PeerStatus, StatusReport};
+use crate::service::Service;
+use crate::tunnel::TunnelState;
+
+/// The steps, in their order: what must not be lost, what must be finished, what is to be done.
+pub(super) fn next(report: &StatusReport) -> Vec<String> {
+    let mut steps = Vec::new();
+    let staying: Vec<_> = report.peers.iter().filter(|peer| stays_up_only_for_now(peer)).collect();
+    if !staying.is_empty() {
+        steps.push(format!(
+            "do not reboot this box or restart sftunnel yet: the tunnel to {} is up, and its files would not bring it up again (Cisco's scenario 2a)",
+            managers(&staying)
+        ));
+    }
+    let leftovers = report.peers.iter().any(|peer| peer.leftovers > 0);
+    if report.interrupted_run.is_some() || leftovers {
+        steps.push("finish the interrupted run: sftunnel-install recover".to_owned());
+    }
+    steps.extend(report.peers.iter().filter_map(of_files));
+    steps.extend(of_service(report));
+    let copies = |peer: &&PeerStatus| peer.strays.iter().any(|name| name.contains("key"));
+    let with_copies: Vec<_> = report.peers.iter().filter(copies).collect();
+    if !with_copies.is_empty() {
+        steps.push(format!(
+            "once the tunnel is up, remove the stray copies in the directory of {}: a copy of sftunnel-key.pem is a private key",
+            managers(&with_copies)
+        ));
+    }
+    steps
+}
+
+/// Its files could not bring the tunnel up again.
+fn stays_up_only_for_now(peer: &PeerStatus) -> bool {
+    let is_up = peer.tunnel.as_ref().is_some_and(|tunnel| tunnel.state == TunnelState::Up);
+    is_up && matches!(peer.state, "expired" | "broken")
+}
+
+fn of_files(peer: &PeerStatus) -> Option<String> {
+    let manager = short(&peer.manager);
+    let wrong_mode =
+        peer.files.iter().filter_map(|file| file.found.as_ref()).any(|found| !found.as_expected);
+    let step = match (peer.state, peer.level) {
+        ("not-yet-valid", _) => "check this box's clock, and its NTP servers".to_owned(),
+        ("expired" | "broken", _) => {
+            "install a kit from there: sh install.sh in it, or sftunnel-install install KIT"
+                .to_owned()
+        }
+        ("unreadable", _) if !peer.hint.is_empty() => peer.hint.clone(),
+        ("unreadable", _) => "run this as root (`expert`, then `sudo su`)".to_owned(),
+        (_, Level::Warning | Level::Critical) => format!(
+            "{} left: have its CA renewed in time; sftunnel-bundle check on the manager says how",
+            days_text(peer.days_left.unwrap_or_default())
+        ),
+        _ if wrong_mode => {
+            "the files are good, but not 644 root:root; an installation sets that".to_owned()
+        }
+        _ => return None,
+    };
+    Some(format!("manager {manager}: {step}"))
+}
+
+/// Only where the files are not the reason already.
+fn of_service(report: &StatusReport) -> Option<String> {
+    let expected: Vec<_> = report.peers.iter().filter(|peer| peer.tunnel.is_some()).collect();
+    if expected.is_empty() {
+        return None;
+    }
+    match report.sftunnel {
+        Service::NotRunning { .. } => Some(
+            "sftunnel does not run: /ngfw/var/log/messages says why; pmtool restartbyid sftunnel starts it"
+                .to_owned(),
+        ),
+        Service::Unknown { .. } => {
+            Some("pmtool says nothing about sftunnel: name it with --pmtool FILE".to_owned())
+        }
+        Service::Running { .. } => {
+            let is_down = |peer: &&&PeerStatus| {
+                let tunnel = peer.tunnel.as_ref();
+                peer.state == "valid" && tunnel.is_some_and(|t| t.state == TunnelState::Down)
+            };
+            let down: Vec<_> = expected.iter().filter(is_down).copied().collect();
+            (!down.is_empty()).then(|| {
+                format!(
+                    "the files for {} are good and the tunnel is down: is the manager reachable at port 8305, and is their CA the one that it uses? /ngfw/var/log/messages says at what it fails",
+                    managers(&down)
+                )
+            })
+        }
+    }
+}
+
+fn managers(peers: &[&PeerStatus]) -> String {
+    let names: Vec<_> = peers.iter().map(|peer| short(&peer.manager)).collect();
+    let word = if names.len() == 1 { "manager" } else { "managers" };
+    format!("{word} {}", names.join(", "))
+}

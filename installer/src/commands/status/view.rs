@@ -1,0 +1,201 @@
+//! What `status` found, for people and for monitoring systems.
+
+use std::fmt::Write as _;
+
+use console::exit::Failure;
+use console::level::{self, Level, days_text};
+use console::terminal::{Color, Table, Terminal, wrap};
+use formats::certificate::CertificateFacts;
+use formats::device::ManagerUuid;
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+
+use super::{PeerStatus, StatusReport};
+use crate::host::Appliance;
+use crate::plan_text;
+use crate::tunnel::TunnelState;
+
+/// The columns that a label takes.
+const LABEL: usize = 10;
+
+/// The whole text; as a monitoring plugin with its line first.
+pub(super) fn text(
+    terminal: &Terminal,
+    report: &StatusReport,
+    appliance: Result<Appliance, Failure>,
+    plugin: bool,
+) -> String {
+    let mut text = match plugin {
+        true => report.state.plugin_line(&report.summary, &perfdata(report)) + "\n",
+        false => String::new(),
+    };
+    match appliance {
+        Ok(appliance) => text.push_str(&plan_text::appliance(&appliance)),
+        Err(failure) => text.push_str(&labelled("Box", &printable(&failure.message).to_string())),
+    }
+    let _ = writeln!(text, "Clock     {}", report.now);
+    text.push_str(&labelled("sftunnel", &report.sftunnel.to_string()));
+    if report.peers.is_empty() {
+        text.push_str("This box has no peer directory: it is registered with no manager.\n");
+    }
+    text.push_str(&certificates(terminal, report));
+    for peer in &report.peers {
+        text.push_str(&peer_text(terminal, peer));
+    }
+    if let Some(connections) = &report.connections {
+        let number = connections.len();
+        let _ = writeln!(text, "\nSockets   {number} established at port 8305");
+        for connection in connections {
+            let _ = writeln!(text, "          {} to {}", connection.local, connection.remote);
+        }
+    }
+    let backups = match report.backups.last() {
+        None => "none".to_owned(),
+        Some(newest) => format!("{}, the newest is {newest}", report.backups.len()),
+    };
+    let _ = writeln!(text, "\nBackups   {backups}");
+    if let Some(interrupted) = &report.interrupted_run {
+        let line = wrap("Attention: ", 2, &printable(interrupted).to_string());
+        let _ = writeln!(text, "{}", terminal.paint(Color::Red, line.trim_end()));
+    }
+    if !report.steps.is_empty() {
+        text.push_str("\nNext\n");
+    }
+    for (at, step) in report.steps.iter().enumerate() {
+        text.push_str(&wrap(&format!("  {}. ", at + 1), 5, &printable(step).to_string()));
+    }
+    text
+}
+
+/// Every certificate, the most urgent first, with its ten years.
+fn certificates(terminal: &Terminal, report: &StatusReport) -> String {
+    let mut rows: Vec<_> = report.peers.iter().flat_map(|peer| rows(peer, report)).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.sort_by_key(|(level, days, _)| (std::cmp::Reverse(*level), *days));
+    let headings = ["state", "days", "until", "ten years", "what", "manager"];
+    let mut table = Table::with_headings(&headings);
+    for (level, days, [until, bar, what, manager]) in rows {
+        let level = terminal.paint(level.color(), level.word());
+        table.row([level, days.to_string(), until, bar, what, manager]);
+    }
+    format!("\n{}", table.text())
+}
+
+fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4])> {
+    let row = |what: &str, facts: &CertificateFacts| {
+        let days = report.now.days_left(facts.not_after);
+        let level = match facts.at(report.now) {
+            formats::certificate::Validity::Valid => Level::by_days(days, report.thresholds),
+            _ => Level::Critical,
+        };
+        let bar = level::bar(facts.not_before, facts.not_after, report.now);
+        (level, days, [facts.not_after.date(), bar, what.to_owned(), short(&peer.manager)])
+    };
+    let of = [("CA", &peer.ca), ("device's own", &peer.certificate)];
+    of.into_iter().filter_map(|(what, facts)| Some(row(what, facts.as_ref()?))).collect()
+}
+
+/// The first of a UUID's five groups, as people tell them apart.
+pub(super) fn short(manager: &ManagerUuid) -> String {
+    manager.to_string().split('-').next().unwrap_or_default().to_owned()
+}
+
+/// The most urgent manager's files, and how many more want to be looked at.
+pub(super) fn summary(peers: &[PeerStatus]) -> String {
+    let Some(first) = peers.first() else {
+        return "no peer directory: registered with no manager".to_owned();
+    };
+    let manager = short(&first.manager);
+    let urgent = peers.iter().filter(|peer| peer.level != Level::Ok).count();
+    let more =
+        if urgent > 1 { format!(", and {} more to look at", urgent - 1) } else { String::new() };
+    let end = [&first.ca, &first.certificate].into_iter().flatten().map(|facts| facts.not_after);
+    let end = end.min().map(Timestamp::date).unwrap_or_default();
+    match (first.state, first.days_left, &first.message) {
+        ("empty", _, _) => format!("no files for manager {manager}, so no tunnel is expected"),
+        ("expired", Some(days), _) => {
+            format!("files for manager {manager} expired {} ago ({end}){more}", days_text(-days))
+        }
+        ("valid", Some(days), _) => {
+            format!("files for manager {manager} expire in {} ({end}){more}", days_text(days))
+        }
+        (state, _, Some(message)) => format!("manager {manager}: {state}: {message}{more}"),
+        (state, ..) => format!("manager {manager}: {state}{more}"),
+    }
+}
+
+fn perfdata(report: &StatusReport) -> String {
+    let mut data = String::new();
+    if let Some(days) = report.peers.iter().filter_map(|peer| peer.days_left).min() {
+        let _ = write!(data, "{} ", report.thresholds.perfdata("days", days));
+    }
+    let of = |level| report.peers.iter().filter(|peer| peer.level == level).count();
+    let (managers, warning, critical) =
+        (report.peers.len(), of(Level::Warning), of(Level::Critical));
+    let _ = write!(data, "managers={managers} warning={warning} critical={critical}");
+    let of = |state| {
+        let tunnels = report.peers.iter().filter_map(|peer| peer.tunnel.as_ref());
+        tunnels.filter(|tunnel| tunnel.state == state).count()
+    };
+    let (up, down, unknown) =
+        (of(TunnelState::Up), of(TunnelState::Down), of(TunnelState::Unknown));
+    let _ = write!(data, " tunnels_up={up} tunnels_down={down} tunnels_unknown={unknown}");
+    data
+}
+
+fn labelled(label: &str, text: &str) -> String {
+    wrap(&format!("{label:LABEL$}"), LABEL, text)
+}
+
+fn peer_text(terminal: &Terminal, peer: &PeerStatus) -> String {
+    let color = peer.level.color();
+    let mut text = format!(
+        "\nManager   {}\nState     {} ({})\n",
+        peer.manager,
+        terminal.paint(color, peer.state),
+        peer.level.word()
+    );
+    if let Some(message) = &peer.message {
+        text.push_str(&labelled("", &printable(message).to_string()));
+    }
+    if let Some(tunnel) = &peer.tunnel {
+        let color = match tunnel.state {
+            TunnelState::Up => Color::Green,
+            TunnelState::Down => Color::Red,
+            TunnelState::Unknown => Color::Yellow,
+        };
+        let line = labelled("Tunnel", &tunnel.to_string());
+        let _ = writeln!(text, "{}", terminal.paint(color, line.trim_end()));
+        // how often it is written is not known; a fresh one says nothing that is news
+        if let Some(minutes) = tunnel.heartbeat_age_seconds.map(|age| age / 60).filter(|m| *m > 0) {
+            let _ = writeln!(text, "Heartbeat last written {minutes} min ago");
+        }
+    }
+    for file in &peer.files {
+        match &file.found {
+            None => text.push_str(&labelled("Missing", file.name)),
+            Some(found) if !found.as_expected => {
+                let found = format!(
+                    "{} is {} {}:{}, expected 0644 0:0",
+                    file.name, found.mode, found.uid, found.gid
+                );
+                text.push_str(&labelled("Mode", &found));
+            }
+            Some(_) => {}
+        }
+    }
+    for stray in &peer.strays {
+        let line = format!("'{stray}' (not one of the three files; left alone)");
+        text.push_str(&labelled("Stray", &line));
+    }
+    if peer.leftovers > 0 {
+        let line = format!("{} staged file(s); `recover` removes them", peer.leftovers);
+        text.push_str(&labelled("Leftover", &line));
+    }
+    for signer in &peer.signers {
+        text.push_str(&labelled("Pinned", &signer.key.fingerprint.to_string()));
+    }
+    text
+}
