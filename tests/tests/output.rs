@@ -387,6 +387,15 @@ fn quiet_is_quiet_when_all_is_well() {
         .arg("--out")
         .arg(world.out());
     assert_eq!(run.run().expect(0).output(), "");
+    // what should not be overlooked is said all the same
+    world.write("weak.txt", "secret\n");
+    let weak = ["build", "--quiet", "--passphrase-file", "weak.txt", "--out"];
+    let ran = world.bundle(&weak).arg(world.out()).run().expect(0);
+    assert!(
+        ran.stdout.is_empty() && ran.stderr.contains("the passphrase is weak"),
+        "{}",
+        ran.output()
+    );
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
+use formats::text::printable;
+
 use crate::exit::Failure;
 use crate::hidden_input::HiddenInput;
 
@@ -42,6 +44,11 @@ impl Terminal {
         if !self.quiet {
             say(&format!("{line}\n"));
         }
+    }
+
+    /// What should not be overlooked, on stderr; also when quiet.
+    pub fn warn(&self, line: &str) {
+        say(&wrap("warning: ", 2, &printable(line).to_string()));
     }
 
     /// Prose on stderr, only when verbose.
