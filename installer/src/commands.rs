@@ -322,20 +322,28 @@ fn with_lock(
     let Session { host, terminal } = session;
     host.require_root(command)?;
     let signals = Signals::take()?;
-    let state = LockedState::open(host)?;
+    let failed = |failure: &Failure| {
+        let line = LogLine::new(host.now(), command, "failed", failure.exit.code());
+        LogLine { message: Some(failure.message.clone()), ..line.reason(failure.reason) }
+    };
+    let state = LockedState::open(host).inspect_err(|failure| {
+        // a line is appended whole, also while another run appends its own
+        if let (Some(Reason::Busy), Ok(Some(state))) = (failure.reason, State::open(host)) {
+            log(terminal, &state, &failed(failure));
+        }
+    })?;
     let context = Context { host, state: &state, signals: &signals, patience: wait.patience() };
     let result = change(context);
     let line = match &result {
         Ok((_, line)) => line.clone(),
-        Err(failure) => {
-            let mut line = LogLine::new(host.now(), command, "failed", failure.exit.code())
-                .reason(failure.reason);
-            line.message = Some(failure.message.clone());
-            line
-        }
+        Err(failure) => failed(failure),
     };
-    if let Err(error) = run_log::append(&state, &line) {
-        terminal.note(&format!("warning: the log could not be written: {error}"));
-    }
+    log(terminal, &state, &line);
     result.map(|(report, _)| report)
+}
+
+fn log(terminal: &Terminal, state: &State, line: &LogLine) {
+    if let Err(error) = run_log::append(state, line) {
+        terminal.warn(&format!("the log could not be written: {error}"));
+    }
 }

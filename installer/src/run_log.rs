@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::sync_dir;
-use crate::state::LockedState;
+use crate::state::State;
 
 const NAME: &str = "log";
 
@@ -71,7 +71,7 @@ impl LogLine {
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn append(state: &LockedState, line: &LogLine) -> io::Result<()> {
+pub(crate) fn append(state: &State, line: &LogLine) -> io::Result<()> {
     let flags = OFlags::CREATE | OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(state.dir(), OsStr::new(NAME), flags, Mode::from_raw_mode(0o600))?;
     let mut file = File::from(file);

@@ -312,6 +312,11 @@ fn of_two_installations_at_once_one_is_busy() {
     wait_until(|| device.restarts().unwrap() == 1);
     refused(case.world.install(device, &case.kit.path), "busy");
     refused(case.world.on(device, &["rollback", "--yes"]), "busy");
+    let log = case.world.on(device, &["log", "--json"]).run().expect(0).json();
+    let lines = log["lines"].as_array().unwrap().iter();
+    let lines = lines.map(|line| (line["command"].clone(), line["reason"].clone()));
+    let busy = ["install", "rollback"].map(|command| (command.into(), "busy".into()));
+    assert_eq!(lines.collect::<Vec<_>>(), busy, "who came too late stands in the log");
     let ran = first.wait().expect(0);
     assert!(case.all_new(&ran));
     assert_eq!(device.restarts().unwrap(), 1);
