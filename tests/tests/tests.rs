@@ -24,6 +24,7 @@
 //! - `interruption`: killed, stopped and started twice; a sample of `make interrupt`
 //! - `between_teams`: handoff, receipts: who may open it, who vouches, proof that it was done
 //! - `handoff`: whole kits, parts, single bundles for the next team; nothing in clear on disk
+//! - `ticket`: receipts as a spreadsheet and a browser read them, and what an old CA proves
 //! - `recipients`: escrow and the recipient map: who may open what, and what the plan says of it
 //! - `vouching`: the rules on who vouches, each against somebody who would like to be believed
 //! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
@@ -70,5 +71,6 @@ mod shipped;
 mod signals;
 mod tampering;
 mod terminal;
+mod ticket;
 mod tunnels;
 mod vouching;
