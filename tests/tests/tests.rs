@@ -30,6 +30,7 @@
 //! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
+//! - `documented`: the output that README and guide show is what the programs print
 //! - `docs`: flags and reasons stand in the documents, and those in the documents exist
 //!
 //! A new test goes where its first sentence belongs. Tests run side by side, so each has a
@@ -48,6 +49,7 @@ mod between_teams;
 mod check;
 mod clock;
 mod docs;
+mod documented;
 mod failed_push;
 mod fuzz_corpus;
 mod handoff;

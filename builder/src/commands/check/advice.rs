@@ -97,7 +97,8 @@ fn expired_step(tunnels: Counts) -> String {
             "every tunnel is down (Cisco's scenario 2b): a reboot or an upgrade of the FMC does no further harm".to_owned()
         }
         Counts { up: 0, unknown, .. } => format!(
-            "do not reboot or upgrade the FMC or an FTD unless you have seen that every tunnel is down (Cisco's scenario 2b): of {unknown} nothing is known here, and a tunnel that is up stays up only until it reconnects"
+            "do not reboot or upgrade the FMC or an FTD unless you have seen that every tunnel is down (Cisco's scenario 2b): of {} nothing is known here, and a tunnel that is up stays up only until it reconnects",
+            if unknown > 0 { unknown.to_string() } else { "the tunnels".to_owned() }
         ),
         Counts { up, .. } => format!(
             "{up} tunnel{} up (Cisco's scenario 2a): do not reboot or upgrade the FMC or an FTD. A tunnel that is up stays up until it reconnects, and then fails",
