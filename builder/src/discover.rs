@@ -57,6 +57,40 @@ pub(crate) struct Surroundings {
     pub newest_batch: Option<u64>,
 }
 
+/// What is known of the devices that the newest run did not reach.
+#[derive(Debug)]
+pub(crate) enum Newest {
+    /// Its list.
+    List(Listing),
+    /// An older run's list, for the names alone: the newest left none, or none yet.
+    Older(Listing),
+    /// There is no list.
+    None,
+    /// There may be one.
+    Unreadable(Failure),
+}
+
+/// The list of the newest run; unlike [`listings`] it tells what is absent from what cannot be
+/// read.
+pub(crate) fn newest(root: &Root) -> Newest {
+    match root.open_dir(Path::new(BATCHES)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Newest::None,
+        Err(error) => {
+            return Newest::Unreadable(Failure::io(root.outside(BATCHES).display(), &error));
+        }
+        Ok(_) => {}
+    }
+    match listings(root, &[]) {
+        Err(failure) if failure.reason == Some(Reason::NotFound) => Newest::None,
+        Err(failure) => Newest::Unreadable(failure),
+        Ok(mut all) => match all.pop() {
+            Some(listing) if batches(root).first() == Some(&listing.batch) => Newest::List(listing),
+            Some(listing) => Newest::Older(listing),
+            None => Newest::None,
+        },
+    }
+}
+
 /// Reads the named files, or the newest there is.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
 use console::kit_folder::is_kit;
@@ -50,6 +51,8 @@ pub(crate) struct KitWriter {
     dir: OwnedFd,
     bundles: OwnedFd,
     written: Mutex<Vec<(String, Sha256)>>,
+    /// Whether the kit stands under its name.
+    is_published: AtomicBool,
 }
 
 /// A file of the kit, as written.
@@ -129,6 +132,7 @@ impl KitWriter {
             dir,
             bundles,
             written: Mutex::default(),
+            is_published: AtomicBool::new(false),
         })
     }
 
@@ -254,16 +258,21 @@ impl KitWriter {
                 temporary.to_owned()
             }
         };
+        // from here on the new kit stands, and the temporary name may be the old one's
+        self.is_published.store(true, Ordering::Relaxed);
         let aside = open_dir_at(out, OsStr::new(&old))?;
-        // the new kit stands; an old one that cannot be removed is cleared up by the next run
+        // an old one that cannot be removed is cleared up by the next run
         if take_receipts(&aside, &self.dir) {
             let _ = std::fs::remove_dir_all(self.out_path.join(old));
         }
         Ok(())
     }
 
-    /// Removes what was written.
+    /// Removes what was written, unless it stands already.
     pub(crate) fn discard(self) {
+        if self.is_published.load(Ordering::Relaxed) {
+            return;
+        }
         let _ = std::fs::remove_dir_all(self.out_path.join(&self.temporary));
     }
 }

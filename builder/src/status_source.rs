@@ -74,7 +74,14 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure
             return Err(Failure::refused(Reason::NotFound, message));
         }
         Some(path) => path.clone(),
-        None => context.root.outside(PROGRAM),
+        // below another root the kernel would follow an absolute link out of it
+        None => match context.root.outside("/") == Path::new("/") {
+            true => PathBuf::from(PROGRAM),
+            false => context
+                .root
+                .resolved(Path::new(PROGRAM))
+                .unwrap_or_else(|_| context.root.outside(PROGRAM)),
+        },
     };
     if !path.exists() {
         return Ok(Asked::Silent(format!("there is no {}", path.display())));
@@ -122,8 +129,15 @@ pub(crate) struct TunnelsView {
     pub down: usize,
     /// Of how many nothing is known.
     pub unknown: usize,
+    /// Of `check`: how many more are up, and not known whose.
+    #[serde(skip_serializing_if = "is_none")]
+    pub strangers: usize,
     /// Why nothing is known; foreign text.
     pub note: Option<String>,
+}
+
+fn is_none(number: &usize) -> bool {
+    *number == 0
 }
 
 impl TunnelsView {
@@ -141,7 +155,7 @@ impl TunnelsView {
         }
     }
 
-    /// Where it is from, for people: `seen by PROGRAM`, or the file and its age.
+    /// Where it is from, for people: the program, or the file and its age.
     pub(crate) fn heading(&self) -> Option<String> {
         let (path, at) = (self.path.as_ref()?.display(), self.at?);
         Some(match self.source? {

@@ -89,6 +89,18 @@ pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> HashMap<&'a DeviceUuid,
     seen
 }
 
+/// How many blocks show a tunnel that is up, and not whose of these it is.
+pub(crate) fn strangers(text: &str, names: &Names<'_>) -> usize {
+    let is_nobodys = |block: &Block| {
+        let owner = match &block.owner {
+            Owner::Uuid(name) | Owner::Name(name) => only(names, name),
+            Owner::Nobody | Owner::Several => None,
+        };
+        !block.connected.is_empty() && connected(block, owner, names).is_empty()
+    };
+    channels::blocks(text).iter().filter(|block| is_nobodys(block)).count()
+}
+
 /// Whose channels are up in a block.
 fn connected<'a>(
     block: &Block,

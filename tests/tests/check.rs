@@ -63,8 +63,8 @@ fn the_tunnels_are_those_that_the_managers_program_shows_now() {
     let saved = world.write("saved.txt", format!("connected to '{}'\n", world.ftd(2).uuid));
     let file = check(&world, &["--json", "--status-file", saved.to_str().unwrap()]).json();
     assert_eq!(counted(&file), [1, 0, 1]);
-    check(&world, &["--status-file", "/nowhere"]).expect(3);
-    check(&world, &["--status-program", "/nowhere"]).expect(3).says("/nowhere");
+    check(&world, &["--status-file", "/nowhere"]).expect(1).says("the tunnels were not looked at");
+    check(&world, &["--status-program", "/nowhere"]).expect(1).says("/nowhere");
 }
 
 #[test]
@@ -335,6 +335,122 @@ fn the_file_for_prometheus_can_be_read_and_says_the_same() {
     assert!(fs::read_to_string(&file).unwrap().contains("} NaN\n"));
 }
 
+/// Two devices that are done and shown to be, so that all is well; and the arguments that show it.
+fn all_is_well() -> (World, [String; 3]) {
+    let world = World::started(2);
+    let kit = world.kit(&[]).path;
+    for number in [1, 2] {
+        world.install(world.ftd(number), &kit).run().expect(0);
+        world.up(world.ftd(number), world.fmc());
+    }
+    let args = ["--json".to_owned(), "--receipts".to_owned(), kit.display().to_string()];
+    check(&world, &args.each_ref().map(String::as_str)).expect(0);
+    (world, args)
+}
+
+fn reached(json: &Value, uuid: &str) -> Value {
+    let devices = json["devices"].as_array().unwrap();
+    let its = devices.iter().find(|device| device["device"]["uuid"] == uuid);
+    its.unwrap_or_else(|| panic!("no {uuid}: {json}"))["reached"].clone()
+}
+
+/// Whose line is damaged was not reached any the more.
+#[test]
+fn a_device_whose_line_is_cut_still_stands_in_the_list() {
+    let (world, [json, ..]) = all_is_well();
+    let two = world.ftd(2).uuid.clone();
+    let path = world.fmc().failed_push().unwrap().unwrap();
+    let list = fs::read_to_string(&path).unwrap();
+    let cut = list.rfind("/sftunnel-").unwrap();
+    fs::write(&path, &list[..cut - 40]).unwrap();
+    let seen = check(&world, &[&json]).expect(1).json();
+    assert_eq!(reached(&seen, &two), "no", "{seen}");
+    assert_eq!(seen["failed_push"]["devices"], 2);
+    // and one of which nobody can say whose it is
+    fs::write(&path, format!("{list}???\n")).unwrap();
+    let kit = world.kit(&[]).path;
+    let seen = check(&world, &[&json, "--receipts", kit.to_str().unwrap()]).expect(1).json();
+    let rows = seen["results"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["role"] == "failed-push").unwrap();
+    assert_eq!(row["state"], "WARNING", "{row}");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_unknown_and_none_says_nothing() {
+    let (world, args) = all_is_well();
+    let args = args.each_ref().map(String::as_str);
+    let path = world.fmc().failed_push().unwrap().unwrap();
+    fs::remove_file(&path).unwrap();
+    let none = check(&world, &args).expect(0).json();
+    assert_eq!(reached(&none, &world.ftd(1).uuid), "unknown", "{none}");
+    fs::create_dir(&path).unwrap();
+    let seen = check(&world, &args).expect(3).json();
+    assert_eq!(
+        (&seen["state"], &seen["results"][0]["role"]),
+        (&"UNKNOWN".into(), &"failed-push".into())
+    );
+}
+
+/// The stick is gone, the disk is full: the expired CA is CRITICAL all the same.
+#[test]
+fn what_is_asked_beside_hides_nothing() {
+    let (world, _) = all_is_well();
+    let lost = ["--receipts", "/nowhere", "--status-file", "/nowhere/either"];
+    let seen = check(&world, &[&["--json"], &lost[..]].concat()).json();
+    assert_eq!(seen["problems"].as_array().unwrap().len(), 2, "{seen}");
+    assert_eq!(
+        seen["results"].as_array().unwrap().iter().filter(|row| row["role"] == "ca").count(),
+        1
+    );
+    let file = ["--prometheus", "/nowhere/x.prom"];
+    put_expired_ca(&world);
+    check(&world, &[&lost[..], &file].concat()).expect(2).says("CRITICAL - ").says("/nowhere");
+}
+
+/// An expired CA in place of the one in use.
+fn put_expired_ca(world: &World) {
+    let expired =
+        World::of(LabSpec { managers: vec![ManagerSpec::expired("x")], ..LabSpec::for_tests(1) });
+    fs::copy(lab::layout::cacert(&expired.fmc().root), lab::layout::cacert(&world.fmc().root))
+        .unwrap();
+}
+
+#[test]
+fn a_tunnel_of_nobody_known_keeps_the_all_clear_back() {
+    let world = World::started(1);
+    put_expired_ca_back(&world, 1);
+    let down = format!("PEER:{}\nLast disconnect reason : x\n", world.ftd(1).uuid);
+    let first = |args: &[&str]| {
+        let json = check(&world, &[&["--json"], args].concat()).json();
+        json["steps"][0].as_str().unwrap().to_owned()
+    };
+    prints(&world, &down);
+    assert!(first(&[]).contains("no further harm"));
+    let stranger = "PEER:99999999-87c9-11ef-a993-b9831565bc4e\nconnected to '192.0.2.9'\n";
+    prints(&world, &format!("{down}{stranger}"));
+    assert!(first(&[]).starts_with("do not reboot"), "{}", first(&[]));
+    // what was saved tells what was
+    let saved = world.write("saved.txt", &down);
+    assert!(first(&["--status-file", saved.to_str().unwrap()]).starts_with("do not reboot"));
+}
+
+#[test]
+fn a_device_that_waits_with_its_tunnel_up_is_not_to_be_rebooted() {
+    let world = World::started(1);
+    prints(&world, &format!("PEER:{}\nconnected to '192.0.2.9'\n", world.ftd(1).uuid));
+    let json = check(&world, &["--json"]).expect(1).json();
+    let steps = json["steps"].as_array().unwrap();
+    assert!(steps[0].as_str().unwrap().contains("reboot or upgrade neither"), "{steps:?}");
+    assert_eq!(steps.len(), 2);
+}
+
+#[test]
+fn a_folder_without_kit_or_receipt_is_no_empty_success() {
+    let world = World::new(1);
+    let ran = world.bundle(&["receipts"]).arg(world.out()).run().expect(3);
+    ran.says("refused (not-found)").says("sftunnel-kit-");
+}
+
 /// The list of the authority in use, from and until so many days from now, as OpenSSL writes it.
 fn make_crl(world: &World, days: [i64; 2]) {
     let root = &world.fmc().root;
@@ -432,17 +548,27 @@ fn on_the_device_status_is_a_plugin_when_it_is_asked_to_be() {
     let counts = ["managers", "warning", "critical", "tunnels_down"].map(|name| data[name].0);
     assert_eq!(counts, [3, 1, 1, 3], "{line}");
 
-    let near = device_with(&[60]);
+    let near = device_with(&[60]).start();
+    near.up(near.ftd(1), near.fmc());
     status(&near, &["--plugin"]).expect(1).says("WARNING - files for manager");
     status(&near, &["--plugin", "--warning", "60"]).expect(0).says("SFTUNNEL OK");
     status(&near, &["--plugin", "--warning", "70", "--critical", "61"]).expect(2);
     // 2 would be CRITICAL
     let line = "SFTUNNEL UNKNOWN - --critical 61 is more than --warning 60";
     status(&near, &["--plugin", "--warning", "60", "--critical", "61"]).expect(3).says(line);
-    status(&near, &["--plugin", "--nonsense"]).expect(3);
+    status(&near, &["--plugin", "--nonsense"])
+        .expect(3)
+        .says("SFTUNNEL UNKNOWN - wrong command line");
     status(&near, &["--nonsense"]).expect(2);
+    near.on(near.ftd(1), &["install", "--plugin"]).run().expect(2);
+    let quiet = status(&near, &["--plugin", "--quiet", "--warning", "60"]).expect(0);
+    assert_eq!(quiet.stdout.lines().count(), 1, "{}", quiet.output());
     let json = status(&near, &["--plugin", "--json"]).expect(1).json();
     assert_eq!((&json["state"], &json["thresholds"]["warning"]), (&"WARNING".into(), &90.into()));
+    // good files alone are not all
+    lab::service::stop(&near.ftd(1).root).unwrap();
+    let stopped = ["--plugin", "--warning", "60"];
+    status(&near, &stopped).expect(1).says("SFTUNNEL WARNING - sftunnel does not run; files for");
     fs::remove_dir_all(near.ftd(1).root.join("var/sf/peers")).unwrap();
     status(&near, &["--plugin"]).expect(3).says("SFTUNNEL UNKNOWN - no peer directory");
 }
@@ -522,6 +648,6 @@ fn the_devices_file_for_prometheus_can_be_read_and_says_the_same() {
     world.up(world.ftd(1), world.fmc());
     let after = run().1;
     assert_eq!(names.map(|name| value(&after, name)), [0.0, 1.0, 1.0]);
-    assert_eq!(value(&after, "sftunnel_check_state"), 0.0);
+    assert_eq!(value(&after, "sftunnel_status_state"), 0.0);
     assert!(ends(&after).iter().all(|end| *end > now() + 3600 * 86_400));
 }

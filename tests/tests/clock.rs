@@ -109,6 +109,19 @@ fn status_says_how_urgent_each_manager_is_the_most_urgent_first() {
         .says("valid (CRITICAL)");
 }
 
+/// By a clock that fell back the new CA is not valid yet: another one would be of no use.
+#[test]
+fn a_managers_clock_that_fell_back_is_to_be_set_before_anything_else() {
+    let world = World::new(1);
+    let run = world.bundle(&["check", "--json", "--no-status-program"]);
+    let json = at(run, now() - 400 * DAY).run().expect(2).json();
+    let steps = json["steps"].as_array().unwrap();
+    assert!(
+        steps.len() == 1 && steps[0].as_str().unwrap().starts_with("set the FMC's clock"),
+        "{json}"
+    );
+}
+
 /// Rounding towards zero would call the first day after the end the last one before it.
 #[test]
 fn an_hour_after_the_end_no_day_is_left_at_the_manager_or_at_the_device() {

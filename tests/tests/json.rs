@@ -164,7 +164,7 @@ objects! {
     Authority { path: String, fingerprint: Sha256, not_before: Timestamp, current: bool, }
     SeenTunnels {
         source: Option<String>, path: Option<String>, at: Option<Timestamp>, up: usize,
-        down: usize, unknown: usize, note: Option<String>,
+        down: usize, unknown: usize, strangers: Option<usize>, note: Option<String>,
     }
     CheckedDevice {
         device: DeviceRef, tunnel: String, connected_since: Option<Timestamp>, reached: String,
@@ -212,7 +212,7 @@ schemas! {
         state: String, summary: String, checked_at: Timestamp, thresholds: Thresholds,
         version: Option<String>, model: Option<String>, failed_push: Option<FailedPush>,
         tunnels: SeenTunnels, devices: Vec<CheckedDevice>, results: Vec<Checked>,
-        steps: Vec<String>,
+        problems: Option<Vec<String>>, steps: Vec<String>,
     }
     HandoffMade {
         kits: Vec<HandedOffKit>, signer: Option<BuildSigner>, passphrase: String,
@@ -248,6 +248,7 @@ schemas! {
     InstallerInspect { results: Vec<InspectedSource>, }
     Recover {
         outcome: String, leftovers: usize, backup: Option<String>, sftunnel_pid: Option<u32>,
+        why: Option<String>, stays_down: Option<Vec<Why>>,
     }
     Status {
         state: String, summary: String, thresholds: Thresholds,

@@ -67,7 +67,7 @@ impl Golden {
 }
 
 /// Replaces what differs from run to run, by its form.
-fn scanned(text: &str) -> String {
+pub(crate) fn scanned(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     let mut before = ' ';

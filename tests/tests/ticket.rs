@@ -9,7 +9,7 @@ use serde_json::Value;
 use tests::{Kit, World};
 
 /// What a spreadsheet, a CSV reader and HTML would each obey in its own way.
-const NAME: &str = "=HYPERLINK(\"x\"), <b>'edge'</b> & co";
+const NAME: &str = "=HYPERLINK(\"x\"), <b>'edge'</b>;=1 & co";
 
 fn hostile() -> World {
     let device = |name: &str, address: &str| DeviceSpec {

@@ -91,9 +91,9 @@ Examples:
   sftunnel-bundle receipts /mnt/usb/sftunnel-kit-cdb123c8-1726805447
       reads the kit's list of devices and the receipts that lie beside it
   sftunnel-bundle receipts KIT returned/ --csv > receipts.csv
-  sftunnel_status.pl > status.txt
-  sftunnel-bundle receipts KIT returned/ --status-file status.txt --html t.html
-      also says whose tunnel was seen up after the claim, and writes a page
+  sftunnel-bundle receipts KIT returned/ --html ticket.html
+      also writes a page; on the FMC it runs sftunnel_status.pl and says whose
+      tunnel is up since
 
 Devices are done, rolled back, outstanding (no receipt), or unverified (the
 last claim does not verify). An installation must be signed with a certificate

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::thread;
 
-use console::exit::{Exit, Failure};
+use console::exit::Failure;
 use console::report::Report;
 use formats::envelope::{Encoding, NewIdentity, Passphrase};
 use formats::kit::{self, InstallerEntry, KitIndex};
@@ -13,7 +13,7 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{kit_heading, plan, warnings_text};
+use super::{kit_heading, plan, warn_when_quiet, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
 use crate::bundling::{self, Bundled, Sealing, Shared};
@@ -263,10 +263,7 @@ fn report(
 ) -> Report {
     let (exit, reason) = outcome::exit(&results);
     let (text, changed) = (text(&prepared, made.as_ref(), &results), made.is_some());
-    if context.terminal.quiet && exit == Exit::Done {
-        // the text that has them is not shown
-        prepared.plan.warnings.iter().for_each(|warning| context.terminal.warn(warning));
-    }
+    warn_when_quiet(&context.terminal, exit, &prepared.plan.warnings);
     let bundled = results.iter().filter(|result| result.facts.is_some()).count();
     let (kit, signer) = made.unzip();
     let signer = signer.as_ref().map(SignerBody::of);

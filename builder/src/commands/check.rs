@@ -27,9 +27,9 @@ use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
 use crate::commands::receipts;
-use crate::discover;
+use crate::discover::{self, Newest};
 use crate::outcome::DeviceRef;
-use crate::status_source;
+use crate::status_source::{self, Asked};
 use console::new_file;
 
 // all from docs/facts.md
@@ -43,15 +43,22 @@ const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// Runs it.
 ///
 /// # Errors
-/// Wrong usage, and a `--prometheus` file that cannot be written. What cannot be read is
-/// UNKNOWN.
+/// Wrong usage. What cannot be read or written is UNKNOWN, unless something worse is known.
 pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure> {
     let thresholds = args.thresholds.checked()?;
     let mut look = Look::new(context, thresholds);
     look.manager();
     look.peers();
-    let asked = status_source::ask(&args.status, context)?;
-    let done = receipts::done(&args.receipts, context)?;
+    // whatever is asked beside the certificates must not hide what they say
+    let mut problems = Vec::new();
+    let asked = status_source::ask(&args.status, context).unwrap_or_else(|failure| {
+        problems.push(format!("the tunnels were not looked at: {}", failure.message));
+        Asked::Silent(failure.message)
+    });
+    let done = receipts::done(&args.receipts, context).unwrap_or_else(|failure| {
+        problems.push(format!("the receipts were not read: {}", failure.message));
+        HashSet::new()
+    });
     let (tunnels, devices) = look.devices(&asked, &done);
     let waiting = devices.iter().filter(|device| device.reached == Reached::No);
     let waiting: HashSet<_> = waiting.map(|device| device.device.uuid.clone()).collect();
@@ -62,7 +69,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
         .read(Path::new(IMS_CONF), limits::IMS_CONF)
         .map(|bytes| ImsConf::parse(&bytes))
         .unwrap_or_default();
-    let body = CheckBody::new(Found {
+    let mut body = CheckBody::new(Found {
         results: look.found,
         thresholds,
         now: context.now,
@@ -70,9 +77,13 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
         failed_push: look.failed_push,
         tunnels,
         devices,
+        problems,
     });
     if let Some(path) = &args.prometheus {
-        new_file::replace_at(path, prometheus::text(&body).as_bytes(), 0o644)?;
+        let text = prometheus::text(&body);
+        if let Err(failure) = new_file::replace_at(path, text.as_bytes(), 0o644) {
+            body.add_problem(format!("the figures were not written: {}", failure.message));
+        }
     }
     let text = body.text(&context.terminal);
     Ok(Report::for_terminal(&context.terminal, &body, text).monitoring(body.state))
@@ -95,17 +106,21 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     fn new(context: &'a Context, thresholds: Thresholds) -> Self {
-        // only for the devices' names, and to say that there is one
-        let listing = discover::listings(&context.root, &[]).ok().and_then(|mut all| all.pop());
-        let newest = discover::surroundings(&context.root).newest_batch;
-        let failed_push =
-            listing.as_ref().filter(|listing| Some(listing.batch) == newest).map(|listing| {
-                view::FailedPushView {
-                    path: listing.path.clone(),
-                    batch: listing.batch,
-                    devices: listing.found.devices.len(),
-                }
-            });
+        let mut found = Vec::new();
+        let (listing, failed_push) = match discover::newest(&context.root) {
+            Newest::List(listing) => {
+                let view = view::FailedPushView::of(&listing);
+                found.extend(Checked::failed_push(&listing));
+                (Some(listing), Some(view))
+            }
+            Newest::Older(listing) => (Some(listing), None),
+            Newest::None => (None, None),
+            Newest::Unreadable(failure) => {
+                let path = discover::BATCHES;
+                found.push(Checked::unreadable(Role::FailedPush, None, path, failure.message));
+                (None, None)
+            }
+        };
         let mut look = Self {
             root: &context.root,
             context,
@@ -116,9 +131,21 @@ impl<'a> Look<'a> {
             registered: Vec::new(),
             failed_push,
             ca: None,
-            found: Vec::new(),
+            found,
         };
-        for device in listing.into_iter().flat_map(|listing| listing.found.devices) {
+        let (devices, problems) = listing
+            .map(|listing| (listing.found.devices, listing.found.problems))
+            .unwrap_or_default();
+        if look.failed_push.is_some() {
+            // whatever is wrong with their lines: it did not reach them
+            look.listed.extend(problems.iter().filter_map(|problem| problem.device.clone()));
+        }
+        for problem in problems {
+            if let (Some(uuid), Some(name)) = (problem.device, problem.name) {
+                look.names.insert(uuid, name);
+            }
+        }
+        for device in devices {
             if look.failed_push.is_some() {
                 look.listed.insert(device.uuid.clone());
             }

@@ -36,6 +36,8 @@ use self::seal::{Part, Sealer};
 use self::view::{HandoffBody, KitView};
 use crate::Context;
 use crate::args::HandoffArgs;
+use crate::commands::warn_when_quiet;
+
 use crate::judge::Judge;
 use crate::outcome::{self, DeviceResult, Refusal};
 use crate::passphrase::{self, Source};
@@ -99,6 +101,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     let body = run.body;
     let (exit, reason) = outcome::exit(&body.results);
     let text = body.text();
+    warn_when_quiet(&context.terminal, exit, &body.warnings);
     let report = Report::for_terminal(&context.terminal, &body, text).changed(true);
     Ok(report.ending(exit, reason))
 }

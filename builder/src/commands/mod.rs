@@ -9,6 +9,8 @@ pub(crate) mod plan;
 pub(crate) mod receipts;
 pub(crate) mod verify;
 
+use console::exit::Exit;
+use console::terminal::Terminal;
 use formats::kit::Handoff;
 use formats::manifest::Manager;
 use formats::signature::SignerEntry;
@@ -51,6 +53,13 @@ fn handoffs_text(built_by: Option<SignerEntry>, handoffs: &[Handoff]) -> String 
 fn day(batch: u64) -> String {
     let time = i64::try_from(batch).ok().and_then(|seconds| Timestamp::from_unix(seconds).ok());
     time.map_or_else(String::new, |time| format!(" ({time})"))
+}
+
+/// The same lines where the text that has them is not shown.
+fn warn_when_quiet(terminal: &Terminal, exit: Exit, warnings: &[String]) {
+    if terminal.quiet && exit == Exit::Done {
+        warnings.iter().for_each(|warning| terminal.warn(warning));
+    }
 }
 
 /// Lines that a person should not miss.

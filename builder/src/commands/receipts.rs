@@ -49,6 +49,13 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     for path in &args.paths {
         gathered.add(path)?;
     }
+    if gathered.kits.is_empty() && gathered.files.is_empty() {
+        let paths: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        let message = format!("{}: neither a kit nor a receipt is there", paths.join(", "));
+        return Err(Failure::refused(Reason::NotFound, message).hint(
+            "name the kit's own folder (sftunnel-kit-...), or one with receipt_*.json files",
+        ));
+    }
     let (authorities, views) = authorities(&args.ca, context)?;
     let mut body = ReceiptsBody {
         checked_at: context.now,
@@ -81,6 +88,16 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     }
     let refused = body.receipts.iter().find_map(|receipt| Some(receipt.refusal.as_ref()?.reason));
     let exit = if refused.is_some() { Exit::Refused } else { Exit::Done };
+    if args.csv || context.terminal.quiet && exit == Exit::Done {
+        let refusals = body.receipts.iter().filter_map(|receipt| {
+            let refusal = receipt.refusal.as_ref()?;
+            let path = receipt.path.display();
+            Some(format!("{path}: refused ({}): {}", refusal.reason, refusal.message))
+        });
+        let note = body.tunnels.note.iter().map(|note| format!("tunnels not known: {note}"));
+        let all = body.warnings.iter().cloned().chain(refusals).chain(note);
+        all.for_each(|line| context.terminal.warn(&line));
+    }
     let text = if args.csv { body.csv() } else { body.text() };
     Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, refused))
 }

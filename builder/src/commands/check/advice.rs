@@ -42,6 +42,10 @@ pub(super) struct Situation<'a> {
     pub version: Option<&'a str>,
     /// How many devices of the newest batch's FAILED_PUSH are not shown to be done.
     pub not_reached: usize,
+    /// Of these, whose tunnel is not seen to be down.
+    pub waiting_up: usize,
+    /// Whether it is before the CA's validity by this clock.
+    pub clock_is_wrong: bool,
     /// The devices' tunnels.
     pub tunnels: Counts,
 }
@@ -58,7 +62,11 @@ pub(super) struct Counts {
 pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     let mut steps = Vec::new();
     if !situation.ca_known {
-        steps.push("run this as root on the FMC (`expert`, then `sudo su`)".to_owned());
+        steps.push("run this as root on the FMC (`expert`, then `sudo su`); if you did, look at the file that is named above".to_owned());
+        return steps;
+    }
+    if situation.clock_is_wrong {
+        steps.push("set the FMC's clock, and look at its NTP servers: generate_certs.pl would make certificates by the wrong one".to_owned());
         return steps;
     }
     if situation.ca_expired {
@@ -75,6 +83,12 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
         return steps;
     }
     if situation.not_reached > 0 {
+        if situation.waiting_up > 0 {
+            steps.push(format!(
+                "{} of the devices that were not reached may still be up on the old certificate: reboot or upgrade neither the FMC nor them before they are done",
+                situation.waiting_up
+            ));
+        }
         let number = situation.not_reached;
         steps.push(format!(
             "FAILED_PUSH lists {number} device{} that nothing shows to be done: sftunnel-bundle build; afterwards sftunnel-bundle receipts, and this again with --receipts",
@@ -157,6 +171,8 @@ mod tests {
         others_urgent: true,
         version: Some("7.2.5"),
         not_reached: 3,
+        waiting_up: 0,
+        clock_is_wrong: false,
         tunnels: Counts { up: 0, down: 0, unknown: 5 },
     };
 

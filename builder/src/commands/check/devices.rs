@@ -24,6 +24,8 @@ pub(super) enum Reached {
     Tunnel,
     /// FAILED_PUSH lists it, and nothing says otherwise.
     No,
+    /// The newest run left no list.
+    Unknown,
 }
 
 /// A device.
@@ -35,7 +37,7 @@ pub(super) struct DeviceState {
     pub tunnel: Tunnel,
     /// When the connection began, where the output says so; by the FMC's clock.
     pub connected_since: Option<Timestamp>,
-    /// `pushed`, `receipt`, `tunnel`, `no`.
+    /// `pushed`, `receipt`, `tunnel`, `no`, `unknown`.
     pub reached: Reached,
 }
 
@@ -71,7 +73,13 @@ impl Look<'_> {
         let states: Vec<DeviceState> = devices.iter().map(state).collect();
         let of = |tunnel| states.iter().filter(|state| state.tunnel == tunnel).count();
         let (up, down, unknown) = (of(Tunnel::Up), of(Tunnel::Down), of(Tunnel::Unknown));
-        (TunnelsView { up, down, unknown, ..TunnelsView::of(asked) }, states)
+        let strangers = match asked {
+            Asked::Printed(output) => {
+                tunnel_status::strangers(&output.text, &self.known_as(&devices))
+            }
+            Asked::Silent(_) | Asked::NotWanted => 0,
+        };
+        (TunnelsView { up, down, unknown, strangers, ..TunnelsView::of(asked) }, states)
     }
 
     /// Names, addresses and UUIDs, and whose they are.
@@ -91,6 +99,7 @@ impl Look<'_> {
     /// A session outlives its certificates, so a tunnel that is up tells nothing of them,
     /// unless it began when the old ones could no longer begin one.
     fn reached(&self, device: &DeviceUuid, seen: Seen, done: &HashSet<DeviceUuid>) -> Reached {
+        let Some(list) = &self.failed_push else { return Reached::Unknown };
         if !self.listed.contains(device) {
             return Reached::Pushed;
         }
@@ -104,7 +113,11 @@ impl Look<'_> {
             .iter()
             .filter(|checked| is_old(checked.role) && checked.device.as_ref().is_some_and(is_its));
         let end = its.filter_map(|checked| checked.not_after).min();
-        let is_new = end.zip(seen.started_at).is_some_and(|(end, started)| started > end);
+        // one that began before this run is on what an earlier one made
+        let batch = i64::try_from(list.batch).unwrap_or(i64::MAX);
+        let is_new = end
+            .zip(seen.started_at)
+            .is_some_and(|(end, started)| started > end && started.unix() > batch);
         if seen.tunnel == Tunnel::Up && is_new { Reached::Tunnel } else { Reached::No }
     }
 }

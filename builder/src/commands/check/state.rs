@@ -9,6 +9,7 @@ use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
+use crate::discover::Listing;
 use crate::outcome::DeviceRef;
 
 /// What a file is for.
@@ -27,6 +28,8 @@ pub(super) enum Role {
     Peer,
     /// The CA in a peer's directory.
     PeerCa,
+    /// The list of devices that the newest run did not reach.
+    FailedPush,
 }
 
 impl Role {
@@ -38,6 +41,7 @@ impl Role {
             Self::Pushed => "new pair",
             Self::Peer => "peer",
             Self::PeerCa => "peer's CA",
+            Self::FailedPush => "FAILED_PUSH",
         }
     }
 }
@@ -45,7 +49,7 @@ impl Role {
 /// One file.
 #[derive(Debug, Serialize)]
 pub(super) struct Checked {
-    /// What it is for: `ca`, `own`, `crl`, `pushed`, `peer`, `peer-ca`.
+    /// What it is for: `ca`, `own`, `crl`, `pushed`, `peer`, `peer-ca`, `failed-push`.
     pub role: Role,
     /// The device that it is about; null for the manager's.
     pub device: Option<DeviceRef>,
@@ -91,6 +95,15 @@ impl Checked {
             superseded: false,
             message: Some(message),
         }
+    }
+
+    /// Lines that say of no device that it was not reached, as nobody can read whose they are.
+    pub(super) fn failed_push(listing: &Listing) -> Option<Self> {
+        let lost = listing.found.problems.iter().filter(|problem| problem.device.is_none()).count();
+        let message =
+            format!("{lost} of its lines cannot be read: sftunnel-bundle plan shows them");
+        let row = Self::unreadable(Role::FailedPush, None, &listing.path, message);
+        (lost > 0).then_some(Self { state: State::Warning, ..row })
     }
 
     /// `ca` is the InternalCA in use; a new pair and the FMC's own must be from it.

@@ -1,5 +1,6 @@
 //! What `check` found, for people, monitoring systems and JSON.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use console::level::{self, days_text};
@@ -13,8 +14,9 @@ use super::advice::{self, Counts, Situation};
 use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, State, Thresholds, overall};
 use crate::commands::{count, shortened};
+use crate::discover::Listing;
 use crate::outcome::wrapped;
-use crate::status_source::TunnelsView;
+use crate::status_source::{Source, TunnelsView};
 use crate::tunnel_status::Tunnel;
 
 /// Rows that are shown although nothing is wrong with them, unless `--verbose`.
@@ -43,6 +45,9 @@ pub(super) struct CheckBody {
     pub devices: Vec<DeviceState>,
     /// One for each file, the most urgent first.
     pub results: Vec<Checked>,
+    /// What was asked for and could not be done; foreign text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// What to do, in this order.
     pub steps: Vec<String>,
 }
@@ -67,27 +72,53 @@ pub(super) struct Found {
     pub(super) failed_push: Option<FailedPushView>,
     pub(super) tunnels: TunnelsView,
     pub(super) devices: Vec<DeviceState>,
+    pub(super) problems: Vec<String>,
+}
+
+impl FailedPushView {
+    pub(super) fn of(listing: &Listing) -> Self {
+        let of_problems =
+            listing.found.problems.iter().filter_map(|problem| problem.device.as_ref());
+        let of_problems: HashSet<_> = of_problems.collect();
+        let devices = listing.found.devices.len() + of_problems.len();
+        Self { path: listing.path.clone(), batch: listing.batch, devices }
+    }
 }
 
 impl CheckBody {
     pub(super) fn new(found: Found) -> Self {
-        let Found { results, thresholds, now, conf, failed_push, tunnels, devices } = found;
+        let Found { results, thresholds, now, conf, failed_push, tunnels, devices, problems } =
+            found;
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
         let is_urgent = |checked: &Checked| checked.state >= State::Warning;
-        let waiting = devices.iter().filter(|device| device.reached == Reached::No).count();
+        let is_waiting = |device: &&DeviceState| device.reached == Reached::No;
+        let waiting = devices.iter().filter(is_waiting).count();
+        let waiting_up =
+            devices.iter().filter(is_waiting).filter(|device| device.tunnel != Tunnel::Down);
         // also where the FMC has no copy of what such a device uses
         let at_least = if waiting > 0 { State::Warning } else { State::Ok };
         let situation = Situation {
             ca_known: ca.is_some_and(|ca| ca.not_after.is_some()),
             ca_expired: ca.is_some_and(Checked::is_expired),
-            ca_urgent: ca.is_some_and(is_urgent),
+            ca_urgent: ca
+                .and_then(|ca| ca.days_left)
+                .is_some_and(|days| days < i64::from(thresholds.warning)),
+            clock_is_wrong: ca.and_then(|ca| ca.not_before).is_some_and(|from| now < from),
             others_urgent: results.iter().any(is_urgent),
             version: conf.version.as_deref(),
             not_reached: waiting,
-            tunnels: Counts { up: tunnels.up, down: tunnels.down, unknown: tunnels.unknown },
+            waiting_up: waiting_up.count(),
+            tunnels: Counts {
+                up: tunnels.up,
+                // a saved output tells what was, not what is
+                down: if tunnels.source == Some(Source::Program) { tunnels.down } else { 0 },
+                unknown: tunnels.unknown
+                    + tunnels.strangers
+                    + if tunnels.source == Some(Source::Program) { 0 } else { tunnels.down },
+            },
         };
         let steps = advice::next(&situation);
-        Self {
+        let mut body = Self {
             state: overall(&results).max(at_least),
             summary: summary(&results, waiting),
             checked_at: now,
@@ -98,8 +129,20 @@ impl CheckBody {
             tunnels,
             devices,
             results,
+            problems: Vec::new(),
             steps,
+        };
+        problems.into_iter().for_each(|problem| body.add_problem(problem));
+        body
+    }
+
+    /// Something that was asked for and could not be done: UNKNOWN, unless worse is known.
+    pub(super) fn add_problem(&mut self, problem: String) {
+        if self.state == State::Ok {
+            self.summary = format!("{problem}; {}", self.summary);
         }
+        self.state = self.state.max(State::Unknown);
+        self.problems.push(problem);
     }
 
     pub(super) fn text(&self, terminal: &Terminal) -> String {
@@ -116,6 +159,9 @@ impl CheckBody {
                 let line = format!("{}: {message}", checked.path);
                 text.push_str(&wrapped("  ! ", &printable(&line).to_string()));
             }
+        }
+        for problem in &self.problems {
+            text.push_str(&wrapped("  ! ", &printable(problem).to_string()));
         }
         text.push_str(&self.tunnels_text(terminal));
         if !self.steps.is_empty() {
@@ -138,7 +184,11 @@ impl CheckBody {
         let Some(heading) = self.tunnels.heading() else {
             return "\nTunnels\n  not looked at\n".to_owned();
         };
-        let numbers = format!("{up} up, {down} down, {unknown} unknown, {heading}");
+        let strangers = match self.tunnels.strangers {
+            0 => String::new(),
+            number => format!("{number} more up and not known whose, "),
+        };
+        let numbers = format!("{up} up, {down} down, {unknown} unknown, {strangers}{heading}");
         text.push_str(&wrapped("  ", &printable(&numbers).to_string()));
         let others = self.devices.iter().filter(|device| device.tunnel != Tunnel::Up);
         let (mut table, mut more) = (Table::default(), 0);

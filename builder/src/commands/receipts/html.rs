@@ -82,7 +82,7 @@ fn row(page: &mut String, device: &DeviceView) {
     let _ = writeln!(
         page,
         "<tr class=\"{class}\"><td>{}</td><td><code>{}</code></td><td>{}</td><td>{time}</td><td>{}</td><td><code>{certificate}</code></td></tr>",
-        escaped(&device.name()),
+        escaped(device.device.name.as_ref().map_or("", |name| name.as_str())),
         device.device.uuid,
         device.status.word(),
         device.tunnel_text(),

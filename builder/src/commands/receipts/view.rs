@@ -123,6 +123,9 @@ pub(super) struct DeviceView {
     /// What shows that the claim is the device's: `current-ca`, `older-ca`,
     /// `earlier-receipt`.
     pub proof: Option<Proof>,
+    /// When the run began whose claim counts.
+    #[serde(skip)]
+    pub started_at: Option<Timestamp>,
     /// When that was, by the device's clock.
     pub ended_at: Option<Timestamp>,
     /// SHA-256 (DER) of the certificate that is live since.
@@ -201,6 +204,7 @@ impl DeviceView {
             confirmed: false,
             outcome: claim.map(|claim| claim.outcome),
             proof: last.and_then(|judged| judged.proof.as_ref().ok().copied()),
+            started_at: claim.map(|claim| claim.started_at),
             ended_at: claim.map(|claim| claim.ended_at),
             certificate: claim.map(|claim| claim.certificate_after),
             bundle_id: claim.and_then(|claim| claim.bundle_id),
@@ -218,7 +222,9 @@ impl DeviceView {
             return;
         }
         let when = match (source, seen.alive_at, self.ended_at) {
-            (Source::Program, _, _) => When::Now,
+            // it stands from before the claim, so it tells nothing of what was done then
+            (Source::Program, ..) if self.is_from_before(seen) => When::Before,
+            (Source::Program, ..) => When::Now,
             (Source::File, Some(alive), Some(ended)) if alive < ended => When::Before,
             (Source::File, Some(_), Some(_)) => When::After,
             (Source::File, _, _) => When::Undated,
@@ -226,6 +232,10 @@ impl DeviceView {
         self.seen = Some(when);
         let is_since = matches!(when, When::Now | When::After);
         self.confirmed = self.status == Standing::Done && is_since;
+    }
+
+    fn is_from_before(&self, seen: Seen) -> bool {
+        seen.started_at.zip(self.started_at).is_some_and(|(tunnel, claim)| tunnel < claim)
     }
 
     /// The tunnel in a word or two.
@@ -416,7 +426,7 @@ impl ReceiptsBody {
 fn csv_cell(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
     let text = format!("{guard}{text}");
-    if text.contains([',', '"', '\'', ' ']) {
+    if text.contains([',', ';', '"', '\'', ' ']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text
