@@ -153,14 +153,7 @@ impl ChangeResult {
                 text.push_str(&format!(
                     "The files of before are back, sftunnel runs on them with PID {pid}.\n"
                 ));
-                for peer in &self.stays_down {
-                    let why = printable(&peer.why);
-                    text.push_str(&wrap(
-                        "",
-                        2,
-                        &format!("The tunnel to manager {} stays down: {why}", peer.manager),
-                    ));
-                }
+                text.push_str(&stays_down_text(&self.stays_down));
                 let next = match &why {
                     Unhealthy::NotConnected(_) => {
                         "look at /ngfw/var/log/messages for why the tunnel did not come up"
@@ -225,29 +218,67 @@ fn stays_down(context: Context<'_>, id: &BackupId) -> Vec<DroppedPeer> {
     down.map(|(manager, why)| DroppedPeer { manager: manager.clone(), why }).collect()
 }
 
-/// What an interrupted run is to a command that only looks.
-fn interrupted_run(state: Option<&State>) -> Option<String> {
-    match Journal::read(state?) {
-        Ok(None) => None,
-        Ok(Some(journal)) => Some(format!(
-            "an interrupted {} of {} is not finished yet; `sftunnel-install recover` finishes it",
-            journal.goal.word(),
-            journal.started_at
-        )),
-        Err(failure) => Some(failure.message),
+fn stays_down_text(peers: &[DroppedPeer]) -> String {
+    let line = |peer: &DroppedPeer| {
+        let why = printable(&peer.why);
+        wrap("", 2, &format!("The tunnel to manager {} stays down: {why}", peer.manager))
+    };
+    peers.iter().map(line).collect()
+}
+
+/// A run that was interrupted, as a command sees it that only looks.
+#[derive(Debug)]
+struct InterruptedRun {
+    what: String,
+    /// What finishes it.
+    next: String,
+}
+
+/// The interrupted run; none while one is under way, which is not interrupted yet.
+fn interrupted_run(state: Option<&State>) -> Option<InterruptedRun> {
+    let state = state?;
+    if state.is_locked() {
+        return None;
     }
+    match Journal::read(state) {
+        Ok(None) => None,
+        Ok(Some(journal)) => Some(InterruptedRun {
+            what: format!(
+                "an interrupted {} of {} is not finished yet",
+                journal.goal.word(),
+                journal.started_at
+            ),
+            next: "finish the interrupted run: sftunnel-install recover".to_owned(),
+        }),
+        Err(failure) => Some(InterruptedRun { what: failure.message, next: failure.hint }),
+    }
+}
+
+/// The same in one sentence, and as a note below a plan.
+fn interrupted_note(state: Option<&State>) -> (Option<String>, String) {
+    let Some(InterruptedRun { what, next }) = interrupted_run(state) else {
+        return (None, String::new());
+    };
+    let sentence = format!("{what}; {next}");
+    let note = wrap("Note: ", 2, &printable(&sentence).to_string());
+    (Some(sentence), note)
 }
 
 /// Finishes an interrupted run before something new begins; says so on stderr.
 fn finish_interrupted(session: &Session, context: Context<'_>) -> Result<Option<String>, Failure> {
     let recovered = recovery::recover(context)?;
     context.signals.rest();
+    let outcome = recovered.word();
     let told = match recovered {
         Recovered::Nothing { leftovers: 0 } => None,
         recovered => Some(recovered_text(&recovered)),
     };
     if let Some(told) = &told {
-        session.terminal.note(&format!("First finished an interrupted run: {told}"));
+        // it stays true whatever becomes of what was asked for
+        session.terminal.warn(&format!("first finished an interrupted run: {told}"));
+        let mut line = LogLine::new(context.host.now(), "recover", outcome, Exit::Done.code());
+        line.message = Some(told.clone());
+        log(&session.terminal, context.state, &line);
     }
     match (context.signals.check(), &told) {
         (Err(_), Some(told)) => Err(Failure::unexpected(format!(
@@ -269,8 +300,10 @@ fn recovered_text(recovered: &Recovered) -> String {
         Recovered::Nothing { leftovers } => {
             format!("no live file had been changed; removed {leftovers} staged file(s)")
         }
-        Recovered::AllOld { backup, pid } => {
-            format!("all old: the files of backup {backup} are live again; {}", restarted(pid))
+        Recovered::AllOld { backup, pid, why } => {
+            let because = why.as_ref().map(|why| format!(", because {why}")).unwrap_or_default();
+            let restarted = restarted(pid);
+            format!("all old: the files of backup {backup} are live again{because}; {restarted}")
         }
         Recovered::AllNew { backup, pid } => {
             format!(
@@ -332,6 +365,7 @@ fn with_lock(
             log(terminal, &state, &failed(failure));
         }
     })?;
+    terminal.detail(&format!("the lock in {} is taken", state.shown()));
     let context = Context { host, state: &state, signals: &signals, patience: wait.patience() };
     let result = change(context);
     let line = match &result {

@@ -7,6 +7,7 @@ use console::vouch::NamedSigner;
 use formats::bundle::{Vouch, VouchedBundle};
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;
+use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
@@ -40,8 +41,9 @@ impl Accepted {
             manager: manifest.manager.uuid.clone(),
             bundle_id: Some(manifest.bundle_id),
             signer: Some(self.bundle.signer()),
-            // a passphrase makes no pin: it vouches for this kit, not for the key
-            pin: matches!(self.bundle.vouch(), Vouch::Named | Vouch::Confirmed),
+            // a passphrase makes no pin: it vouches for this kit, not for the key. Of a pinned
+            // signer the key may be learnt, where only its fingerprint was known
+            pin: matches!(self.bundle.vouch(), Vouch::Named | Vouch::Confirmed | Vouch::Pinned),
             files: self.change.after.0.each_ref().map(Live::sha256),
             ca_not_before: Some(self.bundle.credentials().ca().facts().not_before),
         }
@@ -71,8 +73,10 @@ pub(crate) fn judge(
     for path in &args.sources.sources {
         let origin = sources::origin(path);
         let mut judged = || -> Result<Accepted, Failure> {
+            terminal.detail(&format!("opening {}", printable(&origin)));
             let (signed, unlocked) = sources::open(path, &appliance.uuid, &mut unlocker)?;
             let bundle = sources::vouch(&origin, signed, &unlocked, &trust)?;
+            terminal.detail(&format!("judging {} against this box", printable(&origin)));
             judge_one(host, bundle, &installed, host.now(), accept)
         };
         let bundle = judged().and_then(|accepted| {

@@ -62,7 +62,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let plugin = arguments.iter().any(|argument| argument == "--plugin");
+            let has = |word: &str| arguments.iter().any(|argument| argument == word);
+            let plugin = has("status") && has("--plugin");
             return report::usage_error(PROGRAM, &arguments, &error, plugin);
         }
     };

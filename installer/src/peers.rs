@@ -237,15 +237,8 @@ impl PeerDir {
         let stems = ["cacert", "sftunnel-cert", "sftunnel-key"];
         let mut names = names_in(&self.dir)?;
         names.retain(|name| {
-            let folded: String = String::from_utf8_lossy(name.as_bytes())
-                .to_lowercase()
-                .chars()
-                .filter(|c| c.is_ascii_graphic())
-                .collect();
             let exact = CredentialFile::ALL.iter().any(|file| name == file.name());
-            !exact
-                && !is_staged(name)
-                && stems.iter().any(|stem| folded.trim_start_matches('.').starts_with(stem))
+            !exact && !is_staged(name) && stems.iter().any(|stem| looks_like(name, stem))
         });
         Ok(names)
     }
@@ -263,6 +256,14 @@ impl PeerDir {
         });
         Ok(names)
     }
+}
+
+/// Whether a name begins like `stem` for somebody who reads it: without regard to case, to a dot
+/// before it, and to what does not show.
+pub(crate) fn looks_like(name: &OsStr, stem: &str) -> bool {
+    let shown = String::from_utf8_lossy(name.as_bytes()).to_lowercase();
+    let shown: String = shown.chars().filter(char::is_ascii_graphic).collect();
+    shown.trim_start_matches('.').starts_with(stem)
 }
 
 /// The dot name under which the successor of `file` is staged.

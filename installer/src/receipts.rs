@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
 use console::kit_folder::{is_kit, is_kit_at, kit_around};
+use console::new_file::{create_only, set_mode, sync_dir};
 use console::root::open_dir_at;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, file_name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
-use crate::atomic_file::{self, sync_dir, write_record};
+use crate::atomic_file::{self, write_record};
 use crate::backup;
 use crate::journal::{Goal, Journal, Remember};
 use crate::peers::{LiveSet, PeerDir};
@@ -216,16 +217,23 @@ fn copy(place: &OwnedFd, in_kit: bool, name: &str, bytes: &[u8]) -> io::Result<(
 }
 
 fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {
-    match mkdirat(parent, STORE, Mode::from_raw_mode(mode)) {
-        Ok(()) | Err(Errno::EXIST) => open_dir_at(parent, OsStr::new(STORE)),
+    let mode = Mode::from_raw_mode(mode);
+    match mkdirat(parent, STORE, mode) {
+        Ok(()) => {
+            let made = open_dir_at(parent, OsStr::new(STORE))?;
+            set_mode(&made, mode)?;
+            Ok(made)
+        }
+        Err(Errno::EXIST) => open_dir_at(parent, OsStr::new(STORE)),
         Err(error) => Err(error.into()),
     }
 }
 
 fn put(dir: &OwnedFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(mode))?);
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let mode = Mode::from_raw_mode(mode);
+    let mut file = File::from(create_only(dir, name, mode)?);
+    let written =
+        set_mode(&file, mode).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     if written.is_err() {
         // the stick is full, or gone: a cut receipt would be taken for a forged one
         let _ = unlinkat(dir, name, AtFlags::empty());

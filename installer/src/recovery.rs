@@ -11,7 +11,7 @@
 
 use console::exit::{Exit, Failure};
 
-use crate::backup;
+use crate::backup::{self, BackupId};
 use crate::journal::{Goal, Journal, Phase};
 use crate::peers::PeerDir;
 use crate::receipts;
@@ -31,17 +31,30 @@ pub(crate) enum Recovered {
     /// The old files are live.
     AllOld {
         /// The backup that was put back.
-        backup: String,
+        backup: BackupId,
         /// sftunnel's process; `None` when it did not have to be restarted.
         pid: Option<u32>,
+        /// Why the new files, which were live, were given up.
+        why: Option<String>,
     },
     /// The new files are live and sftunnel runs on them.
     AllNew {
         /// What was found before them.
-        backup: String,
+        backup: BackupId,
         /// sftunnel's process.
         pid: u32,
     },
+}
+
+impl Recovered {
+    /// As JSON and the log have it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Nothing { .. } => "nothing",
+            Self::AllOld { .. } => "all-old",
+            Self::AllNew { .. } => "all-new",
+        }
+    }
 }
 
 /// Finishes an interrupted run.
@@ -58,7 +71,7 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
         (Goal::Restore, _) | (_, Phase::Commit) => {
             let restart =
                 if journal.must_restart { Restart::Always } else { Restart::OnlyIfNeeded };
-            put_back(context, &journal, restart)?
+            put_back(context, &journal, restart, None)?
         }
         (_, Phase::Restart) => go_forward(context, journal)?,
     };
@@ -73,7 +86,7 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
         );
         Failure { message, ..failure }
             .exit(Exit::NeedsPerson)
-            .hint("mend that, then run `sftunnel-install recover` again")
+            .also_hint("when that is mended, run `sftunnel-install recover` again")
     })?;
     Ok(recovered)
 }
@@ -82,9 +95,15 @@ fn put_back(
     context: Context<'_>,
     journal: &Journal,
     restart: Restart,
+    why: Option<String>,
 ) -> Result<Recovered, Failure> {
-    let pid = restore::put_back(context, journal, restart)?.pid;
-    Ok(Recovered::AllOld { backup: journal.backup.to_string(), pid })
+    let pid = restore::put_back(context, journal, restart)
+        .map_err(|failure| match &why {
+            Some(why) => Failure { message: format!("{why}\n{}", failure.message), ..failure },
+            None => failure,
+        })?
+        .pid;
+    Ok(Recovered::AllOld { backup: journal.backup.clone(), pid, why })
 }
 
 /// All files were new. sftunnel may have been restarted with them, by the run that was
@@ -93,14 +112,16 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
     let Context { host, signals, patience, .. } = context;
     let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
     if transaction::replaced_since(host, &journal).map_err(needs_person)?.is_some() {
-        return put_back(context, &journal, Restart::Always);
+        return put_back(context, &journal, Restart::Always, None);
     }
     let backup = journal.backup.clone();
     let running = service::require_readable(host, signals).map_err(|failure| {
+        if signals.pending() {
+            return transaction::interrupted();
+        }
         let message = format!("the new files are in place, but {}", failure.message);
-        Failure { message, reason: None, ..failure }
-            .exit(Exit::NeedsPerson)
-            .hint("mend that, then run `sftunnel-install recover` again")
+        let hint = "look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again";
+        Failure { message, reason: None, hint: hint.to_owned(), ..failure }.exit(Exit::NeedsPerson)
     })?;
     let old = journal.old_pid_unless_rebooted(host.boot_id());
     let confirmed = match running {
@@ -118,14 +139,10 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
     match confirmed {
         Ok(pid) => {
             transaction::complete(context, journal)?;
-            Ok(Recovered::AllNew { backup: backup.to_string(), pid })
+            Ok(Recovered::AllNew { backup, pid })
         }
-        Err(service::Unhealthy::Interrupted) => Err(Failure::unexpected(
-            "interrupted while waiting for sftunnel; the new files are in place, but not confirmed",
-        )
-        .exit(Exit::NeedsPerson)
-        .hint("run `sftunnel-install recover` again")),
-        Err(_) => put_back(context, &journal, Restart::Always),
+        Err(service::Unhealthy::Interrupted) => Err(transaction::interrupted()),
+        Err(why) => put_back(context, &journal, Restart::Always, Some(why.to_string())),
     }
 }
 

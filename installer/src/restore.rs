@@ -55,10 +55,22 @@ pub(crate) fn put_back(
 
 fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<PutBack, Failure> {
     let Context { host, state, signals, patience } = context;
-    let backup = backup::open(state, &undone.backup)?;
+    let backup = backup::open(state, &undone.backup).map_err(|failure| {
+        let hint = format!(
+            "the interrupted run cannot be undone without it: look at what is live with `sftunnel-install status`\n\
+             to give that run up, remove {}/journal; then install a kit, or `sftunnel-install rollback --to` another backup",
+            state.shown()
+        );
+        Failure { hint, ..failure }
+    })?;
     let (mut changes, mut remember) = (Vec::new(), Vec::new());
     for (manager, after) in backup.peers {
-        let peer = PeerDir::open(host, &manager)?;
+        let peer = PeerDir::open(host, &manager).map_err(|failure| {
+            failure.also_hint(format!(
+                "then run `sftunnel-install recover`; or, to give the interrupted run up, remove {}/journal",
+                state.shown()
+            ))
+        })?;
         let before = peer.read(host)?;
         remember.push(remember_set(&manager, &after));
         changes.push(Change { peer, before, after });
@@ -115,13 +127,23 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
             let receipts = complete(context, journal)?;
             Ok(PutBack { pid: Some(pid), receipts })
         }
-        (Err(why), _) => {
-            // the files are all-old and durable: nothing is left to recover but sftunnel itself
-            if why != Unhealthy::Interrupted {
-                journal.close(state)?;
-            }
+        (Err(Unhealthy::Interrupted), _) => {
+            let why = Unhealthy::Interrupted;
             Err(Failure::unexpected(format!("the old files are back in place, but {why}"))
-                .hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"))
+                .hint("run `sftunnel-install recover`: it restarts sftunnel on them"))
+        }
+        (Err(why), _) => {
+            let failure =
+                Failure::unexpected(format!("the old files are back in place, but {why}"));
+            // they are all-old and durable: nothing is left to recover but sftunnel itself
+            if let Err(open) = journal.close(state) {
+                let message = format!(
+                    "{}; and the journal could not be closed: {}",
+                    failure.message, open.message
+                );
+                return Err(Failure { message, ..failure });
+            }
+            Err(failure.hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"))
         }
     }
 }

@@ -53,8 +53,8 @@ pub(crate) fn stage<'a>(
                         Ok(successor) => Some((successor, after)),
                         Err(error) => {
                             staged.discard();
-                            return Err(Failure::io(peers::shown(host, &change.peer.manager), &error)
-                                .hint("nothing was changed; make room or make it writable, then run the same command again"));
+                            let shown = peers::shown(host, &change.peer.manager);
+                            return Err(Failure::io(shown, &error));
                         }
                     }
                 }

@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::sf_dir::{self, SF};
 
 const NAME: &str = "sftunnel-airgap";
+const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
 
@@ -61,6 +62,12 @@ impl State {
     /// Its path, for messages.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Whether a run that may change something is under way.
+    pub(crate) fn is_locked(&self) -> bool {
+        let Ok(lock) = open_file_at(&self.dir, OsStr::new(LOCK)) else { return false };
+        flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
     }
 
     /// Reads a record; `None` when there is none.
@@ -123,7 +130,7 @@ impl LockedState {
             .and_then(|()| sync_dir(&state.dir))
             .map_err(|error| Failure::io(&shown, &error))?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = openat(&state.dir, "lock", flags, Mode::from_raw_mode(0o600))
+        let lock = openat(&state.dir, LOCK, flags, Mode::from_raw_mode(0o600))
             .map_err(|error| Failure::io(format!("{shown}/lock"), &error.into()))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { state, _lock: lock }),
@@ -171,6 +178,8 @@ fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
             Failure::refused(Reason::WrongDestination, message)
                 .hint("find out who put it there, and why")
         }
+        Some(Errno::ACCESS) => Failure::io(shown, error)
+            .hint("only root may look into it: in `expert` mode run `sudo su`, then this again"),
         _ => Failure::io(shown, error),
     }
 }

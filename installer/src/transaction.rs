@@ -105,7 +105,8 @@ pub(crate) enum Ended {
 /// Carries out a plan.
 ///
 /// # Errors
-/// Exit 1 or 3 with nothing changed, or 7 when a person is needed.
+/// Exit 1 or 3 with nothing changed, 6 with the old files back and sftunnel restarted on them, or
+/// 7 when a person is needed.
 pub(crate) fn run(
     context: Context<'_>,
     goal: Goal,
@@ -142,7 +143,7 @@ pub(crate) fn run(
         let mut restarting = journal.clone();
         restarting.phase = Phase::Restart;
         // it may have come up or gone by itself since
-        match service::status(host) {
+        match service::settled_status(host, signals) {
             Service::Unknown { .. } => {}
             now => restarting.old_pid = now.pid(),
         }
@@ -151,9 +152,18 @@ pub(crate) fn run(
     let (renames, journal) = match swapped {
         Ok(done) => done,
         Err(failure) => {
-            // sftunnel has not been touched: with the old files back, nothing has changed
-            put_back(context, &journal, Restart::OnlyIfNeeded)?;
-            return Err(failure);
+            // sftunnel has not been touched: with the old files back, nothing has changed,
+            // unless it came up by itself meanwhile and so had to be restarted
+            return Err(match put_back(context, &journal, Restart::OnlyIfNeeded)?.pid {
+                None => failure,
+                Some(pid) => {
+                    let message = format!(
+                        "{}; the old files are back, and sftunnel was restarted on them (PID {pid})",
+                        failure.message
+                    );
+                    Failure { message, ..failure }.exit(Exit::RolledBack)
+                }
+            });
         }
     };
     // the keys have done their part; waiting for sftunnel can take minutes
@@ -168,7 +178,7 @@ pub(crate) fn run(
         Err(Unhealthy::Interrupted) => Err(interrupted()),
         Err(why) if on_unhealthy == OnUnhealthy::Keep => {
             reserve::release(state);
-            journal.close(state)?;
+            journal.close(state).map_err(|failure| not_recorded(&why, failure))?;
             Ok(Ended::Unconfirmed { why, backup })
         }
         Err(why) => match put_back(context, &journal, Restart::Always) {
@@ -192,6 +202,9 @@ struct Unprepared {
     journal_may_be_there: bool,
 }
 
+const ROOM: &str =
+    "nothing was changed; make room or make it writable, then run the same command again";
+
 /// The steps from staging to the journal's *commit*. On failure they are undone.
 fn prepare<'a>(
     context: Context<'_>,
@@ -201,6 +214,7 @@ fn prepare<'a>(
 ) -> Result<Staged<'a>, Unprepared> {
     let Context { host, state, signals, .. } = context;
     let staged = staging::stage(host, &journal.backup, changes)
+        .map_err(|failure| failure.hint(ROOM))
         .map_err(|failure| Unprepared { failure, journal_may_be_there: false })?;
     let ready = || -> Result<(), Failure> {
         require_as_planned(host, changes)?;
@@ -251,7 +265,18 @@ fn known_digests(changes: &[Change]) -> Vec<Sha256> {
     sets.flat_map(|set| set.0.iter().filter_map(Live::sha256)).collect()
 }
 
-fn interrupted() -> Failure {
+/// `--no-rollback`: the new files stay, and an open journal would have the next run undo that.
+fn not_recorded(why: &Unhealthy, failure: Failure) -> Failure {
+    let message = format!(
+        "the new files are in place, but {why}; and that they are to stay could not be recorded: {}",
+        failure.message
+    );
+    Failure { message, ..failure }
+        .exit(Exit::NeedsPerson)
+        .hint("mend that, then run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back")
+}
+
+pub(crate) fn interrupted() -> Failure {
     Failure::unexpected(
         "interrupted while waiting for sftunnel: the new files are in place, but not confirmed",
     )
@@ -338,17 +363,17 @@ pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipt
     let receipts = receipts::write(context, &journal);
     let record = || -> Result<(), Failure> {
         Installed::read(Some(state))?.complete(state, &journal.remember, now)?;
+        let keys = journal.remember.iter().filter(|remember| remember.pin);
+        let keys: Vec<_> = keys.filter_map(|one| Some((&one.manager, one.signer?))).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
         let mut signers = Signers::read(Some(state))?;
         let mut pinned = false;
-        for remember in &journal.remember {
-            if let (true, Some(key)) = (remember.pin, remember.signer) {
-                pinned |= signers.pin(&remember.manager, PinnedKey::of(key), now);
-            }
+        for (manager, key) in keys {
+            pinned |= signers.pin(manager, PinnedKey::of(key), now);
         }
-        if pinned {
-            signers.write(state)?;
-        }
-        Ok(())
+        if pinned { signers.write(state) } else { Ok(()) }
     };
     record().and_then(|()| journal.close(state)).map(|()| receipts).map_err(|failure| {
         let message = format!(
@@ -357,7 +382,7 @@ pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipt
         );
         Failure { message, ..failure }
             .exit(Exit::NeedsPerson)
-            .hint("mend that, then run `sftunnel-install recover`")
+            .also_hint("when that is mended, run `sftunnel-install recover`")
     })
 }
 

@@ -131,7 +131,9 @@ fn killed_between_the_renames_the_next_run_finishes_it_first() {
     let after = lab::snapshot(&device.root).unwrap().settled();
     assert_eq!(before.differences(&after), Vec::<String>::new());
     let ran = case.world.install(device, &case.kit.path).run().expect(0);
-    let ran = ran.says("First finished an interrupted run: all old");
+    let ran = ran.says("first finished an interrupted run: all old");
+    // whatever becomes of what was asked for: the box was changed, and when
+    case.world.on(device, &["log"]).run().expect(0).says("recover").says("all-old");
     assert!(case.all_new(&ran));
     case.no_leftovers("after the next run");
     case.world.up(device, case.world.fmc());
@@ -311,6 +313,9 @@ fn of_two_installations_at_once_one_is_busy() {
     let first = case.world.install(device, &case.kit.path).start();
     wait_until(|| device.restarts().unwrap() == 1);
     refused(case.world.install(device, &case.kit.path), "busy");
+    // one that is under way is not interrupted
+    let status = case.world.on(device, &["status", "--json"]).run().expect(0).json();
+    assert_eq!(status["interrupted_run"], serde_json::Value::Null, "{status}");
     refused(case.world.on(device, &["rollback", "--yes"]), "busy");
     let log = case.world.on(device, &["log", "--json"]).run().expect(0).json();
     let lines = log["lines"].as_array().unwrap().iter();

@@ -116,6 +116,16 @@ impl Failure {
         self
     }
 
+    /// Adds a further step to what is to be done next.
+    #[must_use]
+    pub fn also_hint(mut self, hint: impl Display) -> Self {
+        if !self.hint.is_empty() {
+            self.hint.push('\n');
+        }
+        self.hint.push_str(&hint.to_string());
+        self
+    }
+
     /// Adds fields to the JSON object.
     #[must_use]
     pub fn body(mut self, body: &impl serde::Serialize) -> Self {

@@ -101,6 +101,11 @@ impl Level {
     }
 }
 
+/// All that a plugin prints: its line, and a text in which nothing begins performance data.
+pub fn plugin_text(level: Level, summary: &str, perfdata: &str, text: &str) -> String {
+    format!("{}\n{}", level.plugin_line(summary, perfdata), text.replace('|', "/"))
+}
+
 /// What a monitoring system is told when there is nothing to tell.
 pub fn unknown(failure: Failure) -> Failure {
     Failure { reason: None, ..failure.exit(Level::Unknown.exit()) }

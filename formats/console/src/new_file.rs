@@ -81,8 +81,21 @@ fn through_temporary(
 
 fn write(dir: BorrowedFd<'_>, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let mut file = File::from(create_only(dir, name, mode)?);
+    set_mode(&file, mode)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Gives a file its mode against the umask, where its file system has modes.
+///
+/// # Errors
+/// What the system says.
+pub fn set_mode(file: impl AsFd, mode: Mode) -> io::Result<()> {
+    match rustix::fs::fchmod(file, mode) {
+        // FAT has none
+        Err(Errno::PERM | Errno::NOSYS) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Opens a file that does not exist yet for writing.

@@ -29,6 +29,8 @@ pub struct Report {
     changed: bool,
     /// How it ends in place of [`Exit::Done`] when its result cannot be written.
     untold: Exit,
+    /// Whether its first line is told whatever else is hidden.
+    is_plugin: bool,
 }
 
 impl Report {
@@ -36,7 +38,7 @@ impl Report {
     pub fn done(body: &impl Serialize, text: String) -> Self {
         let body = serde_json::to_string_pretty(body).unwrap_or_default();
         let (exit, untold) = (Exit::Done, Exit::Failed);
-        Self { exit, reason: None, body, text, changed: false, untold }
+        Self { exit, reason: None, body, text, changed: false, untold, is_plugin: false }
     }
 
     /// The same for a large result: the JSON is made only when it is asked for.
@@ -59,6 +61,7 @@ impl Report {
     #[must_use]
     pub fn monitoring(mut self, level: Level) -> Self {
         (self.exit, self.untold) = (level.exit(), Level::Unknown.exit());
+        self.is_plugin = true;
         self
     }
 
@@ -129,6 +132,8 @@ fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Resul
     }
     if !terminal.quiet || report.exit != Exit::Done {
         stdout.write_all(report.text.as_bytes())?;
+    } else if let (true, Some(line)) = (report.is_plugin, report.text.lines().next()) {
+        writeln!(stdout, "{line}")?;
     }
     stdout.flush()
 }
@@ -139,6 +144,8 @@ fn print_failure(
     schema: &str,
     failure: &Failure,
 ) -> io::Result<()> {
+    // first for people: who reads the JSON may be gone
+    say(&failure_text(program, failure));
     if terminal.json {
         let hint = Some(failure.hint.as_str()).filter(|hint| !hint.is_empty());
         let envelope = Envelope {
@@ -151,7 +158,6 @@ fn print_failure(
         };
         writeln!(io::stdout().lock(), "{}", ascii_json(&envelope)?)?;
     }
-    say(&failure_text(program, failure));
     Ok(())
 }
 
@@ -184,7 +190,8 @@ pub fn usage_error(
         (true, true) => Level::Unknown.exit(),
         (true, false) => Exit::Usage,
     };
-    if exit != Exit::Done && arguments.iter().any(|argument| argument == "--json") {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    if exit != Exit::Done && json {
         let rendered = error.render().to_string();
         let said: Vec<_> =
             rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
@@ -200,6 +207,10 @@ pub fn usage_error(
         if let Ok(json) = ascii_json(&envelope) {
             let _ = writeln!(io::stdout(), "{json}");
         }
+    }
+    if plugin && exit != Exit::Done && !json {
+        let line = level::unknown_line(&Failure::usage("wrong command line"));
+        let _ = io::stdout().write_all(line.as_bytes());
     }
     // a closed pipe is nothing to complain about
     let _ = error.print();

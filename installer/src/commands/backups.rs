@@ -109,7 +109,7 @@ fn text(results: &[BackupResult]) -> String {
 fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
     let wait = Wait::default();
     with_lock(session, "backups prune", wait, |context| {
-        finish_interrupted(session, context)?;
+        let recovered = finish_interrupted(session, context)?.is_some();
         let ids = backup::list(context.state)?;
         let doomed = ids.get(..ids.len().saturating_sub(keep)).unwrap_or_default();
         if !doomed.is_empty() && !yes {
@@ -127,12 +127,21 @@ fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
                 .hint("give --yes to go on without asking"));
             }
         }
-        for id in doomed {
-            backup::remove(context.state, id)?;
+        for (removed, id) in doomed.iter().enumerate() {
+            backup::remove(context.state, id).map_err(|failure| match removed {
+                0 => failure,
+                // not 1 or 3, which say that nothing was changed
+                _ => Failure {
+                    message: format!("{removed} were removed; then {}", failure.message),
+                    ..failure
+                }
+                .exit(Exit::NeedsPerson)
+                .also_hint("mend that, then run the same command again"),
+            })?;
         }
         let text = format!("Removed {} of {} backups.\n", doomed.len(), ids.len());
         let report = BackupsReport { backups: Vec::new(), removed: doomed.to_vec() };
         let line = LogLine::new(context.host.now(), "backups prune", "pruned", Exit::Done.code());
-        Ok((Report::done(&report, text).changed(!doomed.is_empty()), line))
+        Ok((Report::done(&report, text).changed(recovered || !doomed.is_empty()), line))
     })
 }

@@ -8,7 +8,7 @@ use console::terminal::wrap;
 use formats::manifest::Device;
 use serde::Serialize;
 
-use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_run, with_lock};
+use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_note, with_lock};
 use crate::args::{InstallArgs, Tunnel as TunnelArgs};
 use crate::host::Appliance;
 use crate::journal::Goal;
@@ -57,7 +57,7 @@ pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failu
         places()?;
         let state = State::open(&session.host)?;
         let plan = plan(session, state.as_ref(), args)?;
-        return Ok(dry_run(session, plan, args, interrupted_run(state.as_ref())));
+        return Ok(dry_run(session, plan, args, interrupted_note(state.as_ref())));
     }
     with_lock(session, "install", args.change.wait, |context| {
         let places = places()?.with_kits(&args.judge.sources.sources);
@@ -147,7 +147,7 @@ fn dry_run(
     session: &Session,
     plan: Plan,
     args: &InstallArgs,
-    interrupted: Option<String>,
+    (interrupted, note): (Option<String>, String),
 ) -> Report {
     let outcome = if plan.is_in_place() { "nothing-to-do" } else { "planned" };
     let mut change = ChangeResult::new(outcome, plan.service.clone());
@@ -155,10 +155,7 @@ fn dry_run(
     if !plan.is_in_place() {
         text.push_str(&args.tunnel.plan_text());
     }
-    if let Some(interrupted) = &interrupted {
-        text.push_str(&format!("\nNote: {interrupted}\n"));
-    }
-    text.push_str("\nDry run: nothing was changed.\n");
+    text.push_str(&format!("\n{note}Dry run: nothing was changed.\n"));
     change.interrupted_run = interrupted;
     Report::done(&plan.report(change), text)
 }

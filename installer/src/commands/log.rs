@@ -54,7 +54,9 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
     for (row, line) in rows.zip(&report.lines) {
         text.push_str(&format!("{row}\n"));
         if let Some(message) = &line.message {
-            text.push_str(&wrap("      ", 6, &printable(message).to_string()));
+            for line in message.lines() {
+                text.push_str(&wrap("      ", 6, &printable(line).to_string()));
+            }
         }
     }
     if report.unreadable > 0 {

@@ -4,8 +4,10 @@ use console::exit::{Exit, Failure};
 use console::report::Report;
 use serde::Serialize;
 
-use super::{Session, recovered_text, with_lock};
+use super::{Session, recovered_text, stays_down, stays_down_text, with_lock};
 use crate::args::RecoverArgs;
+use crate::backup::BackupId;
+use crate::preflight::DroppedPeer;
 use crate::recovery::{self, Recovered};
 use crate::run_log::LogLine;
 
@@ -18,10 +20,29 @@ struct RecoverReport {
     leftovers: usize,
     /// The backup that holds the old files.
     #[serde(skip_serializing_if = "Option::is_none")]
-    backup: Option<String>,
+    backup: Option<BackupId>,
     /// sftunnel's process, where it had to be confirmed or restarted.
     #[serde(skip_serializing_if = "Option::is_none")]
     sftunnel_pid: Option<u32>,
+    /// Why the new files, which were live, were given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// The tunnels that stay down on the old files, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stays_down: Vec<DroppedPeer>,
+}
+
+impl RecoverReport {
+    fn of(outcome: &'static str) -> Self {
+        Self {
+            outcome,
+            leftovers: 0,
+            backup: None,
+            sftunnel_pid: None,
+            why: None,
+            stays_down: Vec::new(),
+        }
+    }
 }
 
 /// Runs it.
@@ -32,27 +53,33 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
     with_lock(session, "recover", args.wait, |context| {
         let recovered = recovery::recover(context)?;
         let changed = !matches!(recovered, Recovered::Nothing { .. });
-        let text = format!("{}.\n", capitalised(&recovered_text(&recovered)));
+        let mut text = format!("{}.\n", capitalised(&recovered_text(&recovered)));
+        let stays_down = match &recovered {
+            Recovered::AllOld { backup, .. } => stays_down(context, backup),
+            _ => Vec::new(),
+        };
+        text.push_str(&stays_down_text(&stays_down));
         let report = match recovered {
             Recovered::Nothing { leftovers } => {
-                RecoverReport { outcome: "nothing", leftovers, backup: None, sftunnel_pid: None }
+                RecoverReport { leftovers, ..RecoverReport::of("nothing") }
             }
-            Recovered::AllOld { backup, pid } => RecoverReport {
-                outcome: "all-old",
-                leftovers: 0,
+            Recovered::AllOld { backup, pid, why } => RecoverReport {
                 backup: Some(backup),
                 sftunnel_pid: pid,
+                why,
+                stays_down,
+                ..RecoverReport::of("all-old")
             },
             Recovered::AllNew { backup, pid } => RecoverReport {
-                outcome: "all-new",
-                leftovers: 0,
                 backup: Some(backup),
                 sftunnel_pid: Some(pid),
+                ..RecoverReport::of("all-new")
             },
         };
         let mut line =
             LogLine::new(context.host.now(), "recover", report.outcome, Exit::Done.code());
-        line.backup.clone_from(&report.backup);
+        line.backup = report.backup.as_ref().map(ToString::to_string);
+        line.message.clone_from(&report.why);
         Ok((Report::done(&report, text).changed(changed), line))
     })
 }

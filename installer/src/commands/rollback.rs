@@ -7,7 +7,7 @@ use formats::device::ManagerUuid;
 use formats::error::Reason;
 use serde::Serialize;
 
-use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_run, with_lock};
+use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_note, with_lock};
 use crate::args::RollbackArgs;
 use crate::backup::{self, BackupId};
 use crate::host::Host;
@@ -60,8 +60,9 @@ pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Fail
     let plan = plan(session, &state, args)?;
     let mut change =
         ChangeResult::new(if plan.in_place { "nothing-to-do" } else { "planned" }, plan.service);
-    (change.dropped, change.interrupted_run) = (plan.dropped, interrupted_run(Some(&state)));
-    let text = format!("{}\nDry run: nothing was changed.\n", plan.text);
+    let (interrupted, note) = interrupted_note(Some(&state));
+    (change.dropped, change.interrupted_run) = (plan.dropped, interrupted);
+    let text = format!("{}\n{note}Dry run: nothing was changed.\n", plan.text);
     Ok(Report::done(&RollbackReport { restored: plan.id, change, files: plan.files }, text))
 }
 

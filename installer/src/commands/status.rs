@@ -18,7 +18,7 @@ use formats::text::printable_bytes;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{Session, interrupted_run};
+use super::{InterruptedRun, Session, interrupted_run};
 use crate::args::StatusArgs;
 use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
 use crate::backup::{self, BackupId};
@@ -27,7 +27,7 @@ use crate::peers::{self, Live, LiveSet, PeerDir};
 use crate::records::{Installed, PinnedSigner, Signers};
 use crate::service::{self, Service};
 use crate::state::State;
-use crate::tunnel::{self, Connection, Tunnel};
+use crate::tunnel::{self, Connection, Tunnel, TunnelState};
 
 /// `sftunnel-install.status/1`.
 #[derive(Debug, Serialize)]
@@ -88,6 +88,9 @@ struct PeerStatus {
     files: Vec<FileStatus>,
     /// Names that look like the three files: what a manual attempt left. Escaped.
     strays: Vec<String>,
+    /// Whether a key may be among them.
+    #[serde(skip)]
+    stray_key: bool,
     /// Staged files of an interrupted run.
     leftovers: usize,
     /// Whether these files were installed by this program and completed with a restart.
@@ -144,10 +147,13 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     let sftunnel = service::status(host);
     let connections = look_at_tunnels(host, &mut peers, &sftunnel);
     peers.sort_by_key(|peer| (Reverse(peer.level), peer.days_left.unwrap_or(i64::MAX)));
-    let interrupted_run = interrupted_run(state.as_ref());
+    let (interrupted_run, unfinished) = match interrupted_run(state.as_ref()) {
+        Some(InterruptedRun { what, next }) => (Some(what), Some(next)),
+        None => (None, None),
+    };
     let mut report = StatusReport {
-        state: overall(&peers, interrupted_run.is_some()),
-        summary: view::summary(&peers),
+        state: Level::Unknown,
+        summary: String::new(),
         thresholds,
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
         now,
@@ -158,7 +164,8 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         interrupted_run,
         steps: Vec::new(),
     };
-    report.steps = advice::next(&report);
+    (report.state, report.summary) = (overall(&report), view::summary(&report));
+    report.steps = advice::next(&report, unfinished);
     if let Some(path) = &args.prometheus {
         new_file::replace_at(path, prometheus::text(&report).as_bytes(), 0o644)?;
     }
@@ -167,10 +174,27 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     Ok(if args.plugin { done.monitoring(report.state) } else { done })
 }
 
-/// The worst there is. A run that is not finished may have left files of two sets.
-fn overall(peers: &[PeerStatus], interrupted: bool) -> Level {
-    let at_least = if interrupted { Level::Warning } else { Level::Ok };
-    peers.iter().map(|peer| peer.level).max().unwrap_or(Level::Unknown).max(at_least)
+/// The worst there is: of the files, and of what is known beside them. Where no tunnel is
+/// expected, there is nothing to judge.
+fn overall(report: &StatusReport) -> Level {
+    let expected = report.peers.iter().filter(|peer| peer.state != "empty");
+    let files = expected.map(|peer| peer.level).max().unwrap_or(Level::Unknown);
+    if trouble(report).is_some() { files.max(Level::Warning) } else { files }
+}
+
+/// What is wrong although the files may be good.
+fn trouble(report: &StatusReport) -> Option<&'static str> {
+    let expected = || report.peers.iter().filter_map(|peer| peer.tunnel.as_ref());
+    if report.interrupted_run.is_some() {
+        // there may be files of two sets
+        Some("an interrupted run is not finished")
+    } else if expected().count() > 0 && matches!(report.sftunnel, Service::NotRunning { .. }) {
+        Some("sftunnel does not run")
+    } else if expected().any(|tunnel| tunnel.state == TunnelState::Down) {
+        Some("a tunnel is down")
+    } else {
+        None
+    }
 }
 
 fn look_at_tunnels(
@@ -209,6 +233,7 @@ fn peer_status(
         certificate: None,
         files: Vec::new(),
         strays: Vec::new(),
+        stray_key: false,
         leftovers: 0,
         completed: false,
         signers,
@@ -225,6 +250,7 @@ fn peer_status(
         }
         Ok((peer, live)) => {
             let strays = peer.strays().unwrap_or_default();
+            status.stray_key = strays.iter().any(|name| peers::looks_like(name, "sftunnel-key"));
             status.strays = strays.iter().map(|name| printable_bytes(name.as_bytes())).collect();
             status.leftovers = peer.leftovers().map(|names| names.len()).unwrap_or(0);
             status.files = live.iter().map(file_status).collect();
@@ -303,11 +329,5 @@ mod tests {
             words.map(|state| level(state, None)),
             [Critical, Critical, Critical, Ok, Unknown]
         );
-    }
-
-    #[test]
-    fn a_box_without_a_manager_is_unknown_and_an_interrupted_run_never_ok() {
-        assert_eq!(overall(&[], false), Level::Unknown);
-        assert_eq!(overall(&[], true), Level::Warning);
     }
 }

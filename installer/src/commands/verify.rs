@@ -3,10 +3,9 @@
 use console::exit::Failure;
 use console::kit_folder::{KitFolder, is_kit};
 use console::report::Report;
-use formats::text::printable;
 use serde::Serialize;
 
-use super::{Session, interrupted_run};
+use super::{Session, interrupted_note};
 use crate::args::VerifyArgs;
 use crate::judged::{self, SourceResult};
 use crate::plan_text;
@@ -58,10 +57,8 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
             "\nThe kit's {files_checked} files are as SHA256SUMS lists them.\n"
         ));
     }
-    let interrupted_run = interrupted_run(state.as_ref());
-    if let Some(note) = &interrupted_run {
-        text.push_str(&format!("Note: {}\n", printable(note)));
-    }
+    let (interrupted_run, note) = interrupted_note(state.as_ref());
+    text.push_str(&note);
     text.push_str("Verified: this box would accept it. Nothing was changed.\n");
     Ok(Report::done(&VerifyReport { files_checked, results, rehearsals, interrupted_run }, text))
 }

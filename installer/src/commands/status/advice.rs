@@ -8,7 +8,7 @@ use crate::service::Service;
 use crate::tunnel::TunnelState;
 
 /// The steps, in their order: what must not be lost, what must be finished, what is to be done.
-pub(super) fn next(report: &StatusReport) -> Vec<String> {
+pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<String> {
     let mut steps = Vec::new();
     let staying: Vec<_> = report.peers.iter().filter(|peer| stays_up_only_for_now(peer)).collect();
     if !staying.is_empty() {
@@ -17,14 +17,16 @@ pub(super) fn next(report: &StatusReport) -> Vec<String> {
             managers(&staying)
         ));
     }
-    let leftovers = report.peers.iter().any(|peer| peer.leftovers > 0);
-    if report.interrupted_run.is_some() || leftovers {
-        steps.push("finish the interrupted run: sftunnel-install recover".to_owned());
+    if report.peers.iter().any(|peer| peer.leftovers > 0) && unfinished.is_none() {
+        steps.push(
+            "sftunnel-install recover removes the staged files of a run that ended early"
+                .to_owned(),
+        );
     }
+    steps.extend(unfinished);
     steps.extend(report.peers.iter().filter_map(of_files));
     steps.extend(of_service(report));
-    let copies = |peer: &&PeerStatus| peer.strays.iter().any(|name| name.contains("key"));
-    let with_copies: Vec<_> = report.peers.iter().filter(copies).collect();
+    let with_copies: Vec<_> = report.peers.iter().filter(|peer| peer.stray_key).collect();
     if !with_copies.is_empty() {
         steps.push(format!(
             "once the tunnel is up, remove the stray copies in the directory of {}: a copy of sftunnel-key.pem is a private key",
@@ -51,7 +53,9 @@ fn of_files(peer: &PeerStatus) -> Option<String> {
                 .to_owned()
         }
         ("unreadable", _) if !peer.hint.is_empty() => peer.hint.clone(),
-        ("unreadable", _) => "run this as root (`expert`, then `sudo su`)".to_owned(),
+        ("unreadable", _) => {
+            "look at its directory: it cannot be read as it should be, see above".to_owned()
+        }
         (_, Level::Warning | Level::Critical) => format!(
             "{} left: have its CA renewed in time; sftunnel-bundle check on the manager says how",
             days_text(peer.days_left.unwrap_or_default())
@@ -64,7 +68,7 @@ fn of_files(peer: &PeerStatus) -> Option<String> {
     Some(format!("manager {manager}: {step}"))
 }
 
-/// Only where the files are not the reason already.
+/// sftunnel itself; and tunnels that are down although the files are good.
 fn of_service(report: &StatusReport) -> Option<String> {
     let expected: Vec<_> = report.peers.iter().filter(|peer| peer.tunnel.is_some()).collect();
     if expected.is_empty() {
@@ -72,11 +76,11 @@ fn of_service(report: &StatusReport) -> Option<String> {
     }
     match report.sftunnel {
         Service::NotRunning { .. } => Some(
-            "sftunnel does not run: /ngfw/var/log/messages says why; pmtool restartbyid sftunnel starts it"
+            "sftunnel does not run: /ngfw/var/log/messages says why; `pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel` start it"
                 .to_owned(),
         ),
         Service::Unknown { .. } => {
-            Some("pmtool says nothing about sftunnel: name it with --pmtool FILE".to_owned())
+            Some("look at what `pmtool status` prints (--pmtool FILE names another one): it does not say whether sftunnel runs".to_owned())
         }
         Service::Running { .. } => {
             let is_down = |peer: &&&PeerStatus| {

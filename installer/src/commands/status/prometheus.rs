@@ -48,9 +48,9 @@ pub(super) fn text(report: &StatusReport) -> String {
     let interrupted = u8::from(report.interrupted_run.is_some()).to_string();
     file.gauge("sftunnel_interrupted_run", "1 `recover` is to be run.", single(&interrupted));
     let worst = number(report.state).to_string();
-    file.gauge("sftunnel_check_state", &format!("The worst of all: {STATES}."), single(&worst));
+    file.gauge("sftunnel_status_state", &format!("The worst of all: {STATES}."), single(&worst));
     let when = report.now.unix().to_string();
-    file.gauge("sftunnel_check_time_seconds", "When this was written, unix time.", single(&when));
+    file.gauge("sftunnel_status_time_seconds", "When this was written, unix time.", single(&when));
     file.text().to_owned()
 }
 

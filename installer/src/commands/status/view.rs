@@ -10,7 +10,7 @@ use formats::device::ManagerUuid;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
-use super::{PeerStatus, StatusReport};
+use super::{PeerStatus, StatusReport, trouble};
 use crate::host::Appliance;
 use crate::plan_text;
 use crate::tunnel::TunnelState;
@@ -25,10 +25,7 @@ pub(super) fn text(
     appliance: Result<Appliance, Failure>,
     plugin: bool,
 ) -> String {
-    let mut text = match plugin {
-        true => report.state.plugin_line(&report.summary, &perfdata(report)) + "\n",
-        false => String::new(),
-    };
+    let mut text = String::new();
     match appliance {
         Ok(appliance) => text.push_str(&plan_text::appliance(&appliance)),
         Err(failure) => text.push_str(&labelled("Box", &printable(&failure.message).to_string())),
@@ -62,9 +59,14 @@ pub(super) fn text(
         text.push_str("\nNext\n");
     }
     for (at, step) in report.steps.iter().enumerate() {
-        text.push_str(&wrap(&format!("  {}. ", at + 1), 5, &printable(step).to_string()));
+        let step: Vec<_> = step.lines().map(|line| printable(line).to_string()).collect();
+        text.push_str(&wrap(&format!("  {}. ", at + 1), 5, &step.join("; ")));
     }
-    text
+    if plugin {
+        level::plugin_text(report.state, &report.summary, &perfdata(report), &text)
+    } else {
+        text
+    }
 }
 
 /// Every certificate, the most urgent first, with its ten years.
@@ -103,7 +105,27 @@ pub(super) fn short(manager: &ManagerUuid) -> String {
 }
 
 /// The most urgent manager's files, and how many more want to be looked at.
-pub(super) fn summary(peers: &[PeerStatus]) -> String {
+pub(super) fn summary(report: &StatusReport) -> String {
+    let files = of_files(&report.peers);
+    match trouble(report) {
+        Some(trouble) if !files.is_urgent => format!("{trouble}; {}", files.sentence),
+        Some(trouble) => format!("{}; {trouble}", files.sentence),
+        None => files.sentence,
+    }
+}
+
+/// About the files alone.
+struct OfFiles {
+    sentence: String,
+    is_urgent: bool,
+}
+
+fn of_files(peers: &[PeerStatus]) -> OfFiles {
+    let is_urgent = peers.iter().any(|peer| peer.level != Level::Ok);
+    OfFiles { sentence: sentence(peers), is_urgent }
+}
+
+fn sentence(peers: &[PeerStatus]) -> String {
     let Some(first) = peers.first() else {
         return "no peer directory: registered with no manager".to_owned();
     };
