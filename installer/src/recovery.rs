@@ -80,11 +80,10 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
             Recovered::AllNew { .. } => "all new",
             _ => "all old",
         };
-        let message = format!(
-            "the interrupted run was finished: {done}; but what it left could not be removed: {}",
-            failure.message
-        );
-        Failure { message, ..failure }
+        failure
+            .preceded_by(format!(
+                "the interrupted run was finished: {done}; but what it left could not be removed"
+            ))
             .exit(Exit::NeedsPerson)
             .also_hint("when that is mended, run `sftunnel-install recover` again")
     })?;

@@ -128,8 +128,7 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
             Ok(PutBack { pid: Some(pid), receipts })
         }
         (Err(Unhealthy::Interrupted), _) => {
-            let why = Unhealthy::Interrupted;
-            Err(Failure::unexpected(format!("the old files are back in place, but {why}"))
+            Err(Failure::unexpected("the old files are back in place, but a signal ended the waiting for sftunnel")
                 .hint("run `sftunnel-install recover`: it restarts sftunnel on them"))
         }
         (Err(why), _) => {

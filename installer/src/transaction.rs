@@ -267,15 +267,15 @@ fn known_digests(changes: &[Change]) -> Vec<Sha256> {
 
 /// `--no-rollback`: the new files stay, and an open journal would have the next run undo that.
 fn not_recorded(why: &Unhealthy, failure: Failure) -> Failure {
-    let message = format!(
-        "the new files are in place, but {why}; and that they are to stay could not be recorded: {}",
-        failure.message
-    );
-    Failure { message, ..failure }
+    failure
+        .preceded_by(format!(
+            "the new files are in place, but {why}; and that they are to stay could not be recorded"
+        ))
         .exit(Exit::NeedsPerson)
         .hint("mend that, then run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back")
 }
 
+/// A signal came while the new files were live and sftunnel was waited for.
 pub(crate) fn interrupted() -> Failure {
     Failure::unexpected(
         "interrupted while waiting for sftunnel: the new files are in place, but not confirmed",
@@ -376,11 +376,10 @@ pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipt
         if pinned { signers.write(state) } else { Ok(()) }
     };
     record().and_then(|()| journal.close(state)).map(|()| receipts).map_err(|failure| {
-        let message = format!(
-            "the files are in place and sftunnel runs on them, but that could not be recorded: {}",
-            failure.message
-        );
-        Failure { message, ..failure }
+        failure
+            .preceded_by(
+                "the files are in place and sftunnel runs on them, but that could not be recorded",
+            )
             .exit(Exit::NeedsPerson)
             .also_hint("when that is mended, run `sftunnel-install recover`")
     })

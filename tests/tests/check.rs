@@ -1,5 +1,5 @@
-//! `check` and `receipts` at the manager, `status` at the device: which tunnels are up, who has
-//! been reached, what is to be done, and what monitoring systems are told.
+//! `check` and `receipts` at the manager: which tunnels are up, who has been reached, what is to be
+//! done, and what monitoring systems are told.
 
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
@@ -7,8 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lab::authority::Validity;
-use lab::{Issue, LabSpec, ManagerSpec};
+use lab::{LabSpec, ManagerSpec};
 use serde_json::Value;
 use tests::{Ran, World, tool};
 
@@ -247,7 +246,7 @@ fn an_address_of_failed_push_is_a_name_and_a_placeholder_is_none() {
 }
 
 /// `label=value[unit][;warning[;critical]]`, blank separated (monitoring-plugins.org).
-fn perfdata(first_line: &str) -> HashMap<String, (i64, String)> {
+pub(crate) fn perfdata(first_line: &str) -> HashMap<String, (i64, String)> {
     let (_, data) = first_line.split_once(" | ").expect("no performance data");
     assert_eq!(first_line.matches('|').count(), 1, "{first_line}");
     let mut found = HashMap::new();
@@ -284,7 +283,7 @@ fn the_performance_data_is_what_a_plugin_gives() {
 }
 
 /// Samples by name and labels, of a file in Prometheus' text format 0.0.4.
-fn samples(text: &str) -> HashMap<(String, String), f64> {
+pub(crate) fn samples(text: &str) -> HashMap<(String, String), f64> {
     assert!(text.ends_with('\n'));
     let (mut found, mut typed, mut finished) = (HashMap::new(), String::new(), Vec::new());
     for line in text.lines() {
@@ -516,138 +515,4 @@ fn a_list_of_revoked_certificates_is_judged_by_its_dates_and_its_issuer() {
     assert_eq!(seen(&[])["state"], "UNKNOWN");
     fs::remove_file(&list).unwrap();
     assert_eq!(seen(&[]), Value::Null);
-}
-
-/// Managers whose certificates last so many days.
-fn device_with(days: &[i64]) -> World {
-    let ending_in = |days: &i64| ManagerSpec {
-        old: Issue {
-            validity: Some(Validity::ending_in(days * 86_400 + 3600)),
-            ..Issue::default()
-        },
-        ..ManagerSpec::valid(&format!("fmc{days}"))
-    };
-    let managers = days.iter().map(ending_in).collect();
-    World::of(LabSpec { managers, ..LabSpec::for_tests(1) })
-}
-
-fn status(world: &World, args: &[&str]) -> Ran {
-    world.on(world.ftd(1), &[&["status"], args].concat()).run()
-}
-
-#[test]
-fn on_the_device_status_is_a_plugin_when_it_is_asked_to_be() {
-    let world = device_with(&[200, 60, -3]);
-    status(&world, &[]).expect(0).never_says("SFTUNNEL");
-    let ran = status(&world, &["--plugin"]).expect(2);
-    let line = ran.stdout.lines().next().unwrap();
-    assert!(line.starts_with("SFTUNNEL CRITICAL - files for manager "), "{line}");
-    assert!(line.contains("expired 2 days ago"), "{line}");
-    let data = perfdata(line);
-    assert_eq!(data["days"], (-2, "90:;30:".to_owned()));
-    let counts = ["managers", "warning", "critical", "tunnels_down"].map(|name| data[name].0);
-    assert_eq!(counts, [3, 1, 1, 3], "{line}");
-
-    let near = device_with(&[60]).start();
-    near.up(near.ftd(1), near.fmc());
-    status(&near, &["--plugin"]).expect(1).says("WARNING - files for manager");
-    status(&near, &["--plugin", "--warning", "60"]).expect(0).says("SFTUNNEL OK");
-    status(&near, &["--plugin", "--warning", "70", "--critical", "61"]).expect(2);
-    // 2 would be CRITICAL
-    let line = "SFTUNNEL UNKNOWN - --critical 61 is more than --warning 60";
-    status(&near, &["--plugin", "--warning", "60", "--critical", "61"]).expect(3).says(line);
-    status(&near, &["--plugin", "--nonsense"])
-        .expect(3)
-        .says("SFTUNNEL UNKNOWN - wrong command line");
-    status(&near, &["--nonsense"]).expect(2);
-    near.on(near.ftd(1), &["install", "--plugin"]).run().expect(2);
-    let quiet = status(&near, &["--plugin", "--quiet", "--warning", "60"]).expect(0);
-    assert_eq!(quiet.stdout.lines().count(), 1, "{}", quiet.output());
-    let json = status(&near, &["--plugin", "--json"]).expect(1).json();
-    assert_eq!((&json["state"], &json["thresholds"]["warning"]), (&"WARNING".into(), &90.into()));
-    // good files alone are not all
-    lab::service::stop(&near.ftd(1).root).unwrap();
-    let stopped = ["--plugin", "--warning", "60"];
-    status(&near, &stopped).expect(1).says("SFTUNNEL WARNING - sftunnel does not run; files for");
-    fs::remove_dir_all(near.ftd(1).root.join("var/sf/peers")).unwrap();
-    status(&near, &["--plugin"]).expect(3).says("SFTUNNEL UNKNOWN - no peer directory");
-}
-
-#[test]
-fn the_devices_table_begins_with_the_most_urgent_and_shows_the_years() {
-    let world = device_with(&[200, 60, -3]);
-    let ran = status(&world, &[]).expect(0);
-    let after = ran.stdout.split("ten years").nth(1).unwrap();
-    let rows = after.lines().skip(1).take_while(|line| !line.is_empty());
-    let days: Vec<i64> =
-        rows.map(|row| row.split_whitespace().nth(1).unwrap().parse().unwrap()).collect();
-    assert_eq!(days, [-2, -2, 60, 60, 200, 200], "{}", ran.output());
-    ran.says("CRITICAL  -2").says("WARNING   60").says("OK        200").says("#");
-}
-
-#[test]
-fn status_says_what_to_do_next() {
-    let world = World::started(1);
-    let (device, fmc) = (world.ftd(1), world.fmc());
-    let steps = || {
-        let json = status(&world, &["--json"]).expect(0).json();
-        let steps = json["steps"].as_array().unwrap().iter();
-        steps.map(|step| step.as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let expired = steps();
-    assert!(expired[0].contains("install a kit") && expired.len() == 1, "{expired:?}");
-    world.install(device, &world.kit(&[]).path).run().expect(0);
-    world.up(device, fmc);
-    assert_eq!(steps(), Vec::<String>::new(), "all is well");
-    status(&world, &[]).expect(0).never_says("Next");
-    // up on files that would not bring it up again
-    let key = device.peer_dir(fmc).join("sftunnel-key.pem");
-    let good = fs::read(&key).unwrap();
-    fs::write(&key, "").unwrap();
-    let broken = steps();
-    assert!(
-        broken[0].contains("do not reboot") && broken[1].contains("install a kit"),
-        "{broken:?}"
-    );
-    fs::write(&key, good).unwrap();
-    fs::write(device.peer_dir(fmc).join("sftunnel-key.pem.backup"), "x").unwrap();
-    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
-    let strays = steps();
-    assert!(strays[0].contains("644 root:root"), "{strays:?}");
-    assert!(strays[1].contains("is a private key"), "{strays:?}");
-    lab::service::stop(&device.root).unwrap();
-    assert!(steps().iter().any(|step| step.contains("does not run")));
-    let renew = device_with(&[60]);
-    status(&renew, &[]).expect(0).says("have its CA renewed in time");
-}
-
-#[test]
-fn the_devices_file_for_prometheus_can_be_read_and_says_the_same() {
-    let world = World::started(1);
-    let file = world.path("sft.prom");
-    let run = || {
-        let args = ["--json", "--prometheus", file.to_str().unwrap()];
-        let json = status(&world, &args).expect(0).json();
-        (json, samples(&fs::read_to_string(&file).unwrap()))
-    };
-    let value = |samples: &HashMap<(String, String), f64>, name: &str| {
-        let mut found = samples.iter().filter(|((found, _), _)| found == name);
-        let value = *found.next().unwrap_or_else(|| panic!("no {name}")).1;
-        assert!(found.next().is_none(), "several {name}");
-        value
-    };
-    let (json, before) = run();
-    let names = ["sftunnel_peer_state", "sftunnel_tunnel_up", "sftunnel_running"];
-    assert_eq!(names.map(|name| value(&before, name)), [2.0, 0.0, 1.0], "{json}");
-    let ends = |samples: &HashMap<(String, String), f64>| {
-        let of = samples.iter().filter(|((name, _), _)| name.ends_with("not_after_seconds"));
-        of.map(|(_, value)| *value as i64).collect::<Vec<_>>()
-    };
-    assert_eq!(ends(&before).len(), 2);
-    world.install(world.ftd(1), &world.kit(&[]).path).run().expect(0);
-    world.up(world.ftd(1), world.fmc());
-    let after = run().1;
-    assert_eq!(names.map(|name| value(&after, name)), [0.0, 1.0, 1.0]);
-    assert_eq!(value(&after, "sftunnel_status_state"), 0.0);
-    assert!(ends(&after).iter().all(|end| *end > now() + 3600 * 86_400));
 }

@@ -70,6 +70,14 @@ impl Case {
         run.under(&["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject]).run()
     }
 
+    /// The same with an error at that call, for any run.
+    fn failing_at(&self, run: tests::Run, call: &str, occurrence: usize, error: &str) -> Ran {
+        let trace = self.world.path("trace").display().to_string();
+        let inject = format!("inject={call}:error={error}:when={occurrence}");
+        let calls = format!("trace={call}");
+        run.under(&["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject]).run()
+    }
+
     /// What `recover` makes of it; then an installation that succeeds.
     #[track_caller]
     fn ends_whole(&self, what: &str) -> bool {
@@ -303,6 +311,46 @@ fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
     let ran = hidden(recover).run().expect(0).says("All new");
     assert_eq!(device.restarts().unwrap(), 2, "{}", ran.output());
     case.world.up(device, case.world.fmc());
+}
+
+/// The new files stay, and the next run would undo them: that is no "nothing was changed".
+#[test]
+fn without_a_rollback_a_journal_that_cannot_be_closed_needs_a_person() {
+    let flags = ["--no-rollback", "--restart-timeout", "1"];
+    let stuck = || {
+        let case = Case::new();
+        case.world.ftd(1).set_fault(&Fault::NoStartNew).unwrap();
+        case
+    };
+    let measured = stuck();
+    measured.failing_at(measured.install().args(flags), "unlinkat", 9999, "EIO").expect(5);
+    let trace = std::fs::read_to_string(measured.world.path("trace")).unwrap();
+    let last = trace.lines().filter(|line| line.starts_with("unlinkat(")).count();
+    assert!(trace.lines().last().unwrap().contains("\"journal\""), "{trace}");
+    let case = stuck();
+    let ran = case.failing_at(case.install().args(flags), "unlinkat", last, "EIO").expect(7);
+    let ran = ran.says("the new files are in place").says("sftunnel-install recover");
+    assert_eq!(case.files(), case.new, "{}", ran.output());
+}
+
+/// The old files are back, but not for nothing: the tunnels were interrupted.
+#[test]
+fn a_failed_rename_that_cost_a_restart_is_a_rollback() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    // before the renames (for the plan, and for the run) another process ran than after them
+    let pmtool = case.world.pmtool(
+        device,
+        r#"if [ "$1" = status ]; then
+echo >>"$here/asked"
+if [ "$(wc -l <"$here/asked")" -le 2 ]; then echo 'sftunnel (normal) - Running 999999'; exit; fi
+fi"#,
+    );
+    let restarts = device.restarts().unwrap();
+    let run = case.install().args(["--pmtool", &pmtool]);
+    let ran = case.failing_at(run, "renameat", 4, "EIO").expect(6).says("sftunnel was restarted");
+    assert!(!case.all_new(&ran));
+    assert_eq!(device.restarts().unwrap(), restarts + 1);
 }
 
 #[test]

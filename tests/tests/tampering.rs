@@ -445,7 +445,8 @@ fn the_script_works_in_a_private_directory_and_leaves_none() {
     fs::set_permissions(&place, fs::Permissions::from_mode(0o1777)).unwrap();
     // what a local user may have left there
     symlink("/etc", place.join("sftunnel-install")).unwrap();
-    symlink("/etc", place.join("sftunnel-install.XXXXXX")).unwrap();
+    // mktemp's own pattern, taken literally
+    symlink("/etc", place.join(format!("sftunnel-install.{}", "X".repeat(6)))).unwrap();
     let run = Run::new("sh").arg(kit.path.join("install.sh")).arg("--root");
     let run = run.arg(&world.ftd(1).root).under(&["env", &format!("TMPDIR={}", place.display())]);
     let mut pty = Pty::start(run);

@@ -13,6 +13,7 @@
 //! - `meanwhile`: the manager pushes files of its own while a run is under way or cut off
 //! - `clock`: 1970, behind, too early, too late
 //! - `check`: the manager's view: tunnels, who was reached, what monitoring systems are told
+//! - `status`: the same at the device
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
@@ -71,6 +72,7 @@ mod room;
 mod secrets;
 mod shipped;
 mod signals;
+mod status;
 mod tampering;
 mod terminal;
 mod ticket;

@@ -10,7 +10,7 @@ use formats::envelope::NewIdentity;
 use formats::error::Reason;
 use formats::signature::{Fingerprint, SigningKey, VerifyingKey};
 use formats::text::printable;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use serde::Serialize;
 
 use crate::Context;
@@ -104,16 +104,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let Some(name) = path.file_name() else {
-        return Err(Failure::usage(format!("--out {}: expected a file", path.display())));
-    };
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-    let directory = rustix::fs::open(parent, flags, Mode::empty())
-        .map_err(|error| Failure::io(parent.display(), &error.into()).hint("make it first"))?;
+    let (directory, name) = new_file::parent_of(path)?;
     new_file::create(&directory, name, bytes, Mode::from(mode)).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             exists(path)

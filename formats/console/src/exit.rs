@@ -116,6 +116,13 @@ impl Failure {
         self
     }
 
+    /// The same with what had happened by then before it.
+    #[must_use]
+    pub fn preceded_by(mut self, happened: impl Display) -> Self {
+        self.message = format!("{happened}: {}", self.message);
+        self
+    }
+
     /// Adds a further step to what is to be done next.
     #[must_use]
     pub fn also_hint(mut self, hint: impl Display) -> Self {

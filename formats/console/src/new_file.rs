@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, unlinkat,
 };
@@ -48,6 +48,16 @@ pub fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Re
 /// # Errors
 /// As [`replace`]; usage for a path that names no file.
 pub fn replace_at(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let (dir, name) = parent_of(path)?;
+    replace(&dir, name, bytes, Mode::from(mode))
+        .map_err(|error| Failure::io(path.display(), &error))
+}
+
+/// The folder of a path that the operator names, opened, and the name in it.
+///
+/// # Errors
+/// Usage for a path that names no file; or why the folder cannot be opened.
+pub fn parent_of(path: &Path) -> Result<(OwnedFd, &OsStr), Failure> {
     let Some(name) = path.file_name() else {
         return Err(Failure::usage(format!("{}: expected a file", path.display())));
     };
@@ -58,8 +68,7 @@ pub fn replace_at(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     let dir = rustix::fs::open(parent, flags, Mode::empty())
         .map_err(|error| Failure::io(parent.display(), &error.into()).hint("make it first"))?;
-    replace(&dir, name, bytes, Mode::from(mode))
-        .map_err(|error| Failure::io(path.display(), &error))
+    Ok((dir, name))
 }
 
 fn through_temporary(

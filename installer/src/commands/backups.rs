@@ -131,12 +131,10 @@ fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
             backup::remove(context.state, id).map_err(|failure| match removed {
                 0 => failure,
                 // not 1 or 3, which say that nothing was changed
-                _ => Failure {
-                    message: format!("{removed} were removed; then {}", failure.message),
-                    ..failure
-                }
-                .exit(Exit::NeedsPerson)
-                .also_hint("mend that, then run the same command again"),
+                _ => failure
+                    .preceded_by(format!("{removed} were removed, then"))
+                    .exit(Exit::NeedsPerson)
+                    .also_hint("mend that, then run the same command again"),
             })?;
         }
         let text = format!("Removed {} of {} backups.\n", doomed.len(), ids.len());

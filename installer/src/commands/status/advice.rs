@@ -2,7 +2,6 @@
 
 use console::level::{Level, days_text};
 
-use super::view::short;
 use super::{PeerStatus, StatusReport};
 use crate::service::Service;
 use crate::tunnel::TunnelState;
@@ -43,7 +42,7 @@ fn stays_up_only_for_now(peer: &PeerStatus) -> bool {
 }
 
 fn of_files(peer: &PeerStatus) -> Option<String> {
-    let manager = short(&peer.manager);
+    let manager = peer.manager.short();
     let wrong_mode =
         peer.files.iter().filter_map(|file| file.found.as_ref()).any(|found| !found.as_expected);
     let step = match (peer.state, peer.level) {
@@ -99,7 +98,7 @@ fn of_service(report: &StatusReport) -> Option<String> {
 }
 
 fn managers(peers: &[&PeerStatus]) -> String {
-    let names: Vec<_> = peers.iter().map(|peer| short(&peer.manager)).collect();
+    let names: Vec<_> = peers.iter().map(|peer| peer.manager.short()).collect();
     let word = if names.len() == 1 { "manager" } else { "managers" };
     format!("{word} {}", names.join(", "))
 }

@@ -6,7 +6,6 @@ use console::exit::Failure;
 use console::level::{self, Level, days_text};
 use console::terminal::{Color, Table, Terminal, wrap};
 use formats::certificate::CertificateFacts;
-use formats::device::ManagerUuid;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
@@ -93,43 +92,32 @@ fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4
             _ => Level::Critical,
         };
         let bar = level::bar(facts.not_before, facts.not_after, report.now);
-        (level, days, [facts.not_after.date(), bar, what.to_owned(), short(&peer.manager)])
+        (
+            level,
+            days,
+            [facts.not_after.date(), bar, what.to_owned(), peer.manager.short().to_owned()],
+        )
     };
     let of = [("CA", &peer.ca), ("device's own", &peer.certificate)];
     of.into_iter().filter_map(|(what, facts)| Some(row(what, facts.as_ref()?))).collect()
 }
 
-/// The first of a UUID's five groups, as people tell them apart.
-pub(super) fn short(manager: &ManagerUuid) -> String {
-    manager.to_string().split('-').next().unwrap_or_default().to_owned()
-}
-
 /// The most urgent manager's files, and how many more want to be looked at.
 pub(super) fn summary(report: &StatusReport) -> String {
-    let files = of_files(&report.peers);
+    let files = sentence(&report.peers);
+    let is_urgent = report.peers.iter().any(|peer| peer.level != Level::Ok);
     match trouble(report) {
-        Some(trouble) if !files.is_urgent => format!("{trouble}; {}", files.sentence),
-        Some(trouble) => format!("{}; {trouble}", files.sentence),
-        None => files.sentence,
+        Some(trouble) if is_urgent => format!("{files}; {trouble}"),
+        Some(trouble) => format!("{trouble}; {files}"),
+        None => files,
     }
-}
-
-/// About the files alone.
-struct OfFiles {
-    sentence: String,
-    is_urgent: bool,
-}
-
-fn of_files(peers: &[PeerStatus]) -> OfFiles {
-    let is_urgent = peers.iter().any(|peer| peer.level != Level::Ok);
-    OfFiles { sentence: sentence(peers), is_urgent }
 }
 
 fn sentence(peers: &[PeerStatus]) -> String {
     let Some(first) = peers.first() else {
         return "no peer directory: registered with no manager".to_owned();
     };
-    let manager = short(&first.manager);
+    let manager = first.manager.short();
     let urgent = peers.iter().filter(|peer| peer.level != Level::Ok).count();
     let more =
         if urgent > 1 { format!(", and {} more to look at", urgent - 1) } else { String::new() };
