@@ -13,6 +13,7 @@
 //! - `meanwhile`: the manager pushes files of its own while a run is under way or cut off
 //! - `clock`: 1970, behind, too early, too late
 //! - `check`: the manager's view: tunnels, who was reached, what monitoring systems are told
+//! - `revocation`: the list of revoked certificates, judged by `check`
 //! - `status`: the same at the device
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
@@ -68,6 +69,7 @@ mod races;
 mod recipients;
 mod refusals;
 mod rehearsal;
+mod revocation;
 mod room;
 mod secrets;
 mod shipped;
