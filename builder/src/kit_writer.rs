@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
 use console::kit_folder::is_kit;
+use console::new_file::{create_only, random_hex, sync_dir};
 use console::root::{names_in, open_dir_at};
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::error::Reason;
@@ -33,8 +34,6 @@ use rustix::fs::{
     renameat_with, statat,
 };
 use rustix::io::Errno;
-
-use console::new_file::{create_only, random_hex, sync_dir};
 
 const PREFIX: &str = ".sftunnel-kit-";
 const INFIX: &str = ".tmp-";

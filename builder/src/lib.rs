@@ -92,7 +92,7 @@ pub mod untrusted {
         for (name, device) in devices {
             names.entry(name).or_default().insert(device);
         }
-        let seen = tunnel_status::read(text, &names);
+        let seen = tunnel_status::read(text, &names).of;
         seen.values().filter(|seen| seen.tunnel == tunnel_status::Tunnel::Up).count()
     }
 }

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 use console::exit::Failure;
+use console::new_file::random;
 use console::terminal::Terminal;
 use console::{input, unlock};
 use formats::envelope::Passphrase;
@@ -13,7 +14,6 @@ use formats::limits;
 use serde::Serialize;
 
 use crate::args::PassphraseArgs;
-use console::new_file::random;
 
 /// Words of a generated passphrase; each holds 16 bits.
 const WORDS: usize = 6;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use console::exit::Failure;
 use console::input;
+use console::new_file;
 use console::root::{Root, open_dir_at, open_file_at};
 use formats::error::Reason;
 use formats::limits;
@@ -17,8 +18,6 @@ use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use serde::Serialize;
-
-use console::new_file;
 
 /// Where the key lies below the root.
 pub(crate) const PATH: &str = "/var/sf/sftunnel-airgap/signing-key.pem";

@@ -56,15 +56,25 @@ pub(crate) struct Seen {
     pub alive_at: Option<Timestamp>,
 }
 
-/// Every device of which something is known.
-pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> HashMap<&'a DeviceUuid, Seen> {
-    let mut seen = HashMap::<&DeviceUuid, Seen>::new();
+/// All that the output says.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels<'a> {
+    /// Every device of which something is known.
+    pub of: HashMap<&'a DeviceUuid, Seen>,
+    /// How many blocks show a tunnel that is up, and not whose of these it is.
+    pub strangers: usize,
+}
+
+/// Reads it.
+pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
+    let Tunnels { of: mut seen, mut strangers } = Tunnels::default();
     for block in channels::blocks(text) {
         let owner = match &block.owner {
             Owner::Uuid(name) | Owner::Name(name) => only(names, name),
             Owner::Nobody | Owner::Several => None,
         };
         let devices = connected(&block, owner, names);
+        strangers += usize::from(devices.is_empty() && !block.connected.is_empty());
         if let Some(owner) = owner
             && devices.is_empty()
             && block.connected.is_empty()
@@ -86,19 +96,7 @@ pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> HashMap<&'a DeviceUuid,
             }
         }
     }
-    seen
-}
-
-/// How many blocks show a tunnel that is up, and not whose of these it is.
-pub(crate) fn strangers(text: &str, names: &Names<'_>) -> usize {
-    let is_nobodys = |block: &Block| {
-        let owner = match &block.owner {
-            Owner::Uuid(name) | Owner::Name(name) => only(names, name),
-            Owner::Nobody | Owner::Several => None,
-        };
-        !block.connected.is_empty() && connected(block, owner, names).is_empty()
-    };
-    channels::blocks(text).iter().filter(|block| is_nobodys(block)).count()
+    Tunnels { of: seen, strangers }
 }
 
 /// Whose channels are up in a block.
@@ -147,7 +145,7 @@ mod tests {
         names.insert("10.0.0.1", HashSet::from([a]));
         names.insert("10.0.0.10", HashSet::from([b]));
         names.insert("same", HashSet::from([a, b, c]));
-        let seen = read(text, &names);
+        let seen = read(text, &names).of;
         [a, b, c].map(|uuid| seen.get(uuid).copied().unwrap_or_default().tunnel)
     }
 
@@ -211,7 +209,7 @@ mod tests {
         let names =
             Names::from([("10.0.0.1", HashSet::from([&a])), (a.as_str(), HashSet::from([&a]))]);
         let heard = "Heartbeat Received Time: Mon Jun 15 09:02:16 2020 UTC";
-        let alive = |text: String| read(&text, &names)[&a].alive_at;
+        let alive = |text: String| read(&text, &names).of[&a].alive_at;
         assert_eq!(alive(format!("{UP}\n{heard}")), None);
         assert!(alive(format!("PEER:10.0.0.1\n{UP}\n{heard}")).is_some());
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lab::{LabSpec, ManagerSpec};
 use serde_json::Value;
-use tests::{Ran, World};
+use tests::{Ran, World, tool};
 
 pub(crate) fn check(world: &World, args: &[&str]) -> Ran {
     world.bundle(&[&["check"], args].concat()).run()
@@ -182,6 +182,12 @@ fn an_expired_live_certificate_is_no_ok_before_a_tunnel_that_it_could_not_have_b
     };
     prints(&world, &since(2016));
     check(&world, &[]).expect(1).says("1 up").says("did not reach the device");
+    // and one from after the expiry, but before this run, is on what an earlier run made
+    let ago = tool("date", "coreutils").args(["-u", "+%a %b %e %H:%M:%S %Y", "-d", "2 hours ago"]);
+    let ago = ago.env("LC_ALL", "C").run().expect(0).stdout;
+    let earlier = since(2016).replace("Wed Jun 10 14:27:12 2016", ago.trim());
+    prints(&world, &earlier);
+    check(&world, &[]).expect(1).says("1 up").says("did not reach the device");
     prints(&world, &since(2096));
     check(&world, &[]).expect(0).says("1 up").says("old pair");
     prints(&world, &since(2096).replace("connected to", "not connected to"));
@@ -224,6 +230,11 @@ fn saved_output_confirms_by_the_times_in_it_and_not_by_that_of_the_copy() {
     // now, by the program itself
     let json = world.bundle(&["receipts", "--json"]).arg(&kit).run().expect(0).json();
     assert_eq!((&json["confirmed"], &json["results"][0]["seen"]), (&1.into(), &"now".into()));
+    // one that has stood since before the installation tells nothing of it
+    let start = "IPv4 Connection to peer '192.0.2.1' Start Time: Mon Jun 15 09:02:16 2020 UTC\n";
+    prints(&world, &format!("{up}{start}"));
+    let json = world.bundle(&["receipts", "--json"]).arg(&kit).run().expect(0).json();
+    assert_eq!((&json["confirmed"], &json["results"][0]["seen"]), (&0.into(), &"before".into()));
 }
 
 #[test]

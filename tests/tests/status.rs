@@ -138,6 +138,11 @@ fn the_devices_file_for_prometheus_can_be_read_and_says_the_same() {
         of.map(|(_, value)| *value as i64).collect::<Vec<_>>()
     };
     assert_eq!(ends(&before).len(), 2);
+    // the exporter is somebody else, and install.sh has a umask of 077
+    let args = ["status", "--prometheus", file.to_str().unwrap()];
+    let narrow = world.on(world.ftd(1), &args).under(&["sh", "-c", "umask 077; exec \"$@\"", "sh"]);
+    narrow.run().expect(0);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
     world.install(world.ftd(1), &world.kit(&[]).path).run().expect(0);
     world.up(world.ftd(1), world.fmc());
     let after = run().1;

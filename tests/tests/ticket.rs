@@ -37,6 +37,11 @@ fn a_csv_reader_finds_the_same_in_every_cell() {
     world.install(world.ftd(1), &kit.path).run().expect(0);
     let ran = world.bundle(&["receipts", "--csv", "--no-status-program"]).arg(&kit.path).run();
     let ran = ran.expect(0);
+    // what is refused is said beside the table, not in it
+    let refused = world.write("receipt_x.json", "{}");
+    let run = world.bundle(&["receipts", "--csv", "--no-status-program"]).arg(&kit.path);
+    let beside = run.arg(&refused).run().expect(3);
+    assert!(beside.stderr.contains("refused (bad-format)") && beside.stdout == ran.stdout);
     let mut reader = csv::Reader::from_reader(ran.stdout.as_bytes());
     let headers = reader.headers().unwrap().clone();
     let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();

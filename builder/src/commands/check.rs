@@ -13,6 +13,7 @@ use std::io;
 use std::path::Path;
 
 use console::exit::Failure;
+use console::new_file;
 use console::report::Report;
 use console::root::Root;
 use formats::certificate::{Certificate, RevocationList};
@@ -30,7 +31,6 @@ use crate::commands::receipts;
 use crate::discover::{self, Newest};
 use crate::outcome::DeviceRef;
 use crate::status_source::{self, Asked};
-use console::new_file;
 
 // all from docs/facts.md
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
@@ -52,11 +52,11 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     // whatever is asked beside the certificates must not hide what they say
     let mut problems = Vec::new();
     let asked = status_source::ask(&args.status, context).unwrap_or_else(|failure| {
-        problems.push(format!("the tunnels were not looked at: {}", failure.message));
+        problems.push(format!("the tunnels were not looked at: {}", failure.in_a_line()));
         Asked::Silent(failure.message)
     });
     let done = receipts::done(&args.receipts, context).unwrap_or_else(|failure| {
-        problems.push(format!("the receipts were not read: {}", failure.message));
+        problems.push(format!("the receipts were not read: {}", failure.in_a_line()));
         HashSet::new()
     });
     let (tunnels, devices) = look.devices(&asked, &done);
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     if let Some(path) = &args.prometheus {
         let text = prometheus::text(&body);
         if let Err(failure) = new_file::replace_at(path, text.as_bytes(), 0o644) {
-            body.add_problem(format!("the figures were not written: {}", failure.message));
+            body.add_problem(format!("the figures were not written: {}", failure.in_a_line()));
         }
     }
     let text = body.text(&context.terminal);
@@ -117,7 +117,7 @@ impl<'a> Look<'a> {
             Newest::None => (None, None),
             Newest::Unreadable(failure) => {
                 let path = discover::BATCHES;
-                found.push(Checked::unreadable(Role::FailedPush, None, path, failure.message));
+                found.push(Checked::unreadable(Role::FailedPush, None, path, failure.in_a_line()));
                 (None, None)
             }
         };

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
+use console::new_file;
 use console::report::Report;
 use formats::envelope::NewIdentity;
 use formats::error::Reason;
@@ -15,7 +16,6 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::args::{IdentityArgs, SignerArgs};
-use console::new_file;
 
 /// The JSON of `keygen identity`.
 #[derive(Debug, Serialize)]

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     let names = gathered.names(&addresses);
     body.tunnels = TunnelsView::of(&asked);
     let seen = match &asked {
-        Asked::Printed(output) => Some((output, tunnel_status::read(&output.text, &names))),
+        Asked::Printed(output) => Some((output, tunnel_status::read(&output.text, &names).of)),
         Asked::Silent(_) | Asked::NotWanted => None,
     };
     body.results = gathered.devices(&judged, seen.as_ref());

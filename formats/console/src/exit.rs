@@ -116,6 +116,14 @@ impl Failure {
         self
     }
 
+    /// Message and next step in one sentence, for where there is one line.
+    pub fn in_a_line(&self) -> String {
+        match self.hint.is_empty() {
+            true => self.message.clone(),
+            false => format!("{}; {}", self.message, self.hint.replace('\n', "; ")),
+        }
+    }
+
     /// The same with what had happened by then before it.
     #[must_use]
     pub fn preceded_by(mut self, happened: impl Display) -> Self {

@@ -1,6 +1,6 @@
 //! What is known of each device beside its files: its tunnel, and whether it has been reached.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
@@ -10,7 +10,7 @@ use super::Look;
 use super::state::Role;
 use crate::outcome::DeviceRef;
 use crate::status_source::{Asked, TunnelsView};
-use crate::tunnel_status::{self, Names, Seen, Tunnel, is_address};
+use crate::tunnel_status::{self, Names, Seen, Tunnel, Tunnels, is_address};
 
 /// Whether a device has what the newest batch made for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,12 +57,12 @@ impl Look<'_> {
         };
         devices.extend(unknown.map(with_name));
         devices.sort_by(|one, two| one.uuid.cmp(&two.uuid));
-        let seen = match asked {
+        let read = match asked {
             Asked::Printed(output) => tunnel_status::read(&output.text, &self.known_as(&devices)),
-            Asked::Silent(_) | Asked::NotWanted => HashMap::new(),
+            Asked::Silent(_) | Asked::NotWanted => Tunnels::default(),
         };
         let state = |device: &DeviceRef| {
-            let seen = seen.get(&device.uuid).copied().unwrap_or_default();
+            let seen = read.of.get(&device.uuid).copied().unwrap_or_default();
             DeviceState {
                 device: device.clone(),
                 tunnel: seen.tunnel,
@@ -73,12 +73,7 @@ impl Look<'_> {
         let states: Vec<DeviceState> = devices.iter().map(state).collect();
         let of = |tunnel| states.iter().filter(|state| state.tunnel == tunnel).count();
         let (up, down, unknown) = (of(Tunnel::Up), of(Tunnel::Down), of(Tunnel::Unknown));
-        let strangers = match asked {
-            Asked::Printed(output) => {
-                tunnel_status::strangers(&output.text, &self.known_as(&devices))
-            }
-            Asked::Silent(_) | Asked::NotWanted => 0,
-        };
+        let strangers = read.strangers;
         (TunnelsView { up, down, unknown, strangers, ..TunnelsView::of(asked) }, states)
     }
 

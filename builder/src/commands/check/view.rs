@@ -97,6 +97,11 @@ impl CheckBody {
             devices.iter().filter(is_waiting).filter(|device| device.tunnel != Tunnel::Down);
         // also where the FMC has no copy of what such a device uses
         let at_least = if waiting > 0 { State::Warning } else { State::Ok };
+        // a saved output tells what was down, not what is
+        let (down, was_down) = match tunnels.source {
+            Some(Source::Program) => (tunnels.down, 0),
+            _ => (0, tunnels.down),
+        };
         let situation = Situation {
             ca_known: ca.is_some_and(|ca| ca.not_after.is_some()),
             ca_expired: ca.is_some_and(Checked::is_expired),
@@ -110,11 +115,8 @@ impl CheckBody {
             waiting_up: waiting_up.count(),
             tunnels: Counts {
                 up: tunnels.up,
-                // a saved output tells what was, not what is
-                down: if tunnels.source == Some(Source::Program) { tunnels.down } else { 0 },
-                unknown: tunnels.unknown
-                    + tunnels.strangers
-                    + if tunnels.source == Some(Source::Program) { 0 } else { tunnels.down },
+                down,
+                unknown: tunnels.unknown + tunnels.strangers + was_down,
             },
         };
         let steps = advice::next(&situation);

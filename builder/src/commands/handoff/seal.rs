@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
+use console::new_file;
 use console::terminal::Terminal;
 use formats::bundle::{BundleError, Inner, SignedBundle, Vouch};
 use formats::certificate::Validity;
@@ -30,7 +31,6 @@ use crate::parallel::in_order;
 use crate::recipients::Recipients;
 use crate::sealed::device_of;
 use crate::signing_key::Signer;
-use console::new_file;
 
 /// Where to, and with `--split` for whom alone.
 pub(super) struct Part {

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use console::exit::Failure;
+use console::new_file;
 use formats::text::printable;
 
 use super::tally::Standing;
 use super::view::{DeviceView, ReceiptsBody};
-use console::new_file;
 
 const STYLE: &str = include_str!("../../texts/receipts.css");
 
