@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let (mut cases, seen) = (matrix::Tally::default(), Seen::default());
     for operation in &operations {
         // most of the time a box waits: for the disk, or for sftunnel
-        let boxes = if operation.is_undone() { cores * 9 } else { cores * 3 };
+        let boxes = if operation.is_in_vain() { cores * 9 } else { cores * 3 };
         let one = std::slice::from_ref(operation);
         let tally = matrix::run(scene(operation), one, extent, boxes, &seen);
         print!("{tally}");

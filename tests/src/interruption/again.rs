@@ -84,7 +84,7 @@ impl Worker<'_> {
         }
         let is_new = self.seen.is_new_state(found(operation, stand));
         // until sftunnel is to be started, it is an installation like any other
-        if operation.is_undone() && is_first && !is_new {
+        if operation.is_in_vain() && is_first && !is_new {
             return Vec::new();
         }
         let steps = record(stand, operation.recover(stand)).1.steps(&stand.dir);
@@ -156,6 +156,7 @@ impl Worker<'_> {
             _ => ends.code_is_true(stand, ran, Some(at), before)?,
         }
         stand.misbehave("none");
+        operation.see_to_sftunnel(stand);
         ends.recovers(stand)
     }
 }
@@ -163,6 +164,6 @@ impl Worker<'_> {
 /// What the next `recover` goes by.
 fn found(operation: &Operation, stand: &Stand<'_>) -> String {
     let found = stand.as_found(operation.ends());
-    let starts_nothing = operation.is_undone() && found.starts_with("install restart");
+    let starts_nothing = operation.is_in_vain() && found.starts_with("install restart");
     found + if starts_nothing { ", which does not start" } else { "" }
 }

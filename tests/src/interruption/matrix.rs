@@ -33,6 +33,8 @@ enum Kind {
     Rollback,
     /// sftunnel does not come up on the new files.
     Undone,
+    /// The same, and the new files stay, because the operator said so.
+    Kept,
 }
 
 /// How much of the matrix is run.
@@ -72,7 +74,7 @@ impl Operation {
             stand.boot();
         }
         stand.put(&self.start);
-        if self.kind == Kind::Undone {
+        if self.is_in_vain() {
             stand.misbehave("no-start-new");
         }
     }
@@ -82,35 +84,49 @@ impl Operation {
         self.ends.old.len() == 2
     }
 
-    /// Whether sftunnel does not come up on the new files: most of its time is then spent on
-    /// waiting for it, and it ends all old.
-    pub fn is_undone(&self) -> bool {
-        self.kind == Kind::Undone
+    /// Whether sftunnel does not come up on the new files: most of the time is then spent on
+    /// waiting for it.
+    pub fn is_in_vain(&self) -> bool {
+        matches!(self.kind, Kind::Undone | Kind::Kept)
     }
 
     /// The exit code when nothing goes wrong.
     pub fn code(&self) -> i32 {
-        if self.is_undone() { 6 } else { 0 }
+        match self.kind {
+            Kind::Install | Kind::Rollback => 0,
+            Kind::Undone => 6,
+            Kind::Kept => 5,
+        }
     }
 
     /// How it ends then.
     pub fn end(&self) -> End {
-        if self.is_undone() { End::Old } else { End::New }
+        if self.kind == Kind::Undone { End::Old } else { End::New }
     }
 
     /// The run.
     pub fn run(&self, stand: &Stand<'_>) -> Run {
+        let install = || stand.install().args(["--restart-timeout", "1"]);
         match self.kind {
             Kind::Install => stand.install(),
             Kind::Rollback => stand.run(&["rollback", "--yes", "--json", "--settle", "0"]),
-            Kind::Undone => stand.install().args(["--restart-timeout", "1"]),
+            Kind::Undone => install(),
+            Kind::Kept => install().args(["--no-rollback"]),
         }
     }
 
     /// `recover`, where it was cut off.
     pub fn recover(&self, stand: &Stand<'_>) -> Run {
         let run = stand.run(&["recover", "--settle", "0", "--json"]);
-        if self.is_undone() { run.args(["--restart-timeout", "1"]) } else { run }
+        if self.is_in_vain() { run.args(["--restart-timeout", "1"]) } else { run }
+    }
+
+    /// What the operator does who asked for files without a proof, and has them: sees to
+    /// sftunnel. While the journal is there, that is `recover`'s.
+    pub fn see_to_sftunnel(&self, stand: &Stand<'_>) {
+        if self.kind == Kind::Kept && !stand.has_journal() && stand.runs_on_live_files().is_err() {
+            stand.boot();
+        }
     }
 
     /// All operations with one manager, and how long they are.
@@ -147,6 +163,7 @@ impl Operation {
                 ends(&new, &partial),
             ),
             of("installation that is undone", &first, Kind::Undone, ends(&old, &new)),
+            of("installation without a rollback", &first, Kind::Kept, ends(&old, &new)),
         ]
     }
 
@@ -321,9 +338,12 @@ impl Worker<'_> {
             }
         }
         stand.misbehave("none");
+        operation.see_to_sftunnel(stand);
         let end = judged.and_then(|()| operation.ends.recovers(stand)).map_err(Missed::Promise)?;
         match (ran.code(), end) {
-            (Some(0), End::Old) => Err(Missed::Promise("exit 0 was not durable".into())),
+            (Some(code @ (0 | 5)), End::Old) => {
+                Err(Missed::Promise(format!("exit {code} was not durable")))
+            }
             _ => Ok(end),
         }
     }

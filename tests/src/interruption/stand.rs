@@ -170,6 +170,11 @@ impl<'a> Stand<'a> {
         Err("sftunnel runs on other files than those that are live".to_owned())
     }
 
+    /// Whether a transaction is open.
+    pub fn has_journal(&self) -> bool {
+        self.dir.join(STATE).join("journal").exists()
+    }
+
     fn live_digest(&self) -> String {
         let mut digest = Sha256::new();
         for path in self.live_paths() {

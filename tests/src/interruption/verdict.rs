@@ -129,6 +129,12 @@ impl Ends {
                 }
                 Ok(())
             }
+            5 => {
+                if json["outcome"] != "unconfirmed" || live != self.new {
+                    return Err(said("the files are not the new ones, kept without a proof"));
+                }
+                stand.is_tidy(keeps_room).map_err(|why| said(&why))
+            }
             6 => {
                 if live != self.old {
                     return Err(said("the files are not the old ones"));
