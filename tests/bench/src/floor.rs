@@ -13,6 +13,7 @@ use openssl::pkey::{PKey, Public};
 use openssl::x509::X509;
 
 use crate::Result;
+use crate::measure::median;
 
 /// About what a manifest has.
 const MANIFEST: usize = 2300;
@@ -24,7 +25,8 @@ struct Device {
     key: Vec<u8>,
 }
 
-/// Runs it over every device below an FMC's root; gives the fastest of several runs.
+/// Runs it over every device below an FMC's root; gives the median of several runs, as for
+/// the kits: on a noisy machine the fastest of some beside the median of others compares luck.
 pub(crate) fn measure(root: &Path, count: usize) -> Result<Duration> {
     let mut devices = Vec::new();
     for entry in fs::read_dir(root.join("var/sf/peers"))? {
@@ -40,7 +42,7 @@ pub(crate) fn measure(root: &Path, count: usize) -> Result<Duration> {
     let signer = SigningKey::generate()?;
     let recipient = NewIdentity::generate().recipient();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut fastest = Duration::MAX;
+    let mut times = Vec::new();
     for _ in 0..count.max(1) {
         let started = Instant::now();
         std::thread::scope(|scope| {
@@ -55,9 +57,9 @@ pub(crate) fn measure(root: &Path, count: usize) -> Result<Duration> {
             shares.into_iter().try_for_each(|share| share.join().map_err(|_| "a thread ended")?)
         })
         .map_err(|error: String| error)?;
-        fastest = fastest.min(started.elapsed());
+        times.push(started.elapsed());
     }
-    Ok(fastest)
+    Ok(median(times))
 }
 
 /// Certificate read and its signature checked, key read, four files hashed, a manifest

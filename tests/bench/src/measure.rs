@@ -24,20 +24,18 @@ pub(crate) fn runs(count: usize, mut command: impl FnMut() -> Result<Command>) -
     for _ in 0..count.max(1) {
         all.push(once(command()?)?);
     }
-    let median = |key: &dyn Fn(&Figures) -> u64| {
-        let mut values: Vec<u64> = all.iter().map(key).collect();
-        values.sort_unstable();
-        values.get(values.len() / 2).copied().unwrap_or(0)
-    };
     Ok(Figures {
-        wall: Duration::from_micros(median(&|f| {
-            u64::try_from(f.wall.as_micros()).unwrap_or(u64::MAX)
-        })),
-        cpu: Duration::from_micros(median(&|f| {
-            u64::try_from(f.cpu.as_micros()).unwrap_or(u64::MAX)
-        })),
-        peak_kib: median(&|f| f.peak_kib),
+        wall: median(all.iter().map(|figures| figures.wall)),
+        cpu: median(all.iter().map(|figures| figures.cpu)),
+        peak_kib: median(all.iter().map(|figures| figures.peak_kib)),
     })
+}
+
+/// The one in the middle; of none, nothing.
+pub(crate) fn median<T: Ord + Copy + Default>(values: impl IntoIterator<Item = T>) -> T {
+    let mut values: Vec<T> = values.into_iter().collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 fn once(mut command: Command) -> Result<Figures> {
