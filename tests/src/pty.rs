@@ -69,8 +69,13 @@ impl Pty {
 
     /// Types a line.
     pub fn type_line(&mut self, line: &str) {
+        self.press(&format!("{line}\n"));
+    }
+
+    /// Presses these keys.
+    pub fn press(&mut self, keys: &str) {
         let keyboard = self.keyboard.as_mut().expect("a keyboard");
-        keyboard.write_all(format!("{line}\n").as_bytes()).expect("a terminal");
+        keyboard.write_all(keys.as_bytes()).expect("a terminal");
         keyboard.flush().expect("a terminal");
     }
 

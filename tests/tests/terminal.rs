@@ -1,7 +1,7 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
 use lab::{LabSpec, ManagerSpec};
-use tests::{PASSPHRASE, Pty, World};
+use tests::{PASSPHRASE, Pty, Run, World};
 
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {
@@ -162,6 +162,26 @@ fn a_passphrase_typed_before_its_prompt_is_not_shown_either() {
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+}
+
+/// A shell gives a terminal back its echo when a program is killed, but not when a script ends.
+#[test]
+fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let script = kit.path.join("install.sh").display().to_string();
+    let root = world.ftd(1).root.display().to_string();
+    let words = format!(
+        "trap : INT; sh '{script}' --dry-run --root '{root}'; echo \"exit $?\"; stty -a </dev/tty"
+    );
+    let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
+    pty.expect("Passphrase for");
+    pty.press("\x03");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("exit 130"), "{screen}");
+    let after = screen.split_once("exit 130").unwrap().1;
+    assert!(after.split_whitespace().any(|word| word == "echo"), "{screen}");
 }
 
 #[test]

@@ -58,7 +58,13 @@ program=$kit/bin/sftunnel-install-$arch
 
 private=
 cleanup() { [ -z "$private" ] || rm -rf -- "$private"; }
-trap cleanup EXIT
+# a program that is ended at a passphrase prompt leaves the terminal without its echo
+terminal=$({ stty -g </dev/tty; } 2>/dev/null) || terminal=
+leave() {
+    cleanup
+    [ -z "$terminal" ] || { stty "$terminal" </dev/tty; } 2>/dev/null || :
+}
+trap leave EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
