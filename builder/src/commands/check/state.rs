@@ -210,7 +210,8 @@ impl Checked {
 
 /// A peer's old certificate does not count once a good new pair was made for it, unless the
 /// device is `waiting`: generate_certs.pl did not reach it and nothing shows that somebody
-/// else did. Then there is work left, and it is WARNING.
+/// else did. Then there is work left, and it is WARNING; CRITICAL once the old one has expired,
+/// for then the device does not come back by itself.
 pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<DeviceUuid>) {
     let renewed: HashSet<DeviceUuid> = all
         .iter()
@@ -224,7 +225,9 @@ pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<DeviceUuid>
             continue;
         }
         if waiting.contains(device) {
-            checked.state = State::Warning;
+            if !checked.is_expired() {
+                checked.state = State::Warning;
+            }
             let message = "a new pair is there, but generate_certs.pl did not reach the device, and no receipt or new tunnel shows that it has it";
             checked.message = Some(message.to_owned());
         } else {
@@ -269,6 +272,10 @@ mod tests {
         assert_eq!(marked(State::Ok, &nobody), (State::Ok, true));
         let device = checked(Role::Peer, State::Ok).device.unwrap().uuid;
         let waiting = HashSet::from([device]);
+        let mut expired = [checked(Role::Peer, State::Critical), checked(Role::Pushed, State::Ok)];
+        expired[0].days_left = Some(-1);
+        mark_superseded(&mut expired, &waiting);
+        assert_eq!(expired[0].state, State::Critical, "it cannot come back");
         assert_eq!(marked(State::Ok, &waiting), (State::Warning, false), "it was not reached");
         assert_eq!(marked(State::Warning, &waiting), (State::Critical, false));
     }
