@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -35,7 +35,7 @@ const TESTS: [(&str, &[&str]); 13] = [
     ("installer/src/state.rs", &["refusals::", "tampering::", "interruption::"]),
     ("installer/src/transaction.rs", &["health::", "interruption::", "journey::"]),
 ];
-/// No run of these tests takes longer with a program that works.
+/// No run of these tests takes longer with a program that works; in seconds.
 const LIMIT: &str = "900";
 
 struct Mutant {
@@ -55,29 +55,29 @@ fn main() -> ExitCode {
     let copy = work.path().join("copy");
     succeed(Command::new("git").args(["clone", "-q", "."]).arg(&copy));
     let target = fs::canonicalize("target").expect("target").join("mutate");
-    let programs = programs(work.path(), &target);
+    let bench = Bench { suite: suite(), programs: programs(work.path(), &target) };
     assert!(build(&copy, &target), "the unchanged program does not build");
     // tests that fail anyway would notice everything
     let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
     for file in files {
-        assert!(!is_noticed(file, &programs), "{file}: its tests fail without a change");
+        assert!(!bench.notices(file), "{file}: its tests fail without a change");
     }
 
     let (mut noticed, mut unviable, mut survivors) = (0, 0, Vec::new());
     for (at, mutant) in mutants.iter().enumerate() {
         let begun = Instant::now();
-        patch(&copy, &mutant.diff, &[]);
+        patch(&copy, mutant, &[]);
         let outcome = if !build(&copy, &target) {
             unviable += 1;
             "does not compile"
-        } else if is_noticed(&mutant.file, &programs) {
+        } else if bench.notices(&mutant.file) {
             noticed += 1;
             "noticed"
         } else {
             survivors.push(&mutant.name);
             "SURVIVES"
         };
-        patch(&copy, &mutant.diff, &["-R"]);
+        patch(&copy, mutant, &["-R"]);
         let (count, took) = (mutants.len(), begun.elapsed().as_secs());
         println!("{}/{count} {outcome}: {} ({took} s)", at + 1, mutant.name);
     }
@@ -131,24 +131,60 @@ fn build(copy: &Path, target: &Path) -> bool {
     command.stderr(Stdio::null()).status().expect("cargo").success()
 }
 
-/// The quickest tests first; the others only when these notice nothing.
-fn is_noticed(file: &str, programs: &Path) -> bool {
-    let (_, filters) = TESTS.iter().find(|(of, _)| *of == file).expect("one of the files");
-    filters.iter().any(|filter| {
-        let mut command = Command::new("timeout");
-        command.env("SFTUNNEL_BIN_DIR", programs).arg(LIMIT);
-        command.args(["cargo", "test", "--quiet", "--locked", "-p", "tests", "--test", "tests"]);
-        command.args(["--", filter]).stdout(Stdio::null()).stderr(Stdio::null());
-        !command.status().expect("cargo").success()
-    })
+/// The tests, without `cargo` around them.
+fn suite() -> PathBuf {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--quiet", "--locked", "-p", "tests", "--test", "tests", "--no-run"]);
+    command.args(["--message-format", "json"]).stderr(Stdio::inherit());
+    let output = command.output().expect("cargo");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let mut built = lines.filter_map(|line| Some(PathBuf::from(line["executable"].as_str()?)));
+    built.next_back().expect("a program")
 }
 
-fn patch(copy: &Path, diff: &str, options: &[&str]) {
+/// Where a changed program is tried.
+struct Bench {
+    suite: PathBuf,
+    programs: PathBuf,
+}
+
+impl Bench {
+    /// The quickest tests first; the others only when these notice nothing.
+    fn notices(&self, file: &str) -> bool {
+        let (_, filters) = TESTS.iter().find(|(of, _)| *of == file).expect("one of the files");
+        filters.iter().any(|filter| self.fails(filter))
+    }
+
+    /// Whether one of these tests fails; the first one ends it. What runs in the lab then ends
+    /// with it, as all of it has a process namespace, and files, of its own.
+    fn fails(&self, filter: &str) -> bool {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", LIMIT, "unshare", "--pid", "--fork"]);
+        command.args(["--kill-child=KILL", "--mount-proc"]).arg(&self.suite).arg(filter);
+        command.current_dir("tests").env("SFTUNNEL_BIN_DIR", &self.programs);
+        command.env("TMPDIR", scratch.path()).env("RUST_BACKTRACE", "0");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("timeout");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let failed = lines.map_while(Result::ok).any(|line| line.ends_with("... FAILED"));
+        if failed {
+            // `timeout` leads a group of its own
+            succeed(Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]));
+        }
+        let status = child.wait().expect("a program");
+        failed || !status.success()
+    }
+}
+
+/// The file is named, as the diff's second name is the change in words.
+fn patch(copy: &Path, mutant: &Mutant, options: &[&str]) {
     let mut command = Command::new("patch");
-    command.current_dir(copy).args(["-p1", "-s"]).args(options).stdin(Stdio::piped());
+    command.current_dir(copy).arg("-s").args(options).arg(&mutant.file).stdin(Stdio::piped());
     let mut child = command.spawn().expect("patch");
-    child.stdin.take().expect("a pipe").write_all(diff.as_bytes()).expect("a patch");
-    assert!(child.wait().expect("patch").success(), "the change does not fit:\n{diff}");
+    child.stdin.take().expect("a pipe").write_all(mutant.diff.as_bytes()).expect("a patch");
+    assert!(child.wait().expect("patch").success(), "it does not fit:\n{}", mutant.diff);
 }
 
 fn succeed(command: &mut Command) {
