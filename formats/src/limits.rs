@@ -76,18 +76,34 @@ impl Reasoned for LimitError {
     }
 }
 
+/// Most secrets are keys and fit.
+const FIRST: usize = 4096;
+
 /// Reads all of `reader`, but no more than `limit` bytes, into memory that is wiped.
 ///
-/// The buffer never moves while it grows, so that no copy is left behind on the heap; its
-/// whole capacity is the limit, so this is for small limits.
+/// A buffer that is full is copied into one twice as large and wiped, so that no copy is left
+/// behind on the heap. It is never made as large as the limit at once: all of a buffer is
+/// wiped, byte by byte, however little of it was used.
 ///
 /// # Errors
 /// [`LimitError::TooLarge`] when at least one byte follows the limit.
-pub fn read_secret(reader: impl Read, limit: u64) -> Result<Zeroizing<Vec<u8>>, LimitError> {
-    let capacity = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-    read_into(reader, limit, &mut bytes)?;
-    Ok(bytes)
+pub fn read_secret(mut reader: impl Read, limit: u64) -> Result<Zeroizing<Vec<u8>>, LimitError> {
+    // probe one byte past the limit, so that "exactly the limit" differs from "too long"
+    let most = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(FIRST)));
+    loop {
+        let room = bytes.capacity() - bytes.len();
+        let read = reader.by_ref().take(room as u64).read_to_end(&mut bytes)?;
+        if bytes.len() >= most {
+            return Err(LimitError::TooLarge { limit });
+        }
+        if read < room {
+            return Ok(bytes);
+        }
+        let larger = Vec::with_capacity(most.min(bytes.capacity().saturating_mul(2)));
+        let full = std::mem::replace(&mut bytes, Zeroizing::new(larger));
+        bytes.extend_from_slice(&full);
+    }
 }
 
 /// Reads all of `reader`, but no more than `limit` bytes.
@@ -96,26 +112,59 @@ pub fn read_secret(reader: impl Read, limit: u64) -> Result<Zeroizing<Vec<u8>>, 
 /// [`LimitError::TooLarge`] when at least one byte follows the limit.
 pub fn read_public(reader: impl Read, limit: u64) -> Result<Vec<u8>, LimitError> {
     let mut bytes = Vec::new();
-    read_into(reader, limit, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn read_into(reader: impl Read, limit: u64, bytes: &mut Vec<u8>) -> Result<(), LimitError> {
-    // probe one byte past the limit, so that "exactly the limit" differs from "too long"
-    reader.take(limit.saturating_add(1)).read_to_end(bytes)?;
+    // one byte more, as above
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(LimitError::TooLarge { limit });
     }
-    Ok(())
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::LimitError::TooLarge;
     use super::*;
 
     #[test]
     fn exactly_the_limit_is_not_too_long() {
         assert_eq!(read_public(&b"abc"[..], 3).unwrap(), b"abc");
-        assert!(matches!(read_secret(&b"abcd"[..], 3), Err(LimitError::TooLarge { limit: 3 })));
+        assert!(matches!(read_public(&b"abcd"[..], 3), Err(LimitError::TooLarge { limit: 3 })));
+    }
+
+    /// Gives a few bytes at a time, as a decryptor does.
+    struct Slowly<'a>(&'a [u8]);
+
+    impl Read for Slowly<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let size = buffer.len().min(self.0.len()).min(7);
+            let (now, later) = self.0.split_at(size);
+            buffer[..size].copy_from_slice(now);
+            self.0 = later;
+            Ok(size)
+        }
+    }
+
+    #[test]
+    fn a_secret_of_any_size_up_to_the_limit_is_read_whole() {
+        let all: Vec<u8> = (0..5 * FIRST).map(|at| (at % 251) as u8).collect();
+        for size in [0, 1, FIRST - 1, FIRST, FIRST + 1, 2 * FIRST, 4 * FIRST, 5 * FIRST] {
+            let (text, size) = (&all[..size], size as u64);
+            for limit in [size, size + 1, 2 * size + 10] {
+                assert_eq!(*read_secret(text, limit).unwrap(), text, "{limit}");
+                let read = read_secret(Slowly(text), limit).unwrap();
+                assert_eq!(*read, text, "{limit}");
+                assert!(read.capacity() <= FIRST.max(2 * text.len()), "no more is to be wiped");
+            }
+            if let Some(less) = size.checked_sub(1) {
+                let TooLarge { limit } = read_secret(text, less).unwrap_err() else { panic!() };
+                assert_eq!(limit, less);
+                assert!(matches!(read_secret(Slowly(text), less), Err(TooLarge { .. })));
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_without_end_is_not_read_to_it() {
+        assert!(matches!(read_secret(io::repeat(1), 10_000), Err(TooLarge { limit: 10_000 })));
     }
 }
