@@ -36,10 +36,10 @@ dist: ## the static programs for both architectures, manuals, completions, lists
 	tools/need build dist
 	tools/make-dist
 
-interrupt: ## cut off at every call that changes a file; every state a power cut may leave (three quarters of an hour)
+interrupt: ## cut off at every call that changes a file; every state a power cut may leave (hours; HALF=states or calls)
 	tools/need build test
 	cargo build --quiet --workspace --locked
-	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo run --quiet --locked -p tests --bin interrupt
+	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo run --quiet --locked -p tests --bin interrupt -- $(or $(HALF),both)
 
 FUZZ_SECONDS ?= 60
 

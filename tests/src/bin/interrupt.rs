@@ -1,6 +1,13 @@
 //! The whole search for a moment that loses something: `make interrupt`.
 //!
 //! Slow, so not part of `make test`, which runs a sample of the same.
+//!
+//! ```text
+//! interrupt [HALF [ONE_IN [NAME]]]
+//!   HALF     states (of the disk, after a power cut), calls (interrupted), or both
+//!   ONE_IN   for trying things out: one case in so many
+//!   NAME     only operations with this in their names
+//! ```
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -12,44 +19,66 @@ use tests::interruption::matrix::{self, Extent, Operation};
 use tests::interruption::power;
 use tests::interruption::stand::Scene;
 
+struct Search {
+    scenes: [Scene; 2],
+    operations: Vec<Operation>,
+    one_in: usize,
+    boxes: usize,
+}
+
 fn main() -> ExitCode {
-    let begun = Instant::now();
-    // for trying things out: one in so many, and only operations with this in their names
-    let (one_in, named) = (std::env::args().nth(1), std::env::args().nth(2));
-    let one_in = one_in.map_or(1, |word| word.parse().expect("a number: one case in so many"));
-    let extent = if one_in == 1 { Extent::Full } else { Extent::Sample(one_in) };
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let half = words.first().map_or("both", String::as_str);
+    assert!(["states", "calls", "both"].contains(&half), "states, calls or both, not '{half}'");
+    let one_in = words.get(1).map_or(1, |word| word.parse().expect("a number"));
+    let named = words.get(2);
     let scenes = [Scene::new(1), Scene::new(2)];
     let mut operations = Operation::of_one_manager(&scenes[0]);
     operations.push(Operation::of_two_managers(&scenes[1]));
-    operations.retain(|one| named.as_ref().is_none_or(|word| one.name.contains(word)));
-    let scene = |operation: &Operation| &scenes[usize::from(operation.is_of_two_managers())];
+    operations.retain(|one| named.is_none_or(|word| one.name.contains(word)));
+    // most of the time a box waits: for the disk, or for sftunnel
+    let boxes = 3 * std::thread::available_parallelism().map_or(2, usize::from);
+    let search = Search { scenes, operations, one_in, boxes };
+    let good = [half == "calls" || search.states(), half == "states" || search.calls()];
+    if good == [true; 2] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
 
-    println!("Switched off: every state that a power cut may leave, booted and recovered.");
-    println!("{}", power::HEADING);
-    let mut states = power::Tally::default();
-    for operation in &operations {
-        let recorded = power::recordings(scene(operation), operation);
-        let models = &power::MODELS;
-        let tally = power::run(scene(operation), &recorded, models, one_in, cores * 3);
-        print!("{tally}");
-        states.add(tally);
+impl Search {
+    fn scene(&self, operation: &Operation) -> &Scene {
+        &self.scenes[usize::from(operation.is_of_two_managers())]
     }
-    println!("{} s, {}\n", begun.elapsed().as_secs(), states.summary());
 
-    println!("Interrupted: every call that changes a file, with every fault; then recovered.");
-    println!("{}", matrix::HEADING);
-    let (mut cases, seen) = (matrix::Tally::default(), Seen::default());
-    for operation in &operations {
-        // most of the time a box waits: for the disk, or for sftunnel
-        let boxes = if operation.is_in_vain() { cores * 9 } else { cores * 3 };
-        let one = std::slice::from_ref(operation);
-        let tally = matrix::run(scene(operation), one, extent, boxes, &seen);
-        print!("{tally}");
-        cases.add(tally);
+    fn states(&self) -> bool {
+        let begun = Instant::now();
+        println!("Switched off: every state that a power cut may leave, booted and recovered.");
+        println!("{}", power::HEADING);
+        let mut states = power::Tally::default();
+        for operation in &self.operations {
+            let scene = self.scene(operation);
+            let recorded = power::recordings(scene, operation);
+            let tally = power::run(scene, &recorded, &power::MODELS, self.one_in, self.boxes);
+            print!("{tally}");
+            states.add(tally);
+        }
+        println!("{} s, {}\n", begun.elapsed().as_secs(), states.summary());
+        states.failures.is_empty()
     }
-    println!("{} s, {}", begun.elapsed().as_secs(), cases.summary());
-    println!("recover was begun from {} different states", seen.count());
-    let is_good = states.failures.is_empty() && cases.failures.is_empty();
-    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+
+    fn calls(&self) -> bool {
+        let begun = Instant::now();
+        println!("Interrupted: every call that changes a file, with every fault; then recovered.");
+        println!("{}", matrix::HEADING);
+        let extent = if self.one_in == 1 { Extent::Full } else { Extent::Sample(self.one_in) };
+        let (mut cases, seen) = (matrix::Tally::default(), Seen::default());
+        for operation in &self.operations {
+            let boxes = if operation.is_in_vain() { self.boxes * 3 } else { self.boxes };
+            let one = std::slice::from_ref(operation);
+            let tally = matrix::run(self.scene(operation), one, extent, boxes, &seen);
+            print!("{tally}");
+            cases.add(tally);
+        }
+        println!("{} s, {}", begun.elapsed().as_secs(), cases.summary());
+        println!("recover was begun from {} different states", seen.count());
+        cases.failures.is_empty()
+    }
 }
