@@ -7,7 +7,7 @@ use formats::checksum::Sha256;
 use formats::device::ManagerUuid;
 use formats::signature::{Fingerprint, VerifyingKey};
 use formats::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::journal::Remember;
 use crate::state::{LockedState, State};
@@ -21,6 +21,7 @@ const SIGNERS_FORMAT: &str = "sftunnel-signers/1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Installed {
+    #[serde(deserialize_with = "installed_format")]
     format: String,
     managers: BTreeMap<ManagerUuid, InstalledSet>,
 }
@@ -103,6 +104,7 @@ impl Installed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signers {
+    #[serde(deserialize_with = "signers_format")]
     format: String,
     /// By manager.
     pub managers: BTreeMap<ManagerUuid, Vec<PinnedSigner>>,
@@ -192,6 +194,20 @@ impl Signers {
     }
 }
 
+fn installed_format<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    only(INSTALLED_FORMAT, from)
+}
+
+fn signers_format<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    only(SIGNERS_FORMAT, from)
+}
+
+/// What a later program wrote in another format is not ours to understand.
+fn only<'de, D: Deserializer<'de>>(expected: &str, from: D) -> Result<String, D::Error> {
+    let found = String::deserialize(from)?;
+    if found == expected { Ok(found) } else { Err(de::Error::custom("another format")) }
+}
+
 fn read<T: for<'de> Deserialize<'de>>(
     state: Option<&State>,
     name: &str,
@@ -213,4 +229,24 @@ fn write(state: &LockedState, name: &str, record: &impl Serialize) -> Result<(),
         .map_err(|error| Failure::unexpected(format!("{name}: {error}")))?;
     json.push(b'\n');
     state.write(name, &json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_format_is_none() {
+        let empty = |format: &str| format!(r#"{{"format":"{format}","managers":{{}}}}"#);
+        let kinds = |format: &str| {
+            let text = empty(format);
+            [
+                serde_json::from_str::<Installed>(&text).is_ok(),
+                serde_json::from_str::<Signers>(&text).is_ok(),
+            ]
+        };
+        assert_eq!(kinds(INSTALLED_FORMAT), [true, false]);
+        assert_eq!(kinds(SIGNERS_FORMAT), [false, true]);
+        assert_eq!(kinds("sftunnel-signers/2"), [false, false]);
+    }
 }
