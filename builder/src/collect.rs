@@ -165,15 +165,7 @@ fn is_there(root: &Root, path: &str) -> bool {
 }
 
 fn read(root: &Root, path: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let read = || -> Result<_, LimitError> {
-        let file = root.open_file(Path::new(path))?;
-        // the buffer is wiped whole, so it is made no larger than the file
-        let size = file.metadata()?.len();
-        if size > limits::PEM {
-            return Err(LimitError::TooLarge { limit: limits::PEM });
-        }
-        limits::read_secret(file, size)
-    };
+    let read = || limits::read_secret(root.open_file(Path::new(path))?, limits::PEM);
     read().map_err(|error| match error {
         LimitError::TooLarge { .. } => {
             Failure::refused(Reason::TooLarge, format!("{path} {error}"))

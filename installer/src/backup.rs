@@ -322,6 +322,19 @@ fn write_file(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Reads the bytes of `backup.json`.
+///
+/// # Errors
+/// `InvalidData`: not JSON of this form, or another format.
+pub(crate) fn parse_record(json: &[u8]) -> io::Result<BackupRecord> {
+    let record: BackupRecord =
+        serde_json::from_slice(json).map_err(|_| invalid(format!("{RECORD} cannot be read")))?;
+    if record.format != FORMAT {
+        return Err(invalid(format!("{RECORD} is not of the format {FORMAT}")));
+    }
+    Ok(record)
+}
+
 type Contents = (BackupRecord, Vec<(ManagerUuid, LiveSet)>);
 
 /// `InvalidData` for everything that is not as the checksums say.
@@ -331,11 +344,7 @@ fn read(store: &OwnedFd, name: &str) -> io::Result<Contents> {
     let sums = Sums::parse(&sums).map_err(|error| invalid(error.to_string()))?;
     let json = read_file(&dir, RECORD)?;
     require_listed(&sums, RECORD, &json)?;
-    let record: BackupRecord =
-        serde_json::from_slice(&json).map_err(|_| invalid(format!("{RECORD} cannot be read")))?;
-    if record.format != FORMAT {
-        return Err(invalid(format!("{RECORD} is not of the format {FORMAT}")));
-    }
+    let record = parse_record(&json)?;
     let mut peers = Vec::new();
     for peer in &record.peers {
         let folder = open_dir_at(&dir, OsStr::new(peer.manager.as_str()))?;

@@ -97,10 +97,11 @@ pub mod untrusted {
 
     /// Whether these bytes are the record of a backup, of what is installed, of pinned signers.
     pub fn records(bytes: &[u8]) -> [bool; 3] {
+        use crate::{backup, records};
         [
-            serde_json::from_slice::<crate::backup::BackupRecord>(bytes).is_ok(),
-            serde_json::from_slice::<crate::records::Installed>(bytes).is_ok(),
-            serde_json::from_slice::<crate::records::Signers>(bytes).is_ok(),
+            backup::parse_record(bytes).is_ok(),
+            records::parse::<records::Installed>(bytes).is_ok(),
+            records::parse::<records::Signers>(bytes).is_ok(),
         ]
     }
 

@@ -7,21 +7,51 @@ use formats::checksum::Sha256;
 use formats::device::ManagerUuid;
 use formats::signature::{Fingerprint, VerifyingKey};
 use formats::timestamp::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::journal::Remember;
 use crate::state::{LockedState, State};
 
-const INSTALLED: &str = "installed";
-const INSTALLED_FORMAT: &str = "sftunnel-installed/1";
-const SIGNERS: &str = "signers";
-const SIGNERS_FORMAT: &str = "sftunnel-signers/1";
+/// A file in the state directory that remembers something between runs.
+pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
+    /// Its name there.
+    const NAME: &str;
+    /// Its format; a later program may write another.
+    const FORMAT: &str;
+
+    /// Whether what it says fits together.
+    fn is_sound(&self) -> bool {
+        true
+    }
+}
+
+/// Why a record is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Its format is another.
+    OtherFormat,
+    /// It is not as this program writes that format.
+    Damaged,
+}
+
+impl Record for Installed {
+    const NAME: &str = "installed";
+    const FORMAT: &str = "sftunnel-installed/1";
+}
+
+impl Record for Signers {
+    const NAME: &str = "signers";
+    const FORMAT: &str = "sftunnel-signers/1";
+
+    fn is_sound(&self) -> bool {
+        self.managers.values().flatten().all(|signer| signer.key.is_sound())
+    }
+}
 
 /// The last completed change, for each manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Installed {
-    #[serde(deserialize_with = "installed_format")]
     format: String,
     managers: BTreeMap<ManagerUuid, InstalledSet>,
 }
@@ -46,8 +76,8 @@ impl Installed {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
-        let empty = || Self { format: INSTALLED_FORMAT.to_owned(), managers: BTreeMap::new() };
-        Ok(read(state, INSTALLED)?.unwrap_or_else(empty))
+        let empty = || Self { format: Self::FORMAT.to_owned(), managers: BTreeMap::new() };
+        Ok(read(state)?.unwrap_or_else(empty))
     }
 
     /// What is known of a manager.
@@ -77,7 +107,7 @@ impl Installed {
             };
             self.managers.insert(remember.manager.clone(), set);
         }
-        write(state, INSTALLED, &self)
+        write(state, &self)
     }
 
     /// Forgets that a manager's files were completed, before they are changed.
@@ -96,7 +126,7 @@ impl Installed {
                 set.files = [None; 3];
             }
         }
-        if changed { write(state, INSTALLED, &self) } else { Ok(()) }
+        if changed { write(state, &self) } else { Ok(()) }
     }
 }
 
@@ -104,7 +134,6 @@ impl Installed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signers {
-    #[serde(deserialize_with = "signers_format")]
     format: String,
     /// By manager.
     pub managers: BTreeMap<ManagerUuid, Vec<PinnedSigner>>,
@@ -154,10 +183,8 @@ impl Signers {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
-        let empty = || Self { format: SIGNERS_FORMAT.to_owned(), managers: BTreeMap::new() };
-        let signers: Self = read(state, SIGNERS)?.unwrap_or_else(empty);
-        let all_check = signers.managers.values().flatten().all(|signer| signer.key.is_sound());
-        if all_check { Ok(signers) } else { Err(unreadable(state, SIGNERS)) }
+        let empty = || Self { format: Self::FORMAT.to_owned(), managers: BTreeMap::new() };
+        Ok(read(state)?.unwrap_or_else(empty))
     }
 
     /// The fingerprints that are pinned for a manager.
@@ -190,45 +217,51 @@ impl Signers {
     /// # Errors
     /// `no-space`, `read-only`, or what the system says.
     pub(crate) fn write(&self, state: &LockedState) -> Result<(), Failure> {
-        write(state, SIGNERS, self)
+        write(state, self)
     }
 }
 
-fn installed_format<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    only(INSTALLED_FORMAT, from)
+/// Reads the bytes of a record.
+///
+/// # Errors
+/// Its format first, as what a later program wrote is not ours to understand.
+pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
+    #[derive(Deserialize)]
+    struct FormatOnly {
+        format: String,
+    }
+    let FormatOnly { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable::Damaged)?;
+    if format != R::FORMAT {
+        return Err(Unreadable::OtherFormat);
+    }
+    let record: R = serde_json::from_slice(bytes).map_err(|_| Unreadable::Damaged)?;
+    if record.is_sound() { Ok(record) } else { Err(Unreadable::Damaged) }
 }
 
-fn signers_format<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    only(SIGNERS_FORMAT, from)
-}
-
-/// What a later program wrote in another format is not ours to understand.
-fn only<'de, D: Deserializer<'de>>(expected: &str, from: D) -> Result<String, D::Error> {
-    let found = String::deserialize(from)?;
-    if found == expected { Ok(found) } else { Err(de::Error::custom("another format")) }
-}
-
-fn read<T: for<'de> Deserialize<'de>>(
-    state: Option<&State>,
-    name: &str,
-) -> Result<Option<T>, Failure> {
-    let Some(bytes) = state.map(|state| state.read(name)).transpose()?.flatten() else {
+fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Failure> {
+    let Some(bytes) = state.map(|state| state.read(R::NAME)).transpose()?.flatten() else {
         return Ok(None);
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|_| unreadable(state, name))
+    parse(&bytes).map(Some).map_err(|why| {
+        let path = format!("{}/{}", state.map_or("", State::shown), R::NAME);
+        let forgotten = "what it remembered (completed installations, or pinned signers) is then forgotten";
+        match why {
+            Unreadable::Damaged => Failure::unexpected(format!("{path} is damaged"))
+                .hint(format!("move it away; {forgotten}")),
+            Unreadable::OtherFormat => {
+                Failure::unexpected(format!("{path} is not of the format {}", R::FORMAT)).hint(format!(
+                    "use the sftunnel-install that wrote it, a later one most likely; or move it away: {forgotten}"
+                ))
+            }
+        }
+    })
 }
 
-fn unreadable(state: Option<&State>, name: &str) -> Failure {
-    let folder = state.map_or("", State::shown);
-    Failure::unexpected(format!("{folder}/{name} is damaged"))
-        .hint("move it away; what it remembered (completed installations, or pinned signers) is then forgotten")
-}
-
-fn write(state: &LockedState, name: &str, record: &impl Serialize) -> Result<(), Failure> {
+fn write<R: Record>(state: &LockedState, record: &R) -> Result<(), Failure> {
     let mut json = serde_json::to_vec_pretty(record)
-        .map_err(|error| Failure::unexpected(format!("{name}: {error}")))?;
+        .map_err(|error| Failure::unexpected(format!("{}: {error}", R::NAME)))?;
     json.push(b'\n');
-    state.write(name, &json)
+    state.write(R::NAME, &json)
 }
 
 #[cfg(test)]
@@ -237,16 +270,30 @@ mod tests {
 
     #[test]
     fn a_record_of_another_format_is_none() {
-        let empty = |format: &str| format!(r#"{{"format":"{format}","managers":{{}}}}"#);
-        let kinds = |format: &str| {
-            let text = empty(format);
-            [
-                serde_json::from_str::<Installed>(&text).is_ok(),
-                serde_json::from_str::<Signers>(&text).is_ok(),
-            ]
+        let why = |format: &str| {
+            let text = format!(r#"{{"format":"{format}","managers":{{}}}}"#);
+            let text = text.as_bytes();
+            [parse::<Installed>(text).err(), parse::<Signers>(text).err()]
         };
-        assert_eq!(kinds(INSTALLED_FORMAT), [true, false]);
-        assert_eq!(kinds(SIGNERS_FORMAT), [false, true]);
-        assert_eq!(kinds("sftunnel-signers/2"), [false, false]);
+        let other = Some(Unreadable::OtherFormat);
+        assert_eq!(why(Installed::FORMAT), [None, other]);
+        assert_eq!(why(Signers::FORMAT), [other, None]);
+        assert_eq!(why("sftunnel-signers/2"), [other, other]);
+    }
+
+    #[test]
+    fn a_key_under_anothers_fingerprint_is_damage() {
+        let key = formats::signature::SigningKey::generate().unwrap().verifying_key().unwrap();
+        let other = formats::signature::SigningKey::generate().unwrap().verifying_key().unwrap();
+        let text = |fingerprint: Fingerprint| {
+            let manager = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
+            let pinned = format!(
+                r#"{{"key":{{"public_key":"{key}","fingerprint":"{fingerprint}"}},"pinned_at":"2026-11-21T23:14:00Z"}}"#
+            );
+            format!(r#"{{"format":"{}","managers":{{"{manager}":[{pinned}]}}}}"#, Signers::FORMAT)
+        };
+        assert!(parse::<Signers>(text(key.fingerprint()).as_bytes()).is_ok());
+        let found = parse::<Signers>(text(other.fingerprint()).as_bytes());
+        assert_eq!(found.unwrap_err(), Unreadable::Damaged);
     }
 }

@@ -22,3 +22,11 @@ pub mod stand;
 pub mod trace;
 pub mod tree;
 pub mod verdict;
+
+/// Says on standard error how far a search is, twenty times; a short one says nothing.
+#[allow(clippy::print_stderr)]
+fn say_progress(at: usize, all: usize) {
+    if all >= 60 && at > 0 && at.is_multiple_of(all / 20) {
+        eprintln!("{at} of {all}");
+    }
+}

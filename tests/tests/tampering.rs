@@ -434,6 +434,30 @@ fn a_state_directory_that_others_could_have_filled_is_not_used() {
     assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o640);
 }
 
+/// Neither forgotten nor understood by guess: a later program may have pinned a signer there.
+#[test]
+fn what_a_later_program_remembers_is_left_alone() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    world.install(device, &kit).run().expect(0);
+    let state = device.root.join("var/sf/sftunnel-airgap");
+    for name in ["signers", "installed"] {
+        let path = state.join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let format = format!("sftunnel-{name}/");
+        let later = text.replace(&format!("{format}1"), &format!("{format}2"));
+        assert_ne!(later, text);
+        fs::write(&path, &later).unwrap();
+        let before = world.snapshot(device);
+        let ran = world.install(device, &kit).run().expect(1);
+        let ran = ran.says(&format!("not of the format {format}1")).says("that wrote it");
+        world.unchanged(device, &before, &ran);
+        assert_eq!(fs::read_to_string(&path).unwrap(), later);
+        fs::write(&path, text).unwrap();
+    }
+    world.install(device, &kit).run().expect(0).says("Nothing to do");
+}
+
 /// `install.sh` runs a copy of the program in a directory that nobody else can enter, and whose
 /// name nobody can know beforehand; it is gone afterwards.
 #[test]

@@ -216,7 +216,10 @@ pub fn run(
             let (next, tally, jobs) = (&next, &tally, &jobs);
             scope.spawn(move || {
                 let worker = Worker { stand: Stand::new(scene, number), extent, tally, seen };
-                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(job) = jobs.get(at) else { break };
+                    super::say_progress(at, jobs.len());
                     worker.at(job);
                 }
             });

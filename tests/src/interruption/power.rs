@@ -173,7 +173,10 @@ pub fn run(
             let (next, tally, jobs) = (&next, &tally, &jobs);
             scope.spawn(move || {
                 let stand = Stand::new(scene, number);
-                while let Some((one, word, state)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    let Some((one, word, state)) = jobs.get(at) else { break };
+                    super::say_progress(at, jobs.len());
                     let result = boot(&stand, one, state);
                     let mut tally = tally.lock().unwrap();
                     match result {
