@@ -70,6 +70,7 @@ leave() {
 trap leave EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 131' QUIT
 trap 'exit 143' TERM
 
 ready=
@@ -108,6 +109,6 @@ rollback) # its receipt travels back with the kit, as an installation's does
     ;;
 esac
 # the program gets these signals as well and decides; its exit code is the one that counts
-trap : HUP INT TERM
+trap : HUP INT QUIT TERM
 "$copy" "$@"
 exit $?
