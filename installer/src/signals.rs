@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use console::signals::at_rest;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 
 /// The signals that arrived.
@@ -26,18 +27,10 @@ pub(crate) struct Signals {
 impl Signals {
     /// Takes the signals over, at rest.
     pub(crate) fn take() -> Result<Self, Failure> {
-        let signals = Self {
-            at_rest: Arc::new(AtomicBool::new(true)),
-            stop: Arc::default(),
-            hangup: Arc::default(),
-        };
+        let signals = Self { at_rest: at_rest()?, stop: Arc::default(), hangup: Arc::default() };
         let failed = |error: std::io::Error| {
             Failure::unexpected(format!("cannot take signals over: {error}"))
         };
-        for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP] {
-            flag::register_conditional_default(signal, Arc::clone(&signals.at_rest))
-                .map_err(failed)?;
-        }
         for signal in [SIGINT, SIGTERM, SIGQUIT] {
             flag::register(signal, Arc::clone(&signals.stop)).map_err(failed)?;
         }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::ran::Run;
@@ -15,6 +16,7 @@ pub struct Pty {
     child: Child,
     keyboard: Option<ChildStdin>,
     screen: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
     seen: usize,
 }
 
@@ -35,13 +37,13 @@ impl Pty {
         let screen = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&screen);
         let mut output = output.expect("a pipe");
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(size @ 1..) = output.read(&mut buffer) {
                 shared.lock().unwrap().extend_from_slice(&buffer[..size]);
             }
         });
-        Self { child, keyboard, screen, seen: 0 }
+        Self { child, keyboard, screen, reader, seen: 0 }
     }
 
     /// All that has been shown so far.
@@ -86,7 +88,9 @@ impl Pty {
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 // what was written last is still on its way
-                std::thread::sleep(Duration::from_millis(100));
+                while !self.reader.is_finished() && begun.elapsed() < LIMIT {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 return (status.code().unwrap_or(-1), self.screen());
             }
             if begun.elapsed() > LIMIT {

@@ -1,7 +1,7 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
 use lab::{LabSpec, ManagerSpec};
-use tests::{PASSPHRASE, Pty, Run, World};
+use tests::{PASSPHRASE, Pty, Run, World, tool};
 
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {
@@ -164,24 +164,59 @@ fn a_passphrase_typed_before_its_prompt_is_not_shown_either() {
     assert!(!screen.contains(PASSPHRASE), "it must not be shown");
 }
 
-/// A shell gives a terminal back its echo when a program is killed, but not when a script ends.
+/// Words for a shell: a run, quoted.
+fn quoted(run: &Run) -> String {
+    run.words().iter().map(|word| format!("'{}' ", word.to_string_lossy())).collect()
+}
+
+/// Whether `stty -a`, as it was shown last, has the echo on.
+fn has_echo(screen: &str) -> bool {
+    screen.rsplit("speed ").next().unwrap().split_whitespace().any(|word| word == "echo")
+}
+
+/// A shell gives its terminal back the echo when a program of its own is killed, but nobody does
+/// for a program that a script started.
 #[test]
 fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
     let world = World::new(1);
     let kit = world.passphrase_kit();
-    let script = kit.path.join("install.sh").display().to_string();
-    let root = world.ftd(1).root.display().to_string();
-    let words = format!(
-        "trap : INT; sh '{script}' --dry-run --root '{root}'; echo \"exit $?\"; stty -a </dev/tty"
-    );
-    let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
+    let device = world.ftd(1);
+    let script = Run::new("sh").arg(kit.path.join("install.sh")).arg("--root").arg(&device.root);
+    let runs = [
+        (script.arg("--dry-run"), "Passphrase for"),
+        (world.on(device, &["install", "--yes"]).arg(&kit.path), "Passphrase for"),
+        (world.bundle(&["build"]).arg("--out").arg(world.out()), "assphrase"),
+    ];
+    for (run, prompt) in runs {
+        for (key, code) in [("\x03", 130), ("\x1c", 131)] {
+            let words = format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(&run));
+            let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
+            pty.expect(prompt);
+            pty.press(key);
+            let (_, screen) = pty.end();
+            assert!(screen.contains(&format!("exit {code}")), "{screen}");
+            assert!(has_echo(&screen), "{screen}");
+        }
+    }
+}
+
+#[test]
+fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
+    let words = format!("set -m; {}; stty -a; echo stopped; fg; stty -a", quoted(&run));
+    let mut pty = Pty::start(tool("bash", "bash").args(["-c", &words]));
     pty.expect("Passphrase for");
-    pty.press("\x03");
+    pty.press("\x1a");
+    pty.expect("stopped");
+    assert!(has_echo(&pty.screen()), "{}", pty.screen());
+    pty.expect("Passphrase for");
+    pty.type_line(PASSPHRASE);
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("exit 130"), "{screen}");
-    let after = screen.split_once("exit 130").unwrap().1;
-    assert!(after.split_whitespace().any(|word| word == "echo"), "{screen}");
+    assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+    assert!(has_echo(&screen), "{screen}");
 }
 
 #[test]

@@ -58,16 +58,7 @@ program=$kit/bin/sftunnel-install-$arch
 
 private=
 cleanup() { [ -z "$private" ] || rm -rf -- "$private"; }
-# a program that a signal ends at a passphrase prompt leaves the terminal without its echo. In no
-# other case is it touched: a script in the background would be stopped for that
-terminal=$({ stty -g </dev/tty; } 2>/dev/null) || terminal=
-leave() {
-    status=$?
-    cleanup
-    [ "$status" -lt 128 ] || [ -z "$terminal" ] ||
-        { trap '' TTOU && stty "$terminal" </dev/tty; } 2>/dev/null || :
-}
-trap leave EXIT
+trap cleanup EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 131' QUIT

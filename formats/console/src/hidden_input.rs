@@ -2,16 +2,21 @@
 //!
 //! The echo is off before the prompt is seen, and stays off from the first try to the last: a
 //! console at 3 a.m. is slow, people type ahead, and scrypt thinks for a second in between.
-//! What is typed goes through no buffer but the one that is wiped.
+//! What is typed goes through no buffer but the one that is wiped. A signal that ends or stops
+//! the program meanwhile (Ctrl-C, Ctrl-Z) has its effect when the echo is on again: a shell mends
+//! that for a program which it started itself, not for one that a script did.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 
 use formats::envelope::Passphrase;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
+use crate::signals::HeldBack;
 use crate::terminal::tty;
 
 /// The longest line that the kernel gives in one piece (termios(3), canonical mode).
@@ -22,6 +27,8 @@ const LINE: usize = 4096;
 pub struct HiddenInput {
     tty: File,
     before: Termios,
+    // dropped when the echo is on
+    signals: HeldBack,
 }
 
 impl HiddenInput {
@@ -30,15 +37,13 @@ impl HiddenInput {
     /// # Errors
     /// Usage, when there is no terminal.
     pub(crate) fn begin() -> Result<Self, Failure> {
+        let signals = HeldBack::begin()?;
         let begin = || -> io::Result<Self> {
             let tty = tty()?;
             let before = tcgetattr(&tty)?;
-            let mut hidden = before.clone();
-            hidden.local_modes.remove(LocalModes::ECHO);
-            // the end of the line is shown, so that the answer comes on a line of its own
-            hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
-            tcsetattr(&tty, OptionalActions::Now, &hidden)?;
-            Ok(Self { tty, before })
+            let hidden = Self { tty, before, signals };
+            hidden.hide()?;
+            Ok(hidden)
         };
         begin().map_err(|_| {
             Failure::usage("a passphrase is needed, and there is no terminal to ask at")
@@ -54,10 +59,50 @@ impl HiddenInput {
     pub fn ask(&mut self, prompt: &str) -> Result<Passphrase, Failure> {
         let nothing = |_| Failure::usage("no passphrase was typed").hint(ELSEWHERE);
         self.tty.write_all(prompt.as_bytes()).map_err(nothing)?;
-        let line = read_line(&mut self.tty).map_err(nothing)?;
+        let line = read_line(&mut Asking { hidden: self, prompt }).map_err(nothing)?;
         let text = std::str::from_utf8(&line)
             .map_err(|_| Failure::usage("what was typed is not UTF-8 text"))?;
         Ok(Passphrase::new(text.to_owned()))
+    }
+
+    fn hide(&self) -> io::Result<()> {
+        let mut hidden = self.before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        // the end of the line is shown, so that the answer comes on a line of its own
+        hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+        Ok(tcsetattr(&self.tty, OptionalActions::Now, &hidden)?)
+    }
+
+    fn show(&self) {
+        let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
+    }
+}
+
+/// What is typed, and what signals do in between.
+struct Asking<'a> {
+    hidden: &'a mut HiddenInput,
+    prompt: &'a str,
+}
+
+impl Read for Asking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // a signal that comes just before the waiting does not end it
+        const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        let Self { hidden, prompt } = self;
+        loop {
+            if hidden.signals.is_any() {
+                hidden.show();
+                hidden.signals.obey();
+                // it was stopped, and goes on
+                hidden.hide()?;
+                hidden.tty.write_all(prompt.as_bytes())?;
+            }
+            match poll(&mut [PollFd::new(&hidden.tty, PollFlags::IN)], Some(&LOOK_AGAIN)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return hidden.tty.read(buffer),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
@@ -65,7 +110,7 @@ const ELSEWHERE: &str = "give --passphrase-file FILE, --passphrase-fd N or --ide
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
+        self.show();
     }
 }
 

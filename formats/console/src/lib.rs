@@ -12,6 +12,7 @@
 //! | [`vouch`] | who vouches for a signer |
 //! | [`kit_folder`] | a kit on a disk |
 //! | [`hidden_input`] | passphrases typed at the terminal |
+//! | [`signals`] | signals where nothing is half done |
 //! | [`new_file`] | a file that is there whole or not at all |
 //! | [`level`], [`prometheus`] | what monitoring systems are told |
 //! | [`hardening`] | no core dumps |
@@ -30,6 +31,7 @@ pub mod new_file;
 pub mod prometheus;
 pub mod report;
 pub mod root;
+pub mod signals;
 pub mod terminal;
 pub mod unlock;
 pub mod version;
