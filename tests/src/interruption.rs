@@ -10,6 +10,7 @@
 //! | [`verdict`] | what must hold afterwards |
 //! | [`matrix`] | every call with every fault |
 //! | [`again`] | `recover` cut off at each of its own calls, and its recovery, and so on |
+//! | [`queue`] | the work of a search, shared by its boxes |
 //! | [`disk`] | what a power cut may leave of the calls, by kind of file system |
 //! | [`power`] | every such state, recovered |
 
@@ -18,6 +19,7 @@ pub mod disk;
 pub mod fault;
 pub mod matrix;
 pub mod power;
+pub mod queue;
 pub mod stand;
 pub mod trace;
 pub mod tree;

@@ -43,34 +43,21 @@ impl Seen {
 }
 
 /// The operation killed at the first step, `recover` at each of the others.
-type Kills = Vec<Step>;
+pub(super) type Kills = Vec<Step>;
 
 /// `recover` after these kills, and what follows from it.
 pub fn after(scene: &Scene, operation: &Operation, kills: &[Step], extent: Extent) -> Tally {
     let (tally, seen) = (Mutex::default(), Seen::default());
-    let worker = Worker { stand: Stand::new(scene, 904), extent, tally: &tally, seen: &seen };
-    let kills = kills.iter().map(|step| step.rebased(&worker.stand.dir)).collect();
-    worker.recovery_after(operation, &kills);
+    let worker = Worker::new(Stand::new(scene, 904), extent, &tally, &seen);
+    worker.recovery_after(operation, &worker.here(kills));
     drop(worker);
     tally.into_inner().unwrap()
 }
 
 impl Worker<'_> {
-    /// Every recovery that begins with this kill of the operation.
-    pub(super) fn recoveries(&self, operation: &Operation, step: &Step) {
-        let wanted = format!("recover {} {}", operation.name, step.call.shown());
-        if !self.is_wanted(&wanted, false) {
-            return;
-        }
-        let mut to_do = vec![vec![step.clone()]];
-        while let Some(kills) = to_do.pop() {
-            to_do.extend(self.recovery_after(operation, &kills));
-        }
-    }
-
     /// `recover` after these kills, cut off at each of its calls; gives what leads to something
     /// new. Errors and signals only where it goes a way that was not seen before.
-    fn recovery_after(&self, operation: &Operation, kills: &Kills) -> Vec<Kills> {
+    pub(super) fn recovery_after(&self, operation: &Operation, kills: &Kills) -> Vec<Kills> {
         let (stand, is_first) = (&self.stand, kills.len() == 1);
         let name =
             format!("recovery{} of: {}", if is_first { "" } else { " again" }, operation.name);
@@ -137,6 +124,7 @@ impl Worker<'_> {
             interrupted(stand, run, kill, Fault::Kill).map_err(Missed::Call)?;
             run = operation.recover(stand);
         }
+        std::thread::sleep(self.pause.get());
         Ok(())
     }
 

@@ -3,14 +3,17 @@
 //! First the operation is recorded. Then there is one run for each call and fault; what is left
 //! is recovered and judged. Where a kill left something new, [`again`](super::again) goes on.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::again::Seen;
+use super::again::{Kills, Seen};
 use super::fault::{Fault, interrupted, record};
+use super::queue::Queue;
 use super::stand::{Scene, Stand};
 use super::trace::Step;
 use super::tree::Tree;
@@ -191,7 +194,7 @@ pub fn run(
     seen: &Seen,
 ) -> Tally {
     let stand = Stand::new(scene, 902);
-    let mut jobs: Vec<Job<'_>> = Vec::new();
+    let mut work: Vec<Work<'_>> = Vec::new();
     let mut tally = Tally::default();
     for operation in operations {
         operation.prepare(&stand);
@@ -203,29 +206,39 @@ pub fn run(
         let steps = trace.steps(&stand.dir);
         // step 15 of PROTOCOL.md, the first after the journal
         let commit = steps.iter().position(|step| step.call.name == "fchown").unwrap_or(0);
-        jobs.extend(steps.into_iter().enumerate().map(|(index, step)| Job {
-            operation,
-            index,
-            step,
-            is_before_commit: index < commit,
+        work.extend(steps.into_iter().enumerate().map(|(index, step)| {
+            Work::Call(Job { operation, index, step, is_before_commit: index < commit })
         }));
     }
-    let (next, tally) = (AtomicUsize::new(0), Mutex::new(tally));
+    let calls = work.len();
+    let (queue, begun, tally) = (Queue::new(work), AtomicUsize::new(0), Mutex::new(tally));
     std::thread::scope(|scope| {
         for number in 0..boxes {
-            let (next, tally, jobs) = (&next, &tally, &jobs);
+            let (queue, begun, tally) = (&queue, &begun, &tally);
             scope.spawn(move || {
-                let worker = Worker { stand: Stand::new(scene, number), extent, tally, seen };
-                loop {
-                    let at = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(job) = jobs.get(at) else { break };
-                    super::say_progress(at, jobs.len());
-                    worker.at(job);
-                }
+                let worker = Worker::new(Stand::new(scene, number), extent, tally, seen);
+                queue.work(|work| match work {
+                    Work::Call(job) => {
+                        super::say_progress(begun.fetch_add(1, Ordering::SeqCst), calls);
+                        worker.at(&job)
+                    }
+                    Work::Recovery(operation, kills) => {
+                        let further = worker.recovery_after(operation, &worker.here(&kills));
+                        further.into_iter().map(|kills| Work::Recovery(operation, kills)).collect()
+                    }
+                });
             });
         }
     });
     tally.into_inner().unwrap()
+}
+
+/// What a free box takes next.
+enum Work<'a> {
+    /// All faults at a call.
+    Call(Job<'a>),
+    /// `recover` after these kills, at all of its calls.
+    Recovery(&'a Operation, Kills),
 }
 
 /// One call of an operation.
@@ -242,11 +255,27 @@ pub(super) struct Worker<'a> {
     pub(super) extent: Extent,
     pub(super) tally: &'a Mutex<Tally>,
     pub(super) seen: &'a Seen,
+    /// How long the box is left alone between a kill and the next run.
+    pub(super) pause: Cell<Duration>,
 }
 
-impl Worker<'_> {
-    /// All cases at one call.
-    fn at(&self, job: &Job<'_>) {
+impl<'w> Worker<'w> {
+    pub(super) fn new(
+        stand: Stand<'w>,
+        extent: Extent,
+        tally: &'w Mutex<Tally>,
+        seen: &'w Seen,
+    ) -> Self {
+        Self { stand, extent, tally, seen, pause: Cell::default() }
+    }
+
+    /// These steps on its box.
+    pub(super) fn here(&self, steps: &[Step]) -> Kills {
+        steps.iter().map(|step| step.rebased(&self.stand.dir)).collect()
+    }
+
+    /// All cases at one call; gives the recovery of what a kill there leaves, when that is new.
+    fn at<'a>(&self, job: &Job<'a>) -> Vec<Work<'a>> {
         let (operation, stand) = (job.operation, &self.stand);
         let step = &job.step.rebased(&stand.dir);
         let record = || {
@@ -262,9 +291,11 @@ impl Worker<'_> {
                 });
             }
         }
-        if step.is_new_state {
-            self.recoveries(operation, step);
+        let wanted = format!("recover {} {}", operation.name, step.call.shown());
+        if step.is_new_state && self.is_wanted(&wanted, false) {
+            return vec![Work::Recovery(operation, vec![step.clone()])];
         }
+        Vec::new()
     }
 
     pub(super) fn is_wanted(&self, case: &str, always: bool) -> bool {
@@ -277,8 +308,9 @@ impl Worker<'_> {
     }
 
     /// Runs a case and counts it. Where it came to another call it is recorded and run again:
-    /// each look at sftunnel opens files, too, and it may take one look more or less. `None`:
-    /// there was nothing to judge.
+    /// each look at sftunnel opens files, too, and it may take one look more or less; and what
+    /// was left lying about has the name of what is made now, or of a second ago. `None`: there
+    /// was nothing to judge.
     pub(super) fn case(
         &self,
         (case, name, fault): (&str, &str, Fault),
@@ -287,14 +319,16 @@ impl Worker<'_> {
         mut run: impl FnMut(&Step) -> Result<Option<End>, Missed>,
     ) {
         let mut result = run(step);
-        for _ in 0..12 {
+        for tenths in 0..12 {
             if !matches!(result, Err(Missed::Call(_))) {
                 break;
             }
+            self.pause.set(Duration::from_millis(100 * tenths));
             let again = record();
             let same = again.get(index).filter(|one| one.call.shape() == step.call.shape());
             result = run(same.unwrap_or(step));
         }
+        self.pause.take();
         let mut tally = self.tally.lock().unwrap();
         match result {
             Ok(None) => {}
