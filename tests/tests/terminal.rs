@@ -1,5 +1,7 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
+use std::time::Duration;
+
 use lab::{LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, Run, World, tool};
 
@@ -185,11 +187,11 @@ fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
     let runs = [
         (script.arg("--dry-run"), "Passphrase for"),
         (world.on(device, &["install", "--yes"]).arg(&kit.path), "Passphrase for"),
-        (world.bundle(&["build"]).arg("--out").arg(world.out()), "assphrase"),
+        (world.bundle(&["build"]).arg("--out").arg(world.out()), "Passphrase for the kit: "),
     ];
-    for (run, prompt) in runs {
+    for (run, prompt) in &runs {
         for (key, code) in [("\x03", 130), ("\x1c", 131)] {
-            let words = format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(&run));
+            let words = format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(run));
             let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
             pty.expect(prompt);
             pty.press(key);
@@ -198,7 +200,20 @@ fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
             assert!(has_echo(&screen), "{screen}");
         }
     }
+    // while the key is derived
+    let words = format!("trap : INT; {}; echo \"exit $?\"; stty -a", quoted(&runs[1].0));
+    let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
+    pty.expect("Passphrase for");
+    pty.type_line(PASSPHRASE);
+    std::thread::sleep(SOON);
+    pty.press("\x03");
+    let (_, screen) = pty.end();
+    assert!(screen.contains("exit 130"), "{screen}");
+    assert!(has_echo(&screen), "{screen}");
 }
+
+/// What is typed has been read, and scrypt has its second.
+const SOON: Duration = Duration::from_millis(150);
 
 #[test]
 fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
@@ -216,6 +231,33 @@ fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+    assert!(has_echo(&screen), "{screen}");
+}
+
+/// The script is stopped at once, and has the terminal taken away; what was noted meanwhile must
+/// not stop the program once more when both go on.
+#[test]
+fn ctrl_z_while_the_key_is_derived_stops_script_and_program_once() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
+    let script = format!("sh -c \"{}; exit \\$?\"", quoted(&run));
+    let words = format!("{script}; stty -a; echo stopped; fg; echo \"exit $?\"; stty -a");
+    // as with a person at it: the terminal is the shell's as soon as the script is stopped, and
+    // has its modes
+    let mut pty = Pty::start(tool("bash", "bash").args(["--norc", "-ic", &words]));
+    pty.expect("Passphrase for");
+    pty.type_line(PASSPHRASE);
+    std::thread::sleep(SOON);
+    pty.press("\x1a");
+    pty.expect("stopped");
+    assert!(has_echo(&pty.screen()), "{}", pty.screen());
+    // where it was not read in time, Ctrl-Z has thrown it away
+    if pty.expect_one_of(&["exit ", "Passphrase for"]) == 1 {
+        pty.type_line(PASSPHRASE);
+    }
+    let (_, screen) = pty.end();
+    assert!(screen.contains("exit 0"), "{screen}");
     assert!(has_echo(&screen), "{screen}");
 }
 

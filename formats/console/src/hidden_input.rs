@@ -4,15 +4,22 @@
 //! console at 3 a.m. is slow, people type ahead, and scrypt thinks for a second in between.
 //! What is typed goes through no buffer but the one that is wiped. A signal that ends or stops
 //! the program meanwhile (Ctrl-C, Ctrl-Z) has its effect when the echo is on again: a shell mends
-//! that for a program which it started itself, not for one that a script did.
+//! that for a program which it started itself, not for one that a script did. A thread of its own
+//! sees to it, so that a program that waits or computes is ended, too.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use formats::envelope::Passphrase;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::io::retry_on_intr;
+use rustix::process::getpgrp;
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, tcdrain, tcgetattr, tcgetpgrp, tcsetattr,
+};
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
@@ -22,12 +29,20 @@ use crate::terminal::tty;
 /// The longest line that the kernel gives in one piece (termios(3), canonical mode).
 const LINE: usize = 4096;
 
-/// The terminal with its echo off; on again when this is dropped.
+/// The terminal with its echo off, until this is dropped.
 #[derive(Debug)]
 pub struct HiddenInput {
+    hidden: Arc<Hidden>,
+    watching: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Hidden {
     tty: File,
     before: Termios,
-    // dropped when the echo is on
+    /// What is being asked; empty while nothing is.
+    prompt: Mutex<String>,
+    is_over: AtomicBool,
     signals: HeldBack,
 }
 
@@ -37,32 +52,58 @@ impl HiddenInput {
     /// # Errors
     /// Usage, when there is no terminal.
     pub(crate) fn begin() -> Result<Self, Failure> {
-        let signals = HeldBack::begin()?;
-        let begin = || -> io::Result<Self> {
+        let open = || -> io::Result<(File, Termios)> {
             let tty = tty()?;
+            // before anything is read: in the background the modes are the shell's own
+            await_foreground(&tty)?;
             let before = tcgetattr(&tty)?;
-            let hidden = Self { tty, before, signals };
-            hidden.hide()?;
-            Ok(hidden)
+            Ok((tty, before))
         };
-        begin().map_err(|_| {
-            Failure::usage("a passphrase is needed, and there is no terminal to ask at")
-                .hint(ELSEWHERE)
-        })
+        let no_terminal =
+            |_| Failure::usage("a passphrase is needed, and there is no terminal to ask at");
+        let (tty, before) = open().map_err(|error| no_terminal(error).hint(ELSEWHERE))?;
+        let hidden = Arc::new(Hidden {
+            tty,
+            before,
+            prompt: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            signals: HeldBack::begin()?,
+        });
+        let watched = Arc::clone(&hidden);
+        let watching = thread::Builder::new()
+            .stack_size(64 * 1024)
+            .spawn(move || watched.watch())
+            .map_err(|error| Failure::unexpected(format!("cannot start a thread: {error}")))?;
+        let input = Self { hidden, watching: Some(watching) };
+        input.hidden.hide().map_err(|error| no_terminal(error).hint(ELSEWHERE))?;
+        Ok(input)
     }
 
-    /// Asks. The prompt ends with a colon and a blank.
+    /// Asks for a passphrase, of one line of at most [`LINE`] bytes.
     ///
     /// # Errors
-    /// Usage, when nothing is typed (Ctrl-D, or the terminal is gone), or something that is not
-    /// UTF-8 or longer than a terminal's line.
+    /// Usage, when the terminal is gone or gives none.
     pub fn ask(&mut self, prompt: &str) -> Result<Passphrase, Failure> {
         let nothing = |_| Failure::usage("no passphrase was typed").hint(ELSEWHERE);
-        self.tty.write_all(prompt.as_bytes()).map_err(nothing)?;
-        let line = read_line(&mut Asking { hidden: self, prompt }).map_err(nothing)?;
+        let mut tty = &self.hidden.tty;
+        prompt.clone_into(&mut self.hidden.prompt());
+        let line = tty.write_all(prompt.as_bytes()).and_then(|()| read_line(&mut tty));
+        self.hidden.prompt().clear();
+        let line = line.map_err(nothing)?;
         let text = std::str::from_utf8(&line)
             .map_err(|_| Failure::usage("what was typed is not UTF-8 text"))?;
         Ok(Passphrase::new(text.to_owned()))
+    }
+}
+
+/// In the background the program is stopped here, as by everything that changes the terminal.
+fn await_foreground(tty: &File) -> io::Result<()> {
+    Ok(retry_on_intr(|| tcdrain(tty))?)
+}
+
+impl Hidden {
+    fn prompt(&self) -> MutexGuard<'_, String> {
+        self.prompt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hide(&self) -> io::Result<()> {
@@ -76,32 +117,29 @@ impl HiddenInput {
     fn show(&self) {
         let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
     }
-}
 
-/// What is typed, and what signals do in between.
-struct Asking<'a> {
-    hidden: &'a mut HiddenInput,
-    prompt: &'a str,
-}
+    /// Whether the terminal is this program's. In the background it is the shell's, which has
+    /// modes of its own.
+    fn is_in_foreground(&self) -> bool {
+        tcgetpgrp(&self.tty).is_ok_and(|group| group == getpgrp())
+    }
 
-impl Read for Asking<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // a signal that comes just before the waiting does not end it
-        const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-        let Self { hidden, prompt } = self;
-        loop {
-            if hidden.signals.is_any() {
-                hidden.show();
-                hidden.signals.obey();
-                // it was stopped, and goes on
-                hidden.hide()?;
-                hidden.tty.write_all(prompt.as_bytes())?;
+    /// Lets signals have their effect, with the echo on.
+    fn watch(&self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
+        while !self.is_over.load(Ordering::SeqCst) {
+            if self.signals.is_any() {
+                if self.is_in_foreground() {
+                    self.show();
+                }
+                self.signals.obey(|| {
+                    let _ = await_foreground(&self.tty);
+                });
+                // it was stopped, and goes on; what was half typed is gone
+                let _ = self.hide();
+                let _ = (&self.tty).write_all(self.prompt().as_bytes());
             }
-            match poll(&mut [PollFd::new(&hidden.tty, PollFlags::IN)], Some(&LOOK_AGAIN)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return hidden.tty.read(buffer),
-                Err(error) => return Err(error.into()),
-            }
+            thread::park_timeout(LOOK_AGAIN);
         }
     }
 }
@@ -110,7 +148,16 @@ const ELSEWHERE: &str = "give --passphrase-file FILE, --passphrase-fd N or --ide
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {
-        self.show();
+        self.hidden.is_over.store(true, Ordering::SeqCst);
+        if let Some(watching) = self.watching.take() {
+            watching.thread().unpark();
+            let _ = watching.join();
+        }
+        if !self.hidden.is_in_foreground() {
+            // it is stopped for showing; who ends it there is to be heard
+            self.hidden.signals.release();
+        }
+        self.hidden.show();
     }
 }
 

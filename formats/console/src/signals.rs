@@ -1,10 +1,12 @@
 //! Signals at rest, where nothing is half done: they end or stop the program as they would any
 //! other. Whoever has something to put right first holds them back.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use rustix::process::{getpgrp, getsid};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
 
 use crate::exit::Failure;
@@ -12,11 +14,15 @@ use crate::exit::Failure;
 #[derive(Debug)]
 struct Shared {
     at_rest: Arc<AtomicBool>,
-    arrived: Arc<AtomicUsize>,
+    /// The number of a signal that ends the program; 0 when none came.
+    ending: Arc<AtomicUsize>,
+    /// Of one that stops it.
+    stopping: Arc<AtomicUsize>,
 }
 
 /// Whether signals (SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP) have their default effect; one
-/// flag for the process, which is true until somebody changes it.
+/// flag for the process, which is true until somebody changes it. What was ignored when the
+/// program began (`nohup`) stays so.
 ///
 /// # Errors
 /// When the system does not let them be taken over.
@@ -26,21 +32,51 @@ pub fn at_rest() -> Result<Arc<AtomicBool>, Failure> {
 
 fn shared() -> Result<&'static Shared, Failure> {
     static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
-    let take_over = || {
-        let at_rest = Arc::new(AtomicBool::new(true));
-        let arrived = Arc::new(AtomicUsize::new(0));
-        for (signal, number) in [SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP]
-            .map(|signal| (signal, usize::try_from(signal).unwrap_or_default()))
-        {
-            flag::register_conditional_default(signal, Arc::clone(&at_rest))?;
-            flag::register_usize(signal, Arc::clone(&arrived), number)?;
-        }
-        Ok(Shared { at_rest, arrived })
-    };
-    let shared =
-        SHARED.get_or_init(|| take_over().map_err(|error: std::io::Error| error.to_string()));
+    let shared = SHARED
+        .get_or_init(|| Shared::take_over().map_err(|error: std::io::Error| error.to_string()));
     let failed = |error| Failure::unexpected(format!("cannot take signals over: {error}"));
     shared.as_ref().map_err(failed)
+}
+
+impl Shared {
+    fn take_over() -> std::io::Result<Self> {
+        let shared = Self {
+            at_rest: Arc::new(AtomicBool::new(true)),
+            ending: Arc::default(),
+            stopping: Arc::default(),
+        };
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
+            if ignored & bit(signal) == 0 {
+                shared.note(signal, &shared.ending)?;
+            }
+        }
+        // a session's first group has nobody who could say `fg`: there the kernel drops what
+        // Ctrl-Z sends, unless somebody takes it over
+        if ignored & bit(SIGTSTP) == 0 && getsid(None)? != getpgrp() {
+            shared.note(SIGTSTP, &shared.stopping)?;
+            // as in the kernel: who is continued is not stopped by what came before
+            flag::register_usize(SIGCONT, Arc::clone(&shared.stopping), 0)?;
+        }
+        Ok(shared)
+    }
+
+    fn note(&self, signal: i32, into: &Arc<AtomicUsize>) -> std::io::Result<()> {
+        flag::register_conditional_default(signal, Arc::clone(&self.at_rest))?;
+        flag::register_usize(signal, Arc::clone(into), usize::try_from(signal).unwrap_or(0))?;
+        Ok(())
+    }
+}
+
+/// The signals that this process ignores, as the kernel has them: one bit for each.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+fn bit(signal: i32) -> u64 {
+    u32::try_from(signal - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0)
 }
 
 /// Signals are noted while this lives. One that came has its effect when it ends.
@@ -57,7 +93,8 @@ impl HeldBack {
         if shared.at_rest.load(Ordering::SeqCst) {
             // one that came at rest, and stopped the program, had its effect. Before the flag: one
             // that comes in between has it as well, and none is lost
-            shared.arrived.store(0, Ordering::SeqCst);
+            shared.stopping.store(0, Ordering::SeqCst);
+            shared.ending.store(0, Ordering::SeqCst);
         }
         let was_at_rest = shared.at_rest.swap(false, Ordering::SeqCst);
         Ok(Self { shared, was_at_rest })
@@ -65,22 +102,52 @@ impl HeldBack {
 
     /// Whether one came that is not obeyed yet.
     pub(crate) fn is_any(&self) -> bool {
-        self.was_at_rest && self.shared.arrived.load(Ordering::SeqCst) != 0
+        let came = |cell: &AtomicUsize| cell.load(Ordering::SeqCst) != 0;
+        self.was_at_rest && (came(&self.shared.ending) || came(&self.shared.stopping))
     }
 
-    /// Lets the one that came have its effect: the program ends here, or stops until it is
-    /// continued.
-    pub(crate) fn obey(&self) {
-        let number = self.shared.arrived.swap(0, Ordering::SeqCst);
-        if let (true, Ok(signal @ 1..)) = (self.was_at_rest, i32::try_from(number)) {
+    /// Lets what came have its effect: the program ends here, or stops until it is continued. Until
+    /// `resumed` returns all signals have theirs.
+    pub(crate) fn obey(&self, resumed: impl FnOnce()) {
+        let came = |cell: &AtomicUsize| {
+            let number = cell.swap(0, Ordering::SeqCst);
+            i32::try_from(number).ok().filter(|signal| *signal > 0 && self.was_at_rest)
+        };
+        if let Some(signal) = came(&self.shared.ending) {
             let _ = low_level::emulate_default_handler(signal);
         }
+        if let Some(signal) = came(&self.shared.stopping) {
+            let before = self.shared.at_rest.swap(true, Ordering::SeqCst);
+            let _ = low_level::emulate_default_handler(signal);
+            resumed();
+            self.shared.at_rest.store(before, Ordering::SeqCst);
+        }
+    }
+
+    /// No longer; also before this ends.
+    pub(crate) fn release(&self) {
+        self.shared.at_rest.store(self.was_at_rest, Ordering::SeqCst);
+        self.obey(|| {});
     }
 }
 
 impl Drop for HeldBack {
     fn drop(&mut self) {
-        self.shared.at_rest.store(self.was_at_rest, Ordering::SeqCst);
-        self.obey();
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_are_those_of_the_kernel() {
+        assert_eq!(bit(SIGHUP), 1);
+        assert_eq!(bit(SIGINT), 2);
+        assert_eq!(bit(SIGTERM), 0x4000);
+        // the test runner ignores SIGPIPE, as every program in Rust does
+        assert_ne!(ignored() & bit(13), 0);
+        assert_eq!(ignored() & bit(SIGTERM), 0);
     }
 }
