@@ -14,7 +14,6 @@
 //! an instant there is none.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -142,8 +141,7 @@ impl KitWriter {
     pub(crate) fn bundle(&self, file: &str, bytes: &[u8]) -> Result<Written, Failure> {
         let name = file.strip_prefix(kit::BUNDLES).and_then(|rest| rest.strip_prefix('/'));
         let name = name.unwrap_or(file);
-        let write =
-            || File::from(create_only(&self.bundles, name, Mode::from(0o600))?).write_all(bytes);
+        let write = || create_only(&self.bundles, name, Mode::from(0o600))?.write_all(bytes);
         write().map_err(|error| self.failed(file, &error))?;
         Ok(self.record(file, Written { size: bytes.len() as u64, sha256: Sha256::of(bytes) }))
     }
@@ -183,7 +181,7 @@ impl KitWriter {
                 Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
                 Err(error) => return Err(error.into()),
             }
-            let mut hashing = HashingWriter::new(File::from(created));
+            let mut hashing = HashingWriter::new(created);
             io::copy(&mut content.take(limit + 1), &mut hashing)?;
             let (_, sha256, size) = hashing.finish();
             Ok((sha256, size))

@@ -15,11 +15,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
+use console::new_file::create_only;
 use console::root::{names_in, open_file_at};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, fsync, openat, renameat, unlinkat,
-};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fsync, renameat, unlinkat};
 use rustix::io::Errno;
 
 /// The end of a record's dot name until it is renamed.
@@ -52,9 +51,7 @@ impl StagedFile {
     /// # Errors
     /// What the system says; `staged` is removed again.
     pub(crate) fn write(dir: &OwnedFd, staged: &str, bytes: &[u8]) -> io::Result<Self> {
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mut file = File::from(openat(dir, staged, flags, Mode::from_raw_mode(0o600))?);
+        let mut file = create_only(dir, staged, Mode::from_raw_mode(0o600))?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         match written {
             Ok(()) => Ok(Self { file, staged: staged.to_owned() }),

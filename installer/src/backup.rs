@@ -10,10 +10,10 @@
 //! may jump, so the order is that of the sequence numbers.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Write};
 
 use console::exit::Failure;
+use console::new_file::create_only;
 use console::root::{names_in, open_dir_at, open_file_at};
 use formats::checksum::{Sha256, Sums};
 use formats::device::{CredentialFile, ManagerUuid};
@@ -21,7 +21,7 @@ use formats::error::Reason;
 use formats::limits;
 use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -316,8 +316,7 @@ fn write(
 }
 
 fn write_file(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
+    let mut file = create_only(dir, name, Mode::from_raw_mode(0o600))?;
     file.write_all(bytes)?;
     file.sync_all()
 }

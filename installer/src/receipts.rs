@@ -3,7 +3,6 @@
 //! through directory handles, follows no link and replaces nothing.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -231,7 +230,7 @@ fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {
 
 fn put(dir: &OwnedFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mode = Mode::from_raw_mode(mode);
-    let mut file = File::from(create_only(dir, name, mode)?);
+    let mut file = create_only(dir, name, mode)?;
     let written =
         set_mode(&file, mode).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     if written.is_err() {

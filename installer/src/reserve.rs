@@ -7,11 +7,11 @@
 //! the state directory, on the file system that the peer directories are on as well unless
 //! somebody mounted one of them elsewhere.
 
-use std::fs::File;
 use std::io::{self, Write};
 
 use console::exit::Failure;
-use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, openat};
+use console::new_file::create_only;
+use rustix::fs::{FallocateFlags, Mode, fallocate};
 use rustix::io::Errno;
 
 use crate::atomic_file;
@@ -43,8 +43,7 @@ pub(crate) fn hold(state: &LockedState, bytes: u64) -> Result<(), Failure> {
 }
 
 fn allocate(state: &State, bytes: u64) -> io::Result<()> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(openat(state.dir(), NAME, flags, Mode::from_raw_mode(0o600))?);
+    let mut file = create_only(state.dir(), NAME, Mode::from_raw_mode(0o600))?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         // a file system that cannot allocate ahead: bytes that are written take room anywhere
         Err(Errno::OPNOTSUPP) => {

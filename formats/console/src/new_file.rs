@@ -89,7 +89,7 @@ fn through_temporary(
 }
 
 fn write(dir: BorrowedFd<'_>, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    let mut file = File::from(create_only(dir, name, mode)?);
+    let mut file = create_only(dir, name, mode)?;
     set_mode(&file, mode)?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -111,13 +111,9 @@ pub fn set_mode(file: impl AsFd, mode: Mode) -> io::Result<()> {
 ///
 /// # Errors
 /// As `openat`.
-pub fn create_only(
-    dir: impl AsFd,
-    name: impl rustix::path::Arg,
-    mode: Mode,
-) -> io::Result<rustix::fd::OwnedFd> {
+pub fn create_only(dir: impl AsFd, name: impl rustix::path::Arg, mode: Mode) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(dir, name, flags, mode)?)
+    Ok(File::from(openat(dir, name, flags, mode)?))
 }
 
 fn publish(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
