@@ -45,72 +45,98 @@ impl Seen {
 /// The operation killed at the first step, `recover` at each of the others.
 pub(super) type Kills = Vec<Step>;
 
+/// One call of a `recover` that follows these kills.
+pub(super) struct Cut<'a> {
+    pub(super) operation: &'a Operation,
+    kills: Kills,
+    index: usize,
+    inner: Step,
+    is_new_way: bool,
+}
+
 /// `recover` after these kills, and what follows from it.
 pub fn after(scene: &Scene, operation: &Operation, kills: &[Step], extent: Extent) -> Tally {
     let (tally, seen) = (Mutex::default(), Seen::default());
     let worker = Worker::new(Stand::new(scene, 904), extent, &tally, &seen);
-    worker.recovery_after(operation, &worker.here(kills));
+    for cut in worker.recovery_after(operation, kills) {
+        worker.cut(&cut);
+    }
     drop(worker);
     tally.into_inner().unwrap()
 }
 
 impl Worker<'_> {
-    /// `recover` after these kills, cut off at each of its calls; gives what leads to something
-    /// new. Errors and signals only where it goes a way that was not seen before.
-    pub(super) fn recovery_after(&self, operation: &Operation, kills: &Kills) -> Vec<Kills> {
-        let (stand, is_first) = (&self.stand, kills.len() == 1);
-        let name =
-            format!("recovery{} of: {}", if is_first { "" } else { " again" }, operation.name);
-        let places: Vec<_> = kills.iter().map(|step| step.call.shown()).collect();
-        let places = places.join(", again at ");
-        let left = || self.left_by(operation, kills);
-        if let Err(Missed::Call(why) | Missed::Promise(why)) = left().or_else(|_| left()) {
-            let failure = format!("{}, killed at {places}: {why}", operation.name);
+    /// `recover` after these kills, to be cut off at each of its calls.
+    pub(super) fn recovery_after<'a>(
+        &self,
+        operation: &'a Operation,
+        kills: &[Step],
+    ) -> Vec<Cut<'a>> {
+        let (stand, kills) = (&self.stand, self.here(kills));
+        let left = || self.left_by(operation, &kills);
+        // each look at sftunnel opens files, too, and it may take one look more or less
+        let left = (0..12).fold(left(), |last, _| last.or_else(|_| left()));
+        if let Err(Missed::Call(why) | Missed::Promise(why)) = left {
+            let failure = format!("{}, killed at {}: {why}", operation.name, places(&kills));
             self.tally.lock().unwrap().failures.push(failure);
             return Vec::new();
         }
         let is_new = self.seen.is_new_state(found(operation, stand));
         // until sftunnel is to be started, it is an installation like any other
-        if operation.is_in_vain() && is_first && !is_new {
+        if operation.is_in_vain() && kills.len() == 1 && !is_new {
             return Vec::new();
         }
         let steps = record(stand, operation.recover(stand)).1.steps(&stand.dir);
         let is_new_way = self.seen.is_new_way(&steps);
+        let cut =
+            |(index, inner)| Cut { operation, kills: kills.clone(), index, inner, is_new_way };
+        steps.into_iter().enumerate().map(cut).collect()
+    }
+
+    /// All cases at one of its calls; gives what leads to something new. Errors and signals only
+    /// where it goes a way that was not seen before.
+    pub(super) fn cut(&self, cut: &Cut<'_>) -> Vec<Kills> {
+        let Cut { operation, index, is_new_way, .. } = *cut;
+        let (stand, kills) = (&self.stand, self.here(&cut.kills));
+        let inner = &cut.inner.rebased(&stand.dir);
+        let is_first = kills.len() == 1;
+        let name =
+            format!("recovery{} of: {}", if is_first { "" } else { " again" }, operation.name);
+        let left = || self.left_by(operation, &kills);
         let mut further = Vec::new();
-        for (index, inner) in steps.iter().enumerate() {
-            // a kill elsewhere leaves the same as at the call before
-            let kill = inner.is_new_state.then_some(Fault::Kill);
-            let others = Fault::of(&inner.call).filter(|fault| *fault != Fault::Kill && is_new_way);
-            for fault in kill.into_iter().chain(others) {
-                let case = format!(
-                    "{}, killed at {places}: recover {fault} at {}",
-                    operation.name,
-                    inner.call.shown()
-                );
-                if !self.is_wanted(&case, false) {
-                    continue;
-                }
-                let record = || match left() {
-                    Ok(()) => record(stand, operation.recover(stand)).1.steps(&stand.dir),
-                    Err(_) => Vec::new(),
-                };
-                self.case((&case, &name, fault), (index, inner), record, |inner| {
-                    left()?;
-                    let before = stand.files();
-                    let run = operation.recover(stand);
-                    let ran = interrupted(stand, run, inner, fault).map_err(Missed::Call)?;
-                    let is_new =
-                        fault == Fault::Kill && self.seen.is_new_state(found(operation, stand));
-                    if is_new {
-                        further.push([kills.as_slice(), std::slice::from_ref(inner)].concat());
-                    } else if fault == Fault::Kill && !is_first {
-                        return Ok(None);
-                    }
-                    self.judged(operation, &ran, (&inner.call, fault), &before)
-                        .map(Some)
-                        .map_err(Missed::Promise)
-                });
+        // a kill elsewhere leaves the same as at the call before
+        let kill = inner.is_new_state.then_some(Fault::Kill);
+        let others = Fault::of(&inner.call).filter(|fault| *fault != Fault::Kill && is_new_way);
+        for fault in kill.into_iter().chain(others) {
+            let case = format!(
+                "{}, killed at {}: recover {fault} at {}",
+                operation.name,
+                places(&kills),
+                inner.call.shown()
+            );
+            if !self.is_wanted(&case, false) {
+                continue;
             }
+            let record = || match left() {
+                Ok(()) => record(stand, operation.recover(stand)).1.steps(&stand.dir),
+                Err(_) => Vec::new(),
+            };
+            self.case((&case, &name, fault), (index, inner), record, |inner| {
+                left()?;
+                let before = stand.files();
+                let run = operation.recover(stand);
+                let ran = interrupted(stand, run, inner, fault).map_err(Missed::Call)?;
+                let is_new =
+                    fault == Fault::Kill && self.seen.is_new_state(found(operation, stand));
+                if is_new {
+                    further.push([&kills[..], std::slice::from_ref(inner)].concat());
+                } else if fault == Fault::Kill && !is_first {
+                    return Ok(None);
+                }
+                self.judged(operation, &ran, (&inner.call, fault), &before)
+                    .map(Some)
+                    .map_err(Missed::Promise)
+            });
         }
         further
     }
@@ -144,9 +170,14 @@ impl Worker<'_> {
             _ => ends.code_is_true(stand, ran, Some(at), before)?,
         }
         stand.misbehave("none");
-        operation.see_to_sftunnel(stand);
+        operation.see_to_sftunnel(stand, ran);
         ends.recovers(stand)
     }
+}
+
+fn places(kills: &[Step]) -> String {
+    let places: Vec<_> = kills.iter().map(|step| step.call.shown()).collect();
+    places.join(", again at ")
 }
 
 /// What the next `recover` goes by.

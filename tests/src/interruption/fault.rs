@@ -124,7 +124,7 @@ pub fn interrupted(stand: &Stand<'_>, run: Run, step: &Step, fault: Fault) -> Re
         return Err(format!("the fault was at {} instead of {}", hit.shape(), call.shape()));
     }
     if matches!(fault, Fault::Short | Fault::ShortThenFull) && hit.returned >= call.returned {
-        return Err("the write was not short".to_owned());
+        return Err(format!("the write was not short: {}", ran.output()));
     }
     Ok(ran)
 }

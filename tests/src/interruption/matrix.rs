@@ -11,14 +11,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::again::{Kills, Seen};
+use super::again::{Cut, Kills, Seen};
 use super::fault::{Fault, interrupted, record};
 use super::queue::Queue;
 use super::stand::{Scene, Stand};
 use super::trace::Step;
 use super::tree::Tree;
 use super::verdict::{End, Ends};
-use crate::ran::Run;
+use crate::ran::{Ran, Run};
 
 /// What is interrupted.
 #[derive(Debug, Clone)]
@@ -124,10 +124,11 @@ impl Operation {
         if self.is_in_vain() { run.args(["--restart-timeout", "1"]) } else { run }
     }
 
-    /// What the operator does who asked for files without a proof, and has them: sees to
-    /// sftunnel. While the journal is there, that is `recover`'s.
-    pub fn see_to_sftunnel(&self, stand: &Stand<'_>) {
-        if self.kind == Kind::Kept && !stand.has_journal() && stand.runs_on_live_files().is_err() {
+    /// What the operator does who asked for files without a proof, and has them, or who is told
+    /// to start sftunnel by hand: sees to it. While the journal is there, that is `recover`'s.
+    pub fn see_to_sftunnel(&self, stand: &Stand<'_>, ran: &Ran) {
+        let is_told = self.kind == Kind::Kept || ran.code() == Some(7);
+        if is_told && !stand.has_journal() && stand.runs_on_live_files().is_err() {
             stand.boot();
         }
     }
@@ -223,8 +224,12 @@ pub fn run(
                         worker.at(&job)
                     }
                     Work::Recovery(operation, kills) => {
-                        let further = worker.recovery_after(operation, &worker.here(&kills));
-                        further.into_iter().map(|kills| Work::Recovery(operation, kills)).collect()
+                        let cuts = worker.recovery_after(operation, &kills);
+                        cuts.into_iter().map(Work::Cut).collect()
+                    }
+                    Work::Cut(cut) => {
+                        let further = worker.cut(&cut).into_iter();
+                        further.map(|kills| Work::Recovery(cut.operation, kills)).collect()
                     }
                 });
             });
@@ -237,8 +242,10 @@ pub fn run(
 enum Work<'a> {
     /// All faults at a call.
     Call(Job<'a>),
-    /// `recover` after these kills, at all of its calls.
+    /// `recover` after these kills.
     Recovery(&'a Operation, Kills),
+    /// All faults at a call of that.
+    Cut(Cut<'a>),
 }
 
 /// One call of an operation.
@@ -375,7 +382,7 @@ impl<'w> Worker<'w> {
             }
         }
         stand.misbehave("none");
-        operation.see_to_sftunnel(stand);
+        operation.see_to_sftunnel(stand, &ran);
         let end = judged.and_then(|()| operation.ends.recovers(stand)).map_err(Missed::Promise)?;
         match (ran.code(), end) {
             (Some(code @ (0 | 5)), End::Old) => {
