@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
-use console::signals::at_rest;
+use console::signals::{at_rest, is_ignored};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 
@@ -31,10 +31,12 @@ impl Signals {
         let failed = |error: std::io::Error| {
             Failure::unexpected(format!("cannot take signals over: {error}"))
         };
-        for signal in [SIGINT, SIGTERM, SIGQUIT] {
-            flag::register(signal, Arc::clone(&signals.stop)).map_err(failed)?;
+        let stops = [SIGINT, SIGTERM, SIGQUIT].map(|signal| (signal, &signals.stop));
+        for (signal, noted) in stops.into_iter().chain([(SIGHUP, &signals.hangup)]) {
+            if !is_ignored(signal)? {
+                flag::register(signal, Arc::clone(noted)).map_err(failed)?;
+            }
         }
-        flag::register(SIGHUP, Arc::clone(&signals.hangup)).map_err(failed)?;
         Ok(signals)
     }
 

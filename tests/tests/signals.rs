@@ -150,6 +150,20 @@ fn ctrl_z_does_not_stop_it_between_two_renames() {
     assert!(case.is_new("Ctrl-Z"), "{}", ran.output());
 }
 
+/// `nohup`, or `trap '' HUP` in a script: who begins it so wants no terminal to end it.
+#[test]
+fn a_signal_that_was_ignored_from_the_beginning_stays_so() {
+    let case = Case::new();
+    tool("strace", "strace");
+    let trace = case.world.path("trace").display().to_string();
+    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=flock", "-e"];
+    let inject = "inject=flock:signal=HUP:when=1";
+    let run = case.install().under(&[&strace[..], &[inject]].concat());
+    let ran = run.under(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]).run().expect(0);
+    assert!(fs::read_to_string(&trace).unwrap().contains("SIGHUP"), "it was sent");
+    assert!(case.is_new("SIGHUP, ignored"), "{}", ran.output());
+}
+
 /// The control: before anything is begun it stops like any other program, and goes on.
 #[test]
 fn ctrl_z_stops_it_at_rest() {

@@ -69,17 +69,18 @@ impl HiddenInput {
             is_over: AtomicBool::new(false),
             signals: HeldBack::begin()?,
         });
-        let watched = Arc::clone(&hidden);
+        let mut input = Self { hidden, watching: None };
+        input.hidden.hide().map_err(|error| no_terminal(error).hint(ELSEWHERE))?;
+        let watched = Arc::clone(&input.hidden);
         let watching = thread::Builder::new()
             .stack_size(64 * 1024)
             .spawn(move || watched.watch())
             .map_err(|error| Failure::unexpected(format!("cannot start a thread: {error}")))?;
-        let input = Self { hidden, watching: Some(watching) };
-        input.hidden.hide().map_err(|error| no_terminal(error).hint(ELSEWHERE))?;
+        input.watching = Some(watching);
         Ok(input)
     }
 
-    /// Asks for a passphrase, of one line of at most [`LINE`] bytes.
+    /// Asks for a passphrase, of one line of at most 4096 bytes.
     ///
     /// # Errors
     /// Usage, when the terminal is gone or gives none.
@@ -121,7 +122,8 @@ impl Hidden {
     /// Whether the terminal is this program's. In the background it is the shell's, which has
     /// modes of its own.
     fn is_in_foreground(&self) -> bool {
-        tcgetpgrp(&self.tty).is_ok_and(|group| group == getpgrp())
+        // in another process namespace than the shell's nobody can say; then it is ours
+        tcgetpgrp(&self.tty).map_or(true, |group| group == getpgrp())
     }
 
     /// Lets signals have their effect, with the echo on.

@@ -18,6 +18,10 @@ struct Shared {
     ending: Arc<AtomicUsize>,
     /// Of one that stops it.
     stopping: Arc<AtomicUsize>,
+    /// Whether it was continued, whoever stopped it: the terminal may have other modes now.
+    continued: Arc<AtomicBool>,
+    /// What was ignored at first, one bit for each.
+    ignored: u64,
 }
 
 /// Whether signals (SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP) have their default effect; one
@@ -28,6 +32,14 @@ struct Shared {
 /// When the system does not let them be taken over.
 pub fn at_rest() -> Result<Arc<AtomicBool>, Failure> {
     Ok(Arc::clone(&shared()?.at_rest))
+}
+
+/// Whether this signal was ignored when the program began.
+///
+/// # Errors
+/// As [`at_rest`].
+pub fn is_ignored(signal: i32) -> Result<bool, Failure> {
+    Ok(shared()?.ignored & bit(signal) != 0)
 }
 
 fn shared() -> Result<&'static Shared, Failure> {
@@ -44,26 +56,29 @@ impl Shared {
             at_rest: Arc::new(AtomicBool::new(true)),
             ending: Arc::default(),
             stopping: Arc::default(),
+            continued: Arc::default(),
+            ignored: ignored(),
         };
-        let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
-            if ignored & bit(signal) == 0 {
+            if shared.ignored & bit(signal) == 0 {
                 shared.note(signal, &shared.ending)?;
             }
         }
         // a session's first group has nobody who could say `fg`: there the kernel drops what
         // Ctrl-Z sends, unless somebody takes it over
-        if ignored & bit(SIGTSTP) == 0 && getsid(None)? != getpgrp() {
+        if shared.ignored & bit(SIGTSTP) == 0 && getsid(None)? != getpgrp() {
             shared.note(SIGTSTP, &shared.stopping)?;
-            // as in the kernel: who is continued is not stopped by what came before
-            flag::register_usize(SIGCONT, Arc::clone(&shared.stopping), 0)?;
         }
+        // as in the kernel: who is continued is not stopped by what came before
+        flag::register_usize(SIGCONT, Arc::clone(&shared.stopping), 0)?;
+        flag::register(SIGCONT, Arc::clone(&shared.continued))?;
         Ok(shared)
     }
 
     fn note(&self, signal: i32, into: &Arc<AtomicUsize>) -> std::io::Result<()> {
-        flag::register_conditional_default(signal, Arc::clone(&self.at_rest))?;
+        // in this order: whoever is stopped by the second and continued has the first's forgotten
         flag::register_usize(signal, Arc::clone(into), usize::try_from(signal).unwrap_or(0))?;
+        flag::register_conditional_default(signal, Arc::clone(&self.at_rest))?;
         Ok(())
     }
 }
@@ -93,6 +108,7 @@ impl HeldBack {
         if shared.at_rest.load(Ordering::SeqCst) {
             // one that came at rest, and stopped the program, had its effect. Before the flag: one
             // that comes in between has it as well, and none is lost
+            shared.continued.store(false, Ordering::SeqCst);
             shared.stopping.store(0, Ordering::SeqCst);
             shared.ending.store(0, Ordering::SeqCst);
         }
@@ -100,10 +116,12 @@ impl HeldBack {
         Ok(Self { shared, was_at_rest })
     }
 
-    /// Whether one came that is not obeyed yet.
+    /// Whether one came that is not obeyed yet, or the program was stopped by others.
     pub(crate) fn is_any(&self) -> bool {
         let came = |cell: &AtomicUsize| cell.load(Ordering::SeqCst) != 0;
-        self.was_at_rest && (came(&self.shared.ending) || came(&self.shared.stopping))
+        let was_continued = self.shared.continued.load(Ordering::SeqCst);
+        self.was_at_rest
+            && (came(&self.shared.ending) || came(&self.shared.stopping) || was_continued)
     }
 
     /// Lets what came have its effect: the program ends here, or stops until it is continued. Until
@@ -116,10 +134,14 @@ impl HeldBack {
         if let Some(signal) = came(&self.shared.ending) {
             let _ = low_level::emulate_default_handler(signal);
         }
-        if let Some(signal) = came(&self.shared.stopping) {
+        let stop = came(&self.shared.stopping);
+        if stop.is_some() || self.shared.continued.load(Ordering::SeqCst) {
             let before = self.shared.at_rest.swap(true, Ordering::SeqCst);
-            let _ = low_level::emulate_default_handler(signal);
+            if let Some(signal) = stop {
+                let _ = low_level::emulate_default_handler(signal);
+            }
             resumed();
+            self.shared.continued.store(false, Ordering::SeqCst);
             self.shared.at_rest.store(before, Ordering::SeqCst);
         }
     }
