@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::ran::Run;
+use crate::ran::{Run, signals_as_usual};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,6 +32,7 @@ impl Pty {
         command.arg(line.join(" ")).arg("/dev/null");
         command.env("TERM", "xterm").env_remove("NO_COLOR");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        signals_as_usual();
         let mut child = command.spawn().expect("'script' is needed: apt-get install bsdutils");
         let (keyboard, output) = (child.stdin.take(), child.stdout.take());
         let screen = Arc::new(Mutex::new(Vec::new()));

@@ -5,9 +5,13 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
 
 /// No run of these tests takes longer, also on a machine that compiles meanwhile.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -165,6 +169,7 @@ impl Run {
         command.stdin(Stdio::from(input));
         command.stdout(stdout.try_clone().expect("a descriptor"));
         command.stderr(stderr.try_clone().expect("a descriptor"));
+        signals_as_usual();
         let child = command.spawn().expect("setsid, of util-linux");
         Started { child, stdout, stderr, run: self, begun: Instant::now() }
     }
@@ -173,6 +178,18 @@ impl Run {
     pub fn run(self) -> Ran {
         self.start().wait()
     }
+}
+
+/// A shell without jobs has its background ignore SIGINT and SIGQUIT, and `nohup` SIGHUP: tests that
+/// are run so are to find the same as others. What is handled here is at its default in a child.
+pub(crate) fn signals_as_usual() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = Arc::new(AtomicBool::new(true));
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+            flag::register_conditional_default(signal, Arc::clone(&usual)).expect("a signal");
+        }
+    });
 }
 
 /// A program that runs.
