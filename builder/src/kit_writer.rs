@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::exit::Failure;
 use console::kit_folder::is_kit;
-use console::new_file::{create_only, random_hex, sync_dir};
+use console::new_file::{create_only, random_hex, set_mode, sync_dir};
 use console::root::{names_in, open_dir_at};
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::error::Reason;
@@ -29,7 +29,7 @@ use formats::kit;
 use formats::limits;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, mkdirat, renameat,
+    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, renameat,
     renameat_with, statat,
 };
 use rustix::io::Errno;
@@ -176,11 +176,7 @@ impl KitWriter {
         let mode = Mode::from(mode);
         let write = || -> io::Result<(Sha256, u64)> {
             let created = create_only(&self.dir, file, mode)?;
-            match fchmod(&created, mode) {
-                // against the umask; FAT has no modes to change
-                Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
-                Err(error) => return Err(error.into()),
-            }
+            set_mode(&created, mode)?;
             let mut hashing = HashingWriter::new(created);
             io::copy(&mut content.take(limit + 1), &mut hashing)?;
             let (_, sha256, size) = hashing.finish();

@@ -55,27 +55,16 @@ impl Pty {
     /// Waits until this text has been shown, after what was waited for before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
-        self.expect_one_of(&[text]);
-    }
-
-    /// The same for the first of some texts; gives which.
-    #[track_caller]
-    pub fn expect_one_of(&mut self, texts: &[&str]) -> usize {
         let begun = Instant::now();
         loop {
             let screen = self.screen();
-            let new = screen.get(self.seen..).unwrap_or_default();
-            let found = texts
-                .iter()
-                .enumerate()
-                .filter_map(|(which, text)| Some((new.find(text)?, text.len(), which)));
-            if let Some((at, length, which)) = found.min() {
-                self.seen += at + length;
-                return which;
+            if let Some(at) = screen.get(self.seen..).and_then(|new| new.find(text)) {
+                self.seen += at + text.len();
+                return;
             }
             if begun.elapsed() > LIMIT {
                 let _ = self.child.kill();
-                panic!("expected {texts:?} on the screen, found:\n{screen}");
+                panic!("expected '{text}' on the screen, found:\n{screen}");
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -47,7 +47,7 @@ impl Case {
     fn goes_on_well(&self) {
         self.world.ftd(1).set_fault(&Fault::None).unwrap();
         let recover = self.world.on(self.world.ftd(1), &["recover", "--settle", "1"]);
-        recover.run().expect(0).says("Nothing was interrupted");
+        recover.run().expect(0).says("Nothing was interrupted").says("sftunnel-install status");
         self.install(&[]).expect(0);
         self.is_up();
     }

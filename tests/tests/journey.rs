@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use lab::{LabSpec, ManagerSpec};
+use tests::interruption::trace::{CALLS, Trace};
 use tests::{Run, World, tool};
 
 fn checks_out(kit: &Path) {
@@ -350,4 +351,37 @@ fn a_kit_is_private_and_written_whole_or_not_at_all() {
     assert_eq!(fs::read_dir(kit.path.join("bundles")).unwrap().count(), 1);
     checks_out(&kit.path);
     assert!(fs::read(kit.path.join("README.txt")).is_ok());
+}
+
+/// The old kit then has the temporary name, under which an unfinished one is removed.
+#[test]
+fn a_kit_that_was_exchanged_loses_no_receipt_when_the_run_fails_then() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let out = kit.path.parent().unwrap();
+    fs::create_dir(kit.path.join("receipts")).unwrap();
+    fs::write(kit.path.join("receipts/receipt_x.json"), "{}").unwrap();
+    let traced = |inject: &[&str]| {
+        tool("strace", "strace");
+        let trace = world.path("trace").display().to_string();
+        let calls = format!("trace={CALLS}");
+        let strace = ["strace", "-qq", "-y", "-s100000", "-o", &trace, "-e", &calls];
+        let build = world.bundle(&["build", "--force", "--recipient", &world.recipient(), "--out"]);
+        let ran = build.arg(out).under(&[&strace[..], inject].concat()).run();
+        (ran, Trace::parse(&fs::read_to_string(&trace).unwrap()).all)
+    };
+    let (ran, calls) = traced(&[]);
+    ran.expect(0);
+    let exchanged =
+        calls.iter().position(|call| call.args.iter().any(|arg| arg.contains("EXCHANGE")));
+    let opened =
+        calls[exchanged.unwrap()..].iter().find(|call| call.name.starts_with("open")).unwrap();
+    let inject = format!("inject={}:error=EIO:when={}", opened.name, opened.nth);
+    let (ran, calls) = traced(&["-e", &inject]);
+    ran.expect(1);
+    assert!(calls.iter().any(|call| call.injected && call.nth == opened.nth), "it was put in");
+    let kits: Vec<_> = fs::read_dir(out).unwrap().map(|item| item.unwrap().path()).collect();
+    assert_eq!(kits.len(), 2, "both are there: {kits:?}");
+    checks_out(&kit.path);
+    assert!(kits.iter().any(|kit| kit.join("receipts/receipt_x.json").exists()), "{kits:?}");
 }

@@ -1,9 +1,9 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
-use std::time::Duration;
+use std::fs;
 
-use lab::{LabSpec, ManagerSpec};
-use tests::{PASSPHRASE, Pty, Run, World, tool};
+use lab::{Device, LabSpec, ManagerSpec};
+use tests::{PASSPHRASE, Pty, Run, World, tool, wait_until};
 
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {
@@ -171,9 +171,42 @@ fn quoted(run: &Run) -> String {
     run.words().iter().map(|word| format!("'{}' ", word.to_string_lossy())).collect()
 }
 
+/// These words to a shell, at the moment when the run in them has asked for its passphrase.
+fn asked(shell: &[&str], words: &str) -> Pty {
+    let mut pty = Pty::start(tool(shell[0], shell[0]).args(&shell[1..]).arg(words));
+    pty.expect("Passphrase for");
+    pty
+}
+
+const SCRIPT: &[&str] = &["sh", "-c"];
+/// As with a person at it: whoever stops or ends, the terminal is the shell's, and has its modes.
+const INTERACTIVE: &[&str] = &["bash", "--norc", "-ic"];
+
 /// Whether `stty -a`, as it was shown last, has the echo on.
 fn has_echo(screen: &str) -> bool {
     screen.rsplit("speed ").next().unwrap().split_whitespace().any(|word| word == "echo")
+}
+
+/// The installer that works on this box: its PID, and its pages in memory.
+fn installer_on(device: &Device) -> Option<(String, u64)> {
+    let root = device.root.display().to_string();
+    let of = |pid: String| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let mut words = words.split(|byte| *byte == 0);
+        let is_installer = words.next()?.ends_with(b"sftunnel-install");
+        let is_there = words.any(|word| word == root.as_bytes());
+        let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        let pages = pages.split(' ').nth(1)?.parse().ok()?;
+        (is_installer && is_there).then_some((pid, pages))
+    };
+    let names = fs::read_dir("/proc").unwrap().flatten().map(|item| item.file_name());
+    names.filter_map(|name| of(name.into_string().ok()?)).next()
+}
+
+/// Types the passphrase and waits until scrypt is at work, which takes 256 MiB and a second.
+fn type_and_let_it_derive(pty: &mut Pty, device: &Device) {
+    pty.type_line(PASSPHRASE);
+    wait_until(|| installer_on(device).is_some_and(|(_, pages)| pages > 16 * 1024));
 }
 
 /// A shell gives its terminal back the echo when a program of its own is killed, but nobody does
@@ -184,36 +217,25 @@ fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
     let kit = world.passphrase_kit();
     let device = world.ftd(1);
     let script = Run::new("sh").arg(kit.path.join("install.sh")).arg("--root").arg(&device.root);
-    let runs = [
-        (script.arg("--dry-run"), "Passphrase for"),
-        (world.on(device, &["install", "--yes"]).arg(&kit.path), "Passphrase for"),
-        (world.bundle(&["build"]).arg("--out").arg(world.out()), "Passphrase for the kit: "),
-    ];
-    for (run, prompt) in &runs {
+    let install = world.on(device, &["install", "--yes"]).arg(&kit.path);
+    let build = world.bundle(&["build"]).arg("--out").arg(world.out());
+    let words = |run: &Run| format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(run));
+    let ends = |mut pty: Pty, key: &str, code: i32| {
+        pty.press(key);
+        let (_, screen) = pty.end();
+        assert!(screen.contains(&format!("exit {code}")), "{screen}");
+        assert!(has_echo(&screen), "{screen}");
+    };
+    for run in [&script.arg("--dry-run"), &install, &build] {
         for (key, code) in [("\x03", 130), ("\x1c", 131)] {
-            let words = format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(run));
-            let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
-            pty.expect(prompt);
-            pty.press(key);
-            let (_, screen) = pty.end();
-            assert!(screen.contains(&format!("exit {code}")), "{screen}");
-            assert!(has_echo(&screen), "{screen}");
+            ends(asked(SCRIPT, &words(run)), key, code);
         }
     }
     // while the key is derived
-    let words = format!("trap : INT; {}; echo \"exit $?\"; stty -a", quoted(&runs[1].0));
-    let mut pty = Pty::start(Run::new("sh").args(["-c", &words]));
-    pty.expect("Passphrase for");
-    pty.type_line(PASSPHRASE);
-    std::thread::sleep(SOON);
-    pty.press("\x03");
-    let (_, screen) = pty.end();
-    assert!(screen.contains("exit 130"), "{screen}");
-    assert!(has_echo(&screen), "{screen}");
+    let mut pty = asked(SCRIPT, &words(&install));
+    type_and_let_it_derive(&mut pty, device);
+    ends(pty, "\x03", 130);
 }
-
-/// What is typed has been read, and scrypt has its second.
-const SOON: Duration = Duration::from_millis(150);
 
 #[test]
 fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
@@ -221,8 +243,7 @@ fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
     let kit = world.passphrase_kit();
     let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
     let words = format!("set -m; {}; stty -a; echo stopped; fg; stty -a", quoted(&run));
-    let mut pty = Pty::start(tool("bash", "bash").args(["-c", &words]));
-    pty.expect("Passphrase for");
+    let mut pty = asked(&["bash", "-c"], &words);
     pty.press("\x1a");
     pty.expect("stopped");
     assert!(has_echo(&pty.screen()), "{}", pty.screen());
@@ -239,26 +260,64 @@ fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
 #[test]
 fn ctrl_z_while_the_key_is_derived_stops_script_and_program_once() {
     let world = World::new(1);
-    let kit = world.passphrase_kit();
-    let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
+    let (kit, device) = (world.passphrase_kit(), world.ftd(1));
+    let run = world.on(device, &["install", "--dry-run"]).arg(&kit.path);
     let script = format!("sh -c \"{}; exit \\$?\"", quoted(&run));
     let words = format!("{script}; stty -a; echo stopped; fg; echo \"exit $?\"; stty -a");
-    // as with a person at it: the terminal is the shell's as soon as the script is stopped, and
-    // has its modes
-    let mut pty = Pty::start(tool("bash", "bash").args(["--norc", "-ic", &words]));
-    pty.expect("Passphrase for");
-    pty.type_line(PASSPHRASE);
-    std::thread::sleep(SOON);
+    let mut pty = asked(INTERACTIVE, &words);
+    type_and_let_it_derive(&mut pty, device);
     pty.press("\x1a");
     pty.expect("stopped");
     assert!(has_echo(&pty.screen()), "{}", pty.screen());
-    // where it was not read in time, Ctrl-Z has thrown it away
-    if pty.expect_one_of(&["exit 0", "Passphrase for"]) == 1 {
-        pty.type_line(PASSPHRASE);
-    }
     let (_, screen) = pty.end();
     assert!(screen.contains("exit 0"), "{screen}");
     assert!(has_echo(&screen), "{screen}");
+}
+
+/// The shell has put its own modes meanwhile.
+#[test]
+fn a_prompt_that_somebody_else_stopped_hides_and_asks_again() {
+    let world = World::new(1);
+    let (kit, device) = (world.passphrase_kit(), world.ftd(1));
+    let run = world.on(device, &["install", "--dry-run"]).arg(&kit.path);
+    let words = format!("{}; echo stopped; fg; echo \"exit $?\"; stty -a", quoted(&run));
+    let mut pty = asked(INTERACTIVE, &words);
+    let (pid, _) = installer_on(device).unwrap();
+    Run::new("kill").args(["-STOP", &pid]).run().expect(0);
+    pty.expect("stopped");
+    pty.expect("Passphrase for");
+    pty.type_line(PASSPHRASE);
+    let (_, screen) = pty.end();
+    assert!(screen.contains("exit 0"), "{screen}");
+    assert!(!screen.contains(PASSPHRASE), "it must not be shown");
+    assert!(has_echo(&screen), "{screen}");
+}
+
+/// `ssh -t box sftunnel-install …`: there is no shell that could say `fg`, and the kernel drops
+/// Ctrl-Z.
+#[test]
+fn ctrl_z_stops_no_prompt_that_nobody_could_continue() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
+    let mut pty = Pty::start(run);
+    pty.expect("Passphrase for");
+    pty.press("\x1a");
+    pty.type_line(PASSPHRASE);
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+}
+
+#[test]
+fn a_prompt_in_the_background_can_be_ended_there() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
+    let wait = "until jobs -s | grep -q install; do sleep 0.05; done";
+    let words = format!("{}& {wait}; kill %1; wait %1; echo \"exit $?\"", quoted(&run));
+    let pty = Pty::start(tool("bash", "bash").args(INTERACTIVE[1..].iter()).arg(&words));
+    let (_, screen) = pty.end();
+    assert!(screen.contains("exit 143"), "{screen}");
 }
 
 #[test]

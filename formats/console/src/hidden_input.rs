@@ -29,7 +29,7 @@ use crate::terminal::tty;
 /// The longest line that the kernel gives in one piece (termios(3), canonical mode).
 const LINE: usize = 4096;
 
-/// The terminal with its echo off, until this is dropped.
+/// The terminal with its echo off; on again when this is dropped.
 #[derive(Debug)]
 pub struct HiddenInput {
     hidden: Arc<Hidden>,
@@ -59,9 +59,11 @@ impl HiddenInput {
             let before = tcgetattr(&tty)?;
             Ok((tty, before))
         };
-        let no_terminal =
-            |_| Failure::usage("a passphrase is needed, and there is no terminal to ask at");
-        let (tty, before) = open().map_err(|error| no_terminal(error).hint(ELSEWHERE))?;
+        let no_terminal = |_| {
+            Failure::usage("a passphrase is needed, and there is no terminal to ask at")
+                .hint(ELSEWHERE)
+        };
+        let (tty, before) = open().map_err(no_terminal)?;
         let hidden = Arc::new(Hidden {
             tty,
             before,
@@ -70,7 +72,7 @@ impl HiddenInput {
             signals: HeldBack::begin()?,
         });
         let mut input = Self { hidden, watching: None };
-        input.hidden.hide().map_err(|error| no_terminal(error).hint(ELSEWHERE))?;
+        input.hidden.hide().map_err(no_terminal)?;
         let watched = Arc::clone(&input.hidden);
         let watching = thread::Builder::new()
             .stack_size(64 * 1024)
@@ -80,10 +82,11 @@ impl HiddenInput {
         Ok(input)
     }
 
-    /// Asks for a passphrase, of one line of at most 4096 bytes.
+    /// Asks. The prompt ends with a colon and a blank.
     ///
     /// # Errors
-    /// Usage, when the terminal is gone or gives none.
+    /// Usage, when nothing is typed (Ctrl-D, or the terminal is gone), or something that is not
+    /// UTF-8 or longer than a terminal's line.
     pub fn ask(&mut self, prompt: &str) -> Result<Passphrase, Failure> {
         let nothing = |_| Failure::usage("no passphrase was typed").hint(ELSEWHERE);
         let mut tty = &self.hidden.tty;

@@ -102,7 +102,7 @@ fn write(dir: BorrowedFd<'_>, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Res
 pub fn set_mode(file: impl AsFd, mode: Mode) -> io::Result<()> {
     match rustix::fs::fchmod(file, mode) {
         // FAT has none
-        Err(Errno::PERM | Errno::NOSYS) => Ok(()),
+        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         other => Ok(other?),
     }
 }

@@ -59,6 +59,10 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
             _ => Vec::new(),
         };
         text.push_str(&stays_down_text(&stays_down));
+        if !changed {
+            // after exit 7 the files may be back, and sftunnel still down
+            text.push_str("Whether sftunnel runs is shown by `sftunnel-install status`.\n");
+        }
         let report = match recovered {
             Recovered::Nothing { leftovers } => {
                 RecoverReport { leftovers, ..RecoverReport::of("nothing") }

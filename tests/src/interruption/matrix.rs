@@ -127,7 +127,8 @@ impl Operation {
     /// What the operator does who asked for files without a proof, and has them, or who is told
     /// to start sftunnel by hand: sees to it. While the journal is there, that is `recover`'s.
     pub fn see_to_sftunnel(&self, stand: &Stand<'_>, ran: &Ran) {
-        let is_told = self.kind == Kind::Kept || ran.code() == Some(7);
+        let is_told = self.kind == Kind::Kept
+            || ran.code() == Some(7) && ran.output().contains("start sftunnel by hand");
         if is_told && !stand.has_journal() && stand.runs_on_live_files().is_err() {
             stand.boot();
         }
