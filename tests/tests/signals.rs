@@ -164,6 +164,17 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_so() {
     assert!(case.is_new("SIGHUP, ignored"), "{}", ran.output());
 }
 
+/// A caller in Perl with `$SIG{CHLD} = 'IGNORE'`, which a program that it starts inherits.
+#[test]
+fn pmtool_can_be_waited_for_below_a_caller_that_waits_for_nobody() {
+    let case = Case::new();
+    let caller = ["perl", "-e", "$SIG{CHLD} = 'IGNORE'; exec @ARGV"];
+    let status = || case.world.on(case.world.ftd(1), &["status"]);
+    assert_eq!(status().under(&caller).run().stdout, status().run().stdout);
+    let ran = case.install().under(&caller).run().expect(0);
+    assert!(case.is_new("SIGCHLD, ignored"), "{}", ran.output());
+}
+
 /// The control: before anything is begun it stops like any other program, and goes on.
 #[test]
 fn ctrl_z_stops_it_at_rest() {

@@ -16,6 +16,8 @@ use rustix::fd::AsFd;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::signals::keep_ends_of_children;
+
 /// As much output as is kept; `pmtool status` prints some 50 KiB.
 const OUTPUT: usize = 1024 * 1024;
 /// As much as is read between two looks at the time: more than a pipe holds (at most 1 MiB, by
@@ -124,6 +126,7 @@ pub fn run(
     print: Print,
     limit: Duration,
 ) -> Result<Finished, CommandError> {
+    keep_ends_of_children()?;
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(nowhere())

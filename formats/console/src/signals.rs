@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::{getpgrp, getsid};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
 
 use crate::exit::Failure;
@@ -40,6 +40,17 @@ pub fn at_rest() -> Result<Arc<AtomicBool>, Failure> {
 /// As [`at_rest`].
 pub fn is_ignored(signal: i32) -> Result<bool, Failure> {
     Ok(shared()?.ignored & bit(signal) != 0)
+}
+
+/// Has the system keep what a child ended with. A caller that ignores SIGCHLD
+/// (`$SIG{CHLD} = 'IGNORE'` in Perl) hands that on, and then nobody can wait for one.
+pub(crate) fn keep_ends_of_children() -> std::io::Result<()> {
+    static IS_KEPT: AtomicBool = AtomicBool::new(false);
+    if !IS_KEPT.load(Ordering::SeqCst) && ignored() & bit(SIGCHLD) != 0 {
+        flag::register(SIGCHLD, Arc::default())?;
+    }
+    IS_KEPT.store(true, Ordering::SeqCst);
+    Ok(())
 }
 
 fn shared() -> Result<&'static Shared, Failure> {
