@@ -28,5 +28,5 @@ pub mod world;
 
 pub use forge::Forge;
 pub use pty::Pty;
-pub use ran::{Ran, Run, listed_commands, note, program, rage, tool, wait_until};
+pub use ran::{Ran, Run, listed_commands, note, program, rage, running, tool, wait_until};
 pub use world::{Kit, PASSPHRASE, World};

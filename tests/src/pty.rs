@@ -29,7 +29,9 @@ impl Pty {
         let line: Vec<String> = run.words().iter().map(quoted).collect();
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--return", "--command"]);
-        command.arg(line.join(" ")).arg("/dev/null");
+        // some shells replace themselves by the last command and some do not; Ctrl-C is for the
+        // program alone
+        command.arg(format!("exec {}", line.join(" "))).arg("/dev/null");
         command.env("TERM", "xterm").env_remove("NO_COLOR");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         signals_as_usual();

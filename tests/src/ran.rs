@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -70,6 +71,18 @@ pub fn wait_until(mut is_so: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(30), "it did not come to that");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The PID of a running program: its path, or the end of that, and a word among its own.
+pub fn running(program: &Path, word: &OsStr) -> Option<u32> {
+    let is_it = |pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = words.split(|byte| *byte == 0).map(OsStr::from_bytes);
+        words.next().is_some_and(|path| Path::new(path).ends_with(program))
+            && words.any(|it| it == word)
+    };
+    let names = fs::read_dir("/proc").unwrap().flatten().map(|item| item.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok()).find(is_it)
 }
 
 /// A program about to be run.

@@ -1,9 +1,10 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
 use std::fs;
+use std::path::Path;
 
 use lab::{Device, LabSpec, ManagerSpec};
-use tests::{PASSPHRASE, Pty, Run, World, tool, wait_until};
+use tests::{PASSPHRASE, Pty, Run, World, running, tool, wait_until};
 
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {
@@ -187,26 +188,19 @@ fn has_echo(screen: &str) -> bool {
     screen.rsplit("speed ").next().unwrap().split_whitespace().any(|word| word == "echo")
 }
 
-/// The installer that works on this box: its PID, and its pages in memory.
-fn installer_on(device: &Device) -> Option<(String, u64)> {
-    let root = device.root.display().to_string();
-    let of = |pid: String| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let mut words = words.split(|byte| *byte == 0);
-        let is_installer = words.next()?.ends_with(b"sftunnel-install");
-        let is_there = words.any(|word| word == root.as_bytes());
-        let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-        let pages = pages.split(' ').nth(1)?.parse().ok()?;
-        (is_installer && is_there).then_some((pid, pages))
-    };
-    let names = fs::read_dir("/proc").unwrap().flatten().map(|item| item.file_name());
-    names.filter_map(|name| of(name.into_string().ok()?)).next()
+/// The installer that works on this box.
+fn installer_on(device: &Device) -> Option<u32> {
+    running(Path::new("sftunnel-install"), device.root.as_os_str())
 }
 
 /// Types the passphrase and waits until scrypt is at work, which takes 256 MiB and a second.
 fn type_and_let_it_derive(pty: &mut Pty, device: &Device) {
     pty.type_line(PASSPHRASE);
-    wait_until(|| installer_on(device).is_some_and(|(_, pages)| pages > 16 * 1024));
+    let pages = |pid: u32| -> Option<u64> {
+        let sizes = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        sizes.split(' ').nth(1)?.parse().ok()
+    };
+    wait_until(|| installer_on(device).and_then(pages).is_some_and(|pages| pages > 16 * 1024));
 }
 
 /// A shell gives its terminal back the echo when a program of its own is killed, but nobody does
@@ -282,7 +276,7 @@ fn a_prompt_that_somebody_else_stopped_hides_and_asks_again() {
     let run = world.on(device, &["install", "--dry-run"]).arg(&kit.path);
     let words = format!("{}; echo stopped; fg; echo \"exit $?\"; stty -a", quoted(&run));
     let mut pty = asked(INTERACTIVE, &words);
-    let (pid, _) = installer_on(device).unwrap();
+    let pid = installer_on(device).unwrap().to_string();
     Run::new("kill").args(["-STOP", &pid]).run().expect(0);
     pty.expect("stopped");
     pty.expect("Passphrase for");
@@ -313,8 +307,11 @@ fn a_prompt_in_the_background_can_be_ended_there() {
     let world = World::new(1);
     let kit = world.passphrase_kit();
     let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&kit.path);
-    let wait = "until jobs -s | grep -q install; do sleep 0.05; done";
-    let words = format!("{}& {wait}; kill %1; wait %1; echo \"exit $?\"", quoted(&run));
+    let until = |what: &str| format!("{what} jobs -s | grep -q install; do sleep 0.05; done");
+    let (stopped, gone) = (until("until"), until("while"));
+    // a `wait` for a job that bash has for stopped is over at once, whatever it was just sent
+    let ends = format!("{stopped}; kill %1; {gone}; wait $!; echo \"exit $?\"");
+    let words = format!("{}& {ends}", quoted(&run));
     let pty = Pty::start(tool("bash", "bash").args(INTERACTIVE[1..].iter()).arg(&words));
     let (_, screen) = pty.end();
     assert!(screen.contains("exit 143"), "{screen}");
