@@ -2,21 +2,26 @@
 //! comes of it: `make mutants`.
 //!
 //! cargo-mutants lists the changes. Its own runs judge a package by the package's tests; the
-//! installer's are over the lab, in another package, and start a program. So: one clone of the
-//! last commit, each change applied there as a patch, the program built, and the tests of this
+//! installer's are over the lab, in another package, and start a program. So: clones of the last
+//! commit, each change applied in one of them as a patch, the program built, and the tests of this
 //! tree run with it. What no test notices is a survivor.
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
+use tests::interruption::queue::Queue;
 
 /// Which tests meet the guards of a file. Everything that a file is answerable for has to be
 /// noticed by these, so a survivor is also told when another test would notice it.
@@ -44,6 +49,25 @@ struct Mutant {
     diff: String,
 }
 
+/// What became of a change.
+#[derive(PartialEq)]
+enum Outcome {
+    Unviable,
+    /// By which test.
+    Noticed(String),
+    Survives,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unviable => f.write_str("does not compile"),
+            Self::Noticed(test) => write!(f, "noticed by {test}"),
+            Self::Survives => f.write_str("SURVIVES"),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     // for a part of it: only changes with one of these words in their names
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -52,44 +76,62 @@ fn main() -> ExitCode {
         words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()))
     });
     let work = tempfile::tempdir().expect("a folder");
-    let copy = work.path().join("copy");
-    succeed(Command::new("git").args(["clone", "-q", "."]).arg(&copy));
-    let target = fs::canonicalize("target").expect("target").join("mutate");
-    let bench = Bench { suite: suite(), programs: programs(work.path(), &target) };
-    assert!(build(&copy, &target), "the unchanged program does not build");
+    let suite = suite();
+    // the tests wait more than they compute
+    let count = thread::available_parallelism().map_or(1, usize::from) + 1;
+    let first = Bench::new(&work.path().join("0"), "0", &suite, None);
+    let others = (1..count).map(|at| {
+        let name = at.to_string();
+        Bench::new(&work.path().join(&name), &name, &suite, Some(&first))
+    });
+    let others: Vec<Bench> = others.collect();
+    let benches = || others.iter().chain([&first]);
     // tests that fail anyway would notice everything
     let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
-    for file in files {
-        assert!(!bench.notices(file), "{file}: its tests fail without a change");
-    }
+    on_all(benches(), &Queue::new(files), |bench, file: &str| {
+        let failed = bench.noticed_by(file);
+        assert_eq!(failed, None, "{file}: its tests fail without a change");
+    });
 
-    let (mut noticed, mut unviable, mut survivors) = (0, 0, Vec::new());
-    for (at, mutant) in mutants.iter().enumerate() {
+    let (total, done) = (mutants.len(), AtomicUsize::new(0));
+    let outcomes = Mutex::new(Vec::new());
+    on_all(benches(), &Queue::new(&mutants), |bench, mutant: &Mutant| {
         let begun = Instant::now();
-        patch(&copy, mutant, &[]);
-        let outcome = if !build(&copy, &target) {
-            unviable += 1;
-            "does not compile"
-        } else if bench.notices(&mutant.file) {
-            noticed += 1;
-            "noticed"
-        } else {
-            survivors.push(&mutant.name);
-            "SURVIVES"
-        };
-        patch(&copy, mutant, &["-R"]);
-        let (count, took) = (mutants.len(), begun.elapsed().as_secs());
-        println!("{}/{count} {outcome}: {} ({took} s)", at + 1, mutant.name);
-    }
+        let outcome = bench.outcome(mutant);
+        let (at, took) = (done.fetch_add(1, Ordering::SeqCst) + 1, begun.elapsed().as_secs());
+        println!("{at}/{total} {} ({took} s): {outcome}", mutant.name);
+        outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((outcome, mutant));
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let count = |of: &Outcome| outcomes.iter().filter(|(outcome, _)| outcome == of).count();
+    let (unviable, survived) = (count(&Outcome::Unviable), count(&Outcome::Survives));
     println!(
-        "{} changes: {noticed} noticed, {unviable} did not compile, {} survived",
-        mutants.len(),
-        survivors.len()
+        "{total} changes: {} noticed, {unviable} did not compile, {survived} survived",
+        total - unviable - survived
     );
-    for name in &survivors {
-        println!("survived: {name}");
+    for (_, mutant) in outcomes.iter().filter(|(outcome, _)| *outcome == Outcome::Survives) {
+        println!("survived: {}", mutant.name);
     }
     ExitCode::SUCCESS
+}
+
+/// Has every bench work until nothing is left.
+fn on_all<'a, T: Send>(
+    benches: impl Iterator<Item = &'a Bench>,
+    queue: &Queue<T>,
+    work: impl Fn(&Bench, T) + Sync,
+) {
+    let work = &work;
+    thread::scope(|scope| {
+        for bench in benches {
+            scope.spawn(move || {
+                queue.work(|one| {
+                    work(bench, one);
+                    Vec::new()
+                });
+            });
+        }
+    });
 }
 
 fn list() -> Vec<Mutant> {
@@ -111,26 +153,6 @@ fn list() -> Vec<Mutant> {
         .collect()
 }
 
-/// A folder with the changed installer and everything else as this tree has it.
-fn programs(work: &Path, target: &Path) -> PathBuf {
-    let dir = work.join("bin");
-    fs::create_dir(&dir).expect("a folder");
-    let own = std::env::current_exe().expect("the program's own path");
-    let own = own.parent().expect("a folder");
-    for name in ["sftunnel-bundle", "lab", "pmtool", "sftunneld", "sftunnel-status-brief"] {
-        symlink(own.join(name), dir.join(name)).expect("a link");
-    }
-    symlink(target.join("debug/sftunnel-install"), dir.join("sftunnel-install")).expect("a link");
-    dir
-}
-
-fn build(copy: &Path, target: &Path) -> bool {
-    let mut command = Command::new("cargo");
-    command.current_dir(copy).env("CARGO_TARGET_DIR", target);
-    command.args(["build", "--quiet", "--locked", "-p", "installer", "--bins"]);
-    command.stderr(Stdio::null()).status().expect("cargo").success()
-}
-
 /// The tests, without `cargo` around them.
 fn suite() -> PathBuf {
     let mut command = Command::new("cargo");
@@ -143,22 +165,66 @@ fn suite() -> PathBuf {
     built.next_back().expect("a program")
 }
 
-/// Where a changed program is tried.
+/// Where a changed program is built and tried.
 struct Bench {
     suite: PathBuf,
+    copy: PathBuf,
+    target: PathBuf,
     programs: PathBuf,
 }
 
 impl Bench {
-    /// The quickest tests first; the others only when these notice nothing.
-    fn notices(&self, file: &str) -> bool {
-        let (_, filters) = TESTS.iter().find(|(of, _)| *of == file).expect("one of the files");
-        filters.iter().any(|filter| self.fails(filter))
+    /// With a clone of its own, and what another one has compiled already.
+    fn new(work: &Path, name: &str, suite: &Path, compiled: Option<&Self>) -> Self {
+        let target = fs::canonicalize("target").expect("target").join("mutate").join(name);
+        let (copy, programs) = (work.join("copy"), work.join("bin"));
+        fs::create_dir_all(&programs).expect("a folder");
+        succeed(Command::new("git").args(["clone", "-q", "."]).arg(&copy));
+        if let Some(other) = compiled
+            && !target.exists()
+        {
+            succeed(Command::new("cp").arg("-a").arg(&other.target).arg(&target));
+        }
+        let own = std::env::current_exe().expect("the program's own path");
+        let own = own.parent().expect("a folder");
+        for name in ["sftunnel-bundle", "lab", "pmtool", "sftunneld", "sftunnel-status-brief"] {
+            symlink(own.join(name), programs.join(name)).expect("a link");
+        }
+        let changed = target.join("debug/sftunnel-install");
+        symlink(changed, programs.join("sftunnel-install")).expect("a link");
+        let bench = Self { suite: suite.to_owned(), copy, target, programs };
+        assert!(bench.build(), "the unchanged program does not build");
+        bench
     }
 
-    /// Whether one of these tests fails; the first one ends it. What runs in the lab then ends
-    /// with it, as all of it has a process namespace, and files, of its own.
-    fn fails(&self, filter: &str) -> bool {
+    fn build(&self) -> bool {
+        let mut command = Command::new("cargo");
+        command.current_dir(&self.copy).env("CARGO_TARGET_DIR", &self.target);
+        command.args(["build", "--quiet", "--locked", "-p", "installer", "--bins"]);
+        command.stderr(Stdio::null()).status().expect("cargo").success()
+    }
+
+    fn outcome(&self, mutant: &Mutant) -> Outcome {
+        patch(&self.copy, mutant, &[]);
+        let outcome = if !self.build() {
+            Outcome::Unviable
+        } else {
+            self.noticed_by(&mutant.file).map_or(Outcome::Survives, Outcome::Noticed)
+        };
+        patch(&self.copy, mutant, &["-R"]);
+        outcome
+    }
+
+    /// The first test that fails. The quickest tests first; the others only when these notice
+    /// nothing.
+    fn noticed_by(&self, file: &str) -> Option<String> {
+        let (_, filters) = TESTS.iter().find(|(of, _)| *of == file).expect("one of the files");
+        filters.iter().find_map(|filter| self.failing(filter))
+    }
+
+    /// The first of these tests that fails; it ends them. What runs in the lab then ends with
+    /// it, as all of it has a process namespace, and files, of its own.
+    fn failing(&self, filter: &str) -> Option<String> {
         let scratch = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", LIMIT, "unshare", "--pid", "--fork"]);
@@ -168,13 +234,15 @@ impl Bench {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("timeout");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let failed = lines.map_while(Result::ok).any(|line| line.ends_with("... FAILED"));
-        if failed {
+        let failed = lines.map_while(Result::ok).find_map(|line| {
+            Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned())
+        });
+        if failed.is_some() {
             // `timeout` leads a group of its own
             succeed(Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]));
         }
         let status = child.wait().expect("a program");
-        failed || !status.success()
+        failed.or_else(|| (!status.success()).then(|| format!("{filter} ({status})")))
     }
 }
 
