@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
+use serde_json::Value;
 use tests::{Run, World};
 
 use crate::refusals::{install_refused, refused};
@@ -210,4 +211,56 @@ fn what_is_no_file_at_all_is_named_and_refused() {
     fs::write(&key, vec![b'x'; 1024 * 1024 + 1]).unwrap();
     world.on(device, &["status"]).run().expect(0).says("unreadable");
     refused(world.install(device, &kit.path), "too-large");
+}
+
+/// The plan in JSON, for scripts: one of the five words for each file.
+#[test]
+fn the_plan_says_of_each_file_what_becomes_of_it() {
+    let world = World::new(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    let plan = |run: Run, files: &str| {
+        let plan = run.args(["--dry-run", "--json"]).run().expect(0).json();
+        let said = |file: &Value| {
+            let path = Path::new(file["path"].as_str().unwrap());
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, file["action"].as_str().unwrap().to_owned(), file["mode"].clone())
+        };
+        let files = plan.pointer(files).unwrap().as_array().unwrap();
+        files.iter().map(said).collect::<Vec<_>>()
+    };
+    let install = || plan(world.install(device, &kit), "/results/0/bundle/files");
+    let said = |file: &str, action: &str, mode: Value| (file.to_owned(), action.to_owned(), mode);
+    let mode = || Value::from("0644");
+    assert_eq!(
+        install(),
+        [
+            said("cacert.pem", "replace", mode()),
+            said("sftunnel-cert.pem", "replace", mode()),
+            said("sftunnel-key.pem", "replace", mode())
+        ]
+    );
+    // two of the three by hand, one of them with another mode
+    let peer = device.peer_dir(world.fmc());
+    for name in ["cacert.pem", "sftunnel-key.pem"] {
+        put(&peer, name, new(&world, name));
+    }
+    fs::set_permissions(peer.join("sftunnel-key.pem"), PermissionsExt::from_mode(0o600)).unwrap();
+    fs::remove_file(peer.join("sftunnel-cert.pem")).unwrap();
+    assert_eq!(
+        install(),
+        [
+            said("cacert.pem", "keep", mode()),
+            said("sftunnel-cert.pem", "create", mode()),
+            said("sftunnel-key.pem", "set-mode-and-owner", mode())
+        ]
+    );
+    world.install(device, &kit).run().expect(0);
+    assert_eq!(
+        plan(world.on(device, &["rollback"]), "/files"),
+        [
+            said("cacert.pem", "keep", mode()),
+            said("sftunnel-cert.pem", "remove", Value::Null),
+            said("sftunnel-key.pem", "set-mode-and-owner", Value::from("0600"))
+        ]
+    );
 }
