@@ -62,6 +62,46 @@ fn a_bundle_of_another_box_is_for_the_wrong_device() {
 }
 
 #[test]
+fn a_kit_for_other_boxes_says_for_which() {
+    let world = World::new(7);
+    let plan = world.bundle(&["plan", "--json"]).run().expect(0).json();
+    let results = plan["results"].as_array().unwrap();
+    let names: Vec<String> = results
+        .iter()
+        .map(|result| result["device"]["name"].as_str().unwrap().to_owned())
+        .collect();
+    let kit_for = |names: &[String]| {
+        let flags: Vec<&str> = names.iter().flat_map(|name| ["--device", name]).collect();
+        world.kit(&flags).path
+    };
+    let last = world.lab.devices.iter().find(|device| device.name == names[6]).unwrap();
+    let says_whom = |names: &[String], whom: &str| {
+        let json = install_refused(&world, last, &kit_for(names), "wrong-device").json();
+        let message = json["results"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with(&format!("it is for {whom}")), "{message}");
+    };
+    let five = names[..5].join(", ");
+    says_whom(&names[..5], &five);
+    says_whom(&names[..6], &format!("{five}, 1 more"));
+}
+
+#[test]
+fn what_is_neither_kit_nor_bundle_gets_a_word_on_what_is() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let file = world.write("notes.txt", "the kit is on the other stick\n");
+    for (named, word) in [
+        (Path::new(&file), "name a bundle file (*.tar.gz.age) or a kit folder"),
+        // the stick itself
+        (kit.path.parent().unwrap(), "name a kit folder (it holds kit.json) or a bundle file"),
+    ] {
+        let json = install_refused(&world, world.ftd(1), named, "bad-format").json();
+        let next = json["results"][0]["next"].as_str().unwrap();
+        assert!(next.starts_with(word), "{next}");
+    }
+}
+
+#[test]
 fn upper_case_in_ims_conf_is_the_same_box() {
     let world = World::new(1);
     let kit = world.kit(&[]);
@@ -205,6 +245,11 @@ fn a_broken_set_of_another_manager_counts_as_dropped() {
     let peer = device.peer_dir(&world.lab.managers[1]);
     fs::write(peer.join("sftunnel-key.pem"), Key::generate().unwrap().pem()).unwrap();
     refused(world.install(device, &kit.path), "would-drop-peer");
+    // one that never got any has no tunnel to lose
+    for name in lab::layout::CREDENTIALS {
+        fs::remove_file(peer.join(name)).unwrap();
+    }
+    world.install(device, &kit.path).arg("--dry-run").run().expect(0).never_says("not come back");
 }
 
 /// Whoever can rename something on the way can put his own in its place.
