@@ -110,6 +110,13 @@ fn a_peer_directory_without_room_or_inodes_is_refused() {
         world.unchanged(device, &before, &ran);
         refused(install(&world, &kit).arg("--dry-run"), "no-space");
     }
+    // one that does not count inodes (btrfs) says that it has none
+    let mut mounts = Mounts::default();
+    mounts.mount(&["-t", "tmpfs", "-o", "size=8m,nr_inodes=0,mode=755", "none"], &peer);
+    Run::new("cp").arg("-a").arg(aside.join(".")).arg(&peer).run().expect(0);
+    let total = tool("stat", "coreutils").args(["-f", "-c", "%c"]).arg(&peer).run().expect(0);
+    assert_eq!(total.stdout, "0\n");
+    install(&world, &kit).run().expect(0);
 }
 
 /// `/var/sf` on a small file system that something fills while sftunnel is being restarted.
