@@ -16,14 +16,13 @@ use std::time::Duration;
 
 use formats::envelope::Passphrase;
 use rustix::io::retry_on_intr;
-use rustix::process::getpgrp;
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, tcdrain, tcgetattr, tcgetpgrp, tcsetattr,
 };
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
-use crate::signals::HeldBack;
+use crate::signals::{HeldBack, own_group_and_session};
 use crate::terminal::tty;
 
 /// The longest line that the kernel gives in one piece (termios(3), canonical mode).
@@ -126,7 +125,11 @@ impl Hidden {
     /// modes of its own.
     fn is_in_foreground(&self) -> bool {
         // in another process namespace than the shell's nobody can say; then it is ours
-        tcgetpgrp(&self.tty).map_or(true, |group| group == getpgrp())
+        let [own, _] = own_group_and_session();
+        match (tcgetpgrp(&self.tty), own) {
+            (Ok(group), Some(own)) => group == own,
+            _ => true,
+        }
     }
 
     /// Lets signals have their effect, with the echo on.

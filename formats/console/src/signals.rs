@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rustix::process::{getpgrp, getsid};
+use rustix::process::Pid;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
 
@@ -77,7 +77,8 @@ impl Shared {
         }
         // a session's first group has nobody who could say `fg`: there the kernel drops what
         // Ctrl-Z sends, unless somebody takes it over
-        if shared.ignored & bit(SIGTSTP) == 0 && getsid(None)? != getpgrp() {
+        let [group, session] = own_group_and_session();
+        if shared.ignored & bit(SIGTSTP) == 0 && group.is_some() && group != session {
             shared.note(SIGTSTP, &shared.stopping)?;
         }
         // as in the kernel: who is continued is not stopped by what came before
@@ -99,6 +100,22 @@ fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// This process's group and its session. `None` for one that began in another process
+/// namespace (a container that a program was started in from outside), where the kernel says 0
+/// and rustix's `getpgrp` and `getsid` are not to be called; and for both without `/proc`.
+pub(crate) fn own_group_and_session() -> [Option<Pid>; 2] {
+    let stat = fs::read("/proc/self/stat").unwrap_or_default();
+    group_and_session(&String::from_utf8_lossy(&stat))
+}
+
+/// proc_pid_stat(5): the fifth and sixth field, counted from the name's end, as it may hold
+/// anything.
+fn group_and_session(stat: &str) -> [Option<Pid>; 2] {
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let mut fields = fields.split_whitespace().skip(2);
+    [(); 2].map(|()| fields.next()?.parse().ok().and_then(Pid::from_raw))
 }
 
 fn bit(signal: i32) -> u64 {
@@ -173,6 +190,16 @@ impl Drop for HeldBack {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_of_another_namespace_is_none() {
+        let of =
+            |stat| group_and_session(stat).map(|pid| pid.map(|pid| pid.as_raw_nonzero().get()));
+        assert_eq!(of("7 (a) b) c) S 1 5 4 34816 5 4194304"), [Some(5), Some(4)]);
+        assert_eq!(of("7 (sh) S 0 0 0 34816 0 4194304"), [None, None]);
+        assert_eq!(of("7 (sh) S 1 7 0 34816 0 4194304"), [Some(7), None]);
+        assert_eq!(of(""), [None, None]);
+    }
 
     #[test]
     fn the_bits_are_those_of_the_kernel() {
