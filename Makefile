@@ -47,7 +47,7 @@ fuzz: ## every parser of foreign bytes, coverage-guided, FUZZ_SECONDS (60) each;
 	tools/need build
 	tools/fuzz $(FUZZ_SECONDS)
 
-mutants: ## each guard changed in a copy: does a test fail? (an hour for the formats, many for the installer; tests/MUTANTS.md)
+mutants: ## each guard changed in a copy: does a test fail? (an hour for the formats, three for the installer; tests/MUTANTS.md)
 	tools/need build mutants
 	cargo mutants -p formats $(addprefix -f formats/src/,archive.rs bundle.rs manifest.rs kit.rs signature.rs) \
 	  --exclude-re 'impl.*(Display|Debug|Serialize)' --timeout 90 --output target -- --lib

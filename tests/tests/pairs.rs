@@ -121,6 +121,13 @@ fn the_other_manager_is_a_device_and_goes_on_as_a_manager() {
     let key = fs::read(World::signing_key_path(two)).unwrap();
     let ca = fs::read(lab::layout::cacert(&two.root)).unwrap();
 
+    // a manager keeps its devices' certificates in their directories, without a CA: no tunnel of
+    // its own that the restart could drop
+    let of_device = two.root.join("var/sf/peers").join(&world.ftd(1).uuid);
+    for name in ["sftunnel-cert.pem", "sftunnel-key.pem"] {
+        fs::copy(of_device.join("certs_pushed").join(name), of_device.join(name)).unwrap();
+    }
+
     world.on(partner, &["status"]).run().expect(0).says(&one.uuid);
     let endpoint = format!("--rehearse={}", one.endpoint);
     install_kit(&world, partner, one, &kit, &["--wait-connected", "30", &endpoint]).expect(0);

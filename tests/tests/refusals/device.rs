@@ -245,8 +245,10 @@ fn a_broken_set_of_another_manager_counts_as_dropped() {
     let peer = device.peer_dir(&world.lab.managers[1]);
     fs::write(peer.join("sftunnel-key.pem"), Key::generate().unwrap().pem()).unwrap();
     refused(world.install(device, &kit.path), "would-drop-peer");
+    fs::remove_file(peer.join("cacert.pem")).unwrap();
+    refused(world.install(device, &kit.path), "would-drop-peer");
     // one that never got any has no tunnel to lose
-    for name in lab::layout::CREDENTIALS {
+    for name in ["sftunnel-key.pem", "sftunnel-cert.pem"] {
         fs::remove_file(peer.join(name)).unwrap();
     }
     world.install(device, &kit.path).arg("--dry-run").run().expect(0).never_says("not come back");
