@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use lab::{Fault, Snapshot};
-use tests::{Kit, PASSPHRASE, Pty, Ran, Run, World, tool, wait_until};
+use tests::{Kit, Pty, Ran, Run, World, tool, wait_until};
 
 struct Case {
     world: World,
@@ -175,21 +175,16 @@ fn pmtool_can_be_waited_for_below_a_caller_that_waits_for_nobody() {
     assert!(case.is_new("SIGCHLD, ignored"), "{}", ran.output());
 }
 
-/// A container that a program was started in from outside: its group and session are nobody's
-/// there, and the kernel says 0 of both.
+/// As a container that a program is started in from outside.
+pub(crate) const NAMESPACE: &[&str] =
+    &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+/// A process from outside has a group and a session that are nobody's there: the kernel says 0.
 #[test]
 fn a_group_of_another_process_namespace_is_no_trouble() {
     let case = Case::new();
-    let namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let ran = case.install().under(&namespace).run().expect(0);
+    let ran = case.install().under(NAMESPACE).run().expect(0);
     assert!(case.is_new("from outside"), "{}", ran.output());
-    let kit = case.world.passphrase_kit();
-    let run = case.world.on(case.world.ftd(1), &["verify"]).arg(&kit.path).under(&namespace);
-    let mut pty = Pty::start(run);
-    pty.expect("Passphrase for");
-    pty.type_line(PASSPHRASE);
-    let (code, screen) = pty.end();
-    assert_eq!(code, 0, "{screen}");
 }
 
 /// The control: before anything is begun it stops like any other program, and goes on.

@@ -76,7 +76,7 @@ impl Shared {
             }
         }
         // a session's first group has nobody who could say `fg`: there the kernel drops what
-        // Ctrl-Z sends, unless somebody takes it over
+        // Ctrl-Z sends, unless somebody takes it over. Where no group can be told, it stays so
         let [group, session] = own_group_and_session();
         if shared.ignored & bit(SIGTSTP) == 0 && group.is_some() && group != session {
             shared.note(SIGTSTP, &shared.stopping)?;
