@@ -6,7 +6,8 @@ use console::terminal::{Table, wrap};
 use formats::error::Reason;
 use serde::Serialize;
 
-use super::{Session, finish_interrupted, with_lock};
+use super::interrupted::finish_interrupted;
+use super::{Session, with_lock};
 use crate::args::{BackupsCommand, Wait};
 use crate::backup::{self, BackupId, BackupRecord};
 use crate::run_log::LogLine;

@@ -8,7 +8,9 @@ use console::terminal::wrap;
 use formats::manifest::Device;
 use serde::Serialize;
 
-use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_note, with_lock};
+use super::change::ChangeResult;
+use super::interrupted::{finish_interrupted, interrupted_note};
+use super::{Session, confirm, with_lock};
 use crate::args::{InstallArgs, Tunnel as TunnelArgs};
 use crate::host::Appliance;
 use crate::journal::Goal;

@@ -4,7 +4,9 @@ use console::exit::{Exit, Failure};
 use console::report::Report;
 use serde::Serialize;
 
-use super::{Session, recovered_text, stays_down, stays_down_text, with_lock};
+use super::change::{stays_down, stays_down_text};
+use super::interrupted::recovered_text;
+use super::{Session, with_lock};
 use crate::args::RecoverArgs;
 use crate::backup::BackupId;
 use crate::preflight::DroppedPeer;

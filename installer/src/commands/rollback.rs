@@ -7,7 +7,9 @@ use formats::device::ManagerUuid;
 use formats::error::Reason;
 use serde::Serialize;
 
-use super::{ChangeResult, Session, confirm, finish_interrupted, interrupted_note, with_lock};
+use super::change::ChangeResult;
+use super::interrupted::{finish_interrupted, interrupted_note};
+use super::{Session, confirm, with_lock};
 use crate::args::RollbackArgs;
 use crate::backup::{self, BackupId};
 use crate::host::Host;

@@ -11,7 +11,8 @@ use formats::limits;
 use formats::signature::{Fingerprint, VerifyingKey};
 use serde::Serialize;
 
-use super::{Session, finish_interrupted, with_lock};
+use super::interrupted::finish_interrupted;
+use super::{Session, with_lock};
 use crate::args::{SignersCommand, Wait};
 use crate::records::{PinnedKey, PinnedSigner, Signers};
 use crate::run_log::LogLine;

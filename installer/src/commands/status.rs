@@ -18,7 +18,8 @@ use formats::text::printable_bytes;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{InterruptedRun, Session, interrupted_run};
+use super::Session;
+use super::interrupted::{InterruptedRun, interrupted_run};
 use crate::args::StatusArgs;
 use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
 use crate::backup::{self, BackupId};

@@ -5,7 +5,8 @@ use console::kit_folder::{KitFolder, is_kit};
 use console::report::Report;
 use serde::Serialize;
 
-use super::{Session, interrupted_note};
+use super::Session;
+use super::interrupted::interrupted_note;
 use crate::args::VerifyArgs;
 use crate::judged::{self, SourceResult};
 use crate::plan_text;
