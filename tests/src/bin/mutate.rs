@@ -166,8 +166,10 @@ fn built_suite() -> PathBuf {
     let output = command.output().expect("cargo");
     let text = String::from_utf8(output.stdout).expect("text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let mut built = lines.filter_map(|line| Some(PathBuf::from(line["executable"].as_str()?)));
-    built.next_back().expect("a program")
+    // this package's programs are built, and listed, along with it
+    let mut suites = lines.filter(|line| line["target"]["kind"][0] == "test");
+    let suite = suites.find_map(|line| Some(PathBuf::from(line["executable"].as_str()?)));
+    suite.expect("a program")
 }
 
 /// Where a changed program is built and tried.
@@ -179,16 +181,20 @@ struct Bench {
 }
 
 impl Bench {
-    /// With a clone of its own, and what another one has compiled already.
+    /// With a clone of its own, and what another one, or this tree, has compiled already.
     fn new(work: &Path, name: &str, suite: &Path, compiled: Option<&Self>) -> Self {
         let target = fs::canonicalize("target").expect("target").join("mutate").join(name);
         let (copy, programs) = (work.join("copy"), work.join("bin"));
         fs::create_dir_all(&programs).expect("a folder");
         succeed(Command::new("git").args(["clone", "-q", "."]).arg(&copy));
-        if let Some(other) = compiled
-            && !target.exists()
-        {
-            succeed(Command::new("cp").arg("-a").arg(&other.target).arg(&target));
+        if !target.exists() {
+            fs::create_dir_all(target.join("debug")).expect("a folder");
+            let from = compiled.map_or(Path::new("target"), |other| &other.target).join("debug");
+            for part in [".fingerprint", "build", "deps"] {
+                succeed(
+                    Command::new("cp").arg("-a").arg(from.join(part)).arg(target.join("debug")),
+                );
+            }
         }
         let own = std::env::current_exe().expect("the program's own path");
         let own = own.parent().expect("a folder");
@@ -205,6 +211,8 @@ impl Bench {
     fn build(&self) -> bool {
         let mut command = Command::new("cargo");
         command.current_dir(&self.copy).env("CARGO_TARGET_DIR", &self.target);
+        // our own code is built again for each change: the libraries stay as they are
+        command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "false");
         command.args(["build", "--quiet", "--locked", "-p", "installer", "--bins"]);
         command.stderr(Stdio::null()).status().expect("cargo").success()
     }
