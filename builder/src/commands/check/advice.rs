@@ -27,16 +27,27 @@ pub(super) fn hotfix(version: &str) -> Hotfix {
     }
 }
 
+/// How the InternalCA stands, by this clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ca {
+    /// It could not be read.
+    Unknown,
+    /// Before its validity: the clock is wrong.
+    NotYetValid,
+    /// Past its validity.
+    Expired,
+    /// Within a threshold.
+    Urgent,
+    /// None of these.
+    Good,
+}
+
 /// What advice depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation<'a> {
-    /// Whether the InternalCA could be read.
-    pub ca_known: bool,
-    /// Whether it is past its validity.
-    pub ca_expired: bool,
-    /// Whether it is within a threshold, or past it.
-    pub ca_urgent: bool,
-    /// Whether any other certificate is.
+    /// The InternalCA.
+    pub ca: Ca,
+    /// Whether another certificate is within a threshold, or past it.
     pub others_urgent: bool,
     /// SWVERSION.
     pub version: Option<&'a str>,
@@ -44,8 +55,6 @@ pub(super) struct Situation<'a> {
     pub not_reached: usize,
     /// Of these, whose tunnel is not seen to be down.
     pub waiting_up: usize,
-    /// Whether it is before the CA's validity by this clock.
-    pub clock_is_wrong: bool,
     /// The devices' tunnels.
     pub tunnels: Counts,
 }
@@ -61,18 +70,19 @@ pub(super) struct Counts {
 /// The steps, in their order.
 pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     let mut steps = Vec::new();
-    if !situation.ca_known {
-        steps.push("run this as root on the FMC (`expert`, then `sudo su`); if you did, look at the file that is named above".to_owned());
-        return steps;
+    match situation.ca {
+        Ca::Unknown => {
+            steps.push("run this as root on the FMC (`expert`, then `sudo su`); if you did, look at the file that is named above".to_owned());
+            return steps;
+        }
+        Ca::NotYetValid => {
+            steps.push("set the FMC's clock, and look at its NTP servers: generate_certs.pl would make certificates by the wrong one".to_owned());
+            return steps;
+        }
+        Ca::Expired => steps.push(expired_step(situation.tunnels)),
+        Ca::Urgent | Ca::Good => {}
     }
-    if situation.clock_is_wrong {
-        steps.push("set the FMC's clock, and look at its NTP servers: generate_certs.pl would make certificates by the wrong one".to_owned());
-        return steps;
-    }
-    if situation.ca_expired {
-        steps.push(expired_step(situation.tunnels));
-    }
-    if situation.ca_urgent {
+    if situation.ca != Ca::Good {
         steps.push(hotfix_step(situation.version));
         steps.push("back the FMC up, and save the output of sftunnel_status.pl".to_owned());
         steps.push("run generate_certs.pl; of a pair of FMCs on the primary first, then on the secondary: each has a CA of its own".to_owned());
@@ -165,14 +175,11 @@ mod tests {
     }
 
     const SITUATION: Situation<'_> = Situation {
-        ca_known: true,
-        ca_expired: true,
-        ca_urgent: true,
+        ca: Ca::Expired,
         others_urgent: true,
         version: Some("7.2.5"),
         not_reached: 3,
         waiting_up: 0,
-        clock_is_wrong: false,
         tunnels: Counts { up: 0, down: 0, unknown: 5 },
     };
 
@@ -181,9 +188,19 @@ mod tests {
         let steps = next(&SITUATION);
         assert!(steps[0].starts_with("do not reboot"), "{steps:?}");
         assert!(steps[1].contains("FZ 7.2.9.99-4"), "{steps:?}");
-        let good = Situation { ca_expired: false, ca_urgent: false, ..SITUATION };
+        let good = Situation { ca: Ca::Good, ..SITUATION };
         assert_eq!(next(&good).len(), 1);
         assert!(next(&Situation { not_reached: 0, others_urgent: false, ..good }).is_empty());
+    }
+
+    #[test]
+    fn without_a_ca_or_a_clock_there_is_one_step() {
+        for (ca, start) in
+            [(Ca::Unknown, "run this as root"), (Ca::NotYetValid, "set the FMC's clock")]
+        {
+            let steps = next(&Situation { ca, ..SITUATION });
+            assert!(matches!(&steps[..], [step] if step.starts_with(start)), "{steps:?}");
+        }
     }
 
     /// Only what was seen to be down can lose nothing.

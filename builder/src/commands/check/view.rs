@@ -10,7 +10,7 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::advice::{self, Counts, Situation};
+use super::advice::{self, Ca, Counts, Situation};
 use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, State, Thresholds, overall};
 use crate::commands::{count, shortened};
@@ -103,12 +103,7 @@ impl CheckBody {
             _ => (0, tunnels.down),
         };
         let situation = Situation {
-            ca_known: ca.is_some_and(|ca| ca.not_after.is_some()),
-            ca_expired: ca.is_some_and(Checked::is_expired),
-            ca_urgent: ca
-                .and_then(|ca| ca.days_left)
-                .is_some_and(|days| days < i64::from(thresholds.warning)),
-            clock_is_wrong: ca.and_then(|ca| ca.not_before).is_some_and(|from| now < from),
+            ca: how_it_stands(ca, &thresholds, now),
             others_urgent: results.iter().any(is_urgent),
             version: conf.version.as_deref(),
             not_reached: waiting,
@@ -274,6 +269,20 @@ impl CheckBody {
         let waiting = self.devices.iter().filter(|device| device.reached == Reached::No);
         let _ = write!(data, " not_reached={}", waiting.count());
         data
+    }
+}
+
+/// The InternalCA, as far as what to do next depends on it.
+fn how_it_stands(ca: Option<&Checked>, thresholds: &Thresholds, now: Timestamp) -> Ca {
+    let Some((ca, days)) = ca.and_then(|ca| Some((ca, ca.days_left?))) else { return Ca::Unknown };
+    if ca.not_before.is_some_and(|from| now < from) {
+        Ca::NotYetValid
+    } else if ca.is_expired() {
+        Ca::Expired
+    } else if days < i64::from(thresholds.warning) {
+        Ca::Urgent
+    } else {
+        Ca::Good
     }
 }
 
