@@ -25,7 +25,7 @@ use tests::interruption::queue::Queue;
 
 /// Which tests meet the guards of a file. Everything that a file is answerable for has to be
 /// noticed by these, so a survivor is also told when another test would notice it.
-const TESTS: [(&str, &[&str]); 13] = [
+const TESTS: [(&str, &[&str]); 15] = [
     ("installer/src/atomic_file.rs", &["journey::", "interruption::", "races::"]),
     ("installer/src/backup.rs", &["journey::", "manual::", "interruption::"]),
     ("installer/src/journal.rs", &["interruption::", "health::"]),
@@ -38,8 +38,10 @@ const TESTS: [(&str, &[&str]); 13] = [
     ("installer/src/records.rs", &["journey::", "refusals::", "interruption::"]),
     ("installer/src/recovery.rs", &["interruption::", "health::"]),
     ("installer/src/reserve.rs", &["room::"]),
+    ("installer/src/restore.rs", &["health::", "journey::", "interruption::"]),
     ("installer/src/service.rs", &["health::", "journey::"]),
     ("installer/src/sources.rs", &["refusals::", "hostile::", "vouching::", "terminal::"]),
+    ("installer/src/staging.rs", &["journey::", "races::", "room::", "interruption::"]),
     ("installer/src/state.rs", &["refusals::", "tampering::", "interruption::"]),
     ("installer/src/transaction.rs", &["health::", "interruption::", "journey::"]),
 ];
