@@ -264,3 +264,17 @@ fn the_plan_says_of_each_file_what_becomes_of_it() {
         ]
     );
 }
+
+/// What is to be absent, and is, is neither removed nor missed.
+#[test]
+fn a_rollback_to_a_file_that_was_absent_passes_over_one_that_is_absent_again() {
+    let world = World::new(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    let certificate = device.peer_dir(world.fmc()).join("sftunnel-cert.pem");
+    fs::remove_file(&certificate).unwrap();
+    let found = world.snapshot(device);
+    world.install(device, &kit).run().expect(0);
+    fs::remove_file(&certificate).unwrap();
+    world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
+    assert_eq!(found.differences(&world.snapshot(device)), Vec::<String>::new());
+}
