@@ -15,6 +15,7 @@
 //! - `check`: the manager's view: tunnels, who was reached, what monitoring systems are told
 //! - `revocation`: the list of revoked certificates, judged by `check`
 //! - `status`: the same at the device
+//! - `store`: the backups and records on the device, damaged ones, and what others left there
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
@@ -75,6 +76,7 @@ mod secrets;
 mod shipped;
 mod signals;
 mod status;
+mod store;
 mod tampering;
 mod terminal;
 mod ticket;

@@ -26,8 +26,11 @@ use tests::interruption::queue::Queue;
 /// Which tests meet the guards of a file. Everything that a file is answerable for has to be
 /// noticed by these, so a survivor is also told when another test would notice it.
 const TESTS: [(&str, &[&str]); 15] = [
-    ("installer/src/atomic_file.rs", &["journey::", "interruption::", "races::"]),
-    ("installer/src/backup.rs", &["journey::", "manual::", "interruption::"]),
+    (
+        "installer/src/atomic_file.rs",
+        &["journey::", "store::", "manual::", "meanwhile::", "room::", "races::", "interruption::"],
+    ),
+    ("installer/src/backup.rs", &["journey::", "store::", "manual::", "interruption::"]),
     ("installer/src/journal.rs", &["interruption::", "health::"]),
     (
         "installer/src/judged.rs",
@@ -35,7 +38,7 @@ const TESTS: [(&str, &[&str]); 15] = [
     ),
     ("installer/src/peers.rs", &["refusals::", "manual::", "races::", "journey::"]),
     ("installer/src/preflight.rs", &["refusals::", "clock::", "room::", "pairs::", "hostile::"]),
-    ("installer/src/records.rs", &["journey::", "refusals::", "interruption::"]),
+    ("installer/src/records.rs", &["journey::", "store::", "refusals::", "interruption::"]),
     ("installer/src/recovery.rs", &["interruption::", "health::"]),
     ("installer/src/reserve.rs", &["room::"]),
     ("installer/src/restore.rs", &["health::", "journey::", "interruption::"]),
