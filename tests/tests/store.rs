@@ -2,10 +2,12 @@
 //! them, and what somebody else left there.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use lab::Device;
-use tests::World;
+use serde_json::{Value, json};
+use tests::{Run, World};
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")
@@ -83,4 +85,111 @@ fn files_of_others_in_the_state_directory_stay() {
     installed(&world);
     assert!(!is_there(".installed.json.new"), "what a crash leaves");
     assert!(is_there(".hidden") && is_there("notes.new"));
+}
+
+/// Changes the record, and makes the checksums fit again: somebody who can count.
+fn forged(backup: &Path, change: impl FnOnce(&mut Value)) {
+    let path = backup.join("backup.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut record);
+    fs::write(path, record.to_string()).unwrap();
+    let sums =
+        "find . -type f ! -name SHA256SUMS -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum";
+    let sums = Run::new("sh").args(["-c", sums]).cwd(backup).run().expect(0);
+    fs::write(backup.join("SHA256SUMS"), sums.stdout).unwrap();
+}
+
+type Damage = fn(&Path, &str);
+
+/// What is wrong with a backup, and what is said of it. Nothing of such a one is put back.
+const DAMAGES: [(&str, Damage); 11] = [
+    ("sftunnel-cert.pem is missing", |backup, peer| {
+        fs::remove_file(backup.join(peer).join("sftunnel-cert.pem")).unwrap();
+    }),
+    ("SHA256SUMS is missing", |backup, _| fs::remove_file(backup.join("SHA256SUMS")).unwrap()),
+    ("backup.json is not the file that SHA256SUMS lists", |backup, _| {
+        let path = backup.join("backup.json");
+        let record = fs::read_to_string(&path).unwrap();
+        fs::write(path, record.replace("\"0644\"", "\"4755\"")).unwrap();
+    }),
+    ("cacert.pem is not the file that SHA256SUMS lists", |backup, peer| {
+        let path = backup.join("SHA256SUMS");
+        let sums = fs::read_to_string(&path).unwrap();
+        let without = sums.lines().filter(|line| !line.ends_with(&format!("{peer}/cacert.pem")));
+        fs::write(path, without.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    }),
+    ("sftunnel-key.pem is larger than the limit of 2097152 bytes", |backup, peer| {
+        let file = fs::File::options().write(true).open(backup.join(peer).join("sftunnel-key.pem"));
+        file.unwrap().set_len(2 * 1024 * 1024 + 1).unwrap();
+    }),
+    ("cacert.pem is not the file that backup.json lists", |backup, peer| {
+        fs::write(backup.join(peer).join("cacert.pem"), "something else").unwrap();
+        forged(backup, |_| {});
+    }),
+    ("backup.json is not of the format sftunnel-backup/1", |backup, _| {
+        forged(backup, |record| record["format"] = json!("sftunnel-backup/2"));
+    }),
+    ("backup.json cannot be read", |backup, _| {
+        forged(backup, |record| record["more"] = json!(1));
+    }),
+    ("backup.json does not list three files", |backup, _| {
+        forged(backup, |record| {
+            record["peers"][0]["files"].as_array_mut().unwrap().pop();
+        });
+    }),
+    ("backup.json does not list the three files in order", |backup, _| {
+        forged(backup, |record| record["peers"][0]["files"].as_array_mut().unwrap().swap(0, 1));
+    }),
+    ("backup.json gives cacert.pem no mode", |backup, _| {
+        forged(backup, |record| {
+            record["peers"][0]["files"][0]["found"]["mode"] = json!("rw-r--r--");
+        });
+    }),
+];
+
+#[test]
+fn a_backup_that_is_not_what_its_checksums_and_record_say_is_damaged() {
+    let world = World::new(1);
+    let device = installed(&world);
+    let backup = backups(device).join(&listed(&world, device)[0]);
+    let honest = world.path("honest");
+    Run::new("cp").arg("-a").arg(&backup).arg(&honest).run().expect(0);
+    for (says, damage) in DAMAGES {
+        damage(&backup, &world.fmc().uuid);
+        let before = world.snapshot(device);
+        world.on(device, &["backups", "verify"]).run().expect(3).says("refused (damaged)");
+        let ran = world.on(device, &["rollback", "--yes", "--json"]).run().expect(3);
+        let said = ran.json();
+        assert_eq!(said["reason"], "damaged", "{said}");
+        assert!(said["message"].as_str().unwrap().ends_with(says), "{says}: {said}");
+        world.unchanged(device, &before, &ran);
+        fs::remove_dir_all(&backup).unwrap();
+        Run::new("cp").arg("-a").arg(&honest).arg(&backup).run().expect(0);
+    }
+    // what was changed and summed up is what is live: the setting itself damages nothing
+    forged(&backup, |_| {});
+    world.on(device, &["backups", "verify"]).run().expect(0);
+}
+
+/// No backups is one thing, and not to see them another.
+#[test]
+fn a_store_that_cannot_be_opened_is_not_an_empty_one() {
+    let world = World::new(1);
+    let device = installed(&world);
+    let elsewhere = world.path("elsewhere");
+    fs::rename(backups(device), &elsewhere).unwrap();
+    for there in [false, true] {
+        if there {
+            symlink(&elsewhere, backups(device)).unwrap();
+        } else {
+            fs::write(backups(device), "").unwrap();
+        }
+        let before = world.snapshot(device);
+        for command in [&["backups", "list"][..], &["backups", "verify"], &["rollback", "--yes"]] {
+            let ran = world.on(device, command).run();
+            assert_ne!(ran.code(), Some(0), "{command:?}: {}", ran.output());
+            world.unchanged(device, &before, &ran.says("/backups"));
+        }
+        fs::remove_file(backups(device)).unwrap();
+    }
 }
