@@ -188,6 +188,23 @@ fn a_restore_whose_restart_cannot_be_proved_asks_for_a_person() {
     case.goes_on_well();
 }
 
+/// It is known from the journal, also while pmtool says nothing.
+#[test]
+fn the_old_process_is_no_restart_of_a_restore_either() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    std::fs::copy(device.peer_dir(world.fmc()).join("cacert.pem"), world.path("old-ca")).unwrap();
+    // no restart does anything, and before the second nothing can be read
+    let pmtool = world.pmtool(
+        device,
+        "case $1 in\n  restartbyid) echo >>\"$here/restarts\"; exit 0;;\n  status) [ ! -e \"$here/restarts\" ] || [ $(wc -l <\"$here/restarts\") -gt 1 ] || ! cmp -s \"$peer/cacert.pem\" \"$here/old-ca\" || exit 1;;\nesac",
+    );
+    let ran = case.install(&["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
+    drop(ran.says("the old files are back").never_says("is not known").says("start sftunnel by"));
+    case.is_as_before();
+    case.goes_on_well();
+}
+
 #[test]
 fn a_rename_that_fails_starts_no_sftunnel_that_did_not_run() {
     let case = Case::new();
