@@ -59,13 +59,15 @@ impl Case {
 
     /// An installation that is killed as it enters the n-th call of this name.
     fn killed_at(&self, call: &str, occurrence: usize) -> Ran {
-        let trace = self.world.path("trace");
-        let inject = format!("{call}:signal=KILL:when={occurrence}");
-        let run = self.install();
-        tool("strace", "strace");
-        let trace = trace.display().to_string();
+        self.killing_at(self.install(), call, occurrence)
+    }
+
+    /// The same for any run.
+    fn killing_at(&self, run: tests::Run, call: &str, occurrence: usize) -> Ran {
+        let trace = self.world.path("trace").display().to_string();
+        let inject = format!("inject={call}:signal=KILL:when={occurrence}");
         let calls = format!("trace={call}");
-        let inject = format!("inject={inject}");
+        tool("strace", "strace");
         // without -f: pmtool and what it starts are left alone
         run.under(&["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject]).run()
     }
@@ -291,26 +293,75 @@ fn a_damaged_journal_asks_for_a_person_and_nothing_is_touched() {
     assert_eq!(case.files(), case.old);
 }
 
-/// A bare root has no /proc: nobody can tell whether sftunnel's process is from this boot.
+/// What `/proc` says of the boot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Boot {
+    /// A bare root has no `/proc`.
+    Unknown,
+    Another,
+    This,
+}
+
+impl Boot {
+    fn of(self, case: &Case, run: tests::Run) -> tests::Run {
+        let other = case.world.write("boot-id", "00000000-0000-4000-8000-000000000000\n");
+        let mount = match self {
+            Self::This => return run,
+            Self::Unknown => "mount -t tmpfs none /proc/sys/kernel/random".to_owned(),
+            Self::Another => {
+                format!("mount --bind '{}' /proc/sys/kernel/random/boot_id", other.display())
+            }
+        };
+        run.under(&["unshare", "-m", "sh", "-ec", &format!("{mount} && exec \"$@\""), "sh"])
+    }
+}
+
+/// Where nobody can tell whether sftunnel's process is from this boot.
 #[test]
 fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
-    let case = Case::new();
-    let device = case.world.ftd(1);
-    let hidden = |run: tests::Run| {
-        let hide = "mount -t tmpfs none /proc/sys/kernel/random && exec \"$@\"";
-        run.under(&["unshare", "-m", "sh", "-ec", hide, "sh"])
-    };
-    device.set_fault(&Fault::Hangs).unwrap();
-    let started = hidden(case.install()).start();
-    wait_until(|| device.restarts().unwrap() == 1);
-    started.signal("KILL");
-    drop(started.wait());
-    assert_eq!(case.files(), case.new);
-    device.set_fault(&Fault::None).unwrap();
-    let recover = case.world.on(device, &["recover", "--settle", "0"]);
-    let ran = hidden(recover).run().expect(0).says("All new");
-    assert_eq!(device.restarts().unwrap(), 2, "{}", ran.output());
-    case.world.up(device, case.world.fmc());
+    for (before, after) in
+        [(Boot::Unknown, Boot::Unknown), (Boot::This, Boot::Unknown), (Boot::Unknown, Boot::This)]
+    {
+        let case = Case::new();
+        let device = case.world.ftd(1);
+        device.set_fault(&Fault::Hangs).unwrap();
+        let started = before.of(&case, case.install()).start();
+        wait_until(|| device.restarts().unwrap() == 1);
+        started.signal("KILL");
+        drop(started.wait());
+        assert_eq!(case.files(), case.new);
+        device.set_fault(&Fault::None).unwrap();
+        let recover = case.world.on(device, &["recover", "--settle", "0"]);
+        let ran = after.of(&case, recover).run().expect(0).says("All new");
+        assert_eq!(device.restarts().unwrap(), 2, "{before:?}, {after:?}: {}", ran.output());
+        case.world.up(device, case.world.fmc());
+    }
+}
+
+/// A PID means something only within its boot. One that started meanwhile may have the number
+/// of before, and have read whatever was live then.
+#[test]
+fn only_within_one_boot_the_process_of_before_has_read_the_old_files() {
+    for (before, after, restarts) in [
+        (Boot::This, Boot::This, 0),
+        (Boot::Another, Boot::This, 1),
+        (Boot::Unknown, Boot::Unknown, 1),
+        (Boot::Unknown, Boot::This, 1),
+        (Boot::This, Boot::Unknown, 1),
+    ] {
+        let case = Case::new();
+        let device = case.world.ftd(1);
+        // the first rename of a live file is done
+        case.killing_at(before.of(&case, case.install()), "renameat", 4);
+        let files = case.files();
+        assert!(files != case.old && files != case.new, "the moment is between two renames");
+        let status = case.world.on(device, &["status"]).run().expect(0);
+        drop(status.says("an interrupted install of "));
+        let recover = case.world.on(device, &["recover", "--settle", "0"]);
+        let ran = after.of(&case, recover).run().expect(0).says("All old");
+        assert_eq!(device.restarts().unwrap(), restarts, "{before:?}, {after:?}: {}", ran.output());
+        assert_eq!(case.files(), case.old);
+    }
 }
 
 /// The new files stay, and the next run would undo them: that is no "nothing was changed".
