@@ -120,6 +120,10 @@ fn a_manager_that_the_box_does_not_know_is_not_registered() {
     install_refused(&world, world.ftd(1), &kit.path, "not-registered");
     fs::remove_dir_all(world.ftd(1).root.join("var/sf/peers")).unwrap();
     install_refused(&world, world.ftd(1), &kit.path, "not-registered");
+    // where nothing is asked for, that is a state like any other
+    let status = world.on(world.ftd(1), &["status"]).run().expect(0);
+    drop(status.says("it is registered with no manager"));
+    world.on(world.ftd(1), &["recover"]).run().expect(0).says("Nothing was interrupted");
 }
 
 #[test]
@@ -150,6 +154,9 @@ fn links_in_the_last_components_are_a_wrong_destination() {
     fs::rename(peers, &aside).unwrap();
     symlink("aside", peers).unwrap();
     install_refused(&world, device, &kit.path, "wrong-destination");
+    // and not a box without managers
+    refused(world.on(device, &["status"]), "wrong-destination");
+    refused(world.on(device, &["recover"]), "wrong-destination");
 }
 
 #[test]
