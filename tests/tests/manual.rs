@@ -164,6 +164,9 @@ fn each_is_named_installed_over_and_restored_exactly() {
     let (device, fmc) = (world.ftd(1), world.fmc());
     let kit = world.kit(&[]);
     let peer = device.peer_dir(fmc);
+    // neither the three nor other names are anybody's attempt
+    put(&peer, "notes.txt", "");
+    world.on(device, &["status"]).run().expect(0).never_says("Stray");
     let honest = world.path("honest");
     Run::new("cp").arg("-a").arg(&peer).arg(&honest).run().expect(0);
     for attempt in &ATTEMPTS {

@@ -36,7 +36,10 @@ const TESTS: [(&str, &[&str]); 15] = [
         "installer/src/judged.rs",
         &["journey::", "refusals::", "pairs::", "manual::", "terminal::", "health::"],
     ),
-    ("installer/src/peers.rs", &["refusals::", "manual::", "races::", "journey::"]),
+    (
+        "installer/src/peers.rs",
+        &["refusals::", "manual::", "races::", "journey::", "interruption::"],
+    ),
     ("installer/src/preflight.rs", &["refusals::", "clock::", "room::", "pairs::", "hostile::"]),
     ("installer/src/records.rs", &["journey::", "store::", "refusals::", "interruption::"]),
     ("installer/src/recovery.rs", &["interruption::", "health::"]),
