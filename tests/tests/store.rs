@@ -193,3 +193,64 @@ fn a_store_that_cannot_be_opened_is_not_an_empty_one() {
         fs::remove_file(backups(device)).unwrap();
     }
 }
+
+/// Years of it: nothing is forgotten, and nothing else is kept from working.
+#[test]
+fn a_long_log_is_read_and_appended_to() {
+    let world = World::new(1);
+    let device = installed(&world);
+    let log = state(device).join("log");
+    let line = fs::read_to_string(&log).unwrap();
+    let lines = 2 * 1024 * 1024 / line.len();
+    fs::write(&log, line.repeat(lines)).unwrap();
+    let read = || {
+        let json = world.on(device, &["log", "--json"]).run().expect(0).json();
+        json["lines"].as_array().unwrap().len()
+    };
+    assert_eq!(read(), lines);
+    world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
+    assert_eq!(read(), lines + 1);
+}
+
+/// Whoever reads the record has to find one key under one fingerprint.
+#[test]
+fn a_pinned_key_under_the_fingerprint_of_another_is_a_damaged_record() {
+    let world = World::new(1);
+    let device = installed(&world);
+    let path = state(device).join("signers");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let manager = world.fmc().uuid.clone();
+    let signer = &mut record["managers"][&manager][0]["key"];
+    assert_eq!(signer["fingerprint"], world.signer(), "{signer}");
+    signer["fingerprint"] = format!("SHA256:{}", "A".repeat(43)).into();
+    fs::write(&path, record.to_string()).unwrap();
+    let before = world.snapshot(device);
+    world.on(device, &["signers", "list"]).run().expect(1).says("is damaged");
+    let ran = world.install(device, &world.kit(&[]).path).run().expect(1);
+    world.unchanged(device, &before, &ran.says("is damaged").says("move it away"));
+}
+
+/// Pinned by what the phone told; the first bundle that it signed brings the key itself.
+#[test]
+fn a_signer_that_was_told_is_known_by_its_key_once_it_has_signed() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    // the first kit makes the key
+    let kit = world.kit(&[]);
+    let (manager, signer) = (world.fmc().uuid.clone(), world.signer());
+    world.on(device, &["signers", "add", "--manager", &manager, &signer]).run().expect(0);
+    let pinned = || {
+        let json = world.on(device, &["signers", "list", "--json"]).run().expect(0).json();
+        let signers = json["managers"][0]["signers"].as_array().unwrap().clone();
+        assert_eq!(signers.len(), 1, "{json}");
+        assert_eq!(signers[0]["key"]["fingerprint"], signer, "{json}");
+        signers[0].clone()
+    };
+    let told = pinned();
+    assert_eq!(told["key"]["public_key"], Value::Null);
+    let install = ["install", "--yes", "--settle", "0", "--identity", "identity.txt"];
+    world.on(device, &install).arg(&kit.path).run().expect(0);
+    let learned = pinned();
+    assert!(learned["key"]["public_key"].is_string(), "{learned}");
+    assert_eq!(learned["pinned_at"], told["pinned_at"]);
+}
