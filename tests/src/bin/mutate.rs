@@ -219,13 +219,20 @@ impl Bench {
         bench
     }
 
-    fn build(&self) -> bool {
-        let mut command = Command::new("cargo");
+    /// For the changed package, in the copy.
+    fn cargo(&self, what: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", LIMIT, "cargo"]);
         command.current_dir(&self.copy).env("CARGO_TARGET_DIR", &self.target);
         // our own code is built again for each change: the libraries stay as they are
         command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "false");
-        command.args(["build", "--quiet", "--locked", "-p", "installer", "--bins"]);
-        command.stderr(Stdio::null()).status().expect("cargo").success()
+        command.args([what, "--quiet", "--locked", "-p", "installer"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn build(&self) -> bool {
+        self.cargo("build").arg("--bins").status().expect("timeout").success()
     }
 
     fn outcome(&self, mutant: &Mutant) -> Outcome {
@@ -240,10 +247,16 @@ impl Bench {
     }
 
     /// The first test that fails. The quickest tests first; the others only when these notice
-    /// nothing.
+    /// nothing. The package's own have to be built for it.
     fn noticed_by(&self, file: &str) -> Option<String> {
         let (_, filters) = TESTS.iter().find(|(of, _)| *of == file).expect("one of the files");
-        filters.iter().find_map(|filter| self.failing(filter))
+        let (last, first) = filters.split_last().expect("a filter");
+        let journeys = |filters: &[&str]| filters.iter().find_map(|filter| self.failing(filter));
+        let own = || {
+            let fails = !self.cargo("test").arg("--lib").status().expect("timeout").success();
+            fails.then(|| "the package's own tests".to_owned())
+        };
+        journeys(first).or_else(own).or_else(|| journeys(&[last]))
     }
 
     /// The first of these tests that fails; it ends them. What runs in the lab then ends with
