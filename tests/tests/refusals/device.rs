@@ -116,8 +116,10 @@ fn upper_case_in_ims_conf_is_the_same_box() {
 fn a_manager_that_the_box_does_not_know_is_not_registered() {
     let world = World::new(1);
     let kit = world.kit(&[]);
-    fs::remove_dir_all(world.ftd(1).peer_dir(world.fmc())).unwrap();
-    install_refused(&world, world.ftd(1), &kit.path, "not-registered");
+    let peer = world.ftd(1).peer_dir(world.fmc());
+    fs::remove_dir_all(&peer).unwrap();
+    let ran = install_refused(&world, world.ftd(1), &kit.path, "not-registered");
+    drop(ran.says(&format!("there is no {}:", peer.display())));
     fs::remove_dir_all(world.ftd(1).root.join("var/sf/peers")).unwrap();
     install_refused(&world, world.ftd(1), &kit.path, "not-registered");
     // where nothing is asked for, that is a state like any other
@@ -167,7 +169,8 @@ fn directories_that_others_may_change_are_a_wrong_destination() {
     let peer = device.peer_dir(world.fmc());
     for dir in [&peer, &peer.parent().unwrap().to_path_buf()] {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
-        install_refused(&world, device, &kit.path, "wrong-destination");
+        let ran = install_refused(&world, device, &kit.path, "wrong-destination");
+        drop(ran.says(&format!("{} is 777 of user 0", dir.display())));
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     }
     Run::new("chown").arg("1234").arg(&peer).run().expect(0);
