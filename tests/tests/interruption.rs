@@ -1,6 +1,8 @@
-//! Killed, stopped, and started twice. `durable` has what outlasts a power cut; `searched` is a
-//! sample of `make interrupt`, and has what that found.
+//! Killed, stopped, and started twice. `durable` has what outlasts a power cut; `boots` what a
+//! process says of the files that it has read; `searched` is a sample of `make interrupt`, and
+//! has what that found.
 
+mod boots;
 mod durable;
 mod searched;
 
@@ -292,77 +294,6 @@ fn a_damaged_journal_asks_for_a_person_and_nothing_is_touched() {
     fs::remove_file(&journal).unwrap();
     world.on(device, &["rollback", "--to", "1", "--yes", "--settle", "1"]).run().expect(0);
     assert_eq!(case.files(), case.old);
-}
-
-/// What `/proc` says of the boot.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Boot {
-    /// A bare root has no `/proc`.
-    Unknown,
-    Another,
-    This,
-}
-
-impl Boot {
-    fn of(self, case: &Case, run: tests::Run) -> tests::Run {
-        let other = case.world.write("boot-id", "00000000-0000-4000-8000-000000000000\n");
-        let mount = match self {
-            Self::This => return run,
-            Self::Unknown => "mount -t tmpfs none /proc/sys/kernel/random".to_owned(),
-            Self::Another => {
-                format!("mount --bind '{}' /proc/sys/kernel/random/boot_id", other.display())
-            }
-        };
-        run.under(&["unshare", "-m", "sh", "-ec", &format!("{mount} && exec \"$@\""), "sh"])
-    }
-}
-
-/// Where nobody can tell whether sftunnel's process is from this boot.
-#[test]
-fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
-    for (before, after) in
-        [(Boot::Unknown, Boot::Unknown), (Boot::This, Boot::Unknown), (Boot::Unknown, Boot::This)]
-    {
-        let case = Case::new();
-        let device = case.world.ftd(1);
-        device.set_fault(&Fault::Hangs).unwrap();
-        let started = before.of(&case, case.install()).start();
-        wait_until(|| device.restarts().unwrap() == 1);
-        started.signal("KILL");
-        drop(started.wait());
-        assert_eq!(case.files(), case.new);
-        device.set_fault(&Fault::None).unwrap();
-        let recover = case.world.on(device, &["recover", "--settle", "0"]);
-        let ran = after.of(&case, recover).run().expect(0).says("All new");
-        assert_eq!(device.restarts().unwrap(), 2, "{before:?}, {after:?}: {}", ran.output());
-        case.world.up(device, case.world.fmc());
-    }
-}
-
-/// A PID means something only within its boot. One that started meanwhile may have the number
-/// of before, and have read whatever was live then.
-#[test]
-fn only_within_one_boot_the_process_of_before_has_read_the_old_files() {
-    for (before, after, restarts) in [
-        (Boot::This, Boot::This, 0),
-        (Boot::Another, Boot::This, 1),
-        (Boot::Unknown, Boot::Unknown, 1),
-        (Boot::Unknown, Boot::This, 1),
-        (Boot::This, Boot::Unknown, 1),
-    ] {
-        let case = Case::new();
-        let device = case.world.ftd(1);
-        // the first rename of a live file is done
-        case.killing_at(before.of(&case, case.install()), "renameat", 4);
-        let files = case.files();
-        assert!(files != case.old && files != case.new, "the moment is between two renames");
-        let status = case.world.on(device, &["status"]).run().expect(0);
-        drop(status.says("an interrupted install of "));
-        let recover = case.world.on(device, &["recover", "--settle", "0"]);
-        let ran = after.of(&case, recover).run().expect(0).says("All old");
-        assert_eq!(device.restarts().unwrap(), restarts, "{before:?}, {after:?}: {}", ran.output());
-        assert_eq!(case.files(), case.old);
-    }
 }
 
 /// The new files stay, and the next run would undo them: that is no "nothing was changed".
