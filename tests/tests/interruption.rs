@@ -153,6 +153,19 @@ fn killed_between_the_renames_the_next_run_finishes_it_first() {
 }
 
 #[test]
+fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    // the second rename is the journal's: all three are staged, none is live
+    case.killed_at("renameat", 2);
+    let ran = case.world.on(device, &["recover"]).run().expect(0);
+    let ran = ran.says("No live file had been changed; removed 3 staged file(s)");
+    assert!(!case.all_new(&ran));
+    case.no_leftovers("after recover");
+    assert_eq!(device.restarts().unwrap(), 0);
+}
+
+#[test]
 fn sigterm_before_the_commit_changes_nothing() {
     let case = Case::new();
     let device = case.world.ftd(1);

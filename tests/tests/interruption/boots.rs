@@ -1,9 +1,34 @@
 //! Which files sftunnel has read: what its process says of that, in this boot, another, or one
 //! that nobody knows.
 
+use std::fs;
+
 use lab::Fault;
+use tests::{Ran, Run};
 
 use super::{Case, wait_until};
+
+/// All files are new, and the process is the one of before.
+fn killed_at_the_restart() -> Case {
+    let case = Case::new();
+    killed_while_it_restarts(&case, case.install());
+    case
+}
+
+fn killed_while_it_restarts(case: &Case, install: Run) {
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::Hangs).unwrap();
+    let started = install.start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    started.signal("KILL");
+    drop(started.wait());
+    device.set_fault(&Fault::None).unwrap();
+    assert_eq!(case.files(), case.new);
+}
+
+fn recover(case: &Case) -> Ran {
+    case.world.on(case.world.ftd(1), &["recover", "--settle", "0"]).run()
+}
 
 /// What `/proc` says of the boot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,13 +61,7 @@ fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
     {
         let case = Case::new();
         let device = case.world.ftd(1);
-        device.set_fault(&Fault::Hangs).unwrap();
-        let started = before.of(&case, case.install()).start();
-        wait_until(|| device.restarts().unwrap() == 1);
-        started.signal("KILL");
-        drop(started.wait());
-        assert_eq!(case.files(), case.new);
-        device.set_fault(&Fault::None).unwrap();
+        killed_while_it_restarts(&case, before.of(&case, case.install()));
         let recover = case.world.on(device, &["recover", "--settle", "0"]);
         let ran = after.of(&case, recover).run().expect(0).says("All new");
         assert_eq!(device.restarts().unwrap(), 2, "{before:?}, {after:?}: {}", ran.output());
@@ -53,13 +72,8 @@ fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
 /// Then a person is needed: nobody can tell what sftunnel has read.
 #[test]
 fn new_files_with_a_pmtool_that_says_nothing_stay_until_it_does() {
-    let case = Case::new();
+    let case = killed_at_the_restart();
     let device = case.world.ftd(1);
-    device.set_fault(&Fault::Hangs).unwrap();
-    let started = case.install().start();
-    wait_until(|| device.restarts().unwrap() == 1);
-    started.signal("KILL");
-    drop(started.wait());
     device.set_fault(&Fault::Garbage).unwrap();
     let recover = || case.world.on(device, &["recover", "--settle", "0", "--json"]).run();
     let said = recover().expect(7).json();
@@ -97,4 +111,43 @@ fn only_within_one_boot_the_process_of_before_has_read_the_old_files() {
         assert_eq!(device.restarts().unwrap(), restarts, "{before:?}, {after:?}: {}", ran.output());
         assert_eq!(case.files(), case.old);
     }
+}
+
+/// A restart interrupts every tunnel of the box: there is none where it would prove nothing new.
+#[test]
+fn a_process_that_began_after_the_renames_is_not_restarted_again() {
+    let case = killed_at_the_restart();
+    let device = case.world.ftd(1);
+    // somebody else was faster
+    Run::new(device.root.join("usr/local/sf/bin/pmtool"))
+        .args(["restartbyid", "sftunnel"])
+        .run()
+        .expect(0);
+    let restarts = device.restarts().unwrap();
+    recover(&case).expect(0).says("All new");
+    assert_eq!(device.restarts().unwrap(), restarts);
+}
+
+#[test]
+fn what_cannot_be_tidied_up_does_not_hide_how_the_run_ended() {
+    let case = killed_at_the_restart();
+    let device = case.world.ftd(1);
+    let stray = device.root.join("var/sf/sftunnel-airgap/backups/.new-9");
+    fs::write(&stray, "where a folder should be").unwrap();
+    let ran = recover(&case).expect(7).says("the interrupted run was finished: all new");
+    assert_eq!(case.files(), case.new, "{}", ran.output());
+    fs::remove_file(&stray).unwrap();
+    recover(&case).expect(0).says("Nothing was interrupted");
+}
+
+#[test]
+fn a_way_back_that_fails_says_why_it_was_taken_as_well() {
+    let case = killed_at_the_restart();
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::NoStart).unwrap();
+    let command = ["recover", "--settle", "0", "--restart-timeout", "1", "--json"];
+    let said = case.world.on(device, &command).run().expect(7).json();
+    let message = said["message"].as_str().unwrap();
+    assert_eq!(message.matches("did not come up").count(), 2, "{said}");
+    assert_eq!(case.files(), case.old);
 }
