@@ -143,6 +143,16 @@ fn a_status_that_cannot_be_read_is_refused_before_anything_is_touched() {
     }
 }
 
+/// For the plan, for the journal, and right before the restart.
+#[test]
+fn a_status_that_can_be_read_is_not_asked_for_again() {
+    let case = Case::new();
+    case.install(&[]).expect(0);
+    let calls = case.world.ftd(1).pmtool_calls().unwrap();
+    let before = calls.iter().take_while(|call| !call.starts_with("restartbyid"));
+    assert_eq!(before.collect::<Vec<_>>(), ["status"; 3], "{calls:?}");
+}
+
 #[test]
 fn one_status_that_fails_makes_no_new_process_of_the_old_one() {
     let case = Case::new();

@@ -48,7 +48,7 @@ const TESTS: [(&str, &[&str]); 15] = [
     ("installer/src/recovery.rs", &["interruption::", "health::"]),
     ("installer/src/reserve.rs", &["room::"]),
     ("installer/src/restore.rs", &["health::", "journey::", "interruption::"]),
-    ("installer/src/service.rs", &["health::", "journey::"]),
+    ("installer/src/service.rs", &["health::", "tunnels::", "journey::"]),
     ("installer/src/sources.rs", &["refusals::", "hostile::", "vouching::", "terminal::"]),
     ("installer/src/staging.rs", &["journey::", "races::", "room::", "interruption::"]),
     ("installer/src/state.rs", &["store::", "refusals::", "tampering::", "interruption::"]),
