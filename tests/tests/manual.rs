@@ -281,3 +281,33 @@ fn a_rollback_to_a_file_that_was_absent_passes_over_one_that_is_absent_again() {
     world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
     assert_eq!(found.differences(&world.snapshot(device)), Vec::<String>::new());
 }
+
+/// What was installed once counts for what lies there only while it lies there.
+#[test]
+fn what_was_changed_since_is_installed_and_rolled_back_again() {
+    let world = World::new(1);
+    let (device, fmc, kit) = (world.ftd(1), world.fmc(), world.kit(&[]).path);
+    let key = device.peer_dir(fmc).join("sftunnel-key.pem");
+    let changes: [fn(&Path); 3] = [
+        |key| fs::write(key, "").unwrap(),
+        |key| fs::set_permissions(key, PermissionsExt::from_mode(0o600)).unwrap(),
+        |key| fs::remove_file(key).unwrap(),
+    ];
+    let old = world.snapshot(device);
+    world.install(device, &kit).run().expect(0);
+    let new = world.snapshot(device);
+    let rollback = ["rollback", "--to", "1", "--yes", "--settle", "0"];
+    for change in changes {
+        world.install(device, &kit).run().expect(0).says("Nothing to do");
+        change(&key);
+        world.install(device, &kit).run().expect(0).never_says("Nothing to do");
+        assert_eq!(new.differences(&world.snapshot(device)), Vec::<String>::new());
+    }
+    world.on(device, &rollback).run().expect(0);
+    for change in changes {
+        world.on(device, &rollback).run().expect(0).says("Nothing to do");
+        change(&key);
+        world.on(device, &rollback).run().expect(0).never_says("Nothing to do");
+        assert_eq!(old.differences(&world.snapshot(device)), Vec::<String>::new());
+    }
+}
