@@ -97,7 +97,9 @@ fn no_rollback_leaves_the_new_files_in_place() {
 #[test]
 fn a_pmtool_that_fails_has_restarted_nothing() {
     let case = Case::with(&Fault::Fails);
-    case.install(&["--restart-timeout", "2"]).expect(7);
+    let said = case.install(&["--restart-timeout", "2", "--json"]).expect(7).json();
+    let message = said["message"].as_str().unwrap();
+    assert!(message.contains("; pmtool restartbyid ended with exit status: 1"), "{said}");
     case.is_as_before();
     case.goes_on_well();
 }
