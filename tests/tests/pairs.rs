@@ -128,6 +128,12 @@ fn the_other_manager_is_a_device_and_goes_on_as_a_manager() {
         fs::copy(of_device.join("certs_pushed").join(name), of_device.join(name)).unwrap();
     }
 
+    // with one beside them it is a tunnel as any other
+    fs::write(of_device.join("cacert.pem"), "").unwrap();
+    let ran = install_kit(&world, partner, one, &kit, &[]).expect(3);
+    drop(ran.says("refused (would-drop-peer)"));
+    fs::remove_file(of_device.join("cacert.pem")).unwrap();
+
     world.on(partner, &["status"]).run().expect(0).says(&one.uuid);
     let endpoint = format!("--rehearse={}", one.endpoint);
     install_kit(&world, partner, one, &kit, &["--wait-connected", "30", &endpoint]).expect(0);
