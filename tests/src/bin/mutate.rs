@@ -64,8 +64,6 @@ const TESTS: [(&str, &[&str]); 15] = [
 ];
 /// No run of these tests takes longer with a program that works; in seconds.
 const LIMIT: &str = "900";
-/// Of these tests in one bench: they wait more than they compute.
-const THREADS: &str = "6";
 
 struct Mutant {
     file: String,
@@ -278,7 +276,6 @@ impl Bench {
         command.args(["--kill-child=KILL", "--mount-proc"]).arg(&self.suite).arg(filter);
         command.current_dir("tests").env("SFTUNNEL_BIN_DIR", &self.programs);
         command.env("TMPDIR", scratch.path()).env("RUST_BACKTRACE", "0");
-        command.env("RUST_TEST_THREADS", THREADS);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("timeout");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
