@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::atomic_file::{Attributes, sync_dir};
 use crate::peers::{Live, LiveFile, LiveSet};
+use crate::sf_dir::wrong_directory;
 use crate::state::{LockedState, State};
 
 const FORMAT: &str = "sftunnel-backup/1";
@@ -174,7 +175,10 @@ pub(crate) fn create(
             .hint("that is no backup of this program; move it away")
     })?;
     let id = BackupId::new(sequence, now);
-    let store = make_store(state).map_err(|error| failure(state, "", &error))?;
+    let store = match open_store(state)? {
+        Some(store) => store,
+        None => make_store(state).map_err(|error| failure(state, "", &error))?,
+    };
     let aside = format!("{ASIDE}{sequence}");
     let record = BackupRecord {
         format: FORMAT.to_owned(),
@@ -257,16 +261,15 @@ fn failure(state: &State, id: &str, error: &io::Error) -> Failure {
 fn open_store(state: &State) -> Result<Option<OwnedFd>, Failure> {
     match open_dir_at(state.dir(), OsStr::new(STORE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(|error| failure(state, "", &error)),
+        other => other
+            .map(Some)
+            .map_err(|error| wrong_directory(&format!("{}/{STORE}", state.shown()), &error)),
     }
 }
 
 fn make_store(state: &LockedState) -> io::Result<OwnedFd> {
-    match mkdirat(state.dir(), STORE, Mode::from_raw_mode(0o700)) {
-        Ok(()) => sync_dir(state.dir())?,
-        Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
+    mkdirat(state.dir(), STORE, Mode::from_raw_mode(0o700))?;
+    sync_dir(state.dir())?;
     open_dir_at(state.dir(), OsStr::new(STORE))
 }
 

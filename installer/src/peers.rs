@@ -13,14 +13,14 @@ use formats::checksum::Sha256;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::limits::{self, LimitError};
+use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, fstat, statat};
-use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::atomic_file::Attributes;
 use crate::host::Host;
-use crate::sf_dir::{self, SF};
+use crate::sf_dir::{self, SF, wrong_directory, wrong_file};
 
 /// The directory in `/var/sf` that holds the peer directories. No link may lead to it.
 const PEERS: &str = "peers";
@@ -122,6 +122,13 @@ impl LiveSet {
         };
         let [ca, certificate, key] = self.0.each_ref().map(bytes);
         Ok(Credentials::new(ca, certificate, key).check()?)
+    }
+
+    /// The set, where a tunnel can come up on it at this time; otherwise why it stays down.
+    pub(crate) fn usable_at(&self, now: Timestamp) -> Result<CheckedCredentials, String> {
+        let set = self.check().map_err(|broken| broken.to_string())?;
+        set.check_validity(now).map_err(|error| error.to_string())?;
+        Ok(set)
     }
 }
 
@@ -314,25 +321,4 @@ fn require_private(dir: &OwnedFd, path: &str) -> Result<(), Failure> {
     );
     Err(Failure::refused(Reason::WrongDestination, message)
         .hint("find out who changed it; then chown root:root and chmod 755"))
-}
-
-fn wrong_directory(path: &str, error: &io::Error) -> Failure {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::LOOP | Errno::NOTDIR) => {
-            let message = format!("{path} is a link or not a directory, expected a directory");
-            Failure::refused(Reason::WrongDestination, message)
-                .hint("find out who put it there, and why")
-        }
-        _ => Failure::io(path, error),
-    }
-}
-
-fn wrong_file(path: &str, error: &io::Error) -> Failure {
-    let link = error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::LOOP);
-    if link || error.kind() == io::ErrorKind::InvalidInput {
-        let message = format!("{path} is a link or not a regular file, expected a regular file");
-        return Failure::refused(Reason::WrongDestination, message)
-            .hint("find out who put it there, and why");
-    }
-    Failure::io(path, error)
 }

@@ -165,12 +165,9 @@ pub(crate) fn dropped_peers(
             Ok(live) if live.is_absent() => continue,
             // the other FMC of a pair keeps its devices' certificates in such directories
             Ok(live) if is_manager && live.sha256_of_ca().is_none() => continue,
-            Ok(live) => match live.check() {
-                Err(broken) => broken.to_string(),
-                Ok(set) => match set.check_validity(now) {
-                    Err(error) => error.to_string(),
-                    Ok(()) => continue,
-                },
+            Ok(live) => match live.usable_at(now) {
+                Err(why) => why,
+                Ok(_) => continue,
             },
         };
         dropped.push(DroppedPeer { manager, why });

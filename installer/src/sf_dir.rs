@@ -11,6 +11,7 @@ use console::exit::Failure;
 use console::root::Passed;
 use formats::error::Reason;
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 
 use crate::host::Host;
 
@@ -52,6 +53,31 @@ fn refusal(host: &Host, one: &Passed) -> Failure {
     );
     Failure::refused(Reason::WrongDestination, message)
         .hint("find out who changed it; then chown root and chmod o-w")
+}
+
+/// Why a directory that no link may lead to could not be opened.
+pub(crate) fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::LOOP | Errno::NOTDIR) => {
+            wrong(format!("{shown} is a link or not a directory, expected a directory"))
+        }
+        Some(Errno::ACCESS) => Failure::io(shown, error)
+            .hint("only root may look into it: in `expert` mode run `sudo su`, then this again"),
+        _ => Failure::io(shown, error),
+    }
+}
+
+/// The same for a file.
+pub(crate) fn wrong_file(shown: &str, error: &io::Error) -> Failure {
+    let link = error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::LOOP);
+    if link || error.kind() == io::ErrorKind::InvalidInput {
+        return wrong(format!("{shown} is a link or not a regular file, expected a regular file"));
+    }
+    Failure::io(shown, error)
+}
+
+fn wrong(message: String) -> Failure {
+    Failure::refused(Reason::WrongDestination, message).hint("find out who put it there, and why")
 }
 
 #[cfg(test)]

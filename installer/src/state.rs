@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::atomic_file::{remove_unfinished, sync_dir, write_record};
 use crate::host::Host;
-use crate::sf_dir::{self, SF};
+use crate::sf_dir::{self, SF, wrong_directory, wrong_file};
 
 const NAME: &str = "sftunnel-airgap";
 const LOCK: &str = "lock";
@@ -78,7 +78,7 @@ impl State {
         let shown = format!("{}/{name}", self.shown);
         match open_file_at(&self.dir, OsStr::new(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io(shown, &error)),
+            Err(error) => Err(wrong_file(&shown, &error)),
             Ok(file) => limits::read_public(file, RECORD).map(Some).map_err(|error| match error {
                 LimitError::TooLarge { .. } => Failure::unexpected(format!("{shown} {error}")),
                 LimitError::Io(error) => Failure::io(shown, &error),
@@ -131,7 +131,7 @@ impl LockedState {
             .map_err(|error| Failure::io(&shown, &error))?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&state.dir, LOCK, flags, Mode::from_raw_mode(0o600))
-            .map_err(|error| Failure::io(format!("{shown}/lock"), &error.into()))?;
+            .map_err(|error| wrong_file(&format!("{shown}/{LOCK}"), &error.into()))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { state, _lock: lock }),
             Err(Errno::WOULDBLOCK) => {
@@ -139,7 +139,7 @@ impl LockedState {
                 Err(Failure::refused(Reason::Busy, message)
                     .hint("wait for it to end; `ps` shows it"))
             }
-            Err(error) => Err(Failure::io(format!("{shown}/lock"), &error.into())),
+            Err(error) => Err(Failure::io(format!("{shown}/{LOCK}"), &error.into())),
         }
     }
 }
@@ -168,20 +168,6 @@ fn open_parent(host: &Host) -> Result<OwnedFd, Failure> {
 
 fn shown(host: &Host) -> String {
     host.root().outside(format!("{SF}/{NAME}")).display().to_string()
-}
-
-/// A link could lead to a directory that somebody else filled.
-fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::LOOP | Errno::NOTDIR) => {
-            let message = format!("{shown} is a link or not a directory, expected a directory");
-            Failure::refused(Reason::WrongDestination, message)
-                .hint("find out who put it there, and why")
-        }
-        Some(Errno::ACCESS) => Failure::io(shown, error)
-            .hint("only root may look into it: in `expert` mode run `sudo su`, then this again"),
-        _ => Failure::io(shown, error),
-    }
 }
 
 /// Backups hold private keys, and pins decide whom to believe.

@@ -32,6 +32,22 @@ impl Case {
         self.world.install(self.world.ftd(1), &self.kit.path).args(flags).run()
     }
 
+    /// A pmtool that says nothing from when the old files are back until it is to restart for the
+    /// second time; `restart` is what it does when it is to.
+    fn pmtool_silent_before_the_second(&self, restart: &str) -> String {
+        let (world, device) = (&self.world, self.world.ftd(1));
+        let ca = device.peer_dir(world.fmc()).join("cacert.pem");
+        std::fs::copy(ca, world.path("old-ca")).unwrap();
+        let lines = format!(
+            r#"restarts() {{ cat "$here/restarts" 2>/dev/null | wc -l; }}
+case $1 in
+  restartbyid) echo >>"$here/restarts"; {restart};;
+  status) [ $(restarts) != 1 ] || ! cmp -s "$peer/cacert.pem" "$here/old-ca" || exit 1;;
+esac"#
+        );
+        world.pmtool(device, &lines)
+    }
+
     #[track_caller]
     fn is_as_before(&self) {
         let now = self.world.snapshot(self.world.ftd(1));
@@ -185,18 +201,13 @@ fn a_status_that_cannot_be_read_for_a_while_is_waited_for() {
 #[test]
 fn a_restore_whose_restart_cannot_be_proved_asks_for_a_person() {
     let case = Case::new();
-    let (world, device) = (&case.world, case.world.ftd(1));
-    std::fs::copy(device.peer_dir(world.fmc()).join("cacert.pem"), world.path("old-ca")).unwrap();
-    // the first restart leaves the old process; then nothing can be read until the second
-    let pmtool = world.pmtool(
-        device,
-        "case $1 in\n  restartbyid) echo >>\"$here/restarts\"; [ $(wc -l <\"$here/restarts\") -gt 1 ] || exit 0;;\n  status) [ ! -e \"$here/restarts\" ] || [ $(wc -l <\"$here/restarts\") -gt 1 ] || ! cmp -s \"$peer/cacert.pem\" \"$here/old-ca\" || exit 1;;\nesac",
-    );
+    // the first leaves the old process
+    let pmtool = case.pmtool_silent_before_the_second("[ $(restarts) -gt 1 ] || exit 0");
     let ran = case.install(&["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
     drop(ran.says("the old files are back").says("is not known").says("recover"));
     case.is_as_before();
-    let recover = world.on(device, &["recover", "--settle", "1", "--json"]).run().expect(0);
-    assert_eq!(recover.json()["outcome"], "all-old");
+    let recover = case.world.on(case.world.ftd(1), &["recover", "--settle", "1", "--json"]);
+    assert_eq!(recover.run().expect(0).json()["outcome"], "all-old");
     case.goes_on_well();
 }
 
@@ -204,13 +215,7 @@ fn a_restore_whose_restart_cannot_be_proved_asks_for_a_person() {
 #[test]
 fn the_old_process_is_no_restart_of_a_restore_either() {
     let case = Case::new();
-    let (world, device) = (&case.world, case.world.ftd(1));
-    std::fs::copy(device.peer_dir(world.fmc()).join("cacert.pem"), world.path("old-ca")).unwrap();
-    // no restart does anything, and before the second nothing can be read
-    let pmtool = world.pmtool(
-        device,
-        "case $1 in\n  restartbyid) echo >>\"$here/restarts\"; exit 0;;\n  status) [ ! -e \"$here/restarts\" ] || [ $(wc -l <\"$here/restarts\") -gt 1 ] || ! cmp -s \"$peer/cacert.pem\" \"$here/old-ca\" || exit 1;;\nesac",
-    );
+    let pmtool = case.pmtool_silent_before_the_second("exit 0");
     let ran = case.install(&["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
     drop(ran.says("the old files are back").never_says("is not known").says("start sftunnel by"));
     case.is_as_before();

@@ -9,6 +9,8 @@ use lab::Device;
 use serde_json::{Value, json};
 use tests::{Run, World};
 
+use crate::refusals::refused;
+
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")
 }
@@ -185,14 +187,41 @@ fn a_store_that_cannot_be_opened_is_not_an_empty_one() {
             fs::write(backups(device), "").unwrap();
         }
         let before = world.snapshot(device);
-        for command in [&["backups", "list"][..], &["backups", "verify"], &["rollback", "--yes"]] {
-            let ran = world.on(device, command).run();
-            assert_ne!(ran.code(), Some(0), "{command:?}: {}", ran.output());
-            let place = backups(device).display().to_string();
-            world.unchanged(device, &before, &ran.says(&place));
+        let place = format!("{} is a link or not a directory", backups(device).display());
+        for command in
+            [&["backups", "list"][..], &["backups", "verify"], &["rollback", "--yes"], &["recover"]]
+        {
+            let ran = refused(world.on(device, command), "wrong-destination");
+            world.unchanged(device, &before, &ran.says(&place).says("find out who put it there"));
         }
         fs::remove_file(backups(device)).unwrap();
     }
+}
+
+/// Whom to believe, and what is unfinished, is not read from where somebody else points to.
+#[test]
+fn a_record_that_is_a_link_is_not_followed() {
+    let world = World::new(1);
+    let device = installed(&world);
+    let kit = world.kit(&[]).path;
+    for name in ["signers", "installed", "journal"] {
+        let (record, aside) = (state(device).join(name), world.path(name));
+        if name == "journal" {
+            fs::write(&aside, "").unwrap();
+        } else {
+            fs::rename(&record, &aside).unwrap();
+        }
+        symlink(&aside, &record).unwrap();
+        let before = world.snapshot(device);
+        let ran = refused(world.install(device, &kit), "wrong-destination");
+        let place = format!("{} is a link or not a regular file", record.display());
+        world.unchanged(device, &before, &ran.says(&place).says("find out who put it there"));
+        fs::remove_file(&record).unwrap();
+        if name != "journal" {
+            fs::rename(&aside, &record).unwrap();
+        }
+    }
+    world.install(device, &kit).run().expect(0).says("Nothing to do");
 }
 
 /// Years of it: nothing is forgotten, and nothing else is kept from working.

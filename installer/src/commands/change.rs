@@ -2,6 +2,7 @@
 
 use console::exit::Exit;
 use console::terminal::wrap;
+use formats::device::ManagerUuid;
 use formats::text::printable;
 use serde::Serialize;
 
@@ -164,12 +165,11 @@ impl ChangeResult {
 /// The managers whose tunnels cannot come up on the files of a backup, and why.
 pub(crate) fn stays_down(context: Context<'_>, id: &BackupId) -> Vec<DroppedPeer> {
     let Ok(backup) = backup::open(context.state, id) else { return Vec::new() };
-    let why = |files: &LiveSet| match files.check() {
-        Err(broken) => Some(broken.to_string()),
-        Ok(set) => set.check_validity(context.host.now()).err().map(|error| error.to_string()),
+    let now = context.host.now();
+    let down = |(manager, files): (ManagerUuid, LiveSet)| {
+        files.usable_at(now).err().map(|why| DroppedPeer { manager, why })
     };
-    let down = backup.peers.iter().filter_map(|(manager, files)| Some((manager, why(files)?)));
-    down.map(|(manager, why)| DroppedPeer { manager: manager.clone(), why }).collect()
+    backup.peers.into_iter().filter_map(down).collect()
 }
 
 pub(crate) fn stays_down_text(peers: &[DroppedPeer]) -> String {

@@ -120,13 +120,9 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
 /// Going back is the operator's choice; what it means is said.
 fn prospect(host: &Host, change: &Change) -> String {
     let now = host.now();
-    let stays_down = |why: String| format!("{why}; this manager's tunnel will stay down");
-    let text = match change.after.check() {
-        Err(broken) => stays_down(broken.to_string()),
-        Ok(set) => match set.check_validity(now) {
-            Err(error) => stays_down(error.to_string()),
-            Ok(()) => plan_text::validity(set.ca().facts(), now),
-        },
+    let text = match change.after.usable_at(now) {
+        Err(why) => format!("{why}; this manager's tunnel will stay down"),
+        Ok(set) => plan_text::validity(set.ca().facts(), now),
     };
     wrap("  after it: ", 4, &text)
 }
