@@ -115,7 +115,6 @@ impl Certificate {
         match algorithm.digest {
             Nid::SHA1 => Some("SHA1"),
             Nid::MD5 => Some("MD5"),
-            Nid::MD5_SHA1 => Some("MD5-SHA1"),
             Nid::MD2 => Some("MD2"),
             Nid::MD4 => Some("MD4"),
             _ => None,

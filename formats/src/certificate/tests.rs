@@ -99,6 +99,76 @@ fn sha_1_and_md5_are_weak() {
     }
 }
 
+/// OpenSSL signs with none of the older two any more, so the name of the digest is written over.
+#[test]
+fn every_weak_digest_is_known_by_its_name() {
+    // sha256WithRSAEncryption, the last byte of whose OID says which digest (RFC 8017, A.2.4)
+    const OID: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
+    let key = rsa();
+    let pem = certificate(CA, &key, CA, &key, MessageDigest::sha256());
+    let der = X509::from_pem(&pem).unwrap().to_der().unwrap();
+    let with = |last: u8| {
+        let mut der = der.clone();
+        let places: Vec<_> = der.windows(9).enumerate().filter(|(_, at)| *at == OID).collect();
+        let places: Vec<_> = places.iter().map(|(at, _)| at + 8).collect();
+        assert_eq!(places.len(), 2, "what is signed, and how");
+        places.into_iter().for_each(|at| der[at] = last);
+        let pem = X509::from_der(&der).unwrap().to_pem().unwrap();
+        Certificate::from_pem(&pem, CredentialFile::Ca).unwrap().weak_digest()
+    };
+    let weak = [2, 3, 4, 5].map(with);
+    assert_eq!(weak, [Some("MD2"), Some("MD4"), Some("MD5"), Some("SHA1")]);
+    assert_eq!([11, 12, 13, 14].map(with), [None; 4], "SHA-256, SHA-384, SHA-512, SHA-224");
+}
+
+#[test]
+fn whose_the_two_certificates_are_is_said_by_their_subjects() {
+    const MANAGER: &str = "28e62b85-6a08-11ef-8e41-d2c2ff7e85de";
+    const OTHER: &str = "f89e12b8-ac43-11ef-9f85-d397d1518ed9";
+    let (ca_key, key) = (rsa(), rsa());
+    let subject = [("CN", MANAGER), ("title", "InternalCA")];
+    let ca = certificate(&subject, &ca_key, &subject, &ca_key, MessageDigest::sha256());
+    let of = |device: &[(&str, &str)]| {
+        let own = certificate(device, &key, &subject, &ca_key, MessageDigest::sha256());
+        set(&ca, &own, &key).check().unwrap()
+    };
+    let checked = of(&[("CN", DEVICE)]);
+    assert_eq!(checked.ca().common_names(), [MANAGER]);
+    assert_eq!(checked.check_ca_subject(&MANAGER.parse().unwrap()), Ok(()));
+    let expected: ManagerUuid = OTHER.parse().unwrap();
+    let error = SubjectError::Ca { expected: expected.clone(), found: vec![MANAGER.to_owned()] };
+    assert_eq!(checked.check_ca_subject(&expected), Err(error));
+
+    let (device, other): (DeviceUuid, DeviceUuid) =
+        (DEVICE.parse().unwrap(), OTHER.parse().unwrap());
+    assert_eq!(checked.check_certificate_subject(&device), Ok(()));
+    let error =
+        SubjectError::Certificate { expected: other.clone(), found: vec![DEVICE.to_owned()] };
+    assert_eq!(checked.check_certificate_subject(&other), Err(error));
+    // one that names no device may be anyone's
+    assert_eq!(of(&[("CN", "sftunnel")]).check_certificate_subject(&other), Ok(()));
+}
+
+#[test]
+fn a_ca_is_passed_on_as_it_was_read() {
+    let key = rsa();
+    let ca = certificate(CA, &key, CA, &key, MessageDigest::sha256());
+    assert_eq!(Authority::check(&ca).unwrap().pem(), ca);
+}
+
+#[test]
+fn a_file_may_be_as_large_as_its_limit_and_no_larger() {
+    let key = rsa();
+    let ca = certificate(CA, &key, CA, &key, MessageDigest::sha256());
+    let file = CredentialFile::Certificate;
+    let of_size = |size: u64| {
+        let text = vec![b'\n'; usize::try_from(size).unwrap() - ca.len()];
+        Certificate::from_pem(&[text, ca.clone()].concat(), file).map(|_| ())
+    };
+    assert_eq!(of_size(limits::PEM), Ok(()));
+    assert_eq!(of_size(limits::PEM + 1), Err(CredentialsError::TooLarge { file }));
+}
+
 #[test]
 fn a_key_with_any_number_changed_is_no_pair() {
     let ca_key = rsa();
