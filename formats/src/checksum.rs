@@ -232,4 +232,82 @@ mod tests {
         assert!(digest.to_uppercase().parse::<Sha256>().is_err());
         assert!(digest.split_at(62).0.parse::<Sha256>().is_err());
     }
+
+    #[test]
+    fn every_byte_is_read_as_it_is_written() {
+        for byte in 0..=255_u8 {
+            let digest = Sha256::from_bytes([byte; 32]);
+            let text = format!("{byte:02x}").repeat(32);
+            assert_eq!((digest.to_string(), format!("{digest:?}")), (text.clone(), text.clone()));
+            assert_eq!(text.parse(), Ok(digest));
+            assert_eq!(digest.as_bytes(), &[byte; 32]);
+            assert_eq!(serde_json::from_str::<Sha256>(&format!("\"{text}\"")).unwrap(), digest);
+        }
+        let digest = Sha256::from_bytes(std::array::from_fn(|at| at as u8));
+        assert_eq!(digest.to_string().parse(), Ok(digest), "in their order");
+        for (at, other) in [(0, "g"), (1, "/"), (62, ":"), (63, "`"), (30, " ")] {
+            let mut text = digest.to_string();
+            text.replace_range(at..=at, other);
+            assert_eq!(text.parse::<Sha256>(), Err(Sha256Error), "{text}");
+        }
+        let text = digest.to_string();
+        for other in [text.split_at(63).0, &format!("{text}0"), &format!("{text}00"), ""] {
+            assert_eq!(other.parse::<Sha256>(), Err(Sha256Error), "{other}");
+        }
+    }
+
+    /// Takes a few bytes at a time, as a pipe may.
+    #[derive(Debug, Default)]
+    struct Slow(Vec<u8>, usize);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(7);
+            self.0.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.1 += 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_hashed_on_the_way_is_what_arrives() {
+        let all: Vec<u8> = (0..1000_u32).map(|at| at as u8).collect();
+        let mut hashing = HashingWriter::new(Slow::default());
+        hashing.write_all(&all).unwrap();
+        hashing.flush().unwrap();
+        let (Slow(arrived, flushed), digest, size) = hashing.finish();
+        assert_eq!((arrived, flushed, size), (all.clone(), 1, 1000));
+        assert_eq!(digest, Sha256::of(&all));
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_named() {
+        let digest = Sha256::of(b"");
+        let good = format!("{digest}  a\n");
+        let parsed = |text: &str| Sums::parse(text.as_bytes()).map(|sums| sums.iter().len());
+        assert_eq!((parsed(""), parsed(&good)), (Ok(0), Ok(1)));
+        assert_eq!(parsed("\n"), Err(SumsError::Line { line: 1 }));
+        assert_eq!(parsed(&format!("{good}\n{good}")), Err(SumsError::Line { line: 2 }));
+        assert_eq!(parsed(&format!("{good}{digest} b\n")), Err(SumsError::Line { line: 2 }));
+        assert_eq!(parsed(&format!("{good}{good}")), Err(SumsError::Path { line: 2 }));
+        let error = parsed(&format!("{good}{digest}  ../b\n")).unwrap_err();
+        assert_eq!((&error, error.reason()), (&SumsError::Path { line: 2 }, Reason::BadFormat));
+        let mut sums = Sums::default();
+        sums.push(digest, "a b");
+        assert_eq!(sums.iter().collect::<Vec<_>>(), [(&digest, "a b")]);
+    }
+
+    #[test]
+    fn only_what_lies_below_is_plain_and_relative() {
+        for good in ["a", "a/b", "bundles/x y.age", "...", ".a", "a..b"] {
+            assert!(is_plain_relative(good), "{good}");
+        }
+        for bad in ["", "/", "/a", "a/", "a//b", ".", "./a", "a/.", "..", "a/..", "a\\b", "a\tb"] {
+            assert!(!is_plain_relative(bad), "{bad}");
+        }
+    }
 }

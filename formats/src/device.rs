@@ -299,4 +299,44 @@ mod tests {
         let name: DeviceName = "Zürich: site/1 *?".parse().unwrap();
         assert_eq!(name.file_stem(), "Z-rich--site-1---");
     }
+
+    #[test]
+    fn a_uuid_is_hexadecimal_with_four_hyphens_and_written_in_lower_case() {
+        let uuid: DeviceUuid = MANAGER.parse().unwrap();
+        assert_eq!((uuid.to_string(), uuid.short()), (MANAGER.to_owned(), "cdb123c8"));
+        for at in 0..36 {
+            let mut other = MANAGER.to_owned();
+            other.replace_range(at..=at, if [8, 13, 18, 23].contains(&at) { "a" } else { "-" });
+            assert!(other.parse::<DeviceUuid>().is_err(), "{other}");
+        }
+        let json = format!("\"{MANAGER}\"");
+        assert_eq!(serde_json::to_string(&uuid).unwrap(), json);
+        assert_eq!(serde_json::from_str::<DeviceUuid>(&json).unwrap(), uuid);
+        assert!(serde_json::from_str::<DeviceUuid>(&json.to_uppercase()).is_err());
+    }
+
+    #[test]
+    fn a_name_has_one_to_so_many_bytes() {
+        let long = |length| "x".repeat(length).parse::<DeviceName>();
+        assert_eq!((long(0), long(limits::NAME + 1)), (Err(NameError), Err(NameError)));
+        let (one, most) = (long(1).unwrap(), long(limits::NAME).unwrap());
+        assert_eq!((one.as_str(), most.as_str().len()), ("x", limits::NAME));
+        assert_eq!(serde_json::to_string(&one).unwrap(), "\"x\"");
+        assert_eq!(serde_json::from_str::<DeviceName>("\"x\"").unwrap(), one);
+        assert!(serde_json::from_str::<DeviceName>("\"\"").is_err());
+        let file = format!("{}_{MANAGER}.tar.gz.age", "x".repeat(100));
+        assert_eq!(bundle_file_name(&most, &MANAGER.parse().unwrap()), file);
+    }
+
+    #[test]
+    fn a_destination_is_written_one_way() {
+        for file in CredentialFile::ALL {
+            let text = format!("/var/sf/peers/{MANAGER}/{file}");
+            let path: PeerPath = text.replacen("/var", "/ngfw/var", 1).parse().unwrap();
+            assert_eq!((path.file, path.to_string()), (file, text.clone()));
+            assert_eq!(serde_json::to_string(&path).unwrap(), format!("\"{text}\""));
+            assert_eq!(CredentialFile::from_name(file.name()), Some(file));
+        }
+        assert_eq!(CredentialFile::from_name("cacert.pem.backup"), None);
+    }
 }

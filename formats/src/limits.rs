@@ -125,6 +125,65 @@ mod tests {
     use super::LimitError::TooLarge;
     use super::*;
 
+    /// The budget is part of the format: others write what is to be read here.
+    #[test]
+    fn each_limit_is_what_the_format_says() {
+        let numbers = [
+            ("each of the three PEM files", PEM),
+            ("`manifest.json`", MANIFEST),
+            ("`SHA256SUMS` in a bundle", INNER_SUMS),
+            ("the tar, unpacked", TAR),
+            ("a bundle file", BUNDLE),
+            ("`kit.json`", KIT_INDEX),
+            ("bundles in a kit", KIT_BUNDLES as u64),
+            ("handoffs in a kit's index (`bad-format`)", HANDOFFS as u64),
+            ("`SHA256SUMS` in a kit", KIT_SUMS),
+            ("an installer", INSTALLER),
+            ("`FAILED_PUSH`, recipient map", FAILED_PUSH),
+            ("a line of it (`bad-failed-push`)", FAILED_PUSH_LINE as u64),
+            (
+                "identity, recipients file, signer's key, passphrase file, `kit.identity.age`",
+                KEY_FILE,
+            ),
+            ("a receipt", RECEIPT),
+            ("a CRL", CRL),
+            ("`ims.conf`", IMS_CONF),
+            ("a device's name", NAME as u64),
+            ("scrypt work factor, written", WORK_FACTOR_WRITTEN.into()),
+            ("scrypt work factor, read", WORK_FACTOR_READ.into()),
+            ("rounds of bcrypt of an SSH key under a passphrase", BCRYPT_ROUNDS_READ.into()),
+        ];
+        let rows = include_str!("../FORMAT.md").lines().filter_map(|line| {
+            let (what, limit) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+            let mut words = limit.split(' ');
+            let number: u64 = words.next()?.replace(',', "").parse().ok()?;
+            let unit = match words.next() {
+                Some("KiB") => 1 << 10,
+                Some("MiB") => 1 << 20,
+                _ => 1,
+            };
+            Some((what, number * unit))
+        });
+        let rows: std::collections::HashMap<_, _> = rows.collect();
+        for (what, number) in numbers {
+            assert_eq!(rows.get(what), Some(&number), "FORMAT.md, \"Limits\": {what}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_damaged_and_what_is_longer_is_too_large() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let reasons = |read: LimitError| read.reason();
+        assert_eq!(read_public(Broken, 9).map_err(reasons), Err(Reason::Damaged));
+        assert_eq!(read_secret(Broken, 9).map(drop).map_err(reasons), Err(Reason::Damaged));
+        assert_eq!(read_public(&b"ab"[..], 1).map_err(reasons), Err(Reason::TooLarge));
+    }
+
     #[test]
     fn exactly_the_limit_is_not_too_long() {
         assert_eq!(read_public(&b"abc"[..], 3).unwrap(), b"abc");
