@@ -324,6 +324,7 @@ mod tests {
         assert!(matches!(status("sftunnel2 (normal) - Running 1"), Service::Unknown { .. }));
         assert!(matches!(parse_status(b"\xff\x00garbage"), Service::Unknown { .. }));
     }
+
     #[test]
     fn only_a_stopped_sftunnel_uses_up_the_time_to_start_in() {
         let (begun, seconds) = (Instant::now(), Duration::from_secs);
@@ -342,5 +343,51 @@ mod tests {
         let mut watch = Watch::new(Some(7), patience, begun);
         assert_eq!(watch.see(unknown(), begun + seconds(329)), Seen::Nothing);
         assert_eq!(watch.see(unknown(), begun + seconds(330)), Seen::NotUp { last: unknown() });
+    }
+
+    #[test]
+    fn the_new_process_has_to_stay_and_to_stay_the_same() {
+        let (begun, millis) = (Instant::now(), Duration::from_millis);
+        let running = |pid| Service::Running { pid };
+        let unknown = || Service::Unknown { detail: "garbage".to_owned() };
+        let stopped = || Service::NotRunning { detail: "Down".to_owned() };
+        let patience = Patience { restart: millis(60_000), settle: millis(5_000) };
+        let up = || {
+            let mut watch = Watch::new(Some(7), patience, begun);
+            assert_eq!(watch.see(running(7), begun), Seen::Nothing, "the old one");
+            assert_eq!(watch.see(running(8), begun + millis(1_000)), Seen::Nothing);
+            watch
+        };
+        let mut watch = up();
+        assert_eq!(watch.see(running(8), begun + millis(5_999)), Seen::Nothing);
+        assert_eq!(watch.see(running(8), begun + millis(6_000)), Seen::Up(8));
+        for after in [running(9), running(7), stopped()] {
+            let died = Seen::Died { pid: 8, after: after.clone() };
+            assert_eq!(up().see(after, begun + millis(7_000)), died);
+        }
+        // a pmtool that cannot say takes nothing from it, for as long as one may take to answer
+        let limit = millis(1_000) + patience.settle + STATUS_LIMIT;
+        let mut watch = up();
+        assert_eq!(watch.see(unknown(), begun + limit - millis(1)), Seen::Nothing);
+        assert_eq!(watch.see(running(8), begun + limit), Seen::Up(8));
+        let died = Seen::Died { pid: 8, after: unknown() };
+        assert_eq!(up().see(unknown(), begun + limit), died);
+        // nobody asks it to stay
+        let mut watch = Watch::new(Some(7), Patience { settle: millis(0), ..patience }, begun);
+        assert_eq!(watch.see(running(8), begun), Seen::Up(8));
+    }
+
+    #[test]
+    fn an_old_process_that_is_seen_again_is_not_yet_stopped() {
+        let (begun, seconds) = (Instant::now(), Duration::from_secs);
+        let patience = Patience { restart: seconds(330), settle: seconds(5) };
+        let stopped = || Service::NotRunning { detail: "Down".to_owned() };
+        let mut watch = Watch::new(Some(7), patience, begun);
+        assert_eq!(watch.see(stopped(), begun), Seen::Nothing);
+        let seen = watch.see(Service::Running { pid: 7 }, begun + seconds(20));
+        assert_eq!(seen, Seen::Nothing);
+        assert_eq!(watch.see(stopped(), begun + START_GRACE), Seen::Nothing);
+        let not_up = watch.see(stopped(), begun + START_GRACE * 2);
+        assert_eq!(not_up, Seen::NotUp { last: stopped() });
     }
 }
