@@ -26,6 +26,48 @@ fn opens_with_the_right_identity_only() {
 }
 
 #[test]
+fn somebody_has_to_be_able_to_open_it_and_nobody_weaker_than_the_others() {
+    let ordinary = NewIdentity::generate().recipient();
+    let hybrid = || NewIdentity::generate_post_quantum().recipient();
+    assert_eq!(seal(b"x", &[], Encoding::Binary).unwrap_err().to_string(), "no recipients");
+    for mixed in [[ordinary.clone(), hybrid()], [hybrid(), ordinary.clone()]] {
+        assert!(is_mixed(&mixed));
+        let error = seal(b"x", &mixed, Encoding::Binary).unwrap_err();
+        assert!(matches!(error, SealError::Mixed), "{error}");
+        assert_eq!(error.reason(), Reason::BadFormat);
+    }
+    for alike in [[ordinary.clone(), ordinary], [hybrid(), hybrid()]] {
+        assert!(!is_mixed(&alike));
+        assert!(seal(b"x", &alike, Encoding::Binary).is_ok());
+    }
+    assert!(!is_mixed(&[]));
+}
+
+#[test]
+fn what_is_no_age_file_of_this_version_is_told_from_a_damaged_one() {
+    let new = NewIdentity::generate();
+    for encoding in [Encoding::Binary, Encoding::Armored] {
+        let sealed = seal(b"x", &[new.recipient()], encoding).unwrap();
+        let cut = &sealed[..sealed.len() / 2];
+        assert_eq!(identities(&new).open(cut, 9), Err(OpenError::Damaged), "{encoding:?}");
+    }
+    let begun = "-----BEGIN AGE ENCRYPTED FILE-----";
+    let armored = |inside: &str| {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(inside);
+        format!("{begun}\n{text}\n-----END AGE ENCRYPTED FILE-----\n")
+    };
+    let later = "age-encryption.org/v9\n-> X25519 x\nx\n--- x\n";
+    for other in ["", "PK\u{3}\u{4}", "age-encryption.org/v1", later, &armored(later)] {
+        assert_eq!(encoding_of(other.as_bytes()), Err(OpenError::NotAge), "{other:?}");
+    }
+    let broken = "age-encryption.org/v1\n-> X25519\n";
+    for damaged in [broken, begun, &armored(broken)] {
+        assert_eq!(encoding_of(damaged.as_bytes()), Err(OpenError::Damaged), "{damaged:?}");
+    }
+}
+
+#[test]
 fn a_pasted_armor_may_have_blank_lines_and_carriage_returns() {
     let new = NewIdentity::generate();
     let sealed = seal(b"secret", &[new.recipient()], Encoding::Armored).unwrap();
