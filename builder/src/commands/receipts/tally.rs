@@ -131,7 +131,8 @@ pub(super) fn standing(last: Option<&Judged>) -> Standing {
     let Some(Judged { claim, proof }) = last else { return Standing::Outstanding };
     match (proof, claim.outcome) {
         (Err(_), _) => Standing::Unverified,
-        (Ok(Proof::CurrentCa), Outcome::Installed) => Standing::Done,
+        // a rollback of a rollback puts them back: what is live counts, not how it came there
+        (Ok(Proof::CurrentCa), _) => Standing::Done,
         // what is installed is from before the last renewal
         (Ok(_), Outcome::Installed) => Standing::Outstanding,
         (Ok(_), Outcome::RolledBack | Outcome::Restored) => Standing::RolledBack,
@@ -184,6 +185,17 @@ mod tests {
         let again = judged("0010-x", 1, Outcome::Installed, ca);
         let rolled_back = judged("0009-x", 500, Outcome::Restored, Ok(Proof::OlderCa));
         assert_eq!(stands(&[again, rolled_back]), Standing::Done);
+    }
+
+    #[test]
+    fn a_rollback_to_the_files_of_the_ca_in_use_leaves_the_device_done() {
+        let installed = || judged("0001-x", 1, Outcome::Installed, Ok(Proof::CurrentCa));
+        let back = || judged("0002-x", 2, Outcome::RolledBack, Ok(Proof::OlderCa));
+        let forth = judged("0003-x", 3, Outcome::RolledBack, Ok(Proof::CurrentCa));
+        assert_eq!(stands(&[installed(), back()]), Standing::RolledBack);
+        assert_eq!(stands(&[installed(), back(), forth]), Standing::Done);
+        let restored = judged("0002-x", 2, Outcome::Restored, Ok(Proof::CurrentCa));
+        assert_eq!(stands(&[installed(), restored]), Standing::Done);
     }
 
     #[test]
