@@ -102,4 +102,12 @@ esac
 # the program gets these signals as well and decides; its exit code is the one that counts
 trap : HUP INT QUIT TERM
 "$copy" "$@"
-exit $?
+code=$?
+# it says what to do next in the words of a program that is installed, which here it is not
+case $code,${1-} in
+0,status | [!02],*)
+    command -v sftunnel-install >/dev/null 2>&1 ||
+        printf "install.sh: type sh '%s/install.sh' for sftunnel-install\n" "$kit" >&2
+    ;;
+esac
+exit $code
