@@ -12,7 +12,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 
-use console::exit::Failure;
+use console::exit::{Exit, Failure};
 use console::new_file::create_only;
 use console::root::{names_in, open_dir_at, open_file_at};
 use formats::checksum::{Sha256, Sums};
@@ -193,9 +193,9 @@ pub(crate) fn create(
         .and_then(|()| Ok(renameat(&store, &*aside, &store, id.as_str())?))
         .and_then(|()| sync_dir(&store));
     if let Err(error) = made {
-        let _ = remove_tree(&store, OsStr::new(&aside));
+        let _ = remove_tree(&store, &aside, &aside);
         // it may have been renamed and not be durable
-        let _ = remove_tree(&store, OsStr::new(id.as_str()));
+        let _ = remove_tree(&store, id.as_str(), id.as_str());
         return Err(failure(state, id.as_str(), &error)
             .hint("nothing was changed; `sftunnel-install backups prune` makes room"));
     }
@@ -225,16 +225,21 @@ pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
 /// Removes a backup.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says, when nothing was changed; exit 7 once it is out of the list.
 pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Failure> {
     let Some(store) = open_store(state)? else { return Ok(()) };
     // out of the list first: half a backup is never shown as one
     let doomed = format!("{ASIDE}{id}");
-    let removed = renameat(&store, id.as_str(), &store, &*doomed)
-        .map_err(io::Error::from)
-        .and_then(|()| remove_tree(&store, OsStr::new(&doomed)))
-        .and_then(|()| sync_dir(&store));
-    removed.map_err(|error| failure(state, id.as_str(), &error))
+    renameat(&store, id.as_str(), &store, &*doomed)
+        .map_err(|error| failure(state, id.as_str(), &error.into()))?;
+    let removed = remove_tree(&store, &doomed, &format!("{}/{STORE}/{doomed}", state.shown()))
+        .and_then(|()| sync_dir(&store).map_err(|error| failure(state, "", &error)));
+    removed.map_err(|failure| {
+        failure
+            .preceded_by(format!("backup {id} is out of the list, but not all of it was deleted"))
+            .exit(Exit::NeedsPerson)
+            .also_hint("when that is mended, run `sftunnel-install recover`: it deletes the rest")
+    })
 }
 
 /// Removes what an interrupted run left of a backup.
@@ -243,15 +248,12 @@ pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Failure> 
 /// What the system says.
 pub(crate) fn remove_unfinished(state: &LockedState) -> Result<(), Failure> {
     let Some(store) = open_store(state)? else { return Ok(()) };
-    let unfinished = || -> io::Result<()> {
-        for name in names_in(&store)? {
-            if name.to_string_lossy().starts_with(ASIDE) {
-                remove_tree(&store, &name)?;
-            }
-        }
-        Ok(())
-    };
-    unfinished().map_err(|error| failure(state, "", &error))
+    let names = names_in(&store).map_err(|error| failure(state, "", &error))?;
+    for name in names.iter().filter(|name| name.as_encoded_bytes().starts_with(ASIDE.as_bytes())) {
+        let path = format!("{}/{STORE}/{}", state.shown(), name.to_string_lossy());
+        remove_tree(&store, name, &path)?;
+    }
+    Ok(())
 }
 
 fn failure(state: &State, id: &str, error: &io::Error) -> Failure {
@@ -414,14 +416,26 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-/// Removes a directory of two levels, as backups are.
-fn remove_tree(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    let dir = open_dir_at(parent, name)?;
-    for entry in names_in(&dir)? {
+/// Removes a directory of two levels, as backups are; `path` is for the error, which is about
+/// the one file or directory that could not be removed.
+fn remove_tree(parent: &OwnedFd, name: impl AsRef<OsStr>, path: &str) -> Result<(), Failure> {
+    let name = name.as_ref();
+    let failed = |path: &str, error: io::Error| {
+        let failure = Failure::io(path, &error);
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                failure.hint("`lsattr` shows whether somebody made it immutable; then `chattr -i`")
+            }
+            _ => failure,
+        }
+    };
+    let dir = open_dir_at(parent, name).map_err(|error| failed(path, error))?;
+    for entry in names_in(&dir).map_err(|error| failed(path, error))? {
+        let inside = format!("{path}/{}", entry.to_string_lossy());
         match unlinkat(&dir, &*entry, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) => remove_tree(&dir, &entry)?,
-            other => other?,
+            Err(Errno::ISDIR) => remove_tree(&dir, &entry, &inside)?,
+            other => other.map_err(|error| failed(&inside, error.into()))?,
         }
     }
-    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+    unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|error| failed(path, error.into()))
 }

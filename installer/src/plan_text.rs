@@ -90,6 +90,12 @@ pub(crate) fn restart<'a>(
     if changes.any(gives_the_key_its_usual_mode) {
         text.push_str("The key gets mode 644, as sftunnel's own files have it.\n");
     }
+    text + &drops(terminal, dropped)
+}
+
+/// The tunnels of other managers that a restart would not bring back, and the ways on.
+pub(crate) fn drops(terminal: &Terminal, dropped: &[DroppedPeer]) -> String {
+    let mut text = String::new();
     for peer in dropped {
         let why = printable(&peer.why);
         let line = wrap(
@@ -98,6 +104,13 @@ pub(crate) fn restart<'a>(
             &format!("The tunnel to manager {} will not come back: {why}", peer.manager),
         );
         let _ = writeln!(text, "{}", terminal.paint(Color::Red, line.trim_end()));
+    }
+    if !dropped.is_empty() {
+        text.push_str(&wrap(
+            "",
+            2,
+            "With --yes that is refused (would-drop-peer), without it is asked about; name both managers' kits in one run, or go on with --accept-drop.",
+        ));
     }
     text
 }

@@ -109,8 +109,8 @@ fn put_back(
 /// interrupted or by a boot; that is proved or made so.
 fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
     let Context { host, signals, patience, .. } = context;
-    let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
-    if transaction::replaced_since(host, &journal).map_err(needs_person)?.is_some() {
+    let unreadable = |failure| transaction::cannot_tell(context, failure);
+    if transaction::replaced_since(host, &journal).map_err(unreadable)?.is_some() {
         return put_back(context, &journal, Restart::Always, None);
     }
     let backup = journal.backup.clone();

@@ -11,7 +11,7 @@ use crate::reserve;
 use crate::service::{self, Service, Unhealthy};
 use crate::staging;
 use crate::transaction::{
-    Change, Context, changed_by_somebody, complete, remember_set, remove_leftovers,
+    Change, Context, cannot_tell, changed_by_somebody, complete, remember_set, remove_leftovers,
 };
 
 /// What [`put_back`] did.
@@ -65,13 +65,9 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
     })?;
     let (mut changes, mut remember) = (Vec::new(), Vec::new());
     for (manager, after) in backup.peers {
-        let peer = PeerDir::open(host, &manager).map_err(|failure| {
-            failure.also_hint(format!(
-                "then run `sftunnel-install recover`; or, to give the interrupted run up, remove {}/journal",
-                state.shown()
-            ))
-        })?;
-        let before = peer.read(host)?;
+        let opened = PeerDir::open(host, &manager)
+            .and_then(|peer| peer.read(host).map(|before| (peer, before)));
+        let (peer, before) = opened.map_err(|failure| cannot_tell(context, failure))?;
         remember.push(remember_set(&manager, &after));
         changes.push(Change { peer, before, after });
     }

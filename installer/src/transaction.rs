@@ -346,6 +346,15 @@ pub(crate) fn changed_by_somebody(
     ))
 }
 
+/// What is live of an interrupted run cannot be read: its peer directory is gone, or something
+/// else lies there. Exit 7, the journal stays; with both ways on.
+pub(crate) fn cannot_tell(context: Context<'_>, failure: Failure) -> Failure {
+    failure.exit(Exit::NeedsPerson).also_hint(format!(
+        "then run `sftunnel-install recover`; or, to give the interrupted run up, remove {}/journal",
+        context.state.shown()
+    ))
+}
+
 /// Records a success, and closes the journal last.
 ///
 /// # Errors
@@ -353,8 +362,8 @@ pub(crate) fn changed_by_somebody(
 /// runs on them, but that could not be recorded.
 pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipts, Failure> {
     let Context { host, state, .. } = context;
-    let needs_person = |failure: Failure| failure.exit(Exit::NeedsPerson);
-    if let Some((manager, file)) = replaced_since(host, &journal).map_err(needs_person)? {
+    let unreadable = |failure| cannot_tell(context, failure);
+    if let Some((manager, file)) = replaced_since(host, &journal).map_err(unreadable)? {
         let why = "was changed by somebody else while sftunnel was waited for; sftunnel runs, but on which files is not known";
         return Err(changed_by_somebody(context, &journal, &manager, file, why));
     }
@@ -375,11 +384,15 @@ pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipt
         }
         if pinned { signers.write(state) } else { Ok(()) }
     };
+    let which = match journal.goal {
+        Goal::Restore => "the old files are back in place",
+        Goal::Install | Goal::Rollback => "the files are in place",
+    };
     record().and_then(|()| journal.close(state)).map(|()| receipts).map_err(|failure| {
         failure
-            .preceded_by(
-                "the files are in place and sftunnel runs on them, but that could not be recorded",
-            )
+            .preceded_by(format!(
+                "{which} and sftunnel runs on them, but that could not be recorded"
+            ))
             .exit(Exit::NeedsPerson)
             .also_hint("when that is mended, run `sftunnel-install recover`")
     })

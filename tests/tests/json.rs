@@ -242,7 +242,7 @@ schemas! {
         receipts: Option<Vec<String>>, files: Vec<FilePlan>,
     }
     InstallerVerify {
-        files_checked: Option<usize>, results: Option<Vec<Source>>,
+        files_checked: Option<usize>, results: Option<Vec<Source>>, dropped: Option<Vec<Why>>,
         rehearsals: Option<Vec<Rehearsal>>, interrupted_run: Option<String>,
     }
     InstallerInspect { results: Vec<InspectedSource>, }

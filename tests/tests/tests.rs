@@ -4,6 +4,7 @@
 //! - `journey`: from *certificate has expired* to tunnel up, back, and up again; every way in
 //! - `health`: an sftunnel that does not come back, and a pmtool that cannot be relied on
 //! - `tunnels`: up, down or unknown, before and after; never up on a word that proves nothing
+//! - `twice`: who says it again after a run that was cut off, came to nothing, or cannot go on
 //! - `rehearsal`: the new files in a TLS handshake with the manager, before anything is replaced
 //! - `pairs`: two managers, the other manager as a device, the second manager's builder, two units
 //! - `refusals`: every reason of docs/json.md, on both sides; nothing changes
@@ -81,4 +82,5 @@ mod tampering;
 mod terminal;
 mod ticket;
 mod tunnels;
+mod twice;
 mod vouching;

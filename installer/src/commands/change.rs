@@ -94,9 +94,13 @@ impl ChangeResult {
             }
             Ended::Unconfirmed { why, backup } => {
                 self.outcome = "unconfirmed";
-                let happened = format!("Installed, but sftunnel is not confirmed running: {why}");
+                let happened = match done {
+                    "rolled-back" => "Rolled back",
+                    _ => "Installed",
+                };
+                let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
                 let next = format!(
-                    "look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the old files back"
+                    "look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the files of before back"
                 );
                 let text = wrap("", 2, &happened) + &wrap("  next: ", 8, &next);
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));

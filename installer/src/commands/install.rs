@@ -162,6 +162,35 @@ fn dry_run(
     Report::done(&plan.report(change), text)
 }
 
+/// Files that are in place already are no proof of a tunnel. Nothing was replaced, so nothing is
+/// put back.
+fn look_for_tunnels(
+    context: Context<'_>,
+    plan: &Plan,
+    args: TunnelArgs,
+    change: &mut ChangeResult,
+) -> (Exit, String) {
+    let Some(limit) = args.limit() else { return (Exit::Done, String::new()) };
+    let managers: Vec<_> =
+        plan.accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
+    let waited = tunnel::wait(context.host, &managers, limit, context.signals);
+    let is_up = waited.all_up();
+    let why = format!("within {} s not every tunnel was seen up", waited.seconds);
+    let mut text = change.tunnels_text(waited);
+    if is_up || !args.require_connected {
+        return (Exit::Done, text);
+    }
+    change.outcome = "unconfirmed";
+    text.push_str(&wrap("", 2, &format!("The files were in place before, and {why}.")));
+    text.push_str(&wrap(
+        "  next: ",
+        8,
+        "look at /ngfw/var/log/messages; `sftunnel-install rollback` puts the files of before back",
+    ));
+    change.why = Some(why);
+    (Exit::Unconfirmed, text)
+}
+
 fn locked(
     session: &Session,
     context: Context<'_>,
@@ -176,11 +205,14 @@ fn locked(
     let bundles: Vec<_> =
         plan.accepted.iter().map(|one| one.bundle.manifest().bundle_id.to_string()).collect();
     if plan.is_in_place() {
-        let mut line =
-            LogLine::new(context.host.now(), "install", "nothing-to-do", Exit::Done.code());
+        // a run that was interrupted while it waited for the tunnel is repeated like this
+        let (exit, seen) = look_for_tunnels(context, &plan, args.tunnel, &mut change);
+        let mut line = LogLine::new(context.host.now(), "install", change.outcome, exit.code());
         line.bundles = bundles;
+        line.message.clone_from(&change.why);
         let changed = change.interrupted_run.is_some();
-        return Ok((Report::done(&plan.report(change), text).changed(changed), line));
+        let report = Report::done(&plan.report(change), text + &seen).changed(changed);
+        return Ok((report.ending(exit, None), line));
     }
     text.push_str(&args.tunnel.plan_text());
     confirm(session, args.change, &text, &plan.dropped)?;

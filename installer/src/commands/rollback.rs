@@ -15,7 +15,7 @@ use crate::backup::{self, BackupId};
 use crate::host::Host;
 use crate::journal::{Goal, Remember};
 use crate::judged::{FileResult, file_results};
-use crate::peers::{Live, PeerDir};
+use crate::peers::{Live, LiveSet, PeerDir};
 use crate::plan_text;
 use crate::preflight::{self, DroppedPeer};
 use crate::receipts::Places;
@@ -63,7 +63,10 @@ pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Fail
     let mut change =
         ChangeResult::new(if plan.in_place { "nothing-to-do" } else { "planned" }, plan.service);
     let (interrupted, note) = interrupted_note(Some(&state));
-    (change.dropped, change.interrupted_run) = (plan.dropped, interrupted);
+    change.interrupted_run = interrupted;
+    if !plan.in_place {
+        change.dropped = plan.dropped;
+    }
     let text = format!("{}\n{note}Dry run: nothing was changed.\n", plan.text);
     Ok(Report::done(&RollbackReport { restored: plan.id, change, files: plan.files }, text))
 }
@@ -77,9 +80,9 @@ fn no_backup() -> Failure {
 
 fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, Failure> {
     let host = &session.host;
-    let id = match &args.to {
-        Some(named) => backup::find(state, named)?,
-        None => backup::list(state)?.pop().ok_or_else(no_backup)?,
+    let (id, passed_over) = match &args.to {
+        Some(named) => (backup::find(state, named)?, Vec::new()),
+        None => last_change(host, state)?,
     };
     let backup = backup::open(state, &id)?;
     let installed = Installed::read(Some(state))?;
@@ -102,6 +105,10 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
         "Backup    {id}, made before {} at {}\n",
         backup.record.before, backup.record.created_at
     );
+    for id in passed_over {
+        let note = format!("Backup {id} is passed over: the rollback after it came to nothing.");
+        text.push_str(&wrap("", 2, &note));
+    }
     for change in &changes {
         text.push_str(&plan_text::change(host, change, host.now()));
         text.push_str(&prospect(host, change));
@@ -115,6 +122,27 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
     }
     let files = changes.iter().flat_map(|change| file_results(host, change)).collect();
     Ok(Plan { id, changes, in_place, service, dropped, text, files })
+}
+
+/// The backup to go back to when none is named: the newest, and what is passed over before it.
+/// A rollback that was interrupted, or whose files sftunnel did not run on, leaves a backup of
+/// what is live again. Who then says `rollback` once more wants what that one was to restore.
+fn last_change(host: &Host, state: &State) -> Result<(BackupId, Vec<BackupId>), Failure> {
+    let mut ids = backup::list(state)?;
+    let newest = ids.last().cloned().ok_or_else(no_backup)?;
+    let mut passed_over = Vec::new();
+    while let Some(id) = ids.pop() {
+        let backup = backup::open(state, &id)?;
+        let is_live = |(manager, set): &(ManagerUuid, LiveSet)| {
+            let live = PeerDir::open(host, manager).and_then(|peer| peer.read(host));
+            live.is_ok_and(|live| live.identities() == set.identities())
+        };
+        if backup.record.before != Goal::Rollback.word() || !backup.peers.iter().all(is_live) {
+            return Ok((id, passed_over));
+        }
+        passed_over.push(id);
+    }
+    Ok((newest, Vec::new()))
 }
 
 /// Going back is the operator's choice; what it means is said.
@@ -165,7 +193,11 @@ fn locked(
     )?;
     let (exit, sentence) = change.ended(context, ended, "rolled-back", places);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
-    line.backup = Some(plan.id.to_string());
+    // which files are live now: not those that were asked for, when sftunnel did not run on them
+    line.backup = match (exit, &change.backup) {
+        (Exit::RolledBack, Some(made)) => Some(made.to_string()),
+        _ => Some(plan.id.to_string()),
+    };
     line.message.clone_from(&change.why);
     let shown = if args.change.yes { plan.text } else { String::new() };
     let report = RollbackReport { restored: plan.id, change, files: plan.files };

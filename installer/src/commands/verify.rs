@@ -10,6 +10,7 @@ use super::interrupted::interrupted_note;
 use crate::args::VerifyArgs;
 use crate::judged::{self, SourceResult};
 use crate::plan_text;
+use crate::preflight::{self, DroppedPeer};
 use crate::rehearsal::{self, Rehearsal};
 use crate::state::State;
 
@@ -20,6 +21,9 @@ struct VerifyReport {
     files_checked: usize,
     /// One for each source.
     results: Vec<SourceResult>,
+    /// Other managers whose tunnels would not come back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<DroppedPeer>,
     /// With `--rehearse`: one for each manager.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rehearsals: Vec<Rehearsal>,
@@ -44,6 +48,9 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
         judged::judge(host, &appliance, state.as_ref(), &args.judge, terminal, !terminal.json)?;
     let results = judged::results(host, &found);
     let accepted = judged::require_all(host, found)?;
+    host.pmtool()?;
+    let changed: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
+    let dropped = preflight::dropped_peers(host, &changed, host.now())?;
     let rehearsals = match args.judge.rehearse.as_slice() {
         [] => Vec::new(),
         hosts => rehearsal::run(host, &accepted, hosts)?,
@@ -60,6 +67,8 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
     }
     let (interrupted_run, note) = interrupted_note(state.as_ref());
     text.push_str(&note);
+    text.push_str(&plan_text::drops(terminal, &dropped));
     text.push_str("Verified: this box would accept it. Nothing was changed.\n");
-    Ok(Report::done(&VerifyReport { files_checked, results, rehearsals, interrupted_run }, text))
+    let report = VerifyReport { files_checked, results, dropped, rehearsals, interrupted_run };
+    Ok(Report::done(&report, text))
 }

@@ -1,0 +1,172 @@
+//! The tired operator who says it again: after a run that was cut off, that came to nothing, or
+//! that cannot go on.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Kit, Ran, Run, World, tool};
+
+/// A device with the new files, and a kit for it.
+struct Installed {
+    world: World,
+    kit: Kit,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let world = World::started(1);
+        let kit = world.kit(&[]);
+        let installed = Self { world, kit };
+        installed.install(&[]).run().expect(0);
+        installed
+    }
+
+    fn install(&self, flags: &[&str]) -> Run {
+        self.world.install(self.world.ftd(1), &self.kit.path).args(flags)
+    }
+
+    fn on(&self, words: &[&str]) -> Run {
+        self.world.on(self.world.ftd(1), words)
+    }
+
+    fn rollback(&self, flags: &[&str]) -> Run {
+        self.on(&["rollback", "--yes", "--settle", "1"]).args(flags)
+    }
+
+    /// Whether the new files are live; not the old ones and no mixture either.
+    fn is_new(&self) -> bool {
+        let (device, fmc) = (self.world.ftd(1), self.world.fmc());
+        self.world.files(device, fmc) == self.world.new_files(device, fmc)
+    }
+
+    fn last_line(&self) -> Value {
+        let log = self.on(&["log", "--json"]).run().expect(0).json();
+        log["lines"].as_array().unwrap().last().unwrap().clone()
+    }
+
+    /// Cut off as it enters, or failing at, the n-th call of this name.
+    fn injected(&self, run: Run, call: &str, what: &str) -> Ran {
+        tool("strace", "strace");
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
+        run.under(&["strace", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject]).run()
+    }
+}
+
+/// What the backup of the rollback that was cut off holds is live again: to go back to it would
+/// be no rollback, and to say that it was one a lie.
+#[test]
+fn a_rollback_that_was_cut_off_is_what_the_next_one_does() {
+    // before its commit, and after it
+    for (call, when) in [("fallocate", "signal=KILL:when=1"), ("fchmod", "signal=KILL:when=1")] {
+        let installed = Installed::new();
+        let killed = installed.injected(installed.rollback(&[]), call, when);
+        assert_eq!(killed.code(), None, "{}", killed.output());
+        installed.on(&["recover", "--settle", "1"]).run().expect(0);
+        assert!(installed.is_new(), "{call}");
+        let dry = installed.on(&["rollback", "--dry-run"]).run().expect(0);
+        drop(dry.says("Backup    0001-").says("Backup 0002-").says("is passed over"));
+        let ran = installed.rollback(&["--json"]).run().expect(0).json();
+        assert_eq!(ran["outcome"], "rolled-back", "{ran}");
+        assert!(ran["restored"].as_str().unwrap().starts_with("0001-"), "{ran}");
+        assert!(!installed.is_new(), "{call}");
+        // and once more undoes that one, as ever
+        installed.rollback(&[]).run().expect(0).never_says("passed over");
+        assert!(installed.is_new(), "{call}");
+    }
+}
+
+#[test]
+fn a_rollback_that_came_to_nothing_is_tried_again_and_told_as_it_was() {
+    let installed = Installed::new();
+    let device = installed.world.ftd(1);
+    let no_start = || fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
+    no_start();
+    let ran = installed.rollback(&["--restart-timeout", "2", "--json"]).run().expect(6).json();
+    assert!(installed.is_new());
+    let line = installed.last_line();
+    assert_eq!((&line["outcome"], &line["backup"]), (&"restored".into(), &ran["backup"]), "{line}");
+    assert!(ran["backup"].as_str().unwrap().starts_with("0002-"), "{ran}");
+
+    no_start();
+    let kept = installed.rollback(&["--restart-timeout", "2", "--no-rollback"]).run().expect(5);
+    drop(kept.says("passed over").says("Rolled back, but sftunnel is not confirmed running"));
+    assert!(!installed.is_new());
+}
+
+/// A run that was interrupted while it waited for the tunnel is repeated like this.
+#[test]
+fn files_that_are_in_place_are_no_proof_of_the_tunnel_that_is_required() {
+    let installed = Installed::new();
+    lab::service::stop(&installed.world.fmc().root).unwrap();
+    let (device, fmc) = (installed.world.ftd(1), installed.world.fmc());
+    installed.world.lab.wait(device, fmc, false, Duration::from_secs(60)).unwrap();
+    let required = ["--wait-connected", "1", "--require-connected"];
+    let ran = installed.install(&required).run().expect(5).says("not every tunnel was seen up");
+    drop(ran.says("rollback"));
+    assert_eq!(installed.last_line()["outcome"], "unconfirmed");
+    assert!(installed.is_new());
+    // who only asks is told
+    let told = installed.install(&["--wait-connected", "1", "--json"]).run().expect(0).json();
+    assert_eq!(told["outcome"], "nothing-to-do", "{told}");
+    assert_ne!(told["tunnels"][0]["state"], "up", "{told}");
+
+    lab::service::start(&installed.world.fmc().root, None).unwrap();
+    let required = ["--wait-connected", "30", "--require-connected", "--json"];
+    let ran = installed.install(&required).run().expect(0).json();
+    assert_eq!(ran["tunnels"][0]["state"], "up", "{ran}");
+    assert_eq!(ran["outcome"], "nothing-to-do", "{ran}");
+}
+
+/// The manager was deregistered meanwhile: nothing can be read of it, and every command that
+/// changes something comes by here.
+#[test]
+fn an_interrupted_run_whose_peer_directory_is_gone_can_be_given_up() {
+    let world = World::started(1);
+    let (kit, device) = (world.kit(&[]), world.ftd(1));
+    let pmtool = world.pmtool(device, "[ \"$1\" != restartbyid ] || kill -KILL $PPID");
+    let killed = world.install(device, &kit.path).args(["--pmtool", &pmtool]).run();
+    assert_eq!(killed.code(), None, "{}", killed.output());
+    fs::rename(device.peer_dir(world.fmc()), world.path("aside")).unwrap();
+    let journal = device.root.join("var/sf/sftunnel-airgap/journal");
+    for command in [&["recover"][..], &["rollback", "--yes"], &["backups", "prune", "--yes"]] {
+        let ran = world.on(device, command).run().expect(7).says("sftunnel-install recover");
+        drop(ran.says(&format!("remove {}", journal.display())));
+    }
+    fs::remove_file(journal).unwrap();
+    world.on(device, &["recover"]).run().expect(0).says("Nothing was interrupted");
+}
+
+#[test]
+fn a_backup_that_cannot_be_deleted_is_named_and_so_is_what_changed() {
+    let installed = Installed::new();
+    installed.rollback(&[]).run().expect(0);
+    let prune = installed.on(&["backups", "prune", "--keep", "1", "--yes"]);
+    let ran = installed.injected(prune, "unlinkat", "error=EPERM:when=2").expect(7);
+    drop(ran.says("0001-").says("is out of the list").says("backups/.new-").says("lsattr"));
+    let list = installed.on(&["backups", "list"]).run().expect(0).says("0002-");
+    list.never_says("0001-");
+    installed.on(&["recover"]).run().expect(0);
+    let store = installed.world.ftd(1).root.join("var/sf/sftunnel-airgap/backups");
+    assert_eq!(fs::read_dir(store).unwrap().count(), 1);
+}
+
+#[test]
+fn what_an_installation_would_trip_over_verify_says() {
+    let installed = Installed::new();
+    let world = &installed.world;
+    let verify =
+        || world.on(world.ftd(1), &["verify"]).args(world.trust()).arg(&installed.kit.path);
+    verify().run().expect(0).says("Verified");
+    let pmtool = lab::layout::programs(&world.ftd(1).root).join("pmtool");
+    fs::rename(&pmtool, world.path("pmtool")).unwrap();
+    verify().run().expect(3).says("refused (not-found)");
+    fs::rename(world.path("pmtool"), &pmtool).unwrap();
+    // of a manager whose files are of no use: an installation asks, or wants to be told
+    let other =
+        installed.world.ftd(1).root.join("var/sf/peers/f89e12b8-ac43-11ef-9f85-d397d1518ed9");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("cacert.pem"), "nonsense").unwrap();
+    let ran = verify().run().expect(0).says("will not come back");
+    drop(ran.says("f89e12b8-ac43-11ef-9f85-d397d1518ed9").says("--accept-drop"));
+}
