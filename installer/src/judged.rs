@@ -1,6 +1,9 @@
 //! Sources judged against this box: what `verify`, `--dry-run` and `install` share.
 
+use std::io::IsTerminal;
+
 use console::exit::Failure;
+use console::input::STDIN;
 use console::terminal::Terminal;
 use console::unlock::Unlocker;
 use console::vouch::NamedSigner;
@@ -74,6 +77,9 @@ pub(crate) fn judge(
         let origin = sources::origin(path);
         let mut judged = || -> Result<Accepted, Failure> {
             terminal.detail(&format!("opening {}", printable(&origin)));
+            if path.as_os_str() == STDIN && std::io::stdin().is_terminal() {
+                terminal.note(PASTE);
+            }
             let (signed, unlocked) = sources::open(path, &appliance.uuid, &mut unlocker)?;
             let bundle = sources::vouch(&origin, signed, &unlocked, &trust)?;
             terminal.detail(&format!("judging {} against this box", printable(&origin)));
@@ -100,6 +106,8 @@ pub(crate) fn judge(
     }
     Ok(found)
 }
+
+const PASTE: &str = "Paste the bundle, from the line BEGIN AGE ENCRYPTED FILE to the line END; then Enter and Ctrl-D.";
 
 fn judge_one(
     host: &Host,

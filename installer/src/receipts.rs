@@ -28,7 +28,7 @@ const STORE: &str = "receipts";
 
 /// What was written, and the first thing that went wrong. A receipt is a record: nothing is
 /// undone because one could not be written.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Receipts {
     /// File names and contents.
     pub written: Vec<(String, Vec<u8>)>,
@@ -37,6 +37,11 @@ pub(crate) struct Receipts {
 }
 
 impl Receipts {
+    /// Where they are on this box, for who has to fetch them there.
+    pub(crate) fn paths(&self, state: &State) -> impl Iterator<Item = String> {
+        self.written.iter().map(move |(name, _)| format!("{}/{STORE}/{name}", state.shown()))
+    }
+
     fn note(&mut self, problem: String) {
         self.problem.get_or_insert(problem);
     }

@@ -14,9 +14,9 @@ use console::exit::{Exit, Failure};
 use crate::backup::{self, BackupId};
 use crate::journal::{Goal, Journal, Phase};
 use crate::peers::PeerDir;
-use crate::receipts;
+use crate::receipts::{self, Receipts};
 use crate::reserve;
-use crate::restore::{self, Restart};
+use crate::restore::{self, PutBack, Restart};
 use crate::service::{self, Service};
 use crate::transaction::{self, Context};
 
@@ -36,6 +36,8 @@ pub(crate) enum Recovered {
         pid: Option<u32>,
         /// Why the new files, which were live, were given up.
         why: Option<String>,
+        /// What the device hands back.
+        receipts: Receipts,
     },
     /// The new files are live and sftunnel runs on them.
     AllNew {
@@ -43,6 +45,8 @@ pub(crate) enum Recovered {
         backup: BackupId,
         /// sftunnel's process.
         pid: u32,
+        /// What the device hands back.
+        receipts: Receipts,
     },
 }
 
@@ -96,13 +100,12 @@ fn put_back(
     restart: Restart,
     why: Option<String>,
 ) -> Result<Recovered, Failure> {
-    let pid = restore::put_back(context, journal, restart)
-        .map_err(|failure| match &why {
+    let PutBack { pid, receipts } =
+        restore::put_back(context, journal, restart).map_err(|failure| match &why {
             Some(why) => Failure { message: format!("{why}\n{}", failure.message), ..failure },
             None => failure,
-        })?
-        .pid;
-    Ok(Recovered::AllOld { backup: journal.backup.clone(), pid, why })
+        })?;
+    Ok(Recovered::AllOld { backup: journal.backup.clone(), pid, why, receipts })
 }
 
 /// All files were new. sftunnel may have been restarted with them, by the run that was
@@ -137,8 +140,8 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
     });
     match confirmed {
         Ok(pid) => {
-            transaction::complete(context, journal)?;
-            Ok(Recovered::AllNew { backup, pid })
+            let receipts = transaction::complete(context, journal)?;
+            Ok(Recovered::AllNew { backup, pid, receipts })
         }
         Err(service::Unhealthy::Interrupted) => Err(transaction::interrupted()),
         Err(why) => put_back(context, &journal, Restart::Always, Some(why.to_string())),

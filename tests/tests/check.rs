@@ -155,6 +155,16 @@ fn a_device_that_was_not_reached_stays_a_warning_until_a_receipt_says_otherwise(
     let json = with_receipts().expect(1).json();
     assert_eq!([reached(&json, 1), reached(&json, 2)], ["receipt", "no"]);
     world.install(world.ftd(2), &kit).run().expect(0);
+    [1, 2].iter().for_each(|number| world.up(world.ftd(*number), world.fmc()));
+    with_receipts().expect(0);
+    // a receipt is a claim: it makes no tunnel
+    let (second, minute) = (world.ftd(2), std::time::Duration::from_secs(60));
+    lab::service::stop(&second.root).unwrap();
+    world.lab.wait(second, world.fmc(), false, minute).unwrap();
+    let ran = check(&world, &["--receipts", kit.to_str().unwrap()]).expect(1);
+    drop(ran.says("1 device done by receipt with the tunnel down").says("a claim and no tunnel"));
+    lab::service::start(&second.root, None).unwrap();
+    world.up(second, world.fmc());
     with_receipts().expect(0);
     // a receipt that somebody changed shows nothing
     let forged = fs::read_dir(kit.join("receipts")).unwrap().next().unwrap().unwrap().path();

@@ -52,6 +52,10 @@ fn each_wrong_clock_is_refused_with_both_times_and_what_sftunnel_would_do() {
         for part in [&clock, what, other, "sftunnel itself would refuse"] {
             assert!(message.contains(part), "{reason}: '{part}' in: {message}");
         }
+        if what == "this program was made" {
+            let status = at(world.on(device, &["status"]), time).run();
+            drop(status.says("(behind)").says("1. set the clock"));
+        }
         let ran = refused(
             at(world.on(device, &["verify"]).args(world.trust()), time).arg(&kit.path),
             reason,

@@ -248,11 +248,11 @@ schemas! {
     InstallerInspect { results: Vec<InspectedSource>, }
     Recover {
         outcome: String, leftovers: usize, backup: Option<String>, sftunnel_pid: Option<u32>,
-        why: Option<String>, stays_down: Option<Vec<Why>>,
+        why: Option<String>, stays_down: Option<Vec<Why>>, receipts: Option<Vec<String>>,
     }
     Status {
         state: String, summary: String, thresholds: Thresholds,
-        device_uuid: Option<String>, now: Timestamp, sftunnel: Service, peers: Vec<PeerStatus>,
+        device_uuid: Option<String>, now: Timestamp, clock_behind: Option<bool>, sftunnel: Service, peers: Vec<PeerStatus>,
         connections: Option<Vec<Connection>>,
         backups: Vec<String>, interrupted_run: Option<String>, steps: Vec<String>,
     }

@@ -271,7 +271,7 @@ fn a_full_stick_keeps_no_cut_receipt_and_the_installation_stands() {
     mounts.mount(&["-t", "tmpfs", "-o", "size=16k", "none"], &stick);
     fs::write(stick.join("full"), [0; 16 * 1024]).unwrap();
     let ran = install(&world, &kit).arg("--receipt-out").arg(&stick).run();
-    ran.expect(0).says("no receipt could be written");
+    ran.expect(0).says("no receipt could be written").says("on this box: copy it to the");
     assert_eq!(world.files(device, world.fmc()), world.new_files(device, world.fmc()));
     let names: Vec<_> =
         fs::read_dir(&stick).unwrap().map(|item| item.unwrap().file_name()).collect();

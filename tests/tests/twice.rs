@@ -118,15 +118,36 @@ fn files_that_are_in_place_are_no_proof_of_the_tunnel_that_is_required() {
     assert_eq!(ran["outcome"], "nothing-to-do", "{ran}");
 }
 
+/// Cut off while sftunnel was restarting, on new files.
+fn cut_off_at_the_restart(world: &World) {
+    let (kit, device) = (world.kit(&[]), world.ftd(1));
+    let pmtool = world.pmtool(device, "[ \"$1\" != restartbyid ] || kill -KILL $PPID");
+    let killed = world.install(device, &kit.path).args(["--pmtool", &pmtool]).run();
+    assert_eq!(killed.code(), None, "{}", killed.output());
+}
+
+/// The kit may be gone by then. Without the receipt the manager counts the device as outstanding.
+#[test]
+fn the_receipt_of_a_recovery_is_where_it_says() {
+    let world = World::started(1);
+    cut_off_at_the_restart(&world);
+    let recovered = world.on(world.ftd(1), &["recover", "--settle", "1", "--json"]).run();
+    let json = recovered.expect(0).json();
+    assert_eq!(json["outcome"], "all-new", "{json}");
+    let receipt = json["receipts"][0].as_str().unwrap();
+    let stick = world.out();
+    fs::copy(receipt, stick.join(std::path::Path::new(receipt).file_name().unwrap())).unwrap();
+    let told = world.bundle(&["receipts"]).arg(world.kit(&[]).path).arg(stick).run().expect(0);
+    drop(told.says("1 of 1 device done"));
+}
+
 /// The manager was deregistered meanwhile: nothing can be read of it, and every command that
 /// changes something comes by here.
 #[test]
 fn an_interrupted_run_whose_peer_directory_is_gone_can_be_given_up() {
     let world = World::started(1);
-    let (kit, device) = (world.kit(&[]), world.ftd(1));
-    let pmtool = world.pmtool(device, "[ \"$1\" != restartbyid ] || kill -KILL $PPID");
-    let killed = world.install(device, &kit.path).args(["--pmtool", &pmtool]).run();
-    assert_eq!(killed.code(), None, "{}", killed.output());
+    let device = world.ftd(1);
+    cut_off_at_the_restart(&world);
     fs::rename(device.peer_dir(world.fmc()), world.path("aside")).unwrap();
     let journal = device.root.join("var/sf/sftunnel-airgap/journal");
     for command in [&["recover"][..], &["rollback", "--yes"], &["backups", "prune", "--yes"]] {
@@ -169,4 +190,18 @@ fn what_an_installation_would_trip_over_verify_says() {
     fs::write(other.join("cacert.pem"), "nonsense").unwrap();
     let ran = verify().run().expect(0).says("will not come back");
     drop(ran.says("f89e12b8-ac43-11ef-9f85-d397d1518ed9").says("--accept-drop"));
+}
+
+#[test]
+fn a_slip_at_the_command_line_is_named_before_anything_is_read() {
+    let installed = Installed::new();
+    let identity = installed.world.path("identity.txt").display().to_string();
+    let run = installed.on(&["install", "--yes", "--identity", &identity, "--signer", "e4ba 468d"]);
+    let ran = run.arg(&installed.kit.path).run().expect(2).says("has 8, and there is no such file");
+    drop(ran.says("quotes"));
+    let pasted = installed.on(&["install", "--yes", "--identity", "no-such.txt", "-"]).run();
+    drop(pasted.expect(3).says("--identity no-such.txt").says("refused (not-found)"));
+    let receipts = installed.kit.path.join("receipts");
+    let ran = installed.world.bundle(&["receipts"]).arg(receipts).run().expect(0);
+    drop(ran.says("no kit is named"));
 }

@@ -81,6 +81,11 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
             output.path.display()
         ));
     }
+    if gathered.kits.is_empty() {
+        body.warnings.push(
+            "no kit is named, so it is not known which devices are asked about: name the kit's folder as well".to_owned(),
+        );
+    }
     body.count();
     if let Some(path) = &args.html {
         html::write(path, &body)?;

@@ -11,7 +11,7 @@ use formats::limits;
 use formats::signature::Fingerprint;
 
 use crate::exit::Failure;
-use crate::input;
+use crate::input::{self, STDIN};
 use crate::terminal::Terminal;
 
 /// How often a passphrase may be typed.
@@ -58,13 +58,19 @@ impl<'a> Unlocker<'a> {
     /// opened with it.
     ///
     /// # Errors
-    /// When that cannot be read, or is empty; usage when standard input is named twice.
+    /// When that cannot be read, or is empty, or there is no such identity file; usage when
+    /// standard input is named twice.
     pub fn new(
         args: &'a OpenArgs,
         sources: &[PathBuf],
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
         args.require_one_reader(sources)?;
+        // said before a bundle is pasted, not after it
+        for path in args.identity.iter().filter(|path| path.as_os_str() != STDIN) {
+            std::fs::metadata(path)
+                .map_err(|error| Failure::io(format!("--identity {}", path.display()), &error))?;
+        }
         Ok(Self { args, terminal, passphrases: args.passphrases()? })
     }
 

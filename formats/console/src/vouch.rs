@@ -24,7 +24,23 @@ impl NamedSigner {
             let parsed = Fingerprint::from_person(argument).map(Self);
             return parsed.map_err(|error| Failure::usage(format!("--signer: {error}")));
         }
-        let bytes = input::read(Path::new(argument), limits::KEY_FILE)?;
+        let bytes = input::read(Path::new(argument), limits::KEY_FILE).map_err(|failure| {
+            let failure = Failure { message: format!("--signer: {}", failure.message), ..failure };
+            let hex = argument.chars().filter(|c| !c.is_whitespace());
+            match failure.reason {
+                // digits that were cut short, or whose blanks the shell has split
+                Some(Reason::NotFound) if hex.clone().all(|c| c.is_ascii_hexdigit()) => {
+                    Failure::usage(format!(
+                        "--signer '{argument}': a fingerprint has 64 hex digits, this has {}, and there is no such file",
+                        hex.count()
+                    ))
+                    .hint("give all 64 in one pair of quotes")
+                }
+                _ => failure.hint(
+                    "give a fingerprint (SHA256:... or its 64 hex digits), or a file with the Ed25519 public key",
+                ),
+            }
+        })?;
         let key = VerifyingKey::from_file(&bytes).map_err(|error| {
             Failure::usage(format!("--signer {argument}: {error}"))
                 .hint("give a fingerprint (SHA256:... or its 64 hex digits), or a file with the Ed25519 public key")

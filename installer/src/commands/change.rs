@@ -87,7 +87,7 @@ impl ChangeResult {
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
                 let text = format!(
                     "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}",
-                    self.receipts_text(&receipts, places)
+                    self.receipts_text(context, &receipts, places)
                 );
                 self.backup = Some(backup);
                 (Exit::Done, text)
@@ -122,7 +122,7 @@ impl ChangeResult {
                     _ => "look at /ngfw/var/log/messages for why sftunnel did not stay up",
                 };
                 text.push_str(&wrap("  next: ", 8, next));
-                text.push_str(&self.receipts_text(&receipts, places));
+                text.push_str(&self.receipts_text(context, &receipts, places));
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
                 if let Unhealthy::NotConnected(waited) = why {
                     self.tunnels_text(waited);
@@ -148,7 +148,12 @@ impl ChangeResult {
     }
 
     /// Copies the receipts and says where they are.
-    fn receipts_text(&mut self, receipts: &Receipts, places: Places) -> String {
+    fn receipts_text(
+        &mut self,
+        context: Context<'_>,
+        receipts: &Receipts,
+        places: Places,
+    ) -> String {
         let (written, problem) = places.copy(receipts);
         let mut text: String = written
             .iter()
@@ -160,10 +165,20 @@ impl ChangeResult {
                 2,
                 &format!("no receipt could be written there: {}", printable(problem)),
             ));
+            text.push_str(&left_here(&receipts.paths(context.state).collect::<Vec<_>>()));
         }
         self.receipts = written;
         text
     }
+}
+
+/// Receipts that nothing carries to the manager yet.
+pub(crate) fn left_here(paths: &[String]) -> String {
+    let lines = paths.iter().map(|path| {
+        let line = format!("{}, on this box: copy it to the stick by hand", printable(path));
+        wrap("Receipt   ", 10, &line)
+    });
+    lines.collect()
 }
 
 /// The managers whose tunnels cannot come up on the files of a backup, and why.

@@ -89,12 +89,12 @@ pub(crate) fn recovered_text(recovered: &Recovered) -> String {
         Recovered::Nothing { leftovers } => {
             format!("no live file had been changed; removed {leftovers} staged file(s)")
         }
-        Recovered::AllOld { backup, pid, why } => {
+        Recovered::AllOld { backup, pid, why, .. } => {
             let because = why.as_ref().map(|why| format!(", because {why}")).unwrap_or_default();
             let restarted = restarted(pid);
             format!("all old: the files of backup {backup} are live again{because}; {restarted}")
         }
-        Recovered::AllNew { backup, pid } => {
+        Recovered::AllNew { backup, pid, .. } => {
             format!(
                 "all new: sftunnel runs on the new files with PID {pid}; backup {backup} has the old ones"
             )

@@ -4,7 +4,7 @@ use console::exit::{Exit, Failure};
 use console::report::Report;
 use serde::Serialize;
 
-use super::change::{stays_down, stays_down_text};
+use super::change::{left_here, stays_down, stays_down_text};
 use super::interrupted::recovered_text;
 use super::{Session, with_lock};
 use crate::args::RecoverArgs;
@@ -32,6 +32,9 @@ struct RecoverReport {
     /// The tunnels that stay down on the old files, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stays_down: Vec<DroppedPeer>,
+    /// Where its receipts are, on this box.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    receipts: Vec<String>,
 }
 
 impl RecoverReport {
@@ -43,6 +46,7 @@ impl RecoverReport {
             sftunnel_pid: None,
             why: None,
             stays_down: Vec::new(),
+            receipts: Vec::new(),
         }
     }
 }
@@ -61,6 +65,13 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
             _ => Vec::new(),
         };
         text.push_str(&stays_down_text(&stays_down));
+        let receipts: Vec<_> = match &recovered {
+            Recovered::Nothing { .. } => Vec::new(),
+            Recovered::AllOld { receipts, .. } | Recovered::AllNew { receipts, .. } => {
+                receipts.paths(context.state).collect()
+            }
+        };
+        text.push_str(&left_here(&receipts));
         if !changed {
             // after exit 7 the files may be back, and sftunnel still down
             text.push_str("Whether sftunnel runs is shown by `sftunnel-install status`.\n");
@@ -69,16 +80,18 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
             Recovered::Nothing { leftovers } => {
                 RecoverReport { leftovers, ..RecoverReport::of("nothing") }
             }
-            Recovered::AllOld { backup, pid, why } => RecoverReport {
+            Recovered::AllOld { backup, pid, why, .. } => RecoverReport {
                 backup: Some(backup),
                 sftunnel_pid: pid,
                 why,
                 stays_down,
+                receipts,
                 ..RecoverReport::of("all-old")
             },
-            Recovered::AllNew { backup, pid } => RecoverReport {
+            Recovered::AllNew { backup, pid, .. } => RecoverReport {
                 backup: Some(backup),
                 sftunnel_pid: Some(pid),
+                receipts,
                 ..RecoverReport::of("all-new")
             },
         };

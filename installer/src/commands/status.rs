@@ -25,6 +25,7 @@ use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
 use crate::backup::{self, BackupId};
 use crate::host::Host;
 use crate::peers::{self, Live, LiveSet, PeerDir};
+use crate::preflight;
 use crate::records::{Installed, PinnedSigner, Signers};
 use crate::service::{self, Service};
 use crate::state::State;
@@ -43,6 +44,9 @@ struct StatusReport {
     device_uuid: Option<formats::device::DeviceUuid>,
     /// The box's clock.
     now: Timestamp,
+    /// Whether it says less than when this program was made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    clock_behind: bool,
     /// What `pmtool` says.
     sftunnel: Service,
     /// Each manager's peer directory.
@@ -158,6 +162,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         thresholds,
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
         now,
+        clock_behind: now < preflight::built(),
         sftunnel,
         peers,
         connections,
@@ -189,6 +194,8 @@ fn trouble(report: &StatusReport) -> Option<&'static str> {
     if report.interrupted_run.is_some() {
         // there may be files of two sets
         Some("an interrupted run is not finished")
+    } else if report.clock_behind {
+        Some("the clock is behind")
     } else if expected().count() > 0 && matches!(report.sftunnel, Service::NotRunning { .. }) {
         Some("sftunnel does not run")
     } else if expected().any(|tunnel| tunnel.state == TunnelState::Down) {

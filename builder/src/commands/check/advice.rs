@@ -55,6 +55,8 @@ pub(super) struct Situation<'a> {
     pub not_reached: usize,
     /// Of these, whose tunnel is not seen to be down.
     pub waiting_up: usize,
+    /// Shown to be done by a receipt alone, with a tunnel that is seen to be down.
+    pub done_but_down: usize,
     /// The devices' tunnels.
     pub tunnels: Counts,
 }
@@ -91,6 +93,13 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
         );
         steps.push("compare sftunnel_status.pl with what you saved".to_owned());
         return steps;
+    }
+    if situation.done_but_down > 0 {
+        let number = situation.done_but_down;
+        steps.push(format!(
+            "{number} device{} done by a receipt, which is a claim and no tunnel, and the tunnel is down: `sftunnel-install status` on the device says why",
+            if number == 1 { " is" } else { "s are" }
+        ));
     }
     if situation.not_reached > 0 {
         if situation.waiting_up > 0 {
@@ -180,6 +189,7 @@ mod tests {
         version: Some("7.2.5"),
         not_reached: 3,
         waiting_up: 0,
+        done_but_down: 0,
         tunnels: Counts { up: 0, down: 0, unknown: 5 },
     };
 
@@ -190,7 +200,10 @@ mod tests {
         assert!(steps[1].contains("FZ 7.2.9.99-4"), "{steps:?}");
         let good = Situation { ca: Ca::Good, ..SITUATION };
         assert_eq!(next(&good).len(), 1);
-        assert!(next(&Situation { not_reached: 0, others_urgent: false, ..good }).is_empty());
+        let done = Situation { not_reached: 0, others_urgent: false, ..good };
+        assert!(next(&done).is_empty());
+        let down = next(&Situation { done_but_down: 2, ..done });
+        assert!(matches!(&down[..], [step] if step.starts_with("2 devices are done by a receipt")));
     }
 
     #[test]

@@ -95,19 +95,23 @@ impl CheckBody {
         let waiting = devices.iter().filter(is_waiting).count();
         let waiting_up =
             devices.iter().filter(is_waiting).filter(|device| device.tunnel != Tunnel::Down);
-        // also where the FMC has no copy of what such a device uses
-        let at_least = if waiting > 0 { State::Warning } else { State::Ok };
         // a saved output tells what was down, not what is
-        let (down, was_down) = match tunnels.source {
-            Some(Source::Program) => (tunnels.down, 0),
-            _ => (0, tunnels.down),
+        let is_now = tunnels.source == Some(Source::Program);
+        let (down, was_down) = if is_now { (tunnels.down, 0) } else { (0, tunnels.down) };
+        // a receipt is a claim, and no proof of a tunnel
+        let is_down = |device: &&DeviceState| {
+            is_now && device.reached == Reached::Receipt && device.tunnel == Tunnel::Down
         };
+        let done_but_down = devices.iter().filter(is_down).count();
+        // also where the FMC has no copy of what such a device uses
+        let at_least = if waiting + done_but_down > 0 { State::Warning } else { State::Ok };
         let situation = Situation {
             ca: how_it_stands(ca, &thresholds, now),
             others_urgent: results.iter().any(is_urgent),
             version: conf.version.as_deref(),
             not_reached: waiting,
             waiting_up: waiting_up.count(),
+            done_but_down,
             tunnels: Counts {
                 up: tunnels.up,
                 down,
@@ -117,7 +121,7 @@ impl CheckBody {
         let steps = advice::next(&situation);
         let mut body = Self {
             state: overall(&results).max(at_least),
-            summary: summary(&results, waiting),
+            summary: summary(&results, waiting, done_but_down),
             checked_at: now,
             thresholds,
             version: conf.version,
@@ -287,7 +291,7 @@ fn how_it_stands(ca: Option<&Checked>, thresholds: &Thresholds, now: Timestamp) 
 }
 
 /// The most urgent one, and how many more; then the devices that are `waiting`.
-fn summary(results: &[Checked], waiting: usize) -> String {
+fn summary(results: &[Checked], waiting: usize, done_but_down: usize) -> String {
     let Some(first) = results.first() else { return "no certificate was found".to_owned() };
     let what = match &first.device {
         Some(device) => format!("{} of {}", first.role.word(), device.shown()),
@@ -299,11 +303,13 @@ fn summary(results: &[Checked], waiting: usize) -> String {
         let days = ca.and_then(|ca| ca.days_left).unwrap_or_default();
         let files = count(results.len(), "file");
         let good = format!("InternalCA valid for {days} more days, {files} good");
-        return match waiting {
-            0 => good,
-            1 => format!("1 device of FAILED_PUSH not shown to be done, {good}"),
-            more => format!("{more} devices of FAILED_PUSH not shown to be done, {good}"),
-        };
+        let waiting = (waiting > 0)
+            .then(|| format!("{} of FAILED_PUSH not shown to be done", count(waiting, "device")));
+        let down = (done_but_down > 0).then(|| {
+            format!("{} done by receipt with the tunnel down", count(done_but_down, "device"))
+        });
+        let parts: Vec<_> = [waiting, down, Some(good)].into_iter().flatten().collect();
+        return parts.join(", ");
     }
     let more =
         if urgent > 1 { format!(", and {} more to look at", urgent - 1) } else { String::new() };
@@ -330,9 +336,9 @@ mod tests {
         (expired.days_left, expired.not_after) = (Some(-1), Some(Timestamp::EPOCH));
         let other = Checked::unreadable(Role::Own, None, "/y", "damaged".into());
         assert_eq!(
-            summary(&[expired, other], 1),
+            summary(&[expired, other], 1, 0),
             "InternalCA expired 1 day ago (1970-01-01T00:00:00Z), and 1 more to look at"
         );
-        assert_eq!(summary(&[], 0), "no certificate was found");
+        assert_eq!(summary(&[], 0, 0), "no certificate was found");
     }
 }

@@ -3,12 +3,20 @@
 use console::level::{Level, days_text};
 
 use super::{PeerStatus, StatusReport};
+use crate::preflight;
 use crate::service::Service;
 use crate::tunnel::TunnelState;
 
 /// The steps, in their order: what must not be lost, what must be finished, what is to be done.
 pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<String> {
     let mut steps = Vec::new();
+    if report.clock_behind {
+        steps.push(format!(
+            "set the clock (NTP, or `date -u -s`): it says {}, and this program was made at {}; whatever is said here of certificates goes by it",
+            report.now,
+            preflight::built()
+        ));
+    }
     let staying: Vec<_> = report.peers.iter().filter(|peer| stays_up_only_for_now(peer)).collect();
     if !staying.is_empty() {
         steps.push(format!(

@@ -29,7 +29,8 @@ pub(super) fn text(
         Ok(appliance) => text.push_str(&plan_text::appliance(&appliance)),
         Err(failure) => text.push_str(&labelled("Box", &printable(&failure.message).to_string())),
     }
-    let _ = writeln!(text, "Clock     {}", report.now);
+    let behind = if report.clock_behind { " (behind)" } else { "" };
+    let _ = writeln!(text, "Clock     {}{behind}", report.now);
     text.push_str(&labelled("sftunnel", &report.sftunnel.to_string()));
     if report.peers.is_empty() {
         text.push_str("This box has no peer directory: it is registered with no manager.\n");
