@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use formats::checksum::Sha256;
 use formats::device::CredentialFile;
+use formats::envelope::NewIdentity;
 use formats::kit::KitIndex;
 use formats::signature::SigningKey;
 use lab::Key;
@@ -61,6 +62,34 @@ fn an_honest_bundle_passes_the_same_way() {
     let case = Case::new();
     let file = case.world.write("forged.tar.gz.age", case.forge().sign(&case.key).seal());
     case.world.install(case.world.ftd(1), &file).run().expect(0);
+}
+
+/// The refusals differ, and so does what to do about them.
+#[test]
+fn each_has_its_own_next_step() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    let next = |sealed: &[u8], identity: &str, reason: &str, begins: &str| {
+        let file = world.write("forged.tar.gz.age", sealed);
+        let run = world.on(device, &["install", "--yes", "--identity", identity]);
+        let json = refused(run.arg(&file), reason).json();
+        assert!(json["next"].as_str().unwrap().starts_with(begins), "{json}");
+    };
+    world.write("other.txt", NewIdentity::generate().file(&[]).as_bytes());
+    let honest = || case.forge().sign(&case.key);
+    next(&honest().seal(), "other.txt", "cannot-open", "give the identity (--identity) or");
+    let changed = case.forge().edit(|m| m["batch"] = json!(1));
+    next(&changed.seal(), "identity.txt", "bad-signature", "do not use it; have it made anew");
+    let later = case.forge().edit(|m| m["format"] = json!("sftunnel-bundle/9")).sign(&case.key);
+    next(&later.seal(), "identity.txt", "bad-format", "use an installer of the version");
+    next(b"hello", "identity.txt", "bad-format", "name a bundle file");
+    // nobody vouches for its signer, and there is no terminal to ask somebody at
+    let file = world.write("honest.tar.gz.age", honest().seal());
+    let verify = world.on(device, &["verify", "--identity", "identity.txt"]).arg(&file);
+    drop(verify.run().expect(3).says("refused (unknown-signer)"));
+    let pasted = world.on(device, &["install", "--yes", "--identity", "identity.txt", "-"]);
+    let json = refused(pasted.stdin(b"hello".to_vec()), "bad-format").json();
+    assert!(json["message"].as_str().unwrap().starts_with("standard input: "), "{json}");
 }
 
 #[test]

@@ -124,8 +124,13 @@ fn a_process_that_began_after_the_renames_is_not_restarted_again() {
         .run()
         .expect(0);
     let restarts = device.restarts().unwrap();
-    recover(&case).expect(0).says("All new");
+    let said =
+        case.world.on(device, &["recover", "--settle", "0", "--json"]).run().expect(0).json();
+    assert_eq!(said["outcome"], "all-new");
     assert_eq!(device.restarts().unwrap(), restarts);
+    // the process that it was proved by, not any
+    let running = lab::service::running(&device.root).unwrap();
+    assert_eq!(said["sftunnel_pid"], running, "{said}");
 }
 
 #[test]
@@ -150,4 +155,76 @@ fn a_way_back_that_fails_says_why_it_was_taken_as_well() {
     let message = said["message"].as_str().unwrap();
     assert_eq!(message.matches("did not come up").count(), 2, "{said}");
     assert_eq!(case.files(), case.old);
+}
+
+/// sftunnel did not run before, does not run on the new files, and the way back is cut off at its
+/// restart: it is still to be restarted, as nobody can say that it has read the old ones.
+#[test]
+fn a_way_back_that_was_cut_off_is_not_over_before_its_restart() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    lab::service::stop(&device.root).unwrap();
+    fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
+    let second = r#"if [ "$1" = restartbyid ]; then
+  echo >>"$here/restarts"
+  [ $(wc -l <"$here/restarts") != 2 ] || { kill -KILL $PPID; exit 0; }
+fi"#;
+    let pmtool = world.pmtool(device, second);
+    let killed = case.install().args(["--restart-timeout", "2", "--pmtool", &pmtool]).run();
+    assert_eq!(killed.code(), None, "{}", killed.output());
+    assert_eq!(case.files(), case.old);
+    assert_eq!(lab::service::running(&device.root), None);
+    let said = world.on(device, &["recover", "--settle", "0", "--json"]).run().expect(0).json();
+    assert_eq!(said["outcome"], "all-old");
+    assert_eq!(said["sftunnel_pid"], lab::service::running(&device.root).unwrap(), "{said}");
+}
+
+#[test]
+fn a_way_back_that_cannot_go_on_says_how_it_goes_on() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    case.killed_at("renameat", 4);
+    let recover = || case.world.on(device, &["recover", "--settle", "0", "--json"]);
+    let said = case.failing_at(recover(), "fchmod", 1, "EIO").expect(7).json();
+    assert_eq!(said["next"], "mend that, then run `sftunnel-install recover`", "{said}");
+    assert_eq!(recover().run().expect(0).json()["outcome"], "all-old");
+}
+
+/// The old files are back, and neither sftunnel nor the journal is as it should be: both are said.
+#[test]
+fn a_way_back_whose_journal_cannot_be_closed_says_both() {
+    let ended = |occurrence: usize| {
+        let case = killed_at_the_restart();
+        case.world.ftd(1).set_fault(&Fault::NoStart).unwrap();
+        let command = ["recover", "--settle", "0", "--restart-timeout", "1", "--json"];
+        let run = case.world.on(case.world.ftd(1), &command);
+        let said = case.failing_at(run, "unlinkat", occurrence, "EIO").expect(7).json();
+        (fs::read_to_string(case.world.path("trace")).unwrap(), said)
+    };
+    // which of the calls it is, seen where none fails
+    let (trace, _) = ended(999);
+    let calls: Vec<_> = trace.lines().filter(|line| line.starts_with("unlinkat(")).collect();
+    let closing = calls.iter().rposition(|call| call.contains("\"journal\"")).unwrap();
+    let (_, said) = ended(closing + 1);
+    let message = said["message"].as_str().unwrap();
+    for part in ["did not come up", "the old files are back", "the journal could not be closed"] {
+        assert!(message.contains(part), "'{part}' in {said}");
+    }
+}
+
+/// A run that is under way is not one that was interrupted.
+#[test]
+fn only_who_was_cut_off_is_called_interrupted() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    device.set_fault(&Fault::Hangs).unwrap();
+    let started = case.install().start();
+    wait_until(|| device.restarts().unwrap() == 1);
+    let status = || case.world.on(device, &["status", "--json"]).run().expect(0).json();
+    device.set_fault(&Fault::None).unwrap();
+    assert_eq!(status()["interrupted_run"], serde_json::Value::Null);
+    started.signal("KILL");
+    drop(started.wait());
+    let said = status()["interrupted_run"].to_string();
+    assert!(said.contains("an interrupted install of "), "{said}");
 }

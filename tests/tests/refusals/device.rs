@@ -294,3 +294,14 @@ fn a_directory_on_the_way_that_others_may_change_is_refused() {
     fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
     world.install(device, &kit.path).arg("--dry-run").run().expect(0);
 }
+
+#[test]
+fn every_refusal_of_a_run_is_said() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let run = world.install(world.ftd(1), Path::new("nowhere/one")).arg("nowhere/two");
+    let json = refused(run.arg(&kit.path), "not-found").json();
+    let message = json["message"].as_str().unwrap();
+    assert!(message.starts_with("nowhere/one: "), "{json}");
+    assert!(message.contains("\nalso refused (not-found): nowhere/two: "), "{json}");
+}
