@@ -155,6 +155,26 @@ fn a_way_back_that_fails_says_why_it_was_taken_as_well() {
     let message = said["message"].as_str().unwrap();
     assert_eq!(message.matches("did not come up").count(), 2, "{said}");
     assert_eq!(case.files(), case.old);
+    // and so does that of the run itself
+    let run = case.install().args(["--restart-timeout", "1", "--json"]);
+    let said = run.run().expect(7).json();
+    let message = said["message"].as_str().unwrap();
+    assert_eq!(message.matches("did not come up").count(), 2, "{said}");
+}
+
+#[test]
+fn without_its_backup_an_interrupted_run_can_be_given_up() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    case.killed_at("renameat", 4);
+    let state = device.root.join("var/sf/sftunnel-airgap");
+    let backup = fs::read_dir(state.join("backups")).unwrap().next().unwrap().unwrap().path();
+    fs::write(backup.join("backup.json"), "{}").unwrap();
+    let recover = ["recover", "--settle", "0", "--json"];
+    let said = case.world.on(device, &recover).run().expect(7).json();
+    let next = said["next"].as_str().unwrap();
+    assert!(next.starts_with("the interrupted run cannot be undone without it"), "{said}");
+    assert!(next.contains(&format!("remove {}/journal", state.display())), "{said}");
 }
 
 /// sftunnel did not run before, does not run on the new files, and the way back is cut off at its
