@@ -132,6 +132,28 @@ mod tests {
     }
 
     #[test]
+    fn what_names_no_signer_says_what_it_was_taken_for() {
+        let parse = |text: &str| NamedSigner::parse(text).unwrap_err();
+        let cut = parse("e4ba 468d");
+        assert_eq!(cut.exit, crate::exit::Exit::Usage);
+        assert!(cut.message.contains("has 64 hex digits, this has 8,"), "{}", cut.message);
+        let file = parse("no/such.pem");
+        assert_eq!(file.reason, Some(Reason::NotFound));
+        assert!(file.message.starts_with("--signer: no/such.pem: "), "{}", file.message);
+        assert!(file.hint.starts_with("give a fingerprint"), "{}", file.hint);
+    }
+
+    /// A key that was changed at the other end is asked for otherwise than one that is new here.
+    #[test]
+    fn another_key_than_the_pinned_one_has_a_next_step_of_its_own() {
+        let hint = |verdict| refusal(verdict, "x", print()).hint;
+        assert!(hint(Verdict::OtherPinned).contains("whether they have a new signing key"));
+        for verdict in [Verdict::Ask, Verdict::OtherNamed, Verdict::OtherVouched] {
+            assert!(hint(verdict).contains("for the fingerprint by phone"));
+        }
+    }
+
+    #[test]
     fn a_named_signer_is_the_only_one_that_counts() {
         let (a, b) = (print(), print());
         let known = Known {
