@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -289,6 +289,8 @@ impl Bench {
     /// it, as all of it has a process namespace, and files, of its own.
     fn failing<'a>(&self, which: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let scratch = tempfile::tempdir().expect("a folder");
+        // tests run a program as somebody else, too
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", LIMIT, "unshare", "--pid", "--fork"]);
         command.args(["--kill-child=KILL", "--mount-proc"]).arg(&self.suite).args(which);
