@@ -272,6 +272,11 @@ pub(crate) fn results(host: &Host, found: &[Found<Accepted>]) -> Vec<SourceResul
 /// All accepted, or one failure that names every refusal and carries the results.
 ///
 /// # Errors
+/// The managers whose files these change.
+pub(crate) fn managers(accepted: &[Accepted]) -> Vec<ManagerUuid> {
+    accepted.iter().map(|one| one.change.peer.manager.clone()).collect()
+}
+
 /// The first refusal's exit and reason.
 pub(crate) fn require_all(
     host: &Host,

@@ -109,7 +109,7 @@ pub(crate) fn drops(terminal: &Terminal, dropped: &[DroppedPeer]) -> String {
         text.push_str(&wrap(
             "",
             2,
-            "With --yes that is refused (would-drop-peer), without it is asked about; name both managers' kits in one run, or go on with --accept-drop.",
+            "With --yes that is refused (would-drop-peer), without it asked about; --accept-drop goes on.",
         ));
     }
     text

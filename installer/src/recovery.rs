@@ -18,6 +18,7 @@ use crate::receipts::{self, Receipts};
 use crate::reserve;
 use crate::restore::{self, PutBack, Restart};
 use crate::service::{self, Service};
+use crate::state::State;
 use crate::transaction::{self, Context};
 
 /// What recovery found and did.
@@ -57,6 +58,16 @@ impl Recovered {
             Self::Nothing { .. } => "nothing",
             Self::AllOld { .. } => "all-old",
             Self::AllNew { .. } => "all-new",
+        }
+    }
+
+    /// Where its receipts are, on this box: nothing carries them anywhere.
+    pub(crate) fn receipts(&self, state: &State) -> Vec<String> {
+        match self {
+            Self::Nothing { .. } => Vec::new(),
+            Self::AllOld { receipts, .. } | Self::AllNew { receipts, .. } => {
+                receipts.paths(state).collect()
+            }
         }
     }
 }

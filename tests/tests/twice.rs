@@ -139,6 +139,11 @@ fn the_receipt_of_a_recovery_is_where_it_says() {
     fs::copy(receipt, stick.join(std::path::Path::new(receipt).file_name().unwrap())).unwrap();
     let told = world.bundle(&["receipts"]).arg(world.kit(&[]).path).arg(stick).run().expect(0);
     drop(told.says("1 of 1 device done"));
+    // and where the next command finishes the run first
+    let world = World::started(1);
+    cut_off_at_the_restart(&world);
+    let rollback = world.on(world.ftd(1), &["rollback", "--yes", "--settle", "1"]).run().expect(0);
+    drop(rollback.says("first finished an interrupted run").says("copy it to the stick by hand"));
 }
 
 /// The manager was deregistered meanwhile: nothing can be read of it, and every command that

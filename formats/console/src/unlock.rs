@@ -69,7 +69,10 @@ impl<'a> Unlocker<'a> {
         // said before a bundle is pasted, not after it
         for path in args.identity.iter().filter(|path| path.as_os_str() != STDIN) {
             std::fs::metadata(path)
-                .map_err(|error| Failure::io(format!("--identity {}", path.display()), &error))?;
+                .map_err(|error| Failure::io(format!("--identity {}", path.display()), &error))
+                .map_err(|failure| {
+                    failure.hint("name the file that holds your AGE-SECRET-KEY-1... or SSH key")
+                })?;
         }
         Ok(Self { args, terminal, passphrases: args.passphrases()? })
     }

@@ -7,6 +7,7 @@ use formats::text::printable;
 use serde::Serialize;
 
 use crate::backup::{self, BackupId};
+use crate::journal::Goal;
 use crate::peers::LiveSet;
 use crate::preflight::DroppedPeer;
 use crate::receipts::{Places, Receipts};
@@ -76,12 +77,15 @@ impl ChangeResult {
         &mut self,
         context: Context<'_>,
         ended: Ended,
-        done: &'static str,
+        goal: Goal,
         places: Places,
     ) -> (Exit, String) {
         match ended {
             Ended::Done { pid, backup, renames, receipts, waited } => {
-                self.outcome = done;
+                self.outcome = match goal {
+                    Goal::Install => "installed",
+                    Goal::Rollback | Goal::Restore => "rolled-back",
+                };
                 let tunnels = waited.map(|waited| self.tunnels_text(waited)).unwrap_or_default();
                 self.sftunnel_pid = Some(pid);
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
@@ -94,9 +98,9 @@ impl ChangeResult {
             }
             Ended::Unconfirmed { why, backup } => {
                 self.outcome = "unconfirmed";
-                let happened = match done {
-                    "rolled-back" => "Rolled back",
-                    _ => "Installed",
+                let happened = match goal {
+                    Goal::Install => "Installed",
+                    Goal::Rollback | Goal::Restore => "Rolled back",
                 };
                 let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
                 let next = format!(

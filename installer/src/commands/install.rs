@@ -79,8 +79,7 @@ fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<
         tunnel::require_provable(host)?;
     }
     let service = service::status(host);
-    let changed: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
-    let dropped = preflight::dropped_peers(host, &changed, host.now())?;
+    let dropped = preflight::dropped_peers(host, &judged::managers(&accepted), host.now())?;
     let rehearsals = match args.judge.rehearse.as_slice() {
         [] => Vec::new(),
         _ if accepted.iter().all(|one| one.in_place) => Vec::new(),
@@ -171,8 +170,7 @@ fn look_for_tunnels(
     change: &mut ChangeResult,
 ) -> (Exit, String) {
     let Some(limit) = args.limit() else { return (Exit::Done, String::new()) };
-    let managers: Vec<_> =
-        plan.accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
+    let managers = judged::managers(&plan.accepted);
     let waited = tunnel::wait(context.host, &managers, limit, context.signals);
     let is_up = waited.all_up();
     let why = format!("within {} s not every tunnel was seen up", waited.seconds);
@@ -219,7 +217,7 @@ fn locked(
     let Plan { appliance, accepted, results, rehearsals, service, dropped } = plan;
     let remember = accepted.iter().map(Accepted::remember).collect();
     let device = accepted.first().map(|one| one.bundle.manifest().device.clone());
-    let managers: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
+    let managers = judged::managers(&accepted);
     let changes = accepted.into_iter().map(|one| one.change).collect();
     session
         .terminal
@@ -227,7 +225,7 @@ fn locked(
     let on_unhealthy = args.change.on_unhealthy();
     let proof = args.tunnel.proof();
     let ended = transaction::run(context, Goal::Install, changes, remember, on_unhealthy, proof)?;
-    let (exit, mut sentence) = change.ended(context, ended, "installed", places);
+    let (exit, mut sentence) = change.ended(context, ended, Goal::Install, places);
     if let (Exit::Done, Proof::Running, Some(limit)) = (exit, proof, args.tunnel.limit()) {
         // the installation is over and recorded: nothing depends on this
         let waited = tunnel::wait(context.host, &managers, limit, context.signals);

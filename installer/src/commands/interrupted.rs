@@ -4,6 +4,7 @@ use console::exit::{Exit, Failure};
 use console::terminal::wrap;
 use formats::text::printable;
 
+use super::change::left_here;
 use super::{Session, log};
 use crate::journal::Journal;
 use crate::recovery::{self, Recovered};
@@ -57,7 +58,7 @@ pub(crate) fn finish_interrupted(
 ) -> Result<Option<String>, Failure> {
     let recovered = recovery::recover(context)?;
     context.signals.rest();
-    let outcome = recovered.word();
+    let (outcome, receipts) = (recovered.word(), recovered.receipts(context.state));
     let told = match recovered {
         Recovered::Nothing { leftovers: 0 } => None,
         recovered => Some(recovered_text(&recovered)),
@@ -65,6 +66,9 @@ pub(crate) fn finish_interrupted(
     if let Some(told) = &told {
         // it stays true whatever becomes of what was asked for
         session.terminal.warn(&format!("first finished an interrupted run: {told}"));
+        if !receipts.is_empty() {
+            session.terminal.note(left_here(&receipts).trim_end());
+        }
         let mut line = LogLine::new(context.host.now(), "recover", outcome, Exit::Done.code());
         line.message = Some(told.clone());
         log(&session.terminal, context.state, &line);

@@ -65,12 +65,7 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
             _ => Vec::new(),
         };
         text.push_str(&stays_down_text(&stays_down));
-        let receipts: Vec<_> = match &recovered {
-            Recovered::Nothing { .. } => Vec::new(),
-            Recovered::AllOld { receipts, .. } | Recovered::AllNew { receipts, .. } => {
-                receipts.paths(context.state).collect()
-            }
-        };
+        let receipts = recovered.receipts(context.state);
         text.push_str(&left_here(&receipts));
         if !changed {
             // after exit 7 the files may be back, and sftunnel still down

@@ -11,7 +11,7 @@ use super::change::ChangeResult;
 use super::interrupted::{finish_interrupted, interrupted_note};
 use super::{Session, confirm, with_lock};
 use crate::args::RollbackArgs;
-use crate::backup::{self, BackupId};
+use crate::backup::{self, Backup, BackupId};
 use crate::host::Host;
 use crate::journal::{Goal, Remember};
 use crate::judged::{FileResult, file_results};
@@ -80,11 +80,14 @@ fn no_backup() -> Failure {
 
 fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, Failure> {
     let host = &session.host;
-    let (id, passed_over) = match &args.to {
-        Some(named) => (backup::find(state, named)?, Vec::new()),
+    let (id, backup, passed_over) = match &args.to {
         None => last_change(host, state)?,
+        Some(named) => {
+            let id = backup::find(state, named)?;
+            let backup = backup::open(state, &id)?;
+            (id, backup, Vec::new())
+        }
     };
-    let backup = backup::open(state, &id)?;
     let installed = Installed::read(Some(state))?;
     let (mut changes, mut in_place) = (Vec::new(), true);
     for (manager, after) in backup.peers {
@@ -127,7 +130,7 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
 /// The backup to go back to when none is named: the newest, and what is passed over before it.
 /// A rollback that was interrupted, or whose files sftunnel did not run on, leaves a backup of
 /// what is live again. Who then says `rollback` once more wants what that one was to restore.
-fn last_change(host: &Host, state: &State) -> Result<(BackupId, Vec<BackupId>), Failure> {
+fn last_change(host: &Host, state: &State) -> Result<(BackupId, Backup, Vec<BackupId>), Failure> {
     let mut ids = backup::list(state)?;
     let newest = ids.last().cloned().ok_or_else(no_backup)?;
     let mut passed_over = Vec::new();
@@ -138,11 +141,12 @@ fn last_change(host: &Host, state: &State) -> Result<(BackupId, Vec<BackupId>), 
             live.is_ok_and(|live| live.identities() == set.identities())
         };
         if backup.record.before != Goal::Rollback.word() || !backup.peers.iter().all(is_live) {
-            return Ok((id, passed_over));
+            return Ok((id, backup, passed_over));
         }
         passed_over.push(id);
     }
-    Ok((newest, Vec::new()))
+    let backup = backup::open(state, &newest)?;
+    Ok((newest, backup, Vec::new()))
 }
 
 /// Going back is the operator's choice; what it means is said.
@@ -191,7 +195,7 @@ fn locked(
         args.change.on_unhealthy(),
         Proof::Running,
     )?;
-    let (exit, sentence) = change.ended(context, ended, "rolled-back", places);
+    let (exit, sentence) = change.ended(context, ended, Goal::Rollback, places);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
     // which files are live now: not those that were asked for, when sftunnel did not run on them
     line.backup = match (exit, &change.backup) {

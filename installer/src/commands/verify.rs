@@ -49,8 +49,7 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
     let results = judged::results(host, &found);
     let accepted = judged::require_all(host, found)?;
     host.pmtool()?;
-    let changed: Vec<_> = accepted.iter().map(|one| one.change.peer.manager.clone()).collect();
-    let dropped = preflight::dropped_peers(host, &changed, host.now())?;
+    let dropped = preflight::dropped_peers(host, &judged::managers(&accepted), host.now())?;
     let rehearsals = match args.judge.rehearse.as_slice() {
         [] => Vec::new(),
         hosts => rehearsal::run(host, &accepted, hosts)?,

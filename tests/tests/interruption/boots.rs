@@ -248,3 +248,25 @@ fn only_who_was_cut_off_is_called_interrupted() {
     let said = status()["interrupted_run"].to_string();
     assert!(said.contains("an interrupted install of "), "{said}");
 }
+
+/// It is the old files that sftunnel runs on, and the message must not be read otherwise.
+#[test]
+fn a_way_back_that_cannot_be_recorded_says_which_files_are_live() {
+    let ended = |occurrence: usize| {
+        let case = Case::new();
+        let device = case.world.ftd(1);
+        fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
+        let run = case.install().args(["--restart-timeout", "2", "--json"]);
+        let ran = case.failing_at(run, "renameat", occurrence, "EIO");
+        assert_eq!(case.files(), case.old, "{}", ran.output());
+        (fs::read_to_string(case.world.path("trace")).unwrap(), ran)
+    };
+    let (trace, ran) = ended(999);
+    drop(ran.expect(6));
+    let calls: Vec<_> = trace.lines().filter(|line| line.starts_with("renameat(")).collect();
+    let recording = calls.iter().rposition(|call| call.contains("\"installed\"")).unwrap();
+    let said = ended(recording + 1).1.expect(7).json();
+    let message = said["message"].as_str().unwrap();
+    let part = "the old files are back in place and sftunnel runs on them, but that could not be";
+    assert!(message.contains(part), "{said}");
+}

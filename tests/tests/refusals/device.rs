@@ -243,6 +243,11 @@ fn a_restart_that_drops_another_manager_for_good_needs_consent() {
     let ran = refused(world.on(device, &["rollback", "--yes"]), "would-drop-peer");
     world.unchanged(device, &installed, &ran);
     world.on(device, &["rollback", "--yes", "--accept-drop", "--settle", "1"]).run().expect(0);
+    // where nothing is restarted nothing is dropped
+    let again = ["rollback", "--to", "1", "--dry-run", "--json"];
+    let said = world.on(device, &again).run().expect(0).json();
+    assert_eq!(said["outcome"], "nothing-to-do", "{said}");
+    assert!(said.get("dropped").is_none(), "{said}");
 }
 
 #[test]

@@ -290,7 +290,8 @@ fn how_it_stands(ca: Option<&Checked>, thresholds: &Thresholds, now: Timestamp) 
     }
 }
 
-/// The most urgent one, and how many more; then the devices that are `waiting`.
+/// The most urgent one, and how many more; when none is, the devices that are `waiting` or
+/// `done_but_down`.
 fn summary(results: &[Checked], waiting: usize, done_but_down: usize) -> String {
     let Some(first) = results.first() else { return "no certificate was found".to_owned() };
     let what = match &first.device {
