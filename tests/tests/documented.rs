@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::authority::Validity;
 use lab::{Issue, LabSpec, ManagerSpec};
@@ -174,6 +174,17 @@ fn of_manager(old: Validity, manager: ManagerSpec) -> LabSpec {
     LabSpec { managers: vec![ManagerSpec { old, ..manager }], ..names() }
 }
 
+/// Every tunnel, as both ends see it: the manager may learn of one a moment later.
+fn all_up(world: &World) {
+    world.lab.devices.iter().for_each(|device| world.up(device, world.fmc()));
+    let seen = || world.bundle(&["check", "--json"]).run().json()["tunnels"]["up"].clone();
+    let given_up = Instant::now() + Duration::from_secs(60);
+    while seen() != world.lab.devices.len() {
+        assert!(Instant::now() < given_up, "the manager sees {} tunnels", seen());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Before the renewal: near, past and up, past and down.
 fn before() -> Vec<Printed> {
     const DAY: i64 = 86_400;
@@ -182,7 +193,7 @@ fn before() -> Vec<Printed> {
 
     let near = of_manager(ten_years(now() + 51 * DAY + 3600), ManagerSpec::valid("fmc"));
     let near = World::of(near).start();
-    near.lab.devices.iter().for_each(|device| near.up(device, near.fmc()));
+    all_up(&near);
     let mut shown = Shown::new(&near);
     shown.bundle("check-near", &["check"]).expect(1);
     shown.install("status-near", 1, &["status"]).expect(0);
@@ -191,7 +202,7 @@ fn before() -> Vec<Printed> {
     // the tunnels begin while the certificates still hold, and outlive them
     let end = now() + 40;
     let up = World::of(of_manager(ten_years(end), ManagerSpec::valid("fmc"))).start();
-    up.lab.devices.iter().for_each(|device| up.up(device, up.fmc()));
+    all_up(&up);
     while now() <= end + 1 {
         std::thread::sleep(Duration::from_millis(200));
     }
