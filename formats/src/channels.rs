@@ -227,6 +227,7 @@ mod tests {
         };
         let [started, heard] = ["2020-06-10T14:27:12Z", "2020-06-15T09:02:16Z"];
         assert_eq!(times(text), [Some(started.to_owned()), Some(heard.to_owned())]);
+        assert_eq!(said(text), [], "a connection that began is not one that was attempted");
         for unknown in [
             "Heartbeat Received Time: Mon Jun 15 09:02:16 2020",
             "Heartbeat Received Time: Mon Jun 15 09:02:16 2020 CEST",

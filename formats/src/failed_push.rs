@@ -331,7 +331,9 @@ mod tests {
             ["cacert.pem", "cacert.pem", "sftunnel-key.pem"].map(|f| line("a b", f)).join("\r\n");
         let found = FailedPush::parse(text.as_bytes());
         assert_eq!((found.devices.len(), found.problems.len()), (1, 0));
-        assert_eq!(found.devices[0].sources.len(), 2);
+        let sources = &found.devices[0].sources;
+        assert_eq!((sources.len(), sources.is_empty()), (2, false));
+        assert!(Sources::default().is_empty());
     }
 
     #[test]
@@ -348,6 +350,42 @@ mod tests {
         for other in ["/S/", "/s/../", "/s/t/"] {
             assert_eq!(only_problem(&lines(other)).line, 2, "{other}");
         }
+    }
+
+    #[test]
+    fn each_device_keeps_its_own_paths() {
+        let of = |device: &str, file: &str, source: &str| {
+            line("a b", file).replace(DEVICE, device).replace("/s//", source)
+        };
+        let other = DEVICE.replace('c', "d");
+        let text = [
+            of(DEVICE, "cacert.pem", "/ca/"),
+            of(DEVICE, "sftunnel-cert.pem", "/one/"),
+            of(&other, "cacert.pem", "/ca/"),
+            of(&other, "sftunnel-cert.pem", "/other/"),
+        ];
+        let found = FailedPush::parse(text.join("\n").as_bytes());
+        let paths = |at: usize| {
+            let sources = &found.devices[at].sources;
+            [CredentialFile::Ca, CredentialFile::Certificate].map(|file| sources.get(file).unwrap())
+        };
+        assert_eq!(paths(0), ["/ca/cacert.pem", "/one/sftunnel-cert.pem"]);
+        assert_eq!(paths(1), ["/ca/cacert.pem", "/other/sftunnel-cert.pem"]);
+        let [one, other] = [0, 1].map(|at| found.devices[at].sources.0[0].clone().unwrap());
+        assert!(Arc::ptr_eq(&one, &other), "a fleet's CA is held once");
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_its_limit_and_no_longer() {
+        let of_length = |length: usize| {
+            let line = line("a b", "cacert.pem");
+            line.replace("/s//", &format!("/s/{}/", "x".repeat(length - line.len())))
+        };
+        let longest = of_length(limits::FAILED_PUSH_LINE);
+        assert_eq!(longest.len(), limits::FAILED_PUSH_LINE);
+        assert_eq!(FailedPush::parse(longest.as_bytes()).devices.len(), 1);
+        let error = only_problem(&of_length(limits::FAILED_PUSH_LINE + 1)).error;
+        assert_eq!(error, LineError::TooLong);
     }
 
     #[test]

@@ -46,4 +46,13 @@ mod tests {
         assert_eq!(conf.model, None);
         assert_eq!(conf.appliance_uuid.as_deref(), Some("u\u{fffd}"));
     }
+
+    #[test]
+    fn the_last_of_several_counts_and_quotes_do_not() {
+        let conf =
+            ImsConf::parse(b"SWBUILD=1\n SWBUILD = \"172\" \nMODEL=Firepower 1120\nmodel=x\n");
+        assert_eq!(conf.build.as_deref(), Some("172"));
+        assert_eq!(conf.model.as_deref(), Some("Firepower 1120"));
+        assert_eq!((conf.version, conf.appliance_uuid), (None, None));
+    }
 }

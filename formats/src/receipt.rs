@@ -304,4 +304,56 @@ mod tests {
         assert_eq!(receipt.check_issuer(live.ca()), Err(ReceiptError::OtherDevice));
         assert_eq!(claim(&other, DEVICE).sign(&live).unwrap_err(), ReceiptError::OtherCertificate);
     }
+
+    #[test]
+    fn a_certificate_that_names_no_device_may_be_any_ones() {
+        let live = live("sftunnel");
+        let receipt = SignedReceipt::open(&claim(&live, DEVICE).sign(&live).unwrap()).unwrap();
+        receipt.check_issuer(live.ca()).unwrap();
+    }
+
+    #[test]
+    fn a_signature_does_not_go_with_another_certificate_or_format() {
+        let (live, other) = (live(DEVICE), live(DEVICE));
+        let signed = |live| -> serde_json::Value {
+            serde_json::from_slice(&claim(live, DEVICE).sign(live).unwrap()).unwrap()
+        };
+        let open = |value: &serde_json::Value| SignedReceipt::open(value.to_string().as_bytes());
+        let mut receipt = signed(&live);
+        open(&receipt).unwrap();
+        receipt["certificate"] = signed(&other)["certificate"].clone();
+        assert_eq!(open(&receipt).unwrap_err(), ReceiptError::Signature);
+
+        // the claim that the key signed is about the other certificate
+        let text = serde_json::to_string(&claim(&other, DEVICE)).unwrap();
+        let mut receipt = signed(&live);
+        receipt["signature"] =
+            BASE64_STANDARD.encode(live.sign_pss(&signed_bytes(&text)).unwrap()).into();
+        receipt["claim"] = text.into();
+        assert_eq!(open(&receipt).unwrap_err(), ReceiptError::OtherCertificate);
+
+        let mut receipt = signed(&live);
+        receipt["format"] = "sftunnel-receipt/2".into();
+        assert_eq!(open(&receipt).unwrap_err(), ReceiptError::Format);
+        let mut receipt = signed(&live);
+        receipt["signature"] = "?".into();
+        assert_eq!(open(&receipt).unwrap_err(), ReceiptError::Signature);
+    }
+
+    #[test]
+    fn what_a_receipt_lacks_is_said_in_a_word() {
+        let syntax = ReceiptError::Syntax { line: 1, column: 1 };
+        let reasons = [
+            (syntax, Reason::BadFormat),
+            (ReceiptError::Format, Reason::BadFormat),
+            (ReceiptError::CannotSign, Reason::BadFormat),
+            (ReceiptError::Signature, Reason::BadSignature),
+            (ReceiptError::OtherCertificate, Reason::BadSignature),
+            (ReceiptError::NotIssuedByCa, Reason::NotIssuedByCa),
+            (ReceiptError::OtherDevice, Reason::WrongDevice),
+        ];
+        for (error, reason) in reasons {
+            assert_eq!(error.reason(), reason, "{error}");
+        }
+    }
 }

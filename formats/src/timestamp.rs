@@ -107,6 +107,23 @@ mod tests {
     }
 
     #[test]
+    fn only_years_of_four_digits_can_be_shown() {
+        let unix = |text: &str| text.parse::<Timestamp>().unwrap().unix();
+        let (first, last) = (unix("0000-01-01T00:00:00Z"), unix("9999-12-31T23:59:59Z"));
+        for end in [first, last] {
+            assert_eq!(Timestamp::from_unix(end).map(Timestamp::unix), Ok(end));
+        }
+        for beyond in [first - 1, last + 1] {
+            assert_eq!(Timestamp::from_unix(beyond), Err(TimestampError));
+        }
+        assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_unix(86_399).unwrap().date(), "1970-01-01");
+        let read = |json: &str| serde_json::from_str::<Timestamp>(json);
+        assert_eq!(read(r#""1970-01-01T00:00:00Z""#).unwrap(), Timestamp::EPOCH);
+        assert!(read(r#""1970-01-01""#).is_err());
+    }
+
+    #[test]
     fn days_round_towards_zero() {
         let t = |s| Timestamp::from_unix(s).unwrap();
         assert_eq!(t(0).days_until(t(86_399)), 0);

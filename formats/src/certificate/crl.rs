@@ -79,6 +79,7 @@ impl RevocationList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::CredentialFile;
 
     /// By `openssl ca -gencrl` for a CA `CN = ca`, on 2024-09-20 for 30 days.
     const PEM: &str = include_str!("crl-example.pem");
@@ -89,6 +90,30 @@ mod tests {
         assert_eq!(list.issuer(), "CN=ca");
         let days = list.this_update().days_until(list.next_update().unwrap());
         assert_eq!((days, list.revoked()), (30, 0));
+    }
+
+    /// By the same for another CA of that name, which revokes two; the CA's certificate before it.
+    const REVOKED: &str = include_str!("crl-revoked.pem");
+
+    #[test]
+    fn a_list_is_of_the_ca_that_signed_it() {
+        let issuer = Certificate::from_pem(REVOKED.as_bytes(), CredentialFile::Ca).unwrap();
+        let (other, list) =
+            [PEM, REVOKED].map(|pem| RevocationList::from_pem(pem.as_bytes())).into();
+        let (other, list) = (other.unwrap(), list.unwrap());
+        assert_eq!((list.issuer(), other.issuer()), ("CN=ca", "CN=ca"));
+        assert!(list.is_issued_by(&issuer) && !other.is_issued_by(&issuer));
+        assert_eq!((list.revoked(), other.revoked()), (2, 0));
+    }
+
+    #[test]
+    fn a_list_may_be_as_large_as_its_limit_and_no_larger() {
+        let of_size = |size: u64| {
+            let text = " ".repeat(usize::try_from(size).unwrap() - PEM.len() - 1);
+            RevocationList::from_pem(format!("{text}\n{PEM}").as_bytes()).map(|_| ())
+        };
+        assert_eq!(of_size(limits::CRL), Ok(()));
+        assert_eq!(of_size(limits::CRL + 1), Err(RevocationListError));
     }
 
     #[test]

@@ -202,6 +202,26 @@ fn other_kinds_of_keys_are_proved_by_use() {
     let own = certificate(&[("CN", "x")], &key, CA, &ca_key, MessageDigest::sha256());
     set(&ca, &own, &key).check().unwrap();
     assert_eq!(set(&ca, &own, &other).check().unwrap_err(), CredentialsError::KeyMismatch);
+
+    // the public half is the right one, the private half is another's
+    let [right, wrong] = [&key, &other].map(|key| key.ec_key().unwrap());
+    let torn =
+        EcKey::from_private_components(&group, wrong.private_key(), right.public_key()).unwrap();
+    let torn = PKey::from_ec_key(torn).unwrap();
+    let certificate = Certificate::from_pem(&own, CredentialFile::Certificate).unwrap();
+    assert!(torn.public_eq(&certificate.public_key().unwrap()));
+    assert!(!private_key::belongs_to(&torn, &certificate));
+    assert!(private_key::belongs_to(&key, &certificate));
+}
+
+#[test]
+fn a_key_that_signs_without_a_digest_is_proved_as_well() {
+    let ca_key = rsa();
+    let key = PKey::generate_ed25519().unwrap();
+    let own = certificate(&[("CN", "x")], &key, CA, &ca_key, MessageDigest::sha256());
+    let certificate = Certificate::from_pem(&own, CredentialFile::Certificate).unwrap();
+    assert!(private_key::belongs_to(&key, &certificate));
+    assert!(!private_key::belongs_to(&PKey::generate_ed25519().unwrap(), &certificate));
 }
 
 #[test]
