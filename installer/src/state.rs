@@ -163,7 +163,12 @@ fn create(host: &Host) -> Result<State, Failure> {
 }
 
 fn open_parent(host: &Host) -> Result<OwnedFd, Failure> {
-    sf_dir::open(host)?.ok_or_else(|| Failure::io(shown(host), &io::ErrorKind::NotFound.into()))
+    sf_dir::open(host)?.ok_or_else(|| {
+        let sf = host.root().outside(SF);
+        let message = format!("there is no {}, expected the one of an FTD", sf.display());
+        Failure::refused(Reason::NotFound, message)
+            .hint("is this an FTD? --root names another root directory")
+    })
 }
 
 fn shown(host: &Host) -> String {

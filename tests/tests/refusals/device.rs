@@ -128,6 +128,24 @@ fn a_manager_that_the_box_does_not_know_is_not_registered() {
     world.on(world.ftd(1), &["recover"]).run().expect(0).says("Nothing was interrupted");
 }
 
+/// Nothing was ever registered there, which is no error; what is in the way of a look is one.
+#[test]
+fn a_box_without_its_sf_directory_is_registered_with_nobody() {
+    let world = World::new(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]));
+    let sf = device.root.join("var/sf");
+    fs::remove_dir_all(&sf).unwrap();
+    for command in [&["recover"][..], &["rollback", "--yes"]] {
+        let ran = refused(world.on(device, command), "not-found");
+        drop(ran.says(&format!("there is no {},", sf.display())).says("is this an FTD?"));
+    }
+    refused(world.on(device, &["verify"]).args(world.trust()).arg(&kit.path), "not-registered");
+    let status = world.on(device, &["status"]).run().expect(0);
+    drop(status.says("it is registered with no manager"));
+    fs::write(&sf, "").unwrap();
+    world.on(device, &["status"]).run().expect(1).says(&sf.display().to_string());
+}
+
 #[test]
 fn links_in_the_last_components_are_a_wrong_destination() {
     let world = World::new(1);
@@ -260,6 +278,9 @@ fn a_broken_set_of_another_manager_counts_as_dropped() {
     let peer = device.peer_dir(&world.lab.managers[1]);
     fs::write(peer.join("sftunnel-key.pem"), Key::generate().unwrap().pem()).unwrap();
     refused(world.install(device, &kit.path), "would-drop-peer");
+    let plan = world.install(device, &kit.path).args(["--dry-run", "--json"]).run();
+    let dropped = plan.expect(0).json()["dropped"].clone();
+    assert_eq!(dropped[0]["manager"], world.lab.managers[1].uuid.as_str(), "{dropped}");
     fs::remove_file(peer.join("cacert.pem")).unwrap();
     refused(world.install(device, &kit.path), "would-drop-peer");
     // one that never got any has no tunnel to lose
@@ -267,6 +288,15 @@ fn a_broken_set_of_another_manager_counts_as_dropped() {
         fs::remove_file(peer.join(name)).unwrap();
     }
     world.install(device, &kit.path).arg("--dry-run").run().expect(0).never_says("not come back");
+
+    // a way back asks the same
+    world.install(device, &kit.path).run().expect(0);
+    fs::write(peer.join("cacert.pem"), "nonsense").unwrap();
+    let plan = world.on(device, &["rollback", "--dry-run", "--json"]).run().expect(0).json();
+    let dropped = plan["dropped"].as_array().unwrap();
+    assert_eq!(dropped.len(), 1, "{plan}");
+    assert_eq!(dropped[0]["manager"], world.lab.managers[1].uuid.as_str(), "{plan}");
+    refused(world.on(device, &["rollback", "--yes"]), "would-drop-peer");
 }
 
 /// Whoever can rename something on the way can put his own in its place.

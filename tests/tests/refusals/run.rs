@@ -43,6 +43,10 @@ fn only_root_changes_anything() {
     Run::new("chown").arg("0").arg(device.peer_dir(world.fmc())).run().expect(0);
     let after = lab::snapshot(&device.root).unwrap().settled();
     assert_eq!(before.differences(&after), Vec::<String>::new());
+    // what only root may look into
+    let sf = device.root.join("var/sf");
+    fs::set_permissions(sf.join("peers"), fs::Permissions::from_mode(0o700)).unwrap();
+    drop(run(&["status"]).run().expect(1).says("only root may look into it").says("sudo su"));
 }
 
 #[test]
