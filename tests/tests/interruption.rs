@@ -138,9 +138,13 @@ fn killed_between_the_renames_the_next_run_finishes_it_first() {
     assert!(files != case.old && files != case.new, "the moment is between two renames");
     // those that only look say so, and change nothing
     let before = lab::snapshot(&device.root).unwrap().settled();
-    let status = case.world.on(device, &["status"]).run().expect(0).says("interrupted");
+    let status =
+        case.world.on(device, &["status"]).run().expect(0).says("an interrupted install of");
     drop(status.never_says("Stray"));
-    case.world.install(device, &case.kit.path).arg("--dry-run").run().says("interrupted");
+    let dry = || case.world.install(device, &case.kit.path).arg("--dry-run");
+    drop(dry().run().says("Note: an interrupted install of"));
+    let note = dry().arg("--json").run().json()["interrupted_run"].to_string();
+    assert!(note.contains("sftunnel-install recover"), "{note}");
     let after = lab::snapshot(&device.root).unwrap().settled();
     assert_eq!(before.differences(&after), Vec::<String>::new());
     let ran = case.world.install(device, &case.kit.path).run().expect(0);
@@ -162,6 +166,9 @@ fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted(
     let ran = ran.says("No live file had been changed; removed 3 staged file(s)");
     assert!(!case.all_new(&ran));
     case.no_leftovers("after recover");
+    case.killed_at("renameat", 2);
+    let json = case.world.on(device, &["recover", "--json"]).run().expect(0).json();
+    assert_eq!((&json["outcome"], &json["leftovers"]), (&"nothing".into(), &3.into()), "{json}");
     assert_eq!(device.restarts().unwrap(), 0);
 }
 
@@ -243,8 +250,12 @@ fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
     started.wait().expect(7).says("recover");
     assert_eq!(case.files(), case.new);
     device.set_fault(&Fault::None).unwrap();
-    let ran = case.world.on(device, &["recover", "--settle", "1"]).run().expect(0);
-    assert!(case.all_new(&ran.says("All new")));
+    let ran = case.world.on(device, &["recover", "--settle", "1", "--json"]).run().expect(0);
+    let json = ran.json();
+    assert_eq!(json["outcome"], "all-new", "{json}");
+    assert!(json["backup"].as_str().unwrap().starts_with("0001-"), "{json}");
+    assert!(Path::new(json["receipts"][0].as_str().unwrap()).is_file(), "{json}");
+    assert!(case.all_new(&ran));
     case.world.up(device, case.world.fmc());
 }
 
@@ -262,7 +273,14 @@ fn an_sftunnel_that_stays_down_in_a_recovery_gets_the_old_files_back() {
     device.set_fault(&Fault::NoStartNew).unwrap();
     let flags = ["recover", "--settle", "1", "--restart-timeout", "2", "--json"];
     let ran = case.world.on(device, &flags).run().expect(0);
-    assert_eq!(ran.json()["outcome"], "all-old", "{}", ran.output());
+    let json = ran.json();
+    assert_eq!(json["outcome"], "all-old", "{json}");
+    assert!(json["backup"].as_str().unwrap().starts_with("0001-"), "{json}");
+    assert!(json["why"].as_str().unwrap().contains("sftunnel"), "{json}");
+    let down = json["stays_down"].as_array().unwrap();
+    assert_eq!(down.len(), 1, "the old certificates are expired: {json}");
+    assert_eq!(down[0]["manager"], case.world.fmc().uuid.as_str(), "{json}");
+    assert!(Path::new(json["receipts"][0].as_str().unwrap()).is_file(), "{json}");
     assert!(!case.all_new(&ran));
     case.no_leftovers("a recovery that went back");
     assert!(lab::service::running(&device.root).is_some());

@@ -1,10 +1,11 @@
 //! The new files in a TLS handshake with the manager, before anything is replaced: with the
 //! lab's sftunneld, and with `openssl s_server` where a manager has to be another one.
 
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lab::{LabSpec, Manager, ManagerSpec};
@@ -34,6 +35,45 @@ fn failed(ran: Ran) -> Value {
 
 fn endpoint(manager: &Manager) -> String {
     manager.endpoint.to_string()
+}
+
+/// Something that is connected to once, hears, and answers this.
+fn answering(answer: &'static [u8]) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let talker = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let heard = stream.read(&mut [0; 4096]).unwrap();
+        assert!(heard > 0);
+        stream.write_all(answer).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    (address, talker)
+}
+
+/// Passes on what the two say, once; the server's alert is exchanged for another one, or nothing
+/// of it is said.
+fn with_another_alert(server: &str, alert: Option<u8>) -> (String, JoinHandle<()>) {
+    let (listener, server) = (TcpListener::bind("127.0.0.1:0").unwrap(), server.to_owned());
+    let address = listener.local_addr().unwrap().to_string();
+    let between = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(server).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let there = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let mut said = [0; 16384];
+        while let Ok(length @ 1..) = server.read(&mut said) {
+            // in TLS 1.2 it is not encrypted yet: type, version, length, level, description
+            if let [21, 3, 3, 0, 2, _, description] = &mut said[..length] {
+                let Some(alert) = alert else { break };
+                *description = alert;
+            }
+            client.write_all(&said[..length]).unwrap();
+        }
+        drop(client.shutdown(Shutdown::Both));
+        drop(there.join());
+    });
+    (address, between)
 }
 
 /// `openssl s_server` with a manager's files; ends with the test.
@@ -112,6 +152,10 @@ fn the_manager_takes_the_new_files_before_they_are_installed() {
     ran.says("takes the new certificate");
     world.up(device, fmc);
     verify().arg("--rehearse").run().expect(0).says("takes the new certificate");
+    // what is live already needs none
+    lab::service::stop(&fmc.root).unwrap();
+    let again = world.install(device, &kit.path).args(["--rehearse", &host]).run().expect(0);
+    drop(again.says("Nothing to do"));
     let swallowed = world.on(device, &["verify", "--rehearse"]).arg(&kit.path).run();
     swallowed.expect(2).says("put --rehearse behind it");
 }
@@ -152,6 +196,18 @@ fn a_manager_that_refuses_our_certificate_is_told() {
         let seen = failed(rehearse(&world, &kit, &server.address, &[]));
         assert_eq!(seen["failed_at"], "our-certificate", "{flag}: {seen}");
         assert!(seen["message"].as_str().unwrap().contains("alert"), "{seen}");
+    }
+    // one that says only that it failed (handshake_failure), or nothing at all
+    let server = Server::start(world.fmc(), &world.lab.managers[1], &["-tls1_2"]);
+    for (alert, failed_at, says) in [
+        (Some(40), "our-certificate", "handshake failure"),
+        (None, "closed", "after it was given the new certificate"),
+    ] {
+        let (address, between) = with_another_alert(&server.address, alert);
+        let seen = failed(rehearse(&world, &kit, &address, &[]));
+        assert_eq!(seen["failed_at"], failed_at, "{seen}");
+        assert!(seen["message"].as_str().unwrap().contains(says), "{seen}");
+        between.join().unwrap();
     }
 }
 
@@ -198,14 +254,29 @@ fn what_is_no_manager_is_told() {
     drop(silent);
     assert_eq!(failed(rehearse(&world, &kit, &address, &[]))["failed_at"], "connection-refused");
 
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = other.local_addr().unwrap().to_string();
+    // a record of TLS 1.2 that no server begins with: ServerHelloDone
+    const OUT_OF_TURN: &[u8] = &[22, 3, 3, 0, 4, 14, 0, 0, 0];
+    for (answer, failed_at) in [
+        (&b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n"[..], "not-tls"),
+        (b"HTTP/1.0 400 Bad Request\r\n\r\n", "not-tls"),
+        (OUT_OF_TURN, "protocol"),
+        (b"", "closed"),
+    ] {
+        let (address, talker) = answering(answer);
+        let seen = failed(rehearse(&world, &kit, &address, &[]));
+        assert_eq!(seen["failed_at"], failed_at, "{seen}");
+        talker.join().unwrap();
+    }
+    // one that hangs up without having listened
+    let rude = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = rude.local_addr().unwrap().to_string();
     let talker = std::thread::spawn(move || {
-        let (mut stream, _) = other.accept().unwrap();
-        stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n").unwrap();
-        std::thread::sleep(Duration::from_millis(500));
+        let (stream, _) = rude.accept().unwrap();
+        stream.peek(&mut [0]).unwrap();
     });
-    assert_eq!(failed(rehearse(&world, &kit, &address, &[]))["failed_at"], "not-tls");
+    let seen = failed(rehearse(&world, &kit, &address, &[]));
+    assert_eq!(seen["failed_at"], "closed", "{seen}");
+    assert!(seen["message"].as_str().unwrap().contains("in the middle of the handshake"), "{seen}");
     talker.join().unwrap();
 
     assert_eq!(failed(rehearse(&world, &kit, "no such name", &[]))["failed_at"], "address");

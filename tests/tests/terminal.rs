@@ -5,6 +5,8 @@ mod jobs;
 use lab::{LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, World};
 
+use crate::refusals::refused;
+
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {
     let world = World::started(1);
@@ -326,6 +328,13 @@ fn tunnels_that_would_not_come_back_are_asked_for_before_the_plan_is() {
         assert!(screen.contains("not-confirmed"), "{screen}");
         assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
     }
+    // the plan is confirmed beforehand, and that is not what it says
+    let (code, screen) = Pty::start(install().arg("--yes").arg(&kit.path)).end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(screen.contains("would-drop-peer"), "{screen}");
+    // nobody to ask
+    refused(install().arg(&kit.path), "would-drop-peer");
+    assert_eq!(before.differences(&world.snapshot(device)), Vec::<String>::new());
     assert_eq!(device.restarts().unwrap(), 0);
     let mut pty = Pty::start(install().arg(&kit.path));
     pty.expect("will not come back");

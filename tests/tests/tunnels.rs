@@ -164,6 +164,8 @@ fn require_connected_puts_the_old_files_back() {
     let before = world.snapshot(device);
     stop(fmc);
     let flags = ["--wait-connected", "2", "--require-connected"];
+    let dry = install(&world, &[&flags[..], &["--dry-run"]].concat()).expect(0);
+    drop(dry.says("If the tunnel is not seen up within 2 s after"));
     let ran = install(&world, &flags).expect(6).says("Rolled back: sftunnel runs on the new files");
     let ran = ran.says("If the tunnel is not seen up within 2 s after");
     world.unchanged(device, &before, &ran);

@@ -76,6 +76,56 @@ fn a_rollback_that_was_cut_off_is_what_the_next_one_does() {
     }
 }
 
+/// Files that are live are not yet files that sftunnel has read.
+#[test]
+fn a_rollback_to_what_is_live_does_nothing_once_sftunnel_runs_on_it() {
+    let installed = Installed::new();
+    let device = installed.world.ftd(1);
+    let peer = device.peer_dir(installed.world.fmc());
+    let to_first = || {
+        let restarts = device.restarts().unwrap();
+        let json = installed.rollback(&["--to", "1", "--json"]).run().expect(0).json();
+        let restarted = device.restarts().unwrap() > restarts;
+        (json["outcome"].as_str().unwrap().to_owned(), restarted)
+    };
+    let [done, nothing] =
+        [("rolled-back", true), ("nothing-to-do", false)].map(|(word, so)| (word.to_owned(), so));
+    let old = installed.world.path("old");
+    installed.rollback(&[]).run().expect(0);
+    fs::create_dir(&old).unwrap();
+    for name in lab::layout::CREDENTIALS {
+        fs::copy(peer.join(name), old.join(name)).unwrap();
+    }
+    installed.install(&[]).run().expect(0);
+    // pasted by hand: live, and nobody knows what sftunnel runs on
+    for name in lab::layout::CREDENTIALS {
+        fs::copy(old.join(name), peer.join(name)).unwrap();
+    }
+    assert_eq!(to_first(), done, "pasted");
+    assert_eq!(to_first(), nothing, "the same once more");
+    let dry = installed.rollback(&["--to", "1", "--dry-run", "--json"]).run().expect(0).json();
+    assert_eq!(dry["outcome"], "nothing-to-do", "{dry}");
+    // and what was run on, but is live no more
+    fs::write(peer.join("sftunnel-key.pem"), "").unwrap();
+    assert_eq!(to_first(), done, "changed");
+}
+
+/// An installation that came to nothing is undone already: there is nothing to take back of it,
+/// and the one before it was not meant.
+#[test]
+fn a_rollback_after_an_installation_that_came_to_nothing_goes_no_further_back() {
+    let installed = Installed::new();
+    let device = installed.world.ftd(1);
+    let ca = device.peer_dir(installed.world.fmc()).join("cacert.pem");
+    let with_a_remark = format!("{}# checked\n", fs::read_to_string(&ca).unwrap());
+    fs::write(&ca, &with_a_remark).unwrap();
+    fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
+    installed.install(&["--restart-timeout", "2"]).run().expect(6);
+    let json = installed.rollback(&["--json"]).run().expect(0).json();
+    assert!(json["restored"].as_str().unwrap().starts_with("0002-"), "{json}");
+    assert_eq!(fs::read_to_string(&ca).unwrap(), with_a_remark);
+}
+
 #[test]
 fn a_rollback_that_came_to_nothing_is_tried_again_and_told_as_it_was() {
     let installed = Installed::new();
