@@ -283,6 +283,26 @@ fn a_rollback_to_a_file_that_was_absent_passes_over_one_that_is_absent_again() {
 }
 
 /// What was installed once counts for what lies there only while it lies there.
+/// Who has tightened it wants to know that it is as open as Cisco's again.
+#[test]
+fn the_plan_says_when_the_key_is_opened_up_and_only_then() {
+    const SAID: &str = "The key gets mode 644";
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]));
+    let peer = device.peer_dir(world.fmc());
+    let key = peer.join("sftunnel-key.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let install = || world.install(device, &kit.path);
+    drop(install().arg("--dry-run").run().expect(0).says(SAID));
+    install().run().expect(0);
+    // back to what was found
+    let back = world.on(device, &["rollback", "--dry-run"]).run().expect(0);
+    drop(back.says("600 root:root").never_says(SAID));
+    // and where the key stays
+    fs::write(peer.join("cacert.pem"), "").unwrap();
+    drop(install().arg("--dry-run").run().expect(0).says("keep").never_says(SAID));
+}
+
 #[test]
 fn what_was_changed_since_is_installed_and_rolled_back_again() {
     let world = World::new(1);

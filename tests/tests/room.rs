@@ -313,6 +313,9 @@ fn a_result_that_cannot_be_written_does_not_say_that_nothing_was_changed() {
         to_dev_full(install(&world, &kit).args(json)).expect(1).says(said);
         to_dev_full(world.on(device, &["rollback", "--yes", "--settle", "0"])).expect(0);
     }
+    let prune = || to_dev_full(world.on(device, &["backups", "prune", "--keep", "1", "--yes"]));
+    prune().expect(0).says("what was to be done is done").says(said);
+    prune().expect(1).says(said);
 }
 
 #[test]

@@ -347,6 +347,32 @@ fn tunnels_that_would_not_come_back_are_asked_for_before_the_plan_is() {
 }
 
 #[test]
+fn backups_are_removed_once_somebody_said_so() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]));
+    world.install(device, &kit.path).run().expect(0);
+    world.on(device, &["rollback", "--yes", "--settle", "1"]).run().expect(0);
+    let prune = |keep: &str| world.on(device, &["backups", "prune", "--keep", keep]);
+    let count = || {
+        let list = world.on(device, &["backups", "list", "--json"]).run().expect(0).json();
+        list["backups"].as_array().unwrap().len()
+    };
+    // nothing to remove is nothing to ask
+    prune("2").run().expect(0).says("Removed 0 of 2 backups");
+    refused(prune("1"), "not-confirmed");
+    let answered = |answer: &str| {
+        let mut pty = Pty::start(prune("1"));
+        pty.expect("Remove the 1 oldest of 2 backups?");
+        pty.type_line(answer);
+        pty.end()
+    };
+    let (code, screen) = answered("no");
+    assert_eq!((code, count()), (3, 2), "{screen}");
+    let (code, screen) = answered("yes");
+    assert_eq!((code, count()), (0, 1), "{screen}");
+}
+
+#[test]
 fn standard_input_is_read_by_one_reader_only() {
     let world = World::new(1);
     let kit = world.kit(&[]);
