@@ -443,5 +443,7 @@ mod tests {
             LineError::Contradiction { earlier: 1, what: "source" }
         ));
         assert_eq!(only_problem("not-a-uuid a b /s /d").device, None);
+        let nameless = format!("{DEVICE} /s/cacert.pem /var/sf/peers/{MANAGER}/cacert.pem");
+        assert_eq!(only_problem(&nameless).error, LineError::Cut);
     }
 }

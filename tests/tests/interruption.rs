@@ -162,6 +162,8 @@ fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted(
     let device = case.world.ftd(1);
     // the second rename is the journal's: all three are staged, none is live
     case.killed_at("renameat", 2);
+    let status = case.world.on(device, &["status"]).run().expect(0);
+    drop(status.says("Leftover  3 staged file(s); `recover` removes them"));
     let ran = case.world.on(device, &["recover"]).run().expect(0);
     let ran = ran.says("No live file had been changed; removed 3 staged file(s)");
     assert!(!case.all_new(&ran));
@@ -169,6 +171,7 @@ fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted(
     case.killed_at("renameat", 2);
     let json = case.world.on(device, &["recover", "--json"]).run().expect(0).json();
     assert_eq!((&json["outcome"], &json["leftovers"]), (&"nothing".into(), &3.into()), "{json}");
+    drop(case.world.on(device, &["status"]).run().expect(0).never_says("Leftover"));
     assert_eq!(device.restarts().unwrap(), 0);
 }
 

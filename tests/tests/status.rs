@@ -138,6 +138,11 @@ fn the_devices_file_for_prometheus_can_be_read_and_says_the_same() {
         of.map(|(_, value)| *value as i64).collect::<Vec<_>>()
     };
     assert_eq!(ends(&before).len(), 2);
+    let label = format!("manager_uuid=\"{}\"", world.fmc().uuid);
+    let of_managers = before.keys().filter(|(name, _)| name.starts_with("sftunnel_peer_"));
+    assert!(
+        of_managers.clone().count() > 0 && of_managers.clone().all(|(_, l)| l.contains(&label))
+    );
     // the exporter is somebody else, and install.sh has a umask of 077
     let args = ["status", "--prometheus", file.to_str().unwrap()];
     let narrow = world.on(world.ftd(1), &args).under(&["sh", "-c", "umask 077; exec \"$@\"", "sh"]);

@@ -262,6 +262,31 @@ fn a_pinned_key_under_the_fingerprint_of_another_is_a_damaged_record() {
 
 /// Pinned by what the phone told; the first bundle that it signed brings the key itself.
 #[test]
+fn a_signer_is_forgotten_for_the_manager_that_is_named_or_for_all() {
+    const OTHER: &str = "f89e12b8-ac43-11ef-9f85-d397d1518ed9";
+    let world = World::new(1);
+    world.kit(&[]);
+    let (device, manager, signer) = (world.ftd(1), world.fmc().uuid.clone(), world.signer());
+    let signers = |words: &[&str]| world.on(device, &[&["signers"], words].concat()).run();
+    let managers = || {
+        let json = signers(&["list", "--json"]).expect(0).json();
+        let all = json["managers"].as_array().unwrap().iter();
+        all.map(|one| one["manager"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for whose in [&manager, OTHER] {
+        signers(&["add", "--manager", whose, &signer]).expect(0);
+    }
+    assert_eq!(managers().len(), 2);
+    signers(&["remove", "--manager", &manager, &signer]).expect(0);
+    assert_eq!(managers(), [OTHER]);
+    signers(&["remove", "--manager", &manager, &signer]).expect(3).says("no such signer is pinned");
+    assert_eq!(managers(), [OTHER]);
+    signers(&["add", "--manager", &manager, &signer]).expect(0);
+    signers(&["remove", &signer]).expect(0);
+    assert_eq!(managers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_signer_that_was_told_is_known_by_its_key_once_it_has_signed() {
     let world = World::new(1);
     let device = world.ftd(1);

@@ -69,6 +69,13 @@ fn status_tells_the_tunnel_before_and_after() {
     brief_prints(device, "Peer channel Channel-A is valid type (CONTROL), connected to '10.0.0.1'");
     lab::service::stop(&device.root).unwrap();
     assert_eq!(tunnel(&world, device)["state"], "down");
+    // a heartbeat of an hour ago
+    let heartbeat = device.peer_dir(fmc).join("sftunnel-heartbeat");
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(heartbeat).unwrap().set_modified(hour_ago).unwrap();
+    let age = tunnel(&world, device)["heartbeat_age_seconds"].as_i64().unwrap();
+    assert!((3600..3660).contains(&age), "{age}");
+    world.on(device, &["status"]).run().expect(0).says("Heartbeat last written 60 min ago");
 }
 
 #[test]
@@ -82,6 +89,29 @@ fn what_proves_nothing_is_unknown() {
     }
     fs::remove_file(brief(device)).unwrap();
     assert_eq!(tunnel(&world, device)["state"], "unknown");
+}
+
+/// What names nobody is of the only manager there is, or of nobody.
+#[test]
+fn a_channel_that_names_nobody_is_the_only_managers() {
+    let world = World::of(LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"))).start();
+    let device = world.ftd(1);
+    brief_prints(device, "Peer channel Channel-A is valid type (CONTROL), connected to '10.0.0.1'");
+    let states = || {
+        let seen = status(&world, device);
+        let peers = seen["peers"].as_array().unwrap().clone();
+        let state = |manager: &Manager| {
+            let peer = peers.iter().find(|peer| peer["manager"] == manager.uuid.as_str()).unwrap();
+            peer["tunnel"]["state"].as_str().unwrap_or("none").to_owned()
+        };
+        [state(&world.lab.managers[0]), state(&world.lab.managers[1])]
+    };
+    assert_eq!(states(), ["unknown", "unknown"]);
+    // a manager that never gave it any files has no tunnel
+    for name in lab::layout::CREDENTIALS {
+        fs::remove_file(device.peer_dir(&world.lab.managers[1]).join(name)).unwrap();
+    }
+    assert_eq!(states(), ["up", "none"]);
 }
 
 #[test]
@@ -168,6 +198,7 @@ fn require_connected_puts_the_old_files_back() {
     drop(dry.says("If the tunnel is not seen up within 2 s after"));
     let ran = install(&world, &flags).expect(6).says("Rolled back: sftunnel runs on the new files");
     let ran = ran.says("If the tunnel is not seen up within 2 s after");
+    let ran = ran.says("for why the tunnel did not come up");
     world.unchanged(device, &before, &ran);
     assert_eq!(device.restarts().unwrap(), 2);
     world.on(device, &["recover"]).run().expect(0).says("Nothing was interrupted");
