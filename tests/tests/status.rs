@@ -37,6 +37,7 @@ fn on_the_device_status_is_a_plugin_when_it_is_asked_to_be() {
     let line = ran.stdout.lines().next().unwrap();
     assert!(line.starts_with("SFTUNNEL CRITICAL - files for manager "), "{line}");
     assert!(line.contains("expired 2 days ago"), "{line}");
+    assert!(line.contains(", and 1 more to look at"), "{line}");
     let data = perfdata(line);
     assert_eq!(data["days"], (-2, "90:;30:".to_owned()));
     let counts = ["managers", "warning", "critical", "tunnels_down"].map(|name| data[name].0);
@@ -44,7 +45,8 @@ fn on_the_device_status_is_a_plugin_when_it_is_asked_to_be() {
 
     let near = device_with(&[60]).start();
     near.up(near.ftd(1), near.fmc());
-    status(&near, &["--plugin"]).expect(1).says("WARNING - files for manager");
+    let line = status(&near, &["--plugin"]).expect(1).says("WARNING - files for manager");
+    drop(line.never_says("more to look at"));
     status(&near, &["--plugin", "--warning", "60"]).expect(0).says("SFTUNNEL OK");
     status(&near, &["--plugin", "--warning", "70", "--critical", "61"]).expect(2);
     // 2 would be CRITICAL
