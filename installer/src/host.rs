@@ -55,12 +55,11 @@ impl Host {
 
     /// The clock, which may be wrong.
     pub(crate) fn now(&self) -> Timestamp {
-        let since = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
-        };
-        // a clock beyond the year 9999 is as good as one at 1970: wrong
-        Timestamp::from_unix(since(SystemTime::now())).unwrap_or(Timestamp::EPOCH)
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok());
+        // a clock before 1970 or beyond the year 9999 is as good as one at 1970: wrong
+        let now = seconds.and_then(|seconds| Timestamp::from_unix(seconds).ok());
+        now.unwrap_or(Timestamp::EPOCH)
     }
 
     /// Whether this process may do what an installation does.

@@ -120,6 +120,24 @@ fn a_pmtool_that_fails_has_restarted_nothing() {
     case.goes_on_well();
 }
 
+/// The directories of the box, the bundle and its keys: nothing of it is handed on.
+#[test]
+fn pmtool_is_given_no_open_file() {
+    let case = Case::with(&Fault::None);
+    let (world, device) = (&case.world, case.world.ftd(1));
+    let list = "[ \"$1\" != restartbyid ] || ls -l /proc/self/fd >\"$here/given\"";
+    let pmtool = world.pmtool(device, list);
+    let stick = world.out().display().to_string();
+    case.install(&["--pmtool", &pmtool, "--receipt-out", &stick]).expect(0);
+    let given = std::fs::read_to_string(world.path("given")).unwrap();
+    let here = world.path("").display().to_string();
+    // `ls` writes to one of them
+    let open: Vec<_> =
+        given.lines().filter(|line| line.contains(here.trim_end_matches('/'))).collect();
+    assert_eq!(open.len(), 1, "{given}");
+    assert!(open[0].ends_with("/given"), "{given}");
+}
+
 #[test]
 fn a_pmtool_that_hangs_is_given_up() {
     let case = Case::with(&Fault::Hangs);

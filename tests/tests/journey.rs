@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use formats::certificate::Certificate;
+use formats::device::CredentialFile;
+use formats::receipt::SignedReceipt;
 use lab::{LabSpec, ManagerSpec};
 use tests::interruption::trace::{CALLS, Trace};
 use tests::{Run, World, tool};
@@ -259,9 +262,27 @@ fn two_managers_are_one_transaction_and_one_restart() {
         world.kit_on(one, &[]),
         world.kit_on(two, &["--sign-key", &World::signing_key_path(one).display().to_string()]),
     ];
+    let certificates = || {
+        world.lab.managers.iter().map(|manager| {
+            let pem = fs::read(device.peer_dir(manager).join("sftunnel-cert.pem")).unwrap();
+            Certificate::from_pem(&pem, CredentialFile::Certificate).unwrap().facts().fingerprint
+        })
+    };
+    let before: Vec<_> = certificates().collect();
     let run = world.install(device, &kits[0].path).arg(&kits[1].path);
     let ran = run.arg("--json").run().expect(0);
     assert_eq!(ran.json()["results"].as_array().unwrap().len(), 2);
+    // each manager's receipt is about its own files
+    let receipts: Vec<_> = fs::read_dir(device.root.join("var/sf/sftunnel-airgap/receipts"))
+        .unwrap()
+        .map(|item| SignedReceipt::open(&fs::read(item.unwrap().path()).unwrap()).unwrap())
+        .collect();
+    assert_eq!(receipts.len(), 2);
+    for (at, (manager, after)) in world.lab.managers.iter().zip(certificates()).enumerate() {
+        let of = |receipt: &&SignedReceipt| receipt.claim().manager.as_str() == manager.uuid;
+        let claim = receipts.iter().find(of).unwrap().claim();
+        assert_eq!((claim.certificate_before, claim.certificate_after), (Some(before[at]), after));
+    }
     world.up(device, one);
     world.up(device, two);
     assert_eq!(device.restarts().unwrap(), 1);

@@ -240,6 +240,20 @@ fn a_long_log_is_read_and_appended_to() {
     assert_eq!(read(), lines);
     world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
     assert_eq!(read(), lines + 1);
+    assert!(!fs::read_to_string(&log).unwrap().contains("\n\n"), "a line is a line");
+}
+
+/// It says what was done, and stops nothing: not even where somebody put a link in its place.
+#[test]
+fn a_log_that_is_a_link_is_not_followed() {
+    let world = World::new(1);
+    let device = installed(&world);
+    let (log, victim) = (state(device).join("log"), world.write("victim", "precious\n"));
+    fs::remove_file(&log).unwrap();
+    symlink(&victim, &log).unwrap();
+    let ran = world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
+    drop(ran.says("the log could not be written"));
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
 }
 
 /// Whoever reads the record has to find one key under one fingerprint.

@@ -25,6 +25,22 @@ fn files_that_are_in_place_already_are_synced_before_they_count_as_installed() {
     assert!(synced.iter().any(|call| call.args[0].ends_with("/var/sf>")), "{synced:?}");
 }
 
+/// The first line of all brings a name, which has to last as well.
+#[test]
+fn a_log_is_durable_with_its_first_line() {
+    let scene = Scene::new(1);
+    let stand = Stand::new(&scene, 0);
+    let (ran, trace) = record(&stand, stand.install());
+    ran.expect(0);
+    let is = |name: &str, end: &str, call: &tests::interruption::trace::Call| {
+        call.name == name && call.args[0].ends_with(end)
+    };
+    let written =
+        trace.all.iter().position(|call| is("fdatasync", "/var/sf/sftunnel-airgap/log>", call));
+    let after = &trace.all[written.expect("the log is synced")..];
+    assert!(after.iter().any(|call| is("fsync", "/var/sf/sftunnel-airgap>", call)), "{after:?}");
+}
+
 /// Its name may be on the disk, and the next boot finds it.
 #[test]
 fn a_journal_that_may_come_back_keeps_its_backup() {
