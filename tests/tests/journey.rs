@@ -248,6 +248,7 @@ fn an_armored_bundle_comes_through_standard_input() {
     world.bundle(&["verify", "--identity", &identity, "-"]).stdin(pasted.clone()).run().expect(0);
     world.bundle(&["inspect", "--identity", &identity, "-"]).stdin(pasted.clone()).run().expect(0);
     world.on(device, &["inspect", "-"]).stdin(pasted.clone()).run().expect(0);
+    world.on(device, &["inspect"]).arg(&bundle).run().expect(0).says(&bundle.display().to_string());
     world.install(device, Path::new("-")).stdin(pasted).run().expect(0);
     world.up(device, world.fmc());
     checks_out(&kit.path);

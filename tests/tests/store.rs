@@ -241,6 +241,10 @@ fn a_long_log_is_read_and_appended_to() {
     world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
     assert_eq!(read(), lines + 1);
     assert!(!fs::read_to_string(&log).unwrap().contains("\n\n"), "a line is a line");
+    let shown = || world.on(device, &["log"]).run().expect(0);
+    drop(shown().never_says("cannot be read"));
+    fs::write(&log, format!("{line}{{\n")).unwrap();
+    drop(shown().says("1 line(s) cannot be read"));
 }
 
 /// It says what was done, and stops nothing: not even where somebody put a link in its place.

@@ -27,6 +27,16 @@ fn a_person_says_yes_to_signer_and_plan() {
     pty.expect("Type 'yes'");
     pty.type_line("y");
     assert_eq!(pty.end().0, 3);
+    let verify = || world.on(device, &["verify", "--identity", &identity]).arg(&kit.path);
+    let mut pty = Pty::start(verify());
+    pty.expect("Type 'yes'");
+    pty.type_line("yes");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+    // a program reads along: it is not asked
+    let (code, screen) = Pty::start(verify().arg("--json")).end();
+    assert_eq!(code, 3, "{screen}");
+    assert!(!screen.contains("Type 'yes'"), "{screen}");
     let mut pty = Pty::start(install());
     pty.expect("Type 'yes'");
     pty.type_line("yes");

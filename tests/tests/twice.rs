@@ -236,6 +236,9 @@ fn what_an_installation_would_trip_over_verify_says() {
     let verify =
         || world.on(world.ftd(1), &["verify"]).args(world.trust()).arg(&installed.kit.path);
     verify().run().expect(0).says("Verified");
+    let loose = installed.kit.bundle(world.ftd(1));
+    let ran = world.on(world.ftd(1), &["verify"]).args(world.trust()).arg(loose).run().expect(0);
+    drop(ran.says("Verified").never_says("SHA256SUMS"));
     let pmtool = lab::layout::programs(&world.ftd(1).root).join("pmtool");
     fs::rename(&pmtool, world.path("pmtool")).unwrap();
     verify().run().expect(3).says("refused (not-found)");
