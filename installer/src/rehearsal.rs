@@ -220,8 +220,7 @@ fn addresses(named: &str) -> Result<Vec<SocketAddr>, Problem> {
         let _ = sender.send(found.map(|found| found.take(ADDRESSES).collect::<Vec<_>>()));
     });
     match receiver.recv_timeout(RESOLVE_LIMIT) {
-        Ok(Ok(found)) if !found.is_empty() => Ok(found),
-        Ok(Ok(_)) => Err(unknown("that name has no address".to_owned())),
+        Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => Err(unknown(format!("its address was not found: {error}"))),
         Err(_) => {
             Err(unknown(format!("its address was not found within {} s", RESOLVE_LIMIT.as_secs())))
@@ -314,7 +313,8 @@ fn problem(error: HandshakeError) -> Problem {
     }
 }
 
-/// A connection that ends at a point in time, however slowly the other side drips.
+/// A connection that ends at a point in time, however slowly the other side drips. A read or write
+/// that its time limit ended is [`io::ErrorKind::WouldBlock`] on Linux.
 #[derive(Debug)]
 struct Limited {
     stream: TcpStream,
@@ -324,29 +324,21 @@ struct Limited {
 impl Limited {
     fn left(&self) -> io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+        if left.is_zero() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(left) }
     }
-}
-
-/// A read or write that its time limit ended is `WouldBlock` on Linux.
-fn timed(result: io::Result<usize>) -> io::Result<usize> {
-    result.map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-        _ => error,
-    })
 }
 
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(self.left()?))?;
-        timed(self.stream.read(buffer))
+        self.stream.read(buffer)
     }
 }
 
 impl Write for Limited {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(self.left()?))?;
-        timed(self.stream.write(buffer))
+        self.stream.write(buffer)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -166,8 +166,11 @@ fn both_versions_of_tls_pass() {
     let kit = world.kit(&[]);
     for (flag, protocol) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
         let server = Server::start(world.fmc(), world.fmc(), &[flag]);
-        let json = rehearse(&world, &kit, &server.address, &[]).expect(0).json();
-        assert_eq!(json["rehearsals"][0]["protocol"], protocol, "{json}");
+        let named = server.address.replace("127.0.0.1", "localhost");
+        for host in [&server.address, &named] {
+            let json = rehearse(&world, &kit, host, &[]).expect(0).json();
+            assert_eq!(json["rehearsals"][0]["protocol"], protocol, "{json}");
+        }
     }
 }
 
@@ -226,6 +229,7 @@ fn a_clock_that_is_wrong_is_told() {
     let seen = failed(ran);
     assert_eq!(seen["failed_at"], "clock", "{seen}");
     assert!(seen["message"].as_str().unwrap().contains("2040-01-01"), "{seen}");
+    assert!(seen["certificate"]["subject"].as_str().unwrap().contains(&world.fmc().uuid), "{seen}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ struct Seen {
 impl CheckedCredentials {
     /// Makes a handshake as a client, at the time `now`, and ends the session.
     ///
-    /// The stream has to end a read that takes too long with [`io::ErrorKind::TimedOut`];
+    /// The stream has to end a read that takes too long with [`io::ErrorKind::WouldBlock`];
     /// `after` is called once the client's side is done and may shorten that time for the
     /// answer that TLS 1.3 leaves open.
     ///
@@ -239,9 +239,6 @@ fn require_no_refusal<S: Read + Write>(
     match stream.ssl_read(&mut [0; 64]) {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
-            Ok(())
-        }
-        Err(error) if error.io_error().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) => {
             Ok(())
         }
         Err(error) => Err(failed(error, seen, now)),
