@@ -90,16 +90,21 @@ fn status_says_what_to_do_next() {
         let steps = json["steps"].as_array().unwrap().iter();
         steps.map(|step| step.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
+    let completed =
+        || status(&world, &["--json"]).expect(0).json()["peers"][0]["completed"].clone();
+    assert_eq!(completed(), false, "nothing was installed");
     let expired = steps();
     assert!(expired[0].contains("install a kit") && expired.len() == 1, "{expired:?}");
     world.install(device, &world.kit(&[]).path).run().expect(0);
     world.up(device, fmc);
     assert_eq!(steps(), Vec::<String>::new(), "all is well");
+    assert_eq!(completed(), true);
     status(&world, &[]).expect(0).never_says("Next");
     // up on files that would not bring it up again
     let key = device.peer_dir(fmc).join("sftunnel-key.pem");
     let good = fs::read(&key).unwrap();
     fs::write(&key, "").unwrap();
+    assert_eq!(completed(), false, "another file since");
     let broken = steps();
     assert!(
         broken[0].contains("do not reboot") && broken[1].contains("install a kit"),
