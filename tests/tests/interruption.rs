@@ -163,7 +163,8 @@ fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted(
     // the second rename is the journal's: all three are staged, none is live
     case.killed_at("renameat", 2);
     let status = case.world.on(device, &["status"]).run().expect(0);
-    drop(status.says("Leftover  3 staged file(s); `recover` removes them"));
+    let status = status.says("Leftover  3 staged file(s); `recover` removes them");
+    drop(status.says("sftunnel-install recover removes the staged files of a run"));
     let ran = case.world.on(device, &["recover"]).run().expect(0);
     let ran = ran.says("No live file had been changed; removed 3 staged file(s)");
     assert!(!case.all_new(&ran));

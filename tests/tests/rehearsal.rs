@@ -258,6 +258,15 @@ fn what_is_no_manager_is_told() {
     drop(silent);
     assert_eq!(failed(rehearse(&world, &kit, &address, &[]))["failed_at"], "connection-refused");
 
+    // what a firewall drops: behind a full queue, no connection is answered
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let address = full.local_addr().unwrap().to_string();
+    let _queued = TcpStream::connect(&address).unwrap();
+    let seen = failed(rehearse(&world, &kit, &address, &[]));
+    assert_eq!(seen["failed_at"], "timeout", "{seen}");
+    assert!(seen["message"].as_str().unwrap().contains("did not answer within 5 s"), "{seen}");
+
     // a record of TLS 1.2 that no server begins with: ServerHelloDone
     const OUT_OF_TURN: &[u8] = &[22, 3, 3, 0, 4, 14, 0, 0, 0];
     for (answer, failed_at) in [

@@ -118,6 +118,21 @@ fn status_says_what_to_do_next() {
     assert!(strays[1].contains("is a private key"), "{strays:?}");
     lab::service::stop(&device.root).unwrap();
     assert!(steps().iter().any(|step| step.contains("does not run")));
+    let from = now() + 86_400;
+    let validity = Some(Validity { from, until: from + 400 * 86_400 });
+    let old = Issue { validity, ..Issue::default() };
+    let tomorrow = ManagerSpec { old, ..ManagerSpec::valid("tomorrow") };
+    let early = World::of(LabSpec { managers: vec![tomorrow], ..LabSpec::for_tests(1) });
+    status(&early, &[]).expect(0).says("check this box's clock, and its NTP servers");
+    // what cannot be read as it should be: with advice of its own, and without
+    let odd = World::new(1);
+    let ca = odd.ftd(1).peer_dir(odd.fmc()).join("cacert.pem");
+    fs::remove_file(&ca).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &ca).unwrap();
+    status(&odd, &[]).expect(0).says(": find out who put it there, and why");
+    fs::remove_file(&ca).unwrap();
+    fs::File::create(&ca).unwrap().set_len(64 << 20).unwrap();
+    status(&odd, &[]).expect(0).says("look at its directory: it cannot be read as it should be");
     let renew = device_with(&[60]);
     status(&renew, &[]).expect(0).says("have its CA renewed in time");
 }

@@ -195,7 +195,6 @@ fn failed(error: ssl::Error, seen: Seen, now: Timestamp) -> HandshakeError {
             40 if has_their_certificate => HandshakeError::OurCertificate { alert: reason },
             // the certificate alerts of RFC 8446, section 6.2, and decrypt_error
             41..=46 | 48 | 49 | 51 | 116 => HandshakeError::OurCertificate { alert: reason },
-            _ if reason.contains("unexpected eof") => closed(has_their_certificate),
             _ if [
                 "wrong version number",
                 "packet length too long",
