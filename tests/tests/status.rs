@@ -107,7 +107,9 @@ fn status_says_what_to_do_next() {
     assert_eq!(completed(), false, "another file since");
     let broken = steps();
     assert!(
-        broken[0].contains("do not reboot") && broken[1].contains("install a kit"),
+        broken[0].contains("do not reboot")
+            && broken[0].contains("the tunnel to manager ")
+            && broken[1].contains("install a kit"),
         "{broken:?}"
     );
     fs::write(&key, good).unwrap();
