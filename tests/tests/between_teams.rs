@@ -192,6 +192,17 @@ fn a_folder_for_receipts_that_is_none_is_refused_before_anything_is_changed() {
 }
 
 #[test]
+fn a_receipt_that_cannot_be_kept_undoes_nothing_and_is_missed() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    world.on(device, &["recover"]).run().expect(0);
+    fs::write(device.root.join("var/sf/sftunnel-airgap/receipts"), "").unwrap();
+    let ran = world.install(device, &world.kit(&[]).path).run().expect(0);
+    drop(ran.says("Note: no receipt could be written there"));
+    world.up(device, world.fmc());
+}
+
+#[test]
 fn a_rollbacks_receipt_follows_no_link_on_the_stick() {
     let world = World::started(1);
     let device = world.ftd(1);
