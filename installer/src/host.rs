@@ -22,6 +22,8 @@ const PMTOOL: [&str; 2] = ["/ngfw/usr/local/sf/bin/pmtool", "/usr/local/sf/bin/p
 /// Its folders, where Cisco's other programs are looked for.
 const PROGRAMS: [&str; 2] = ["/ngfw/usr/local/sf/bin", "/usr/local/sf/bin"];
 const IMS_CONF: &str = "/etc/sf/ims.conf";
+/// What to do where something is missing that every FTD has.
+pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The box, or a tree that stands for one.
@@ -91,9 +93,7 @@ impl Host {
             .root
             .read(Path::new(IMS_CONF), limits::IMS_CONF)
             .map_err(|error| console::input::of_limit(&shown, &error))
-            .map_err(|failure| {
-                failure.hint("is this an FTD? --root names another root directory")
-            })?;
+            .map_err(|failure| failure.hint(IS_AN_FTD))?;
         let conf = ImsConf::parse(&bytes);
         let uuid =
             conf.appliance_uuid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| {

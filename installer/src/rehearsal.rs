@@ -204,11 +204,8 @@ fn split(named: &str) -> Option<(String, u16)> {
 }
 
 fn addresses(named: &str) -> Result<Vec<SocketAddr>, Problem> {
-    let unknown = |why: String| {
-        Problem::new("address", why, "give the manager's IP address: --rehearse=ADDRESS")
-    };
     let (name, port) = split(named)
-        .ok_or_else(|| unknown("it is no name or address with an optional port".to_owned()))?;
+        .ok_or_else(|| no_address("it is no name or address with an optional port".to_owned()))?;
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -221,11 +218,16 @@ fn addresses(named: &str) -> Result<Vec<SocketAddr>, Problem> {
     });
     match receiver.recv_timeout(RESOLVE_LIMIT) {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(unknown(format!("its address was not found: {error}"))),
-        Err(_) => {
-            Err(unknown(format!("its address was not found within {} s", RESOLVE_LIMIT.as_secs())))
-        }
+        Ok(Err(error)) => Err(no_address(format!("its address was not found: {error}"))),
+        Err(_) => Err(no_address(format!(
+            "its address was not found within {} s",
+            RESOLVE_LIMIT.as_secs()
+        ))),
     }
+}
+
+fn no_address(why: String) -> Problem {
+    Problem::new("address", why, "give the manager's IP address: --rehearse=ADDRESS")
 }
 
 fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Problem> {
@@ -236,7 +238,7 @@ fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Problem> {
             Err(error) => problem = Some(not_connected(*address, &error)),
         }
     }
-    Err(problem.unwrap_or_else(|| Problem::new("address", "that name has no address", "")))
+    Err(problem.unwrap_or_else(|| no_address("that name has no address".to_owned())))
 }
 
 fn not_connected(address: SocketAddr, error: &io::Error) -> Problem {

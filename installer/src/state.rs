@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
 use crate::atomic_file::{remove_unfinished, sync_dir, write_record};
-use crate::host::Host;
+use crate::host::{Host, IS_AN_FTD};
 use crate::sf_dir::{self, SF, wrong_directory, wrong_file};
 
 const NAME: &str = "sftunnel-airgap";
@@ -166,8 +166,7 @@ fn open_parent(host: &Host) -> Result<OwnedFd, Failure> {
     sf_dir::open(host)?.ok_or_else(|| {
         let sf = host.root().outside(SF);
         let message = format!("there is no {}, expected the one of an FTD", sf.display());
-        Failure::refused(Reason::NotFound, message)
-            .hint("is this an FTD? --root names another root directory")
+        Failure::refused(Reason::NotFound, message).hint(IS_AN_FTD)
     })
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lab::{Fault, Snapshot};
-use tests::{Kit, Ran, World, tool};
+use tests::{Kit, Pty, Ran, World, tool};
 
 use crate::refusals::refused;
 
@@ -288,6 +288,23 @@ fn an_sftunnel_that_stays_down_in_a_recovery_gets_the_old_files_back() {
     assert!(!case.all_new(&ran));
     case.no_leftovers("a recovery that went back");
     assert!(lab::service::running(&device.root).is_some());
+}
+
+/// The interrupted run is finished and said, and from then on Ctrl-C ends the program as ever.
+#[test]
+fn ctrl_c_at_the_question_after_a_finished_run_ends_it_at_once() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    assert_ne!(case.killed_at("renameat", 4).code(), Some(0));
+    let install = world.on(device, &["install", "--settle", "1"]).args(world.trust());
+    let mut pty = Pty::start(install.arg(&case.kit.path));
+    pty.expect("Go on? Type 'yes'");
+    pty.press("\x03");
+    let (code, screen) = pty.end();
+    assert_ne!(code, 0, "{screen}");
+    assert!(screen.contains("first finished an interrupted run"), "{screen}");
+    assert_eq!(case.files(), case.old);
+    case.no_leftovers("Ctrl-C at the question");
 }
 
 #[test]

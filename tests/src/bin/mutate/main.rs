@@ -8,6 +8,8 @@
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod asked;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
@@ -23,243 +25,6 @@ use std::time::Instant;
 use serde_json::Value;
 use tests::interruption::queue::Queue;
 
-/// Which tests meet the guards of a file. Everything that a file is answerable for has to be
-/// noticed by these, so a survivor is also told when another test would notice it.
-const TESTS: [(&str, &[&str]); 43] = [
-    ("installer/src/args.rs", &["rehearsal::", "output::"]),
-    (
-        "installer/src/atomic_file.rs",
-        &["journey::", "store::", "manual::", "meanwhile::", "room::", "races::", "interruption::"],
-    ),
-    ("installer/src/backup.rs", &["journey::", "store::", "manual::", "interruption::"]),
-    (
-        "installer/src/commands.rs",
-        &["journey::", "twice::", "terminal::", "refusals::", "interruption::"],
-    ),
-    (
-        "installer/src/commands/backups.rs",
-        &[
-            "store::",
-            "twice::",
-            "json::",
-            "output::",
-            "journey::",
-            "terminal::",
-            "room::",
-            "interruption::",
-        ],
-    ),
-    (
-        "installer/src/commands/change.rs",
-        &[
-            "journey::",
-            "health::",
-            "tunnels::",
-            "manual::",
-            "meanwhile::",
-            "output::",
-            "twice::",
-            "interruption::",
-            "documented::",
-        ],
-    ),
-    (
-        "installer/src/commands/inspect.rs",
-        &[
-            "handoff::",
-            "vouching::",
-            "output::",
-            "json::",
-            "recipients::",
-            "hostile::",
-            "journey::",
-            "documented::",
-        ],
-    ),
-    (
-        "installer/src/commands/install.rs",
-        &[
-            "journey::",
-            "tunnels::",
-            "twice::",
-            "pairs::",
-            "json::",
-            "terminal::",
-            "output::",
-            "rehearsal::",
-            "refusals::",
-            "documented::",
-        ],
-    ),
-    ("installer/src/commands/interrupted.rs", &["twice::", "output::", "json::", "interruption::"]),
-    (
-        "installer/src/commands/log.rs",
-        &["output::", "json::", "store::", "twice::", "interruption::", "journey::"],
-    ),
-    (
-        "installer/src/commands/recover.rs",
-        &["twice::", "output::", "json::", "health::", "interruption::"],
-    ),
-    (
-        "installer/src/commands/rollback.rs",
-        &[
-            "twice::",
-            "journey::",
-            "manual::",
-            "store::",
-            "pairs::",
-            "output::",
-            "meanwhile::",
-            "interruption::",
-        ],
-    ),
-    (
-        "installer/src/commands/signers.rs",
-        &["store::", "vouching::", "json::", "output::", "refusals::"],
-    ),
-    (
-        "installer/src/commands/status.rs",
-        &[
-            "status::",
-            "clock::",
-            "twice::",
-            "tunnels::",
-            "store::",
-            "manual::",
-            "json::",
-            "output::",
-            "interruption::",
-            "documented::",
-        ],
-    ),
-    (
-        "installer/src/commands/status/advice.rs",
-        &[
-            "status::",
-            "clock::",
-            "twice::",
-            "manual::",
-            "tunnels::",
-            "store::",
-            "json::",
-            "interruption::",
-            "documented::",
-        ],
-    ),
-    ("installer/src/commands/status/prometheus.rs", &["status::"]),
-    (
-        "installer/src/commands/status/view.rs",
-        &[
-            "status::",
-            "clock::",
-            "twice::",
-            "manual::",
-            "tunnels::",
-            "json::",
-            "store::",
-            "interruption::",
-            "documented::",
-        ],
-    ),
-    (
-        "installer/src/commands/verify.rs",
-        &[
-            "vouching::",
-            "twice::",
-            "output::",
-            "rehearsal::",
-            "json::",
-            "refusals::",
-            "hostile::",
-            "terminal::",
-        ],
-    ),
-    (
-        "installer/src/host.rs",
-        &[
-            "journey::",
-            "refusals::",
-            "health::",
-            "clock::",
-            "status::",
-            "tunnels::",
-            "pairs::",
-            "interruption::",
-        ],
-    ),
-    ("installer/src/journal.rs", &["health::", "output::", "interruption::"]),
-    (
-        "installer/src/judged.rs",
-        &["journey::", "refusals::", "pairs::", "manual::", "terminal::", "health::"],
-    ),
-    ("installer/src/lib.rs", &["output::", "journey::", "fuzz_corpus::", "signals::"]),
-    ("installer/src/main.rs", &["output::"]),
-    (
-        "installer/src/peers.rs",
-        &[
-            "refusals::",
-            "manual::",
-            "pairs::",
-            "meanwhile::",
-            "races::",
-            "journey::",
-            "interruption::",
-        ],
-    ),
-    (
-        "installer/src/plan_text.rs",
-        &[
-            "journey::",
-            "manual::",
-            "pairs::",
-            "output::",
-            "terminal::",
-            "tunnels::",
-            "documented::",
-        ],
-    ),
-    ("installer/src/preflight.rs", &["refusals::", "clock::", "room::", "pairs::", "hostile::"]),
-    (
-        "installer/src/receipts.rs",
-        &[
-            "journey::",
-            "twice::",
-            "ticket::",
-            "between_teams::",
-            "races::",
-            "room::",
-            "tampering::",
-            "pairs::",
-            "health::",
-            "interruption::",
-        ],
-    ),
-    (
-        "installer/src/records.rs",
-        &["journey::", "store::", "refusals::", "vouching::", "interruption::"],
-    ),
-    ("installer/src/recovery.rs", &["interruption::", "health::"]),
-    ("installer/src/rehearsal.rs", &["rehearsal::", "output::", "documented::"]),
-    ("installer/src/reserve.rs", &["room::"]),
-    ("installer/src/restore.rs", &["health::", "meanwhile::", "interruption::"]),
-    (
-        "installer/src/run_log.rs",
-        &["output::", "journey::", "tampering::", "store::", "room::", "interruption::"],
-    ),
-    ("installer/src/service.rs", &["health::", "tunnels::", "journey::", "interruption::"]),
-    ("installer/src/sf_dir.rs", &["refusals::", "tampering::", "store::", "races::"]),
-    ("installer/src/signals.rs", &["signals::", "terminal::", "interruption::"]),
-    ("installer/src/sources.rs", &["refusals::", "hostile::", "vouching::", "terminal::"]),
-    ("installer/src/staging.rs", &["journey::", "races::", "room::", "interruption::"]),
-    ("installer/src/state.rs", &["store::", "refusals::", "tampering::", "interruption::"]),
-    (
-        "installer/src/transaction.rs",
-        &["health::", "meanwhile::", "tunnels::", "room::", "journey::", "interruption::"],
-    ),
-    ("installer/src/tunnel.rs", &["tunnels::", "status::", "rehearsal::", "json::"]),
-    ("installer/src/tunnel/brief.rs", &["tunnels::", "status::", "pairs::"]),
-    ("installer/src/tunnel/sockets.rs", &["tunnels::", "status::", "rehearsal::"]),
-];
 /// No run of these tests takes longer with a program that works; in seconds.
 const LIMIT: &str = "900";
 
@@ -309,7 +74,7 @@ fn main() -> ExitCode {
     let others: Vec<Bench> = others.collect();
     let benches = || others.iter().chain([&first]);
     // tests that fail anyway would notice everything
-    let filters = mutants.iter().flat_map(|mutant| tests_of(&mutant.file));
+    let filters = mutants.iter().flat_map(|mutant| asked::of(&mutant.file));
     let filters: BTreeSet<&str> = filters.copied().collect();
     on_all(benches(), &Queue::new(filters), |bench, filter: &str| {
         assert_eq!(bench.noticing(filter), None, "{filter} fails without a change");
@@ -357,15 +122,11 @@ fn on_all<'a, T: Send>(
     });
 }
 
-fn tests_of(file: &str) -> &'static [&'static str] {
-    TESTS.iter().find(|(of, _)| *of == file).expect("one of the files").1
-}
-
 fn list() -> Vec<Mutant> {
     let mut command = Command::new("cargo");
     command.args(["mutants", "--list", "--json", "--diff", "-p", "installer"]);
     command.args(["--exclude-re", "impl.*(Display|Debug|Serialize)"]);
-    for (file, _) in TESTS {
+    for (file, _) in asked::TESTS {
         command.args(["-f", file]);
     }
     let output = command.stderr(Stdio::inherit()).output().expect("cargo mutants");
@@ -460,7 +221,7 @@ impl Bench {
     /// The first test that fails. The quickest tests first; the others only when these notice
     /// nothing. The package's own tests, which have to be built, are asked before the last.
     fn noticed_by(&self, file: &str) -> Option<String> {
-        let (last, first) = tests_of(file).split_last().expect("a filter");
+        let (last, first) = asked::of(file).split_last().expect("a filter");
         let journeys = |filters: &[&str]| filters.iter().find_map(|filter| self.noticing(filter));
         let own = || (!self.own_tests_pass()).then(|| "the package's own tests".to_owned());
         journeys(first).or_else(own).or_else(|| journeys(&[last]))
