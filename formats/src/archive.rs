@@ -8,7 +8,6 @@
 use std::io;
 
 use tar::{EntryType, Header};
-use zeroize::Zeroizing;
 
 use crate::error::{Reason, Reasoned};
 use crate::limits;
@@ -87,16 +86,13 @@ impl Reasoned for ArchiveError {
     }
 }
 
-/// Writes the six entries. Same contents and time, same bytes.
+/// Writes the six entries. Same contents and time, same bytes. They go straight to `sink`: no
+/// copy of the key is made on the way.
 ///
 /// # Errors
-/// When a header field cannot hold its value, which the limits exclude.
-pub fn write(contents: [&[u8]; 6], created_at: Timestamp) -> io::Result<Zeroizing<Vec<u8>>> {
-    let size: usize =
-        contents.iter().map(|content| BLOCK + content.len().next_multiple_of(BLOCK)).sum();
-    // room for all of it at once: a buffer that grows leaves copies of the key behind
-    let bytes = Zeroizing::new(Vec::with_capacity(size + 2 * BLOCK));
-    let mut archive = tar::Builder::new(WipedOnDrop(bytes));
+/// Those of `sink`; or when a header field cannot hold its value, which the limits exclude.
+pub fn write(contents: [&[u8]; 6], created_at: Timestamp, sink: impl io::Write) -> io::Result<()> {
+    let mut archive = tar::Builder::new(sink);
     for ((name, _), content) in ENTRIES.into_iter().zip(contents) {
         let mut header = Header::new_ustar();
         header.set_path(name)?;
@@ -109,20 +105,7 @@ pub fn write(contents: [&[u8]; 6], created_at: Timestamp) -> io::Result<Zeroizin
         header.set_cksum();
         archive.append(&header, content)?;
     }
-    Ok(archive.into_inner()?.0)
-}
-
-struct WipedOnDrop(Zeroizing<Vec<u8>>);
-
-impl io::Write for WipedOnDrop {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    archive.finish()
 }
 
 /// Reads the six entries: their contents, borrowed from `bytes`.
@@ -215,9 +198,15 @@ fn octal(field: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn written(contents: [&[u8]; 6], time: Timestamp) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(contents, time, &mut bytes).unwrap();
+        bytes
+    }
+
     fn example() -> Vec<u8> {
         let time = Timestamp::from_unix(1_726_805_447).unwrap();
-        write([b"{}", &[7; 64], b"sums", b"ca", b"cert", &[b'k'; 1700]], time).unwrap().to_vec()
+        written([b"{}", &[7; 64], b"sums", b"ca", b"cert", &[b'k'; 1700]], time)
     }
 
     /// Changes a header and mends its checksum.
@@ -316,7 +305,7 @@ mod tests {
             assert_eq!(read(&changed), expected, "{size:?}");
         }
         let whole =
-            write([b"", &[7; 64], &[1; 512], &[2; 1024], &[3; 511], &[4; 513]], Timestamp::EPOCH);
-        assert_eq!(read(&whole.unwrap()).unwrap().map(<[u8]>::len), [0, 64, 512, 1024, 511, 513]);
+            written([b"", &[7; 64], &[1; 512], &[2; 1024], &[3; 511], &[4; 513]], Timestamp::EPOCH);
+        assert_eq!(read(&whole).unwrap().map(<[u8]>::len), [0, 64, 512, 1024, 511, 513]);
     }
 }

@@ -97,8 +97,7 @@ impl Inner {
         let [ca, certificate, private_key] = CredentialFile::ALL.map(|file| files.file(file));
         let contents =
             [&manifest_bytes[..], &signature, sums.as_bytes(), ca, certificate, private_key];
-        let tar = archive::write(contents, content.created_at)?;
-        Ok(Self(gzip(&tar)?))
+        Ok(Self(gzip(|member| archive::write(contents, content.created_at, member))?))
     }
 
     /// Seals it for these recipients.

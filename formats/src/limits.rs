@@ -77,7 +77,7 @@ impl Reasoned for LimitError {
 }
 
 /// Most secrets are keys and fit.
-const FIRST: usize = 4096;
+const FIRST: usize = 2048;
 
 /// Reads all of `reader`, but no more than `limit` bytes, into memory that is wiped.
 ///

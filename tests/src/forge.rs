@@ -106,7 +106,9 @@ impl Forge {
     /// The tar.
     pub fn tar(&self) -> Vec<u8> {
         let contents = self.entries.each_ref().map(Vec::as_slice);
-        archive::write(contents, Timestamp::EPOCH).unwrap().to_vec()
+        let mut tar = Vec::new();
+        archive::write(contents, Timestamp::EPOCH, &mut tar).unwrap();
+        tar
     }
 
     /// Sealed as a bundle is.

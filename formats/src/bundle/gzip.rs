@@ -4,7 +4,7 @@
 //! empty before their memory is given back.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Write};
 
 use flate2::bufread::DeflateDecoder;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -19,27 +19,82 @@ thread_local! {
     static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// One member without name and time in its header: same content, same bytes.
-pub(super) fn gzip(bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+/// One member without name and time in its header, of what `write` writes: same content, same
+/// bytes.
+///
+/// # Errors
+/// Those of `write`.
+pub(super) fn gzip(
+    write: impl FnOnce(&mut Member<'_>) -> io::Result<()>,
+) -> io::Result<Zeroizing<Vec<u8>>> {
     // magic, deflate, no flags, no time, "fastest", unknown system
     const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
-    // deflate never grows its input by more than five bytes in 16 KiB
-    let mut member = Zeroizing::new(Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 64));
-    member.extend_from_slice(&HEADER);
     DEFLATE.with_borrow_mut(|deflate| {
-        let ended = deflate.compress_vec(bytes, &mut member, FlushCompress::Finish);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FIRST));
+        bytes.extend_from_slice(&HEADER);
+        let mut member = Member { deflate, bytes, crc: Crc::new() };
+        let ended = write(&mut member).and_then(|()| member.end());
         // ready for the next one, and empty
-        deflate.reset();
-        match ended {
-            Ok(Status::StreamEnd) => Ok(()),
-            _ => Err(io::Error::other("deflate did not end")),
+        member.deflate.reset();
+        ended.map(|()| member.bytes)
+    })
+}
+
+/// Room for three files and their manifest, compressed, when they are as usual.
+const FIRST: usize = 6 << 10;
+
+/// Bytes of a checksum and a size.
+const TRAILER: usize = 8;
+
+/// A member that grows as it is written to.
+pub(super) struct Member<'a> {
+    deflate: &'a mut Compress,
+    bytes: Zeroizing<Vec<u8>>,
+    crc: Crc,
+}
+
+impl Member<'_> {
+    /// Compresses some of `bytes`, or what was held back. How many are taken.
+    fn deflate(&mut self, bytes: &[u8], flush: FlushCompress) -> io::Result<(usize, Status)> {
+        self.make_room();
+        let before = self.deflate.total_in();
+        let status = self.deflate.compress_vec(bytes, &mut self.bytes, flush)?;
+        let taken = usize::try_from(self.deflate.total_in() - before);
+        Ok((taken.map_err(io::Error::other)?, status))
+    }
+
+    /// For a trailer at least. A vector that grows by itself leaves a copy that nobody wipes.
+    fn make_room(&mut self) {
+        if self.bytes.capacity() - self.bytes.len() < TRAILER {
+            let larger = Zeroizing::new(Vec::with_capacity(self.bytes.capacity() * 2));
+            let full = std::mem::replace(&mut self.bytes, larger);
+            self.bytes.extend_from_slice(&full);
         }
-    })?;
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    member.extend_from_slice(&crc.sum().to_le_bytes());
-    member.extend_from_slice(&crc.amount().to_le_bytes());
-    Ok(member)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        while self.deflate(&[], FlushCompress::Finish)?.1 != Status::StreamEnd {}
+        self.make_room();
+        self.bytes.extend_from_slice(&self.crc.sum().to_le_bytes());
+        self.bytes.extend_from_slice(&self.crc.amount().to_le_bytes());
+        Ok(())
+    }
+}
+
+impl Write for Member<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let (taken, _) = self.deflate(bytes, FlushCompress::None)?;
+            if taken > 0 || bytes.is_empty() {
+                self.crc.update(bytes.get(..taken).unwrap_or(bytes));
+                return Ok(taken);
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a member holds.
@@ -102,7 +157,7 @@ mod tests {
     use super::*;
     use flate2::GzBuilder;
     use flate2::bufread::GzDecoder;
-    use std::io::{Read, Write};
+    use std::io::Read;
 
     fn by_the_library(member: &[u8]) -> Option<Vec<u8>> {
         let (mut decoder, mut bytes) = (GzDecoder::new(member), Vec::new());
@@ -150,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_member_is_what_the_library_itself_writes() {
+    fn the_member_is_what_the_library_itself_writes_however_it_is_cut() {
         let random: Vec<u8> =
             (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for bytes in [&b""[..], b"a", &[7; 10_000], &random] {
@@ -158,10 +213,34 @@ mod tests {
                 GzBuilder::new().operating_system(255).write(Vec::new(), Compression::fast());
             encoder.write_all(bytes).unwrap();
             let expected = encoder.finish().unwrap();
-            for _ in 0..2 {
-                assert!(*gzip(bytes).unwrap() == expected, "{} bytes", bytes.len());
+            for piece in [1_000_000, 512, 7] {
+                let member = gzip(|member| {
+                    bytes.chunks(piece).try_for_each(|piece| member.write_all(piece))
+                });
+                assert!(*member.unwrap() == expected, "{} bytes by {piece}", bytes.len());
             }
             assert!(*gunzip(&expected).unwrap() == bytes);
+        }
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing_for_the_next() {
+        let expected = gzip(|member| member.write_all(b"a")).unwrap();
+        let failed = gzip(|member| {
+            member.write_all(&[7; 9000])?;
+            Err(io::Error::other("the caller's"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the caller's");
+        assert!(*gzip(|member| member.write_all(b"a")).unwrap() == *expected);
+    }
+
+    #[test]
+    fn it_grows_at_every_size() {
+        let noise = |n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8;
+        for size in (FIRST as u32 - 40..FIRST as u32 + 40).chain([0, 3 * FIRST as u32]) {
+            let bytes: Vec<u8> = (0..size).map(noise).collect();
+            let member = gzip(|member| member.write_all(&bytes)).unwrap();
+            assert!(*gunzip(&member).unwrap() == bytes, "{size}");
         }
     }
 }

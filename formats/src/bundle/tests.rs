@@ -66,9 +66,9 @@ impl Case {
         let signature = self.key.sign(&bytes).unwrap();
         let [ca, certificate, key] = files;
         let contents = [&bytes[..], &signature, sums.as_bytes(), ca, certificate, key];
-        let tar = archive::write(contents, Timestamp::EPOCH).unwrap();
-        let sealed = Inner(gzip(&tar).unwrap())
-            .seal(std::slice::from_ref(&self.recipient), Encoding::Binary);
+        let member = gzip(|member| archive::write(contents, Timestamp::EPOCH, member));
+        let sealed =
+            Inner(member.unwrap()).seal(std::slice::from_ref(&self.recipient), Encoding::Binary);
         SignedBundle::open(&sealed.unwrap(), &self.identities)
     }
 
