@@ -14,10 +14,10 @@
 //! an instant there is none.
 
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use console::exit::Failure;
 use console::kit_folder::is_kit;
@@ -48,7 +48,7 @@ pub(crate) struct KitWriter {
     /// Holds the flock.
     dir: OwnedFd,
     bundles: OwnedFd,
-    written: Mutex<Vec<(String, Sha256)>>,
+    written: Mutex<Sums>,
     /// Whether the kit stands under its name.
     is_published: AtomicBool,
 }
@@ -191,9 +191,13 @@ impl KitWriter {
     }
 
     fn record(&self, file: &str, written: Written) -> Written {
-        let mut all = self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.push((file.to_owned(), written.sha256));
+        self.sums().push(written.sha256, file);
         written
+    }
+
+    /// Of what is written so far.
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn failed(&self, file: &str, error: &io::Error) -> Failure {
@@ -205,14 +209,7 @@ impl KitWriter {
     /// # Errors
     /// When it cannot be made durable or renamed. The caller then discards it.
     pub(crate) fn commit(&self) -> Result<PathBuf, Failure> {
-        let mut written = {
-            let mut all = self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            std::mem::take(&mut *all)
-        };
-        written.sort();
-        let mut sums = Sums::default();
-        written.into_iter().for_each(|(file, sha256)| sums.push(sha256, file));
-        self.file(kit::SUMS, sums.to_string().as_bytes(), 0o644)?;
+        self.write_sums().map_err(|error| self.failed(kit::SUMS, &error))?;
         let path = self.out_path.join(&self.name);
         rustix::fs::syncfs(&self.dir).map_err(|error| cannot_write(&path, &error.into()))?;
         self.publish().and_then(|()| sync_dir(&self.out)).map_err(|error| match error.kind() {
@@ -222,6 +219,18 @@ impl KitWriter {
             _ => cannot_write(&path, &error),
         })?;
         Ok(path)
+    }
+
+    /// Line by line: a fleet's is a megabyte.
+    fn write_sums(&self) -> io::Result<()> {
+        let mode = Mode::from(0o644);
+        let file = create_only(&self.dir, kit::SUMS, mode)?;
+        set_mode(&file, mode)?;
+        let mut sums = self.sums();
+        sums.sort();
+        let mut out = BufWriter::new(file);
+        write!(out, "{sums}")?;
+        out.flush()
     }
 
     fn publish(&self) -> io::Result<()> {

@@ -137,6 +137,9 @@ impl Plan {
         let newer: HashMap<DeviceUuid, usize> =
             self.devices.iter().enumerate().map(|(at, d)| (d.device.uuid.clone(), at)).collect();
         let refused: HashSet<DeviceUuid> = self.refused_devices().cloned().collect();
+        // room at once: what grows by doubling holds a fleet three times
+        self.devices.reserve(listing.found.devices.len());
+        self.known.reserve(listing.found.devices.len());
         for listed in listing.found.devices {
             if let Some(device) = newer.get(&listed.uuid).and_then(|at| self.devices.get_mut(*at)) {
                 let older = listing.batch;
@@ -210,14 +213,8 @@ impl Plan {
     /// One manager for the kit; devices of another are refused.
     fn choose_manager(&mut self, surroundings: &Surroundings) {
         let Some(uuid) = most_named(&self.devices, surroundings.own.as_ref()) else { return };
-        let devices = std::mem::take(&mut self.devices);
-        for device in devices {
-            if device.manager == uuid {
-                self.devices.push(device);
-            } else {
-                self.refused.push(device.of_other_manager(&uuid));
-            }
-        }
+        let others = self.devices.extract_if(.., |device| device.manager != uuid);
+        self.refused.extend(others.map(|device| device.of_other_manager(&uuid)));
         if let Some(own) = surroundings.own.as_ref().filter(|own| **own != uuid) {
             self.warnings.push(format!(
                 "this machine is {own}, but FAILED_PUSH is for manager {uuid}; right only when it was made there (the other FMC of a pair)"

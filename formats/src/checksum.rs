@@ -156,6 +156,11 @@ impl Sums {
         self.0.push((digest, path.into()));
     }
 
+    /// Puts the lines into the order of their paths.
+    pub fn sort(&mut self) {
+        self.0.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
+    }
+
     /// The lines, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Sha256, &str)> {
         self.0.iter().map(|(digest, path)| (digest, path.as_str()))
@@ -211,7 +216,11 @@ mod tests {
         let mut sums = Sums::default();
         sums.push(Sha256::of(b"a"), "cacert.pem");
         sums.push(Sha256::of(b"b"), "bundles/x y.age");
-        assert_eq!(Sums::parse(sums.to_string().as_bytes()), Ok(sums));
+        assert_eq!(Sums::parse(sums.to_string().as_bytes()), Ok(sums.clone()));
+        sums.sort();
+        let sorted: Vec<_> = sums.iter().collect();
+        let (a, b) = (Sha256::of(b"a"), Sha256::of(b"b"));
+        assert_eq!(sorted, [(&b, "bundles/x y.age"), (&a, "cacert.pem")]);
     }
 
     #[test]
