@@ -2,8 +2,10 @@
 //! loop of `tar | gzip | age -r` over the same files, against one scrypt, and peak memory.
 //!
 //! Every run writes into a folder of its own and nothing is deleted before the end: ext4 is
-//! slow to make files for some seconds after as many were deleted, which would be measured
-//! in place of the programs.
+//! slow to make files for some minutes after as many were deleted, which would be measured
+//! in place of the programs. What earlier runs wrote is on the disk before the next begins.
+//! Kit and floor run by turns and the ratio is taken of each pair, as a shared machine is not
+//! the same from one minute to the next.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use formats::envelope::NewIdentity;
 use lab::{Lab, LabSpec};
 
 use crate::Result;
-use crate::measure::{Figures, runs};
+use crate::measure::{Figures, median};
 
 /// The shell loop takes milliseconds for each device: no more than this.
 const LOOP_DEVICES: usize = 1000;
@@ -35,16 +37,20 @@ pub(crate) fn measure(bundle: &Path, sizes: &[usize], count: usize) -> Result<()
     let mut compared = None;
     for &devices in sizes {
         let mut place = Place::build(dir.path(), devices)?;
-        let figures = place.kit(bundle, &["--recipient", &recipient], count)?;
-        let floor = place.floor(count)?;
-        print_row(devices, figures, floor);
+        let pairs = (0..count.max(1))
+            .map(|_| Ok((place.kit(bundle, &["--recipient", &recipient])?, place.floor()?)))
+            .collect::<Result<Vec<_>>>()?;
+        let figures = print_row(devices, &pairs);
         if devices <= LOOP_DEVICES || compared.is_none() {
             compared = Some((devices, place, figures));
         }
     }
     let Some((devices, mut place, figures)) = compared else { return Ok(()) };
     let flag = passphrase.to_string_lossy().into_owned();
-    let by_passphrase = place.kit(bundle, &["--passphrase-file", &flag], count)?;
+    let by_passphrase = (0..count.max(1))
+        .map(|_| place.kit(bundle, &["--passphrase-file", &flag]))
+        .collect::<Result<Vec<_>>>()?;
+    let by_passphrase = Figures::medians(&by_passphrase);
     println!(
         "\nPassphrase kit for {devices} devices: {:.0} ms more processor time than the recipient kit: one scrypt",
         ms(by_passphrase.cpu.saturating_sub(figures.cpu))
@@ -92,27 +98,26 @@ impl Place {
         Ok(Self { root: tree.join("fmc"), out: tree.join("out"), made: 0 })
     }
 
-    fn floor(&self, count: usize) -> Result<Duration> {
+    fn floor(&self) -> Result<Duration> {
         let mut command = Command::new(std::env::current_exe()?);
-        let nanos = itself(command.arg("floor").arg(&self.root).arg(count.to_string()))?;
+        let nanos = itself(command.arg("floor").arg(&self.root))?;
         Ok(Duration::from_nanos(nanos.trim().parse()?))
     }
 
+    /// A new folder, when all that was written before is on the disk.
     fn fresh(&mut self) -> Result<PathBuf> {
         self.made += 1;
         let out = self.out.join(self.made.to_string());
         fs::create_dir_all(&out)?;
+        rustix::fs::syncfs(fs::File::open(&out)?)?;
         Ok(out)
     }
 
-    fn kit(&mut self, bundle: &Path, flags: &[&str], count: usize) -> Result<Figures> {
-        let root = self.root.clone();
-        runs(count, || {
-            let mut command = Command::new(bundle);
-            command.arg("build").arg("--root").arg(&root).arg("--out").arg(self.fresh()?);
-            command.args(flags).arg("-q");
-            Ok(command)
-        })
+    fn kit(&mut self, bundle: &Path, flags: &[&str]) -> Result<Figures> {
+        let mut command = Command::new(bundle);
+        command.arg("build").arg("--root").arg(&self.root).arg("--out").arg(self.fresh()?);
+        command.args(flags).arg("-q");
+        Figures::of(command)
     }
 
     fn shell_loop(&mut self, recipient: &str) -> Result<Figures> {
@@ -121,25 +126,27 @@ impl Place {
 for d in "$1"/var/sf/peers/*/certs_pushed; do u=${{d%/certs_pushed}}; u=${{u##*/}}
 tar -cf - -C "$d" sftunnel-cert.pem sftunnel-key.pem -C "$1/etc/sf/ca_root" cacert.pem | gzip | age -r {recipient} > "$2/$u.age"; done"#
         );
-        let root = self.root.clone();
-        runs(1, || {
-            let mut command = Command::new("bash");
-            command.arg("-c").arg(&script).arg("loop").arg(&root).arg(self.fresh()?);
-            Ok(command)
-        })
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(&script).arg("loop").arg(&self.root).arg(self.fresh()?);
+        Figures::of(command)
     }
 }
 
-fn print_row(devices: usize, figures: Figures, floor: Duration) {
+fn print_row(devices: usize, pairs: &[(Figures, Duration)]) -> Figures {
+    let figures = Figures::medians(&pairs.iter().map(|(kit, _)| *kit).collect::<Vec<_>>());
+    let mut ratios: Vec<f64> =
+        pairs.iter().map(|(kit, floor)| kit.wall.as_secs_f64() / floor.as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
     println!(
         "{devices:>8} {:>10.1} {:>10.3} {:>11.3} {:>9.1} {:>13.3} {:>9.2}",
         ms(figures.wall),
         ms(figures.wall) / devices as f64,
         ms(figures.cpu) / devices as f64,
         figures.peak_kib as f64 / 1024.0,
-        ms(floor) / devices as f64,
-        figures.wall.as_secs_f64() / floor.as_secs_f64()
+        ms(median(pairs.iter().map(|(_, floor)| *floor))) / devices as f64,
+        ratios.get(ratios.len() / 2).copied().unwrap_or_default()
     );
+    figures
 }
 
 fn ms(time: Duration) -> f64 {

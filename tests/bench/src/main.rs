@@ -51,7 +51,7 @@ enum Part {
     /// Build an FMC with so many devices
     Lab { tree: PathBuf, devices: usize },
     /// Print the nanoseconds of the floor for an FMC's devices
-    Floor { root: PathBuf, runs: usize },
+    Floor { root: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -67,8 +67,8 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<()> {
     match args.part {
         Some(Part::Lab { tree, devices }) => return fleet::build_lab(&tree, devices),
-        Some(Part::Floor { root, runs }) => {
-            println!("{}", floor::measure(&root, runs)?.as_nanos());
+        Some(Part::Floor { root }) => {
+            println!("{}", floor::measure(&root)?.as_nanos());
             return Ok(());
         }
         None => {}

@@ -7,7 +7,7 @@ use wait4::Wait4;
 
 use crate::Result;
 
-/// The medians of several runs.
+/// What a run took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures {
     /// From start to end.
@@ -18,17 +18,35 @@ pub(crate) struct Figures {
     pub peak_kib: u64,
 }
 
-/// Runs what `command` makes so many times and gives the medians.
-pub(crate) fn runs(count: usize, mut command: impl FnMut() -> Result<Command>) -> Result<Figures> {
-    let mut all = Vec::new();
-    for _ in 0..count.max(1) {
-        all.push(once(command()?)?);
+impl Figures {
+    /// Runs a command to its end.
+    pub(crate) fn of(mut command: Command) -> Result<Self> {
+        let started = Instant::now();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut said = String::new();
+        if let Some(mut stderr) = child.stderr.take() {
+            std::io::Read::read_to_string(&mut stderr, &mut said)?;
+        }
+        let used = child.wait4()?;
+        if !used.status.success() {
+            return Err(format!("{command:?} ended with {}: {said}", used.status).into());
+        }
+        Ok(Self {
+            wall: started.elapsed(),
+            cpu: used.rusage.utime + used.rusage.stime,
+            peak_kib: used.rusage.maxrss / 1024,
+        })
     }
-    Ok(Figures {
-        wall: median(all.iter().map(|figures| figures.wall)),
-        cpu: median(all.iter().map(|figures| figures.cpu)),
-        peak_kib: median(all.iter().map(|figures| figures.peak_kib)),
-    })
+
+    /// Each figure's median.
+    pub(crate) fn medians(all: &[Self]) -> Self {
+        Self {
+            wall: median(all.iter().map(|figures| figures.wall)),
+            cpu: median(all.iter().map(|figures| figures.cpu)),
+            peak_kib: median(all.iter().map(|figures| figures.peak_kib)),
+        }
+    }
 }
 
 /// The one in the middle; of none, nothing.
@@ -36,23 +54,4 @@ pub(crate) fn median<T: Ord + Copy + Default>(values: impl IntoIterator<Item = T
     let mut values: Vec<T> = values.into_iter().collect();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-fn once(mut command: Command) -> Result<Figures> {
-    let started = Instant::now();
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        std::io::Read::read_to_string(&mut stderr, &mut said)?;
-    }
-    let used = child.wait4()?;
-    if !used.status.success() {
-        return Err(format!("{command:?} ended with {}: {said}", used.status).into());
-    }
-    Ok(Figures {
-        wall: started.elapsed(),
-        cpu: used.rusage.utime + used.rusage.stime,
-        peak_kib: used.rusage.maxrss / 1024,
-    })
 }
