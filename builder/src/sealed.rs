@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
 use console::input::{self, STDIN};
-use console::kit_folder::{KitFolder, is_kit, kit_around};
+use console::kit_folder::{KitFolder, KitIdentity, is_kit, kit_around};
 use formats::checksum::Sha256;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::encoding_of;
@@ -21,7 +21,7 @@ pub(crate) struct Loose {
     /// The file as it is.
     pub bytes: Vec<u8>,
     /// `kit.identity.age` of the kit that it lies in, where it does.
-    pub kit_identity: Option<Vec<u8>>,
+    pub kit_identity: Option<KitIdentity>,
 }
 
 /// What is known of a bundle file from the outside.

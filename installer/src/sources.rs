@@ -61,7 +61,7 @@ pub(crate) fn open(
         Some(kit) => KitFolder::open(&kit)?.identity()?,
         None => None,
     };
-    let unlocked = unlocker.unlock(identity.as_deref())?;
+    let unlocked = unlocker.unlock(identity.as_ref())?;
     let bundle = open_sealed(&origin(path), &sealed, &unlocked)?;
     require_device(&bundle, device)?;
     Ok((bundle, unlocked))
@@ -79,7 +79,7 @@ fn open_from_kit(
             .hint("take the kit that was made for this site; a re-imaged box has a new UUID and needs a new kit")
     })?;
     let sealed = kit.bundle(entry)?;
-    let unlocked = unlocker.unlock(kit.identity()?.as_deref())?;
+    let unlocked = unlocker.unlock(kit.identity()?.as_ref())?;
     let origin = kit.path().join(&entry.file).display().to_string();
     let bundle = open_sealed(&origin, &sealed, &unlocked)?;
     require_device(&bundle, device)?;

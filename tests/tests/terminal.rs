@@ -164,6 +164,28 @@ fn a_passphrase_is_asked_for_without_echo_and_three_times() {
     world.up(device, world.fmc());
 }
 
+#[test]
+fn each_of_several_kits_is_named_when_its_passphrase_is_asked_for() {
+    let world = World::of(LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2")));
+    let [one, two] = &world.lab.managers[..] else { panic!("two managers") };
+    let other = "another that nobody would guess, of the other team";
+    let file = world.path("other.txt");
+    std::fs::write(&file, format!("{other}\n")).unwrap();
+    let kits = [
+        world.kit_with(one, &["--passphrase-file", "passphrase.txt"]),
+        world.kit_with(two, &["--passphrase-file", &file.display().to_string()]),
+    ];
+    let [first, second] = &kits;
+    let run = world.on(world.ftd(1), &["install", "--dry-run"]).arg(&first.path).arg(&second.path);
+    let mut pty = Pty::start(run);
+    for (kit, passphrase) in [(first, PASSPHRASE), (second, other)] {
+        pty.expect(&format!("Passphrase for {}/kit.identity.age: ", kit.path.display()));
+        pty.type_line(passphrase);
+    }
+    let (code, screen) = pty.end();
+    assert_eq!(code, 0, "{screen}");
+}
+
 /// scrypt takes its time, and people at a slow console do not wait for a prompt.
 #[test]
 fn a_passphrase_typed_before_its_prompt_is_not_shown_either() {
@@ -224,7 +246,7 @@ fn where_a_passphrase_is_asked_for_an_identity_may_be_pasted_in_three_tries() {
 
     let mut pty = Pty::start(install());
     for _ in 0..3 {
-        pty.expect("Passphrase for kit.identity.age");
+        pty.expect("/kit.identity.age: ");
         pty.type_line(cut);
     }
     let (code, screen) = pty.end();
@@ -234,11 +256,11 @@ fn where_a_passphrase_is_asked_for_an_identity_may_be_pasted_in_three_tries() {
 
     let mut pty = Pty::start(install());
     for wrong in ["wrong", cut] {
-        pty.expect("Passphrase for kit.identity.age");
+        pty.expect("/kit.identity.age: ");
         pty.type_line(wrong);
         pty.expect("try again");
     }
-    pty.expect("Passphrase for kit.identity.age");
+    pty.expect("/kit.identity.age: ");
     pty.type_line(&format!("  {} ", secret.to_lowercase()));
     // it opens, and vouches for nobody
     pty.expect("Nobody has vouched");

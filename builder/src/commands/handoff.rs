@@ -121,7 +121,7 @@ impl Run<'_> {
         let folder = KitFolder::open(path)?;
         folder.check_all()?;
         let identity = folder.identity()?;
-        let unlocked = unlocker.unlock(identity.as_deref())?;
+        let unlocked = unlocker.unlock(identity.as_ref())?;
         let entries = folder.index().bundles.clone();
         self.kits.push(SourceKit { folder, entries, unlocked });
         Ok(())
@@ -129,7 +129,7 @@ impl Run<'_> {
 
     fn open_bundle(&mut self, path: &Path, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
         let loose = Loose::read(path)?;
-        let unlocked = unlocker.unlock(loose.kit_identity.as_deref())?;
+        let unlocked = unlocker.unlock(loose.kit_identity.as_ref())?;
         match SignedBundle::open(&loose.bytes, &unlocked.identities) {
             Ok(bundle) => {
                 let (path, vouched_signer) = (path.to_owned(), unlocked.vouched_signer);

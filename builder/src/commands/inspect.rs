@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use console::exit::{Exit, Failure};
-use console::kit_folder::KitFolder;
+use console::kit_folder::{KitFolder, KitIdentity};
 use console::report::Report;
 use console::terminal::Table;
 use console::unlock::Unlocker;
@@ -89,12 +89,12 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Report, Failu
     for path in &args.paths {
         if is_folder(path) {
             let kit = KitFolder::open(path)?;
-            let identities = unlock(&mut unlocker, kit.identity()?)?;
+            let identities = unlock(&mut unlocker, kit.identity()?.as_ref())?;
             body.bundles.extend(kit_bundles(&kit, args, context, identities.as_ref())?);
             body.kits.push(kit_view(&kit)?);
         } else {
             let loose = Loose::read(path)?;
-            let identities = unlock(&mut unlocker, loose.kit_identity.clone())?;
+            let identities = unlock(&mut unlocker, loose.kit_identity.as_ref())?;
             let outside = loose.outside(path);
             let bytes = Ok(loose.bytes);
             body.bundles.push(bundle_view(outside, None, bytes, identities.as_ref()));
@@ -111,10 +111,10 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<Report, Failu
 
 fn unlock(
     unlocker: &mut Option<Unlocker<'_>>,
-    kit_identity: Option<Vec<u8>>,
+    kit_identity: Option<&KitIdentity>,
 ) -> Result<Option<Identities>, Failure> {
     let Some(unlocker) = unlocker else { return Ok(None) };
-    Ok(Some(unlocker.unlock(kit_identity.as_deref())?.identities))
+    Ok(Some(unlocker.unlock(kit_identity)?.identities))
 }
 
 fn kit_view(kit: &KitFolder) -> Result<KitView, Failure> {

@@ -111,7 +111,7 @@ impl Run<'_> {
         let identity = kit.identity()?;
         view.passphrase = Some(identity.is_some());
         let unlocked = match &mut self.unlocker {
-            Some(unlocker) => Some(unlocker.unlock(identity.as_deref())?),
+            Some(unlocker) => Some(unlocker.unlock(identity.as_ref())?),
             None => None,
         };
         let vouched = unlocked.as_ref().and_then(|unlocked| unlocked.vouched_signer);
@@ -168,7 +168,7 @@ impl Run<'_> {
                 .hint("give --identity FILE, --passphrase-file FILE (in a passphrase kit) or --ask; `inspect` shows its outside"));
         };
         let view = BundleView::new(loose.outside(path), None, None);
-        let unlocked = match unlocker.unlock(loose.kit_identity.as_deref()) {
+        let unlocked = match unlocker.unlock(loose.kit_identity.as_ref()) {
             Err(failure) if failure.exit == Exit::Refused => {
                 self.results.push(view.refused(failure));
                 return Ok(());

@@ -60,6 +60,15 @@ fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?)
 }
 
+/// `kit.identity.age` of a kit.
+#[derive(Debug)]
+pub struct KitIdentity {
+    /// Where it lies: several kits may have several passphrases.
+    pub path: PathBuf,
+    /// Its bytes, locked by the passphrase.
+    pub bytes: Vec<u8>,
+}
+
 impl KitFolder {
     /// Opens a kit: reads its index and checks the signature that lies beside it.
     ///
@@ -99,15 +108,16 @@ impl KitFolder {
     ///
     /// # Errors
     /// When there is one that cannot be read.
-    pub fn identity(&self) -> Result<Option<Vec<u8>>, Failure> {
-        match open_file_at(&self.dir, OsStr::new(kit::IDENTITY)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other
-                .map_err(LimitError::Io)
-                .and_then(|file| limits::read_public(file, limits::KEY_FILE))
-                .map(Some)
-                .map_err(|error| failure(&self.path, kit::IDENTITY, &error)),
-        }
+    pub fn identity(&self) -> Result<Option<KitIdentity>, Failure> {
+        let file = match open_file_at(&self.dir, OsStr::new(kit::IDENTITY)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(LimitError::Io),
+        };
+        let bytes = file
+            .and_then(|file| limits::read_public(file, limits::KEY_FILE))
+            .map_err(|error| failure(&self.path, kit::IDENTITY, &error))?;
+        let path = self.path.join(kit::IDENTITY);
+        Ok(Some(KitIdentity { path, bytes }))
     }
 
     /// Reads a bundle and compares it with the index.

@@ -9,9 +9,11 @@ use formats::envelope::{
 use formats::error::Reason;
 use formats::limits;
 use formats::signature::Fingerprint;
+use formats::text::printable;
 
 use crate::exit::Failure;
 use crate::input::{self, STDIN};
+use crate::kit_folder::KitIdentity;
 use crate::terminal::Terminal;
 
 /// How often a passphrase may be typed.
@@ -81,7 +83,7 @@ impl<'a> Unlocker<'a> {
     ///
     /// # Errors
     /// `cannot-open` for a wrong passphrase; usage when there is nothing to open with.
-    pub fn unlock(&mut self, kit_identity: Option<&[u8]>) -> Result<Unlocked, Failure> {
+    pub fn unlock(&mut self, kit_identity: Option<&KitIdentity>) -> Result<Unlocked, Failure> {
         let mut all: Option<Unlocked> = None;
         for path in &self.args.identity {
             let bytes = input::read_secret(path, limits::KEY_FILE)?;
@@ -96,7 +98,9 @@ impl<'a> Unlocker<'a> {
         }
         match (all, kit_identity) {
             (Some(all), _) => Ok(all),
-            (None, Some(bytes)) => self.open_file("kit.identity.age", bytes),
+            (None, Some(identity)) => {
+                self.open_file(&identity.path.display().to_string(), &identity.bytes)
+            }
             (None, None) => self.pasted_identity(),
         }
     }
@@ -135,7 +139,7 @@ impl<'a> Unlocker<'a> {
         }
         let mut hidden = self.terminal.hidden_input()?;
         for left in (0..TRIES).rev() {
-            let passphrase = hidden.ask(&format!("Passphrase for {name}: "))?;
+            let passphrase = hidden.ask(&format!("Passphrase for {}: ", printable(name)))?;
             if let Some(unlocked) = identity_text(&passphrase) {
                 return Ok(unlocked);
             }

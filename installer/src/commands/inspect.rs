@@ -76,7 +76,7 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
     let kit = KitFolder::open(path)?;
     let mut manifests = Vec::new();
     if let Some(unlocker) = unlocker {
-        let unlocked = unlocker.unlock(kit.identity()?.as_deref())?;
+        let unlocked = unlocker.unlock(kit.identity()?.as_ref())?;
         for entry in &kit.index().bundles {
             let sealed = kit.bundle(entry)?;
             // a kit for several recipients: what this identity does not open is not shown
@@ -103,7 +103,7 @@ fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<In
     if let Some(unlocker) = unlocker {
         let identity =
             kit_around(path).map(|kit| KitFolder::open(&kit)?.identity()).transpose()?.flatten();
-        let unlocked = unlocker.unlock(identity.as_deref())?;
+        let unlocked = unlocker.unlock(identity.as_ref())?;
         manifests.push(sources::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
     }
     let (size, sha256) = (Some(sealed.len() as u64), Some(Sha256::of(&sealed)));
