@@ -6,7 +6,7 @@ use std::path::Path;
 
 use console::exit::Failure;
 use console::input::{self, STDIN};
-use console::kit_folder::{KitFolder, is_kit, kit_around};
+use console::kit_folder::{KitFolder, is_kit, kit_around, kits_inside};
 use console::terminal::Terminal;
 use console::unlock::{Unlocked, Unlocker};
 use console::vouch::{Known, NamedSigner, Verdict, refusal};
@@ -51,12 +51,7 @@ pub(crate) fn open(
     if path.as_os_str() != STDIN && is_kit(path) {
         return open_from_kit(&KitFolder::open(path)?, device, unlocker);
     }
-    let sealed = input::read(path, limits::BUNDLE).map_err(|failure| match failure.reason {
-        Some(Reason::BadFormat) => {
-            failure.hint("name a kit folder (it holds kit.json) or a bundle file (*.tar.gz.age)")
-        }
-        _ => failure,
-    })?;
+    let sealed = read_bundle(path)?;
     let identity = match kit_around(path) {
         Some(kit) => KitFolder::open(&kit)?.identity()?,
         None => None,
@@ -66,6 +61,22 @@ pub(crate) fn open(
     require_device(&bundle, device)?;
     Ok((bundle, unlocked))
 }
+
+/// Reads a bundle's file.
+///
+/// # Errors
+/// As [`input::read`]; with what to name in place of something else.
+pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
+    input::read(path, limits::BUNDLE).map_err(|failure| match failure.reason {
+        Some(Reason::BadFormat) => {
+            let hint = kits_inside(path).unwrap_or_else(|| NAME_ONE.to_owned());
+            failure.hint(hint)
+        }
+        _ => failure,
+    })
+}
+
+const NAME_ONE: &str = "name a kit folder (it holds kit.json) or a bundle file (*.tar.gz.age)";
 
 fn open_from_kit(
     kit: &KitFolder,

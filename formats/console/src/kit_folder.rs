@@ -13,6 +13,7 @@ use formats::error::Reason;
 use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
 use formats::limits::{self, LimitError};
 use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
+use formats::text::printable;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 
@@ -56,6 +57,19 @@ pub fn kit_around(bundle: &Path) -> Option<PathBuf> {
     is_kit(kit).then(|| kit.to_owned())
 }
 
+/// What to name in place of a folder that is no kit itself, where kits lie in it: a stick, or the
+/// folder that a kit was unpacked into.
+pub fn kits_inside(path: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(path).ok()?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut kits: Vec<_> = paths.filter(|path| is_kit(path)).collect();
+    kits.sort();
+    let shown = |kit: &PathBuf| printable(&kit.display().to_string()).to_string();
+    let names: Vec<_> = kits.iter().take(3).map(shown).collect();
+    let what = if kits.len() == 1 { "there is a kit in it" } else { "there are kits in it" };
+    (!names.is_empty()).then(|| format!("{what}: name {}", names.join(" or ")))
+}
+
 fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?)
 }
@@ -76,6 +90,11 @@ impl KitFolder {
     /// `not-found`, or the reason of [`kit::KitError`].
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let dir = open_root(path).map_err(|error| Failure::io(path.display(), &error))?;
+        if !is_kit_at(&dir) {
+            let message = format!("{} is no kit: it has no {}", path.display(), kit::INDEX);
+            let hint = kits_inside(path).unwrap_or_else(|| NAME_A_KIT.to_owned());
+            return Err(Failure::refused(Reason::NotFound, message).hint(hint));
+        }
         let read = |name: &str, limit| {
             open_file_at(&dir, OsStr::new(name))
                 .map_err(LimitError::Io)
@@ -214,6 +233,8 @@ impl KitFolder {
     }
 }
 
+const NAME_A_KIT: &str =
+    "name a kit's folder, sftunnel-kit-...; if this was one, copy it again from where it was made";
 const COPY_AGAIN: &str =
     "copy the kit again from where it was made, and run `sha256sum -c SHA256SUMS` in it";
 

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use console::exit::Failure;
-use console::input::{self, STDIN};
+use console::input::STDIN;
 use console::kit_folder::{KitFolder, is_kit, kit_around};
 use console::report::Report;
 use console::terminal::{Table, wrap};
 use console::unlock::Unlocker;
 use formats::checksum::Sha256;
 use formats::kit::KitIndex;
-use formats::limits;
 use formats::manifest::Manifest;
 use formats::text::printable;
 use serde::Serialize;
@@ -97,7 +96,7 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
 }
 
 fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
-    let sealed = input::read(path, limits::BUNDLE)?;
+    let sealed = sources::read_bundle(path)?;
     let source = sources::origin(path);
     let mut manifests = Vec::new();
     if let Some(unlocker) = unlocker {

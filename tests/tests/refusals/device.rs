@@ -90,15 +90,41 @@ fn what_is_neither_kit_nor_bundle_gets_a_word_on_what_is() {
     let world = World::new(1);
     let kit = world.kit(&[]);
     let file = world.write("notes.txt", "the kit is on the other stick\n");
+    let stick = kit.path.parent().unwrap();
+    let in_it = format!("there is a kit in it: name {}", kit.path.display());
     for (named, word) in [
         (Path::new(&file), "name a bundle file (*.tar.gz.age) or a kit folder"),
-        // the stick itself
-        (kit.path.parent().unwrap(), "name a kit folder (it holds kit.json) or a bundle file"),
+        (&kit.path.join("bin"), "name a kit folder (it holds kit.json) or a bundle file"),
+        (stick, &in_it),
     ] {
         let json = install_refused(&world, world.ftd(1), named, "bad-format").json();
         let next = json["results"][0]["next"].as_str().unwrap();
         assert!(next.starts_with(word), "{next}");
     }
+    // and so for those who only look
+    for named in [stick, &kit.path.join("bin")] {
+        let looked = world.on(world.ftd(1), &["inspect"]).arg(named).run().expect(3);
+        let at_the_fmc = world.bundle(&["verify", "--json"]).arg(named).run().expect(3).json();
+        let refusal = &at_the_fmc["kits"][0];
+        assert_eq!(refusal["reason"], "not-found", "{at_the_fmc}");
+        let next = refusal["next"].as_str().unwrap();
+        if named == stick {
+            looked.says("there is a kit in it");
+            assert_eq!(next, in_it);
+        } else {
+            looked.says("name a kit folder");
+            assert!(next.starts_with("name a kit's folder"), "{next}");
+        }
+    }
+    // more than one: the first three
+    let other = |n: u8| fs::create_dir(stick.join(format!("{n}"))).unwrap();
+    (1..4).for_each(other);
+    (1..4).for_each(|n| drop(fs::write(stick.join(format!("{n}/kit.json")), "{}")));
+    let place = |n: u8| stick.join(n.to_string()).display().to_string();
+    let several =
+        format!("there are kits in it: name {} or {} or {}", place(1), place(2), place(3));
+    let json = install_refused(&world, world.ftd(1), stick, "bad-format").json();
+    assert_eq!(json["results"][0]["next"], several);
 }
 
 #[test]
