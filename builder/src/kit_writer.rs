@@ -18,6 +18,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::thread;
 
 use console::exit::Failure;
 use console::kit_folder::is_kit;
@@ -204,14 +205,39 @@ impl KitWriter {
         cannot_write(&self.out_path.join(&self.name).join(file), error)
     }
 
+    /// Does `work` while what is written so far goes to the disk: [`KitWriter::commit`] then has
+    /// little to wait for.
+    ///
+    /// # Errors
+    /// Those of `work`, or when it cannot be made durable: the system says that only once, so the
+    /// kit is then not to be published.
+    pub(crate) fn flush_beside<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        thread::scope(|scope| {
+            let flushing = scope.spawn(|| self.flush());
+            let done = work()?;
+            let ended =
+                |_| Err(Failure::unexpected("a thread of this program ended before its time"));
+            flushing.join().unwrap_or_else(ended)?;
+            Ok(done)
+        })
+    }
+
+    fn flush(&self) -> Result<(), Failure> {
+        let path = self.out_path.join(&self.name);
+        rustix::fs::syncfs(&self.dir).map_err(|error| cannot_write(&path, &error.into()))
+    }
+
     /// Writes `SHA256SUMS` and publishes the kit under its name; gives its path.
     ///
     /// # Errors
     /// When it cannot be made durable or renamed. The caller then discards it.
     pub(crate) fn commit(&self) -> Result<PathBuf, Failure> {
         self.write_sums().map_err(|error| self.failed(kit::SUMS, &error))?;
+        self.flush()?;
         let path = self.out_path.join(&self.name);
-        rustix::fs::syncfs(&self.dir).map_err(|error| cannot_write(&path, &error.into()))?;
         self.publish().and_then(|()| sync_dir(&self.out)).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 exists(&path).hint("another run has just made it; --force replaces it")

@@ -152,19 +152,24 @@ impl Run<'_> {
         if bundles == 0 {
             return Ok((None, results));
         }
-        let identity = match protecting.map(thread::JoinHandle::join) {
-            None => None,
-            Some(Ok(Ok(identity))) => Some(identity),
-            Some(_) => return Err(Failure::unexpected("the kit's identity could not be locked")),
-        };
-        if let Some((sealed, _)) = &identity {
-            writer.file(kit::IDENTITY, sealed, 0o644)?;
-        }
-        let installers = copy_installers(writer, &self.prepared.installers)?;
-        self.write_texts(writer, bundles, identity.is_some())?;
-        self.write_index(writer, signer, &results, &installers)?;
+        let (passphrase, installers) = writer.flush_beside(|| {
+            let passphrase = match protecting.map(thread::JoinHandle::join) {
+                None => None,
+                Some(Ok(Ok((identity, passphrase)))) => {
+                    writer.file(kit::IDENTITY, &identity, 0o644)?;
+                    Some(passphrase)
+                }
+                Some(_) => {
+                    return Err(Failure::unexpected("the kit's identity could not be locked"));
+                }
+            };
+            let installers = copy_installers(writer, &self.prepared.installers)?;
+            self.write_texts(writer, bundles, passphrase.is_some())?;
+            self.write_index(writer, signer, &results, &installers)?;
+            Ok((passphrase, installers))
+        })?;
         signer.keep(&self.context.root)?;
-        if let (Some((_, passphrase)), Source::Generated) = (&identity, self.prepared.passphrase) {
+        if let (Some(passphrase), Source::Generated) = (&passphrase, self.prepared.passphrase) {
             passphrase::reveal(passphrase, &self.args.passphrase, &self.context.terminal)?;
         }
         Ok((Some(Kit { path: writer.commit()?, installers }), results))
