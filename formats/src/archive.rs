@@ -86,8 +86,7 @@ impl Reasoned for ArchiveError {
     }
 }
 
-/// Writes the six entries. Same contents and time, same bytes. They go straight to `sink`: no
-/// copy of the key is made on the way.
+/// Writes the six entries straight to `sink`. Same contents and time, same bytes.
 ///
 /// # Errors
 /// Those of `sink`; or when a header field cannot hold its value, which the limits exclude.

@@ -58,6 +58,41 @@ fn the_newest_list_counts_when_none_is_named() {
     assert_eq!(json["failed_push"][0], Value::from(newer));
 }
 
+/// Neighbours in the list take each step together: none may get what is another's, and what is
+/// wrong with one is said of that one.
+#[test]
+fn a_fleet_is_bundled_in_its_order_and_the_bad_ones_are_named() {
+    const BAD: [usize; 4] = [1, 17, 30, 150];
+    let world = World::of(LabSpec { fmc_only: true, ..LabSpec::for_tests(150) });
+    for number in BAD {
+        let pushed = world.fmc().certs_pushed(&world.ftd(number).uuid);
+        fs::write(pushed.join("sftunnel-key.pem"), "").unwrap();
+    }
+    let ran = build(&world, &[]).expect(4);
+    let name = |number: usize| format!("BSNS-1120-{number}");
+    let good: Vec<_> = (1..=150).filter(|number| !BAD.contains(number)).map(name).collect();
+    assert_eq!(names(&ran, "bundled"), good);
+    assert_eq!(names(&ran, "refused"), BAD.map(name));
+    let json = ran.json();
+    let order = json["results"].as_array().unwrap().iter();
+    let order: Vec<_> = order.map(|result| result["device"]["name"].as_str().unwrap()).collect();
+    assert_eq!(order, (1..=150).map(name).collect::<Vec<_>>());
+    // each bundle is its device's: subject, name, place in the kit, every checksum
+    let kit = json["kit"].as_str().unwrap();
+    let signer = json["signer"]["fingerprint"].as_str().unwrap();
+    let verify = world.bundle(&["verify", "--json", "--signer", signer, "--identity"]);
+    let verified = verify.arg(world.path("identity.txt")).arg(kit).run().expect(0).json();
+    let results = verified["results"].as_array().unwrap();
+    let built = json["results"].as_array().unwrap().iter();
+    let built: Vec<_> = built.filter(|result| result["status"] == "bundled").collect();
+    assert_eq!(results.len(), built.len());
+    for (found, said) in results.iter().zip(built) {
+        for fact in ["device", "bundle_id", "size", "sha256", "certificate_not_after"] {
+            assert_eq!(found[fact], said[fact], "{fact}: {found}");
+        }
+    }
+}
+
 #[test]
 fn one_bad_device_does_not_stop_the_others() {
     let world = World::new(3);
