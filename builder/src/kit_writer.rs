@@ -35,6 +35,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::parallel::joined;
+
 const PREFIX: &str = ".sftunnel-kit-";
 const INFIX: &str = ".tmp-";
 
@@ -218,9 +220,7 @@ impl KitWriter {
         thread::scope(|scope| {
             let flushing = scope.spawn(|| self.flush());
             let done = work()?;
-            let ended =
-                |_| Err(Failure::unexpected("a thread of this program ended before its time"));
-            flushing.join().unwrap_or_else(ended)?;
+            joined(flushing)?;
             Ok(done)
         })
     }
@@ -414,6 +414,22 @@ mod tests {
             [&*running.temporary, &*with_receipts, ".sftunnel-kit-somebody-elses", NAME];
         expected.sort_unstable();
         assert_eq!(entries(&out), expected);
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_reach_the_disk_is_told_by_whoever_hears_of_it() {
+        let out = place("flush");
+        let mut writer = KitWriter::create(&out, NAME, false).unwrap();
+        assert_eq!(writer.flush_beside(|| Ok(7)).unwrap(), 7);
+        let failed = || Err::<(), _>(Failure::unexpected("the work's"));
+        assert_eq!(writer.flush_beside(failed).unwrap_err().message, "the work's");
+        // syncfs refuses this kind of descriptor, and no other call is made on it here
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = out.join(&writer.temporary);
+        writer.dir = rustix::fs::open(dir, flags, Mode::empty()).unwrap();
+        assert!(writer.flush_beside(|| Ok(())).is_err());
+        writer.discard();
         std::fs::remove_dir_all(out).unwrap();
     }
 

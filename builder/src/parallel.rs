@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use console::exit::Failure;
 use console::terminal::Progress;
@@ -66,12 +67,20 @@ pub(crate) fn in_runs<T: Sync, R: Send + Sync>(
             Ok(())
         };
         let own = own();
-        let ended = |_| Err(Failure::unexpected("a thread of this program ended before its time"));
-        others.into_iter().fold(own, |all, other| all.and(other.join().unwrap_or_else(ended)))
+        others.into_iter().fold(own, |all, other| all.and(joined(other)))
     });
     progress.finish();
     finished?;
     Ok(results.into_iter().filter_map(OnceLock::into_inner).collect())
+}
+
+/// What a thread came to.
+///
+/// # Errors
+/// Its own, or when it panicked.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
+    let ended = |_| Err(Failure::unexpected("a thread of this program ended before its time"));
+    thread.join().unwrap_or_else(ended)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use console::exit::Failure;
 use console::input::{self, STDIN};
-use console::kit_folder::{KitFolder, is_kit, kit_around, kits_inside};
+use console::kit_folder::{KitFolder, identity_around, is_kit, kits_inside};
 use console::terminal::Terminal;
 use console::unlock::{Unlocked, Unlocker};
 use console::vouch::{Known, NamedSigner, Verdict, refusal};
@@ -52,11 +52,7 @@ pub(crate) fn open(
         return open_from_kit(&KitFolder::open(path)?, device, unlocker);
     }
     let sealed = read_bundle(path)?;
-    let identity = match kit_around(path) {
-        Some(kit) => KitFolder::open(&kit)?.identity()?,
-        None => None,
-    };
-    let unlocked = unlocker.unlock(identity.as_ref())?;
+    let unlocked = unlocker.unlock(identity_around(path)?.as_ref())?;
     let bundle = open_sealed(&origin(path), &sealed, &unlocked)?;
     require_device(&bundle, device)?;
     Ok((bundle, unlocked))
@@ -69,8 +65,7 @@ pub(crate) fn open(
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
     input::read(path, limits::BUNDLE).map_err(|failure| match failure.reason {
         Some(Reason::BadFormat) => {
-            let hint = kits_inside(path).unwrap_or_else(|| NAME_ONE.to_owned());
-            failure.hint(hint)
+            failure.hint(kits_inside(path).unwrap_or_else(|| NAME_ONE.to_owned()))
         }
         _ => failure,
     })

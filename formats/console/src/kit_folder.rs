@@ -57,6 +57,14 @@ pub fn kit_around(bundle: &Path) -> Option<PathBuf> {
     is_kit(kit).then(|| kit.to_owned())
 }
 
+/// `kit.identity.age` of the kit that a bundle file lies in, when both are there.
+///
+/// # Errors
+/// When that kit or file cannot be read.
+pub fn identity_around(bundle: &Path) -> Result<Option<KitIdentity>, Failure> {
+    kit_around(bundle).map_or(Ok(None), |kit| KitFolder::open(&kit)?.identity())
+}
+
 /// What to name in place of a folder that is no kit itself, where kits lie in it: a stick, or the
 /// folder that a kit was unpacked into.
 pub fn kits_inside(path: &Path) -> Option<String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use console::exit::Failure;
 use console::input::STDIN;
-use console::kit_folder::{KitFolder, is_kit, kit_around};
+use console::kit_folder::{KitFolder, identity_around, is_kit};
 use console::report::Report;
 use console::terminal::{Table, wrap};
 use console::unlock::Unlocker;
@@ -100,9 +100,7 @@ fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<In
     let source = sources::origin(path);
     let mut manifests = Vec::new();
     if let Some(unlocker) = unlocker {
-        let identity =
-            kit_around(path).map(|kit| KitFolder::open(&kit)?.identity()).transpose()?.flatten();
-        let unlocked = unlocker.unlock(identity.as_ref())?;
+        let unlocked = unlocker.unlock(identity_around(path)?.as_ref())?;
         manifests.push(sources::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
     }
     let (size, sha256) = (Some(sealed.len() as u64), Some(Sha256::of(&sealed)));

@@ -12,6 +12,7 @@ use lab::{Lab, LabSpec};
 use serde_json::Value;
 
 use crate::Result;
+use crate::measure::median;
 
 /// A process manager that does its work in no time, so that what remains is the installer's.
 const INSTANT_PMTOOL: &str = r#"#!/bin/sh
@@ -87,17 +88,13 @@ pub(crate) fn measure(bundle: &Path, install: &Path, count: usize) -> Result<()>
     println!("\nInstallation of one device, medians of {count} runs");
     println!(
         "  first to last rename of the live files: {:.3} ms",
-        median(&mut renames).as_secs_f64() * 1000.0
+        median(renames).as_secs_f64() * 1000.0
     );
     println!(
         "  whole process with a pmtool that takes no time, no scrypt: {:.1} ms",
-        median(&mut walls).as_secs_f64() * 1000.0
+        median(walls).as_secs_f64() * 1000.0
     );
-    peaks.sort_unstable();
-    println!(
-        "  peak memory: {:.1} MiB",
-        peaks.get(peaks.len() / 2).copied().unwrap_or(0) as f64 / 1024.0
-    );
+    println!("  peak memory: {:.1} MiB", median(peaks) as f64 / 1024.0);
     Ok(())
 }
 
@@ -115,9 +112,4 @@ fn signer(kit: &Path) -> Result<String> {
     let index: Value = serde_json::from_slice(&fs::read(kit.join("kit.json"))?)?;
     let fingerprint = index.pointer("/signer/fingerprint").and_then(Value::as_str);
     Ok(fingerprint.ok_or("kit.json names no signer")?.to_owned())
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }
