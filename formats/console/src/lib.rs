@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`box_kind`] | manager or device |
 //! | [`command`] | a program with a time limit, and whether it may be run |
 //! | [`exit`] | exit codes, [`exit::Failure`] with its reason and its hint |
 //! | [`report`] | one result, as JSON or as text |
@@ -19,6 +20,7 @@
 //! | `memory` | whether there is memory for one scrypt |
 //! | [`version`] | what this build is |
 
+pub mod box_kind;
 pub mod command;
 pub mod exit;
 pub mod hardening;
