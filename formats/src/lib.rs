@@ -20,6 +20,7 @@
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | what a device hands back |
 //! | [`channels`] | what Cisco's programs print of the tunnels |
+//! | [`decode`] | text that people wrote or copied, on whatever machine |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
 pub mod archive;
@@ -27,6 +28,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod channels;
 pub mod checksum;
+pub mod decode;
 pub mod device;
 pub mod envelope;
 pub mod error;

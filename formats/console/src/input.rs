@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use formats::decode::{self, NotText};
 use formats::error::Reason;
 use formats::limits::{self, LimitError};
 use rustix::fd::AsFd;
@@ -72,6 +73,16 @@ pub fn read_secret_fd(number: u32, limit: u64) -> Result<Zeroizing<Vec<u8>>, Fai
     };
     limits::read_secret(file, limit)
         .map_err(|error| of_limit(Path::new("the file descriptor"), &error))
+}
+
+/// Decodes text that a person wrote or copied.
+///
+/// # Errors
+/// `bad-format`, with the way out.
+pub fn decode(name: impl std::fmt::Display, bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    decode::text(bytes).map_err(|error| {
+        Failure::refused(Reason::BadFormat, format!("{name}: {error}")).hint(NotText::HINT)
+    })
 }
 
 /// A failed read, with the path in front.

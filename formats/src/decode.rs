@@ -1,0 +1,220 @@
+//! Text that people wrote or copied, on whatever machine.
+//!
+//! A passphrase, a recipient map, a status log and a pasted bundle pass through editors, mail
+//! programs and terminals. Those add a byte order mark, write UTF-16 (`>` in Windows PowerShell,
+//! "Unicode text" in Excel), end lines otherwise, and leave characters that nobody sees. All
+//! readers of such text begin here. What is signed or binary never passes here first: there a
+//! byte more is damage.
+
+use zeroize::Zeroizing;
+
+/// Why bytes are not text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotText {
+    /// Neither UTF-8 nor UTF-16: an 8-bit code page, as a rule.
+    #[error("line {line} is not UTF-8 text, but in an older encoding, such as \"ANSI\"")]
+    Encoding {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// UTF-16 that is cut, or that something in UTF-8 was added to.
+    #[error("is UTF-16 text, but cut, or joined with text that is not")]
+    Utf16,
+    /// Zero bytes that no encoding of text explains.
+    #[error("is not text: it holds zero bytes")]
+    Binary,
+}
+
+impl NotText {
+    /// The way out of all of them.
+    pub const HINT: &str = "save it as UTF-8: in Notepad choose that encoding, in Excel \"CSV UTF-8\", in PowerShell `Set-Content -Encoding utf8`";
+}
+
+/// Decodes UTF-8 and UTF-16, with and without byte order marks. Each line ends with `\n`,
+/// whatever it ended with before.
+///
+/// # Errors
+/// See [`NotText`].
+pub fn text(bytes: &[u8]) -> Result<Zeroizing<String>, NotText> {
+    let text = match Form::of(bytes) {
+        Form::Utf8 => {
+            let text = std::str::from_utf8(bytes).map_err(|error| {
+                let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                NotText::Encoding { line: lossy(before).split('\n').count() }
+            })?;
+            with_plain_line_ends(text.chars(), text.len())
+        }
+        Form::Utf16(order) => {
+            let text = utf16(bytes, order);
+            if bytes.len() % 2 == 1 || text.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(NotText::Utf16);
+            }
+            text
+        }
+    };
+    if text.contains('\0') { Err(NotText::Binary) } else { Ok(text) }
+}
+
+/// As [`text`] of what holds no secret; whatever cannot be decoded becomes U+FFFD.
+pub fn lossy(bytes: &[u8]) -> String {
+    let text = match Form::of(bytes) {
+        Form::Utf8 => with_plain_line_ends(String::from_utf8_lossy(bytes).chars(), bytes.len()),
+        Form::Utf16(order) => utf16(bytes, order),
+    };
+    text.to_string()
+}
+
+/// How bytes become characters.
+enum Form {
+    Utf8,
+    Utf16(fn([u8; 2]) -> u16),
+}
+
+impl Form {
+    fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0xff, 0xfe, ..] => return Self::Utf16(u16::from_le_bytes),
+            [0xfe, 0xff, ..] => return Self::Utf16(u16::from_be_bytes),
+            _ => {}
+        }
+        // without a mark: most characters have one zero byte, and always the same one
+        let pairs = bytes.as_chunks::<2>().0;
+        let high = pairs.iter().filter(|[high, _]| *high == 0).count();
+        let low = pairs.iter().filter(|[_, low]| *low == 0).count();
+        match (high, low) {
+            (0, low) if low * 2 > pairs.len() => Self::Utf16(u16::from_le_bytes),
+            (high, 0) if high * 2 > pairs.len() => Self::Utf16(u16::from_be_bytes),
+            _ => Self::Utf8,
+        }
+    }
+}
+
+fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> Zeroizing<String> {
+    let units = bytes.as_chunks::<2>().0.iter().map(|unit| order(*unit));
+    let chars = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
+    with_plain_line_ends(chars, bytes.len() / 2 * 3)
+}
+
+/// Without byte order marks at the beginning; CR, CR LF and CR CR LF (a transfer in text mode,
+/// twice) as LF. `capacity` is enough for all: a buffer that grows leaves copies behind.
+fn with_plain_line_ends(chars: impl Iterator<Item = char>, capacity: usize) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(capacity));
+    let mut returns = 0;
+    for c in chars.skip_while(|c| *c == MARK) {
+        match c {
+            '\r' => returns += 1,
+            c => {
+                let ends = if c == '\n' { 0 } else { returns };
+                text.extend(std::iter::repeat_n('\n', ends));
+                text.push(c);
+                returns = 0;
+            }
+        }
+    }
+    text.extend(std::iter::repeat_n('\n', returns));
+    text
+}
+
+const MARK: char = '\u{feff}';
+
+/// Whether a character takes no place on a screen, or moves what stands beside it: control and
+/// zero-width characters, marks of direction, fillers.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// `line` without unseen characters; each blank of any kind (tab, non-breaking, ideographic) is
+/// a plain one, and none stands at either end.
+pub fn tidy(line: &str) -> Zeroizing<String> {
+    let mut tidy = Zeroizing::new(String::with_capacity(line.len()));
+    for c in line.trim_matches(is_no_ink).chars() {
+        match c {
+            c if c.is_whitespace() => tidy.push(' '),
+            c if is_unseen(c) => {}
+            c => tidy.push(c),
+        }
+    }
+    tidy
+}
+
+fn is_no_ink(c: char) -> bool {
+    c.is_whitespace() || is_unseen(c)
+}
+
+/// [`tidy`], for what holds neither quote marks nor separators of its own, such as a key or a
+/// fingerprint: without quote marks around it, a mail's `>` before it, a comma after it.
+pub fn bare(line: &str) -> Zeroizing<String> {
+    let around = |c: char| {
+        matches!(c, ' ' | '"' | '\'' | '`' | ',' | ';' | '<' | '>')
+            || matches!(c, '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '＂')
+    };
+    Zeroizing::new(tidy(line).trim_matches(around).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(order).collect()
+    }
+
+    #[test]
+    fn every_encoding_and_line_end_gives_the_same_text() {
+        let plain = "one\n\n zwei \u{e9}\u{1f511}\n";
+        for ends in ["\n", "\r\n", "\r", "\r\r\n"] {
+            let written = plain.replace('\n', ends);
+            for mark in ["", "\u{feff}"] {
+                let marked = format!("{mark}{written}");
+                for bytes in [
+                    marked.clone().into_bytes(),
+                    utf16(&marked, u16::to_le_bytes),
+                    utf16(&marked, u16::to_be_bytes),
+                ] {
+                    assert_eq!(text(&bytes).unwrap().as_str(), plain, "{bytes:x?}");
+                    assert_eq!(lossy(&bytes), plain);
+                }
+            }
+        }
+        assert_eq!(text(b"").unwrap().as_str(), "");
+        assert_eq!(text(b"a").unwrap().as_str(), "a");
+    }
+
+    #[test]
+    fn what_is_not_text_says_why() {
+        assert_eq!(text(b"a\r\nb\xfc"), Err(NotText::Encoding { line: 2 }));
+        let mut joined = utf16("\u{feff}abc", u16::to_le_bytes);
+        joined.extend(b"d\n\n");
+        assert_eq!(text(&joined), Err(NotText::Utf16));
+        assert_eq!(text(b"\xff\xfea\0b"), Err(NotText::Utf16));
+        assert_eq!(text(b"\xff\xfe\x00\xd8a\0"), Err(NotText::Utf16));
+        assert_eq!(text(b"\x7fELF\x02\0\0\0\0\0"), Err(NotText::Binary));
+        assert_eq!(lossy(b"a\xfc\xff"), "a\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn unseen_characters_go_and_blanks_are_plain() {
+        let line = "\u{feff} \u{a0}a\u{200b}b\tc\u{3000}d\u{ad} \u{2003}\u{85}";
+        assert_eq!(tidy(line).as_str(), "ab c d");
+        assert_eq!(tidy("\u{a0}").as_str(), "");
+        for c in "aZ9 é東-\u{301}".chars() {
+            assert!(!is_unseen(c), "{c}");
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_key_goes() {
+        for line in
+            ["\"age1x\"", "“age1x”,", "> age1x", " 'age1x' ;", "«age1x»", "`age1x`", "\t>> age1x\r"]
+        {
+            assert_eq!(bare(line).as_str(), "age1x", "{line}");
+        }
+        assert_eq!(bare("ssh-rsa AAAA me").as_str(), "ssh-rsa AAAA me");
+    }
+}
