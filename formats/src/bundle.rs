@@ -18,6 +18,7 @@ use crate::checksum::{Sha256, Sums, SumsError};
 use crate::device::{CredentialFile, PeerPath};
 use crate::envelope::{self, Encoding, Identities, OpenError, Recipient, SealError};
 use crate::error::{Reason, Reasoned};
+use crate::json;
 use crate::limits;
 use crate::manifest::{
     self, CredentialFacts, Device, FileEntry, Manager, Manifest, ManifestError, Tool,
@@ -256,7 +257,7 @@ impl SignedBundle {
         let [manifest_bytes, signature, sums, ca, certificate, key] = archive::read(&tar)?;
 
         let claimed: SignerOnly =
-            serde_json::from_slice(manifest_bytes).map_err(|_| BundleError::NoSigner)?;
+            json::object(manifest_bytes).map_err(|_| BundleError::NoSigner)?;
         let signer = claimed.signer.check()?;
         signer.verify(manifest_bytes, signature)?;
 

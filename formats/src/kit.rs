@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::{Sha256, is_plain_relative};
 use crate::device::{DeviceName, DeviceUuid, ManagerUuid, bundle_file_name};
 use crate::error::{Reason, Reasoned};
+use crate::json::{self, JsonError};
 use crate::limits;
 use crate::manifest::{Manager, Tool};
 use crate::signature::{SignatureError, SignerEntry, SigningKey, VerifyingKey};
@@ -60,7 +61,7 @@ pub struct KitIndex {
     pub signer: SignerEntry,
     /// Who signed the index of the first kit, the one that the builder made; absent in that
     /// kit itself. A statement of [`KitIndex::signer`], proved by nobody else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub built_by: Option<SignerEntry>,
     /// One for each handoff since, the oldest first; absent when there was none. The last is
     /// that of [`KitIndex::signer`]; the earlier ones are its statement, as is `built_by`.
@@ -125,17 +126,9 @@ pub struct InstallerEntry {
 /// An index that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KitError {
-    /// Not the JSON of an index: syntax, an unknown, repeated or missing field.
-    #[error("kit.json is not valid: line {line}, column {column}")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
-    /// Another format, or a later one.
-    #[error("kit.json's format is not '{FORMAT}'")]
-    Format,
+    /// Not the JSON of an index, or another format.
+    #[error("kit.json {0}")]
+    Json(#[from] JsonError),
     /// More bundles than [`limits::KIT_BUNDLES`].
     #[error("kit.json lists more than {} bundles", limits::KIT_BUNDLES)]
     TooMany,
@@ -200,16 +193,13 @@ impl KitIndex {
     pub fn open(bytes: &[u8], signature: &[u8]) -> Result<(Self, VerifyingKey), KitError> {
         #[derive(Deserialize)]
         struct Head {
-            format: String,
             signer: SignerEntry,
         }
-        let head: Head = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
-        if head.format != FORMAT {
-            return Err(KitError::Format);
-        }
+        json::require_format(bytes, FORMAT)?;
+        let head: Head = json::object(bytes)?;
         let signer = head.signer.check()?;
         signer.verify(bytes, signature)?;
-        let index: Self = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
+        let index: Self = json::object(bytes)?;
         index.check()?;
         Ok((index, signer))
     }
@@ -271,11 +261,6 @@ impl KitIndex {
         }
         Ok(())
     }
-}
-
-// serde's own text may quote the input, which is foreign
-fn syntax(error: &serde_json::Error) -> KitError {
-    KitError::Syntax { line: error.line(), column: error.column() }
 }
 
 #[cfg(test)]
@@ -412,6 +397,27 @@ mod tests {
         assert_eq!(KitIndex::open(&bytes, &signature).unwrap_err().reason(), Reason::BadSignature);
         let (reason, _) = refused(|index| index.format = "sftunnel-kit/2".into());
         assert_eq!(reason, Reason::BadFormat);
+    }
+
+    #[test]
+    fn an_index_has_one_form() {
+        let (index, key) = index();
+        let bytes = String::from_utf8(index.sign(&key).unwrap().0).unwrap();
+        let opened = |text: &str| {
+            KitIndex::open(text.as_bytes(), &key.sign(text.as_bytes()).unwrap()).map(|_| ())
+        };
+        assert_eq!(opened(&bytes), Ok(()));
+        let manager = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
+        let list = format!(r#"["{manager}",""]"#);
+        let mut value: serde_json::Value = serde_json::from_str(&bytes).unwrap();
+        value["manager"] = serde_json::from_str(&list).unwrap();
+        let as_list = value.to_string();
+        let null = bytes.replacen('{', r#"{"built_by":null,"#, 1);
+        let twice = bytes.replacen('{', r#"{"batch":2,"#, 1);
+        for changed in [as_list, null, twice] {
+            let error = opened(&changed).unwrap_err();
+            assert!(matches!(error, KitError::Json(JsonError::Syntax { .. })), "{changed}");
+        }
     }
 
     #[test]

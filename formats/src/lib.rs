@@ -21,6 +21,7 @@
 //! | [`receipt`] | what a device hands back |
 //! | [`channels`] | what Cisco's programs print of the tunnels |
 //! | [`decode`] | text that people wrote or copied, on whatever machine |
+//! | [`json`] | the one reader of our own JSON |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
 pub mod archive;
@@ -34,6 +35,7 @@ pub mod envelope;
 pub mod error;
 pub mod failed_push;
 pub mod ims_conf;
+pub mod json;
 pub mod kit;
 pub mod limits;
 pub mod manifest;

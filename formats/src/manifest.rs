@@ -9,6 +9,7 @@ use crate::certificate::{CertificateFacts, CheckedCredentials};
 use crate::checksum::Sha256;
 use crate::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid, PeerPath};
 use crate::error::{Reason, Reasoned};
+use crate::json::{self, JsonError};
 use crate::limits;
 use crate::signature::SignerEntry;
 use crate::timestamp::Timestamp;
@@ -113,17 +114,9 @@ pub struct Tool {
 /// A manifest that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Not the JSON of a manifest: syntax, an unknown, repeated or missing field.
-    #[error("the manifest is not valid: line {line}, column {column}")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
-    /// Another format, or a later one.
-    #[error("the manifest's format is not '{FORMAT}'")]
-    Format,
+    /// Not the JSON of a manifest, or another format.
+    #[error("the manifest {0}")]
+    Json(#[from] JsonError),
     /// `files` is not the three files in their order.
     #[error("the manifest does not list exactly cacert.pem, sftunnel-cert.pem, sftunnel-key.pem")]
     Files,
@@ -175,11 +168,7 @@ impl Manifest {
     /// # Errors
     /// See [`ManifestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let format: FormatOnly = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
-        if format.format != FORMAT {
-            return Err(ManifestError::Format);
-        }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
+        let manifest: Self = json::read(bytes, FORMAT)?;
         let digests = manifest.digests()?;
         if manifest.bundle_id != bundle_id(&manifest.device.uuid, &manifest.manager.uuid, &digests)
         {
@@ -209,15 +198,4 @@ impl Manifest {
         }
         Ok([ca.sha256, certificate.sha256, key.sha256])
     }
-}
-
-/// Read before the rest, so that a later format is called that and not a syntax error.
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: String,
-}
-
-// serde's own text may quote the input, which is foreign
-fn syntax(error: &serde_json::Error) -> ManifestError {
-    ManifestError::Syntax { line: error.line(), column: error.column() }
 }

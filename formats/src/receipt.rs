@@ -12,6 +12,7 @@ use crate::certificate::{Certificate, CheckedCredentials, CredentialsError};
 use crate::checksum::Sha256;
 use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::error::{Reason, Reasoned};
+use crate::json::{self, JsonError};
 use crate::signature::Fingerprint;
 use crate::timestamp::Timestamp;
 
@@ -84,17 +85,9 @@ pub struct SignedReceipt {
 /// Why a receipt is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
-    /// Not the JSON of a receipt.
-    #[error("not a receipt: line {line}, column {column}")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
-    /// Another format, or a later one.
-    #[error("the receipt's format is not '{FORMAT}'")]
-    Format,
+    /// Not the JSON of a receipt or of its claim, or another format.
+    #[error("the receipt {0}")]
+    Json(#[from] JsonError),
     /// The certificate in it cannot be read.
     #[error("the receipt's certificate: {0}")]
     Certificate(#[from] CredentialsError),
@@ -118,7 +111,7 @@ pub enum ReceiptError {
 impl Reasoned for ReceiptError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Syntax { .. } | Self::Format | Self::CannotSign => Reason::BadFormat,
+            Self::Json(_) | Self::CannotSign => Reason::BadFormat,
             Self::Certificate(error) => error.reason(),
             Self::Signature | Self::OtherCertificate => Reason::BadSignature,
             Self::NotIssuedByCa => Reason::NotIssuedByCa,
@@ -163,10 +156,7 @@ impl SignedReceipt {
     /// # Errors
     /// See [`ReceiptError`]. The signature is checked before the claim is believed.
     pub fn open(bytes: &[u8]) -> Result<Self, ReceiptError> {
-        let file: File = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
-        if file.format != FORMAT {
-            return Err(ReceiptError::Format);
-        }
+        let file: File = json::read(bytes, FORMAT)?;
         let certificate =
             Certificate::from_pem(file.certificate.as_bytes(), CredentialFile::Certificate)?;
         let signature =
@@ -174,7 +164,7 @@ impl SignedReceipt {
         if !certificate.verify_pss(&signed_bytes(&file.claim), &signature) {
             return Err(ReceiptError::Signature);
         }
-        let claim: Claim = serde_json::from_str(&file.claim).map_err(|error| syntax(&error))?;
+        let claim: Claim = json::object(file.claim.as_bytes())?;
         if certificate.facts().fingerprint != claim.certificate_after {
             return Err(ReceiptError::OtherCertificate);
         }
@@ -216,11 +206,6 @@ pub fn file_name(claim: &Claim) -> String {
         claim.backup.split('-').next().unwrap_or_default(),
         claim.ended_at.compact()
     )
-}
-
-// serde's own text may quote the input, which is foreign
-fn syntax(error: &serde_json::Error) -> ReceiptError {
-    ReceiptError::Syntax { line: error.line(), column: error.column() }
 }
 
 #[cfg(test)]
@@ -334,7 +319,12 @@ mod tests {
 
         let mut receipt = signed(&live);
         receipt["format"] = "sftunnel-receipt/2".into();
-        assert_eq!(open(&receipt).unwrap_err(), ReceiptError::Format);
+        let other = ReceiptError::Json(JsonError::Format { expected: FORMAT });
+        assert_eq!(open(&receipt).unwrap_err(), other);
+        let file = signed(&live);
+        let fields = ["format", "claim", "signature", "certificate"];
+        let list = serde_json::json!(fields.map(|field| file[field].clone()));
+        assert!(matches!(open(&list).unwrap_err(), ReceiptError::Json(_)));
         let mut receipt = signed(&live);
         receipt["signature"] = "?".into();
         assert_eq!(open(&receipt).unwrap_err(), ReceiptError::Signature);
@@ -342,10 +332,9 @@ mod tests {
 
     #[test]
     fn what_a_receipt_lacks_is_said_in_a_word() {
-        let syntax = ReceiptError::Syntax { line: 1, column: 1 };
+        let syntax = JsonError::Syntax { line: 1, column: 1 };
         let reasons = [
-            (syntax, Reason::BadFormat),
-            (ReceiptError::Format, Reason::BadFormat),
+            (syntax.into(), Reason::BadFormat),
             (ReceiptError::CannotSign, Reason::BadFormat),
             (ReceiptError::Signature, Reason::BadSignature),
             (ReceiptError::OtherCertificate, Reason::BadSignature),

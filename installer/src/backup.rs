@@ -331,12 +331,7 @@ fn write_file(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// `InvalidData`: not JSON of this form, or another format.
 pub(crate) fn parse_record(json: &[u8]) -> io::Result<BackupRecord> {
-    let record: BackupRecord =
-        serde_json::from_slice(json).map_err(|_| invalid(format!("{RECORD} cannot be read")))?;
-    if record.format != FORMAT {
-        return Err(invalid(format!("{RECORD} is not of the format {FORMAT}")));
-    }
-    Ok(record)
+    formats::json::read(json, FORMAT).map_err(|error| invalid(format!("{RECORD} {error}")))
 }
 
 type Contents = (BackupRecord, Vec<(ManagerUuid, LiveSet)>);

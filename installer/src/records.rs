@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use console::exit::Failure;
 use formats::checksum::Sha256;
 use formats::device::ManagerUuid;
+use formats::json::{self, JsonError};
 use formats::signature::{Fingerprint, VerifyingKey};
 use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -226,15 +227,10 @@ impl Signers {
 /// # Errors
 /// Its format first, as what a later program wrote is not ours to understand.
 pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
-    #[derive(Deserialize)]
-    struct FormatOnly {
-        format: String,
-    }
-    let FormatOnly { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable::Damaged)?;
-    if format != R::FORMAT {
-        return Err(Unreadable::OtherFormat);
-    }
-    let record: R = serde_json::from_slice(bytes).map_err(|_| Unreadable::Damaged)?;
+    let record: R = json::read(bytes, R::FORMAT).map_err(|error| match error {
+        JsonError::Format { .. } => Unreadable::OtherFormat,
+        JsonError::Syntax { .. } => Unreadable::Damaged,
+    })?;
     if record.is_sound() { Ok(record) } else { Err(Unreadable::Damaged) }
 }
 
@@ -279,6 +275,17 @@ mod tests {
         assert_eq!(why(Installed::FORMAT), [None, other]);
         assert_eq!(why(Signers::FORMAT), [other, None]);
         assert_eq!(why("sftunnel-signers/2"), [other, other]);
+    }
+
+    #[test]
+    fn a_manager_that_stands_there_twice_is_damage() {
+        let manager = r#""cdb123c8-4347-11ef-aca1-f3aa241412a1":[]"#;
+        let text = |managers: &str| {
+            format!(r#"{{"format":"{}","managers":{{{managers}}}}}"#, Signers::FORMAT)
+        };
+        assert!(parse::<Signers>(text(manager).as_bytes()).is_ok());
+        let twice = text(&format!("{manager},{manager}"));
+        assert_eq!(parse::<Signers>(twice.as_bytes()).unwrap_err(), Unreadable::Damaged);
     }
 
     #[test]

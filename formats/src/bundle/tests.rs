@@ -84,6 +84,20 @@ impl Case {
 }
 
 #[test]
+fn a_manifest_has_one_form() {
+    let bytes = Case::new().manifest().to_bytes().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(Manifest::parse(text.as_bytes()).is_ok());
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["tool"] = serde_json::json!([value["tool"]["name"], value["tool"]["version"]]);
+    let twice = text.replacen('{', r#"{"batch":2,"#, 1);
+    for changed in [value.to_string(), twice] {
+        let error = Manifest::parse(changed.as_bytes()).unwrap_err();
+        assert!(matches!(error, ManifestError::Json(_)), "{changed}: {error}");
+    }
+}
+
+#[test]
 fn what_is_packed_is_what_is_opened() {
     let case = Case::new();
     let inner = Inner::pack(&case.content(), &case.key).unwrap();
