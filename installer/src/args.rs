@@ -44,7 +44,16 @@ pub(crate) struct Global {
     /// Use this process manager tool in place of the box's own pmtool
     #[arg(long, global = true, value_name = "FILE")]
     pub pmtool: Option<PathBuf>,
+    /// sftunnel's port, where it is neither 8305 nor in /etc/sf/sftunnel.conf
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// How long the program that shows the tunnels may take
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = STATUS_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub status_timeout: u64,
 }
+
+/// Seconds; `sftunnel_status.pl` asks peers that are down several times.
+const STATUS_TIMEOUT: u64 = 15;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -230,7 +239,8 @@ pub(crate) struct Tunnel {
     /// After the restart, wait so long for the tunnel and say whether it came up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub wait_connected: Option<u64>,
-    /// Put the old files back (exit 6) when it was not seen up in that time
+    /// Put the old files back (exit 6) when it is down then; where nobody can tell, they stay
+    /// (exit 5)
     #[arg(long, requires = "wait_connected", conflicts_with = "no_rollback")]
     pub require_connected: bool,
 }

@@ -3,24 +3,25 @@
 //! Everything else in this crate reaches the box through here or through directory handles
 //! that were opened here.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use console::box_kind::BoxKind;
 use console::exit::Failure;
 use console::root::Root;
 use formats::device::DeviceUuid;
 use formats::error::Reason;
 use formats::ims_conf::ImsConf;
-use formats::limits;
+use formats::limits::{self, LimitError};
 use formats::timestamp::Timestamp;
 
 pub(crate) use console::command;
 use console::command::{CommandError, Finished, Print};
 
-/// Where `pmtool` lies (docs/facts.md), in the order of looking.
-const PMTOOL: [&str; 2] = ["/ngfw/usr/local/sf/bin/pmtool", "/usr/local/sf/bin/pmtool"];
-/// Its folders, where Cisco's other programs are looked for.
+/// Where Cisco's programs lie (docs/facts.md), in the order of looking.
 const PROGRAMS: [&str; 2] = ["/ngfw/usr/local/sf/bin", "/usr/local/sf/bin"];
+const PMTOOL: &str = "pmtool";
 const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// What to do where something is missing that every FTD has.
 pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
@@ -30,7 +31,18 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug)]
 pub(crate) struct Host {
     root: Root,
-    pmtool: Option<PathBuf>,
+    told: Told,
+}
+
+/// What the operator says of the box at the command line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// `--pmtool`.
+    pub pmtool: Option<PathBuf>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--status-timeout`.
+    pub status_limit: Duration,
 }
 
 /// What the box says of itself.
@@ -45,10 +57,15 @@ pub(crate) struct Appliance {
 }
 
 impl Host {
-    /// The box below `root`; `pmtool` where the operator names another one.
-    pub(crate) fn open(root: &Path, pmtool: Option<PathBuf>) -> Result<Self, Failure> {
+    /// The box below `root`.
+    pub(crate) fn open(root: &Path, told: Told) -> Result<Self, Failure> {
         let root = Root::open(root).map_err(|error| Failure::io(root.display(), &error))?;
-        Ok(Self { root, pmtool })
+        Ok(Self { root, told })
+    }
+
+    /// What the operator says of it.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     pub(crate) fn root(&self) -> &Root {
@@ -74,16 +91,22 @@ impl Host {
             .hint("in `expert` mode run `sudo su`, then the same command again"))
     }
 
-    /// A value that changes with each boot of the kernel; `None` where it cannot be read.
-    pub(crate) fn boot_id(&self) -> Option<String> {
-        let text = std::fs::read_to_string(BOOT_ID).ok()?;
-        Some(text.trim().to_owned())
+    /// A value that changes with each boot of the kernel; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read: a process of another boot could be taken for one of
+    /// this.
+    pub(crate) fn boot_id(&self) -> Result<Option<String>, Failure> {
+        match std::fs::read_to_string(BOOT_ID) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::io(BOOT_ID, &error)),
+        }
     }
 
-    /// Whether the box is a manager itself, the other FMC of a pair: it has a CA of its own
-    /// (docs/facts.md).
-    pub(crate) fn is_manager(&self) -> bool {
-        self.root.open_file(Path::new("/etc/sf/ca_root/cacert.pem")).is_ok()
+    /// Manager or device.
+    pub(crate) fn kind(&self) -> BoxKind {
+        BoxKind::of(&self.root)
     }
 
     /// Reads `ims.conf`.
@@ -93,7 +116,10 @@ impl Host {
             .root
             .read(Path::new(IMS_CONF), limits::IMS_CONF)
             .map_err(|error| console::input::of_limit(&shown, &error))
-            .map_err(|failure| failure.hint(IS_AN_FTD))?;
+            .map_err(|failure| match failure.reason {
+                Some(Reason::NotFound) => failure.hint(IS_AN_FTD),
+                _ => failure,
+            })?;
         let conf = ImsConf::parse(&bytes);
         let uuid =
             conf.appliance_uuid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| {
@@ -106,33 +132,48 @@ impl Host {
     }
 
     /// Where `pmtool` is.
+    ///
+    /// # Errors
+    /// `not-found` where there is none; what the system says of one that cannot be opened.
     pub(crate) fn pmtool(&self) -> Result<PathBuf, Failure> {
-        if let Some(path) = &self.pmtool {
+        if let Some(path) = &self.told.pmtool {
             return Ok(path.clone());
         }
-        let is_file = |path: &&&str| self.root.open_file(Path::new(path)).is_ok();
-        let found = PMTOOL.iter().find(is_file).and_then(|path| self.executable(path));
-        found.ok_or_else(|| {
-            let places =
-                PMTOOL.map(|path| self.root.outside(path).display().to_string()).join(" and ");
+        self.program(PMTOOL)?.ok_or_else(|| {
+            let place = |folder| self.root.outside(format!("{folder}/{PMTOOL}"));
+            let places = PROGRAMS.map(|folder| place(folder).display().to_string()).join(" and ");
             let message = format!("no pmtool at {places}: sftunnel could not be restarted");
             Failure::refused(Reason::NotFound, message).hint("name it with --pmtool FILE")
         })
     }
 
-    /// Where another of Cisco's programs is: beside `pmtool`.
-    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
-        let mut paths = PROGRAMS.iter().map(|folder| format!("{folder}/{name}"));
-        let found = paths.find(|path| self.root.open_file(Path::new(path)).is_ok());
-        found.and_then(|path| self.executable(&path))
+    /// Where one of Cisco's programs is; `None` where it is nowhere.
+    ///
+    /// # Errors
+    /// When it is nowhere else and something is there that cannot be opened: that is not absence.
+    pub(crate) fn program(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
+        let mut failure = None;
+        for folder in PROGRAMS {
+            let path = format!("{folder}/{name}");
+            let opened = self.root.open_file(Path::new(&path));
+            match opened.and_then(|_| self.executable(&path)) {
+                Ok(program) => return Ok(Some(program)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let error = LimitError::Io(error);
+                    failure = Some(console::input::of_limit(&self.root.outside(&path), &error));
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
     }
 
     /// What to execute for a program of the box. Below another root the kernel would follow an
     /// absolute link out of it; on the box itself the program sees the name that it is known by.
-    fn executable(&self, path: &str) -> Option<PathBuf> {
+    fn executable(&self, path: &str) -> io::Result<PathBuf> {
         match self.root.outside("/") == Path::new("/") {
-            true => Some(PathBuf::from(path)),
-            false => self.root.resolved(Path::new(path)).ok(),
+            true => Ok(PathBuf::from(path)),
+            false => self.root.resolved(Path::new(path)),
         }
     }
 

@@ -34,6 +34,7 @@ mod tunnel;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 use console::exit::Failure;
@@ -42,7 +43,7 @@ use console::terminal::Terminal;
 
 use args::{Cli, Command, StatusArgs};
 use commands::Session;
-use host::Host;
+use host::{Host, Told};
 
 const PROGRAM: &str = "sftunnel-install";
 
@@ -112,8 +113,12 @@ pub mod untrusted {
 }
 
 fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
-    let session =
-        Session { host: Host::open(&cli.global.root, cli.global.pmtool.clone())?, terminal };
+    let told = Told {
+        pmtool: cli.global.pmtool.clone(),
+        port: cli.global.port,
+        status_limit: Duration::from_secs(cli.global.status_timeout),
+    };
+    let session = Session { host: Host::open(&cli.global.root, told)?, terminal };
     match &cli.command {
         Command::Status(args) => commands::status::run(&session, args),
         Command::Inspect(args) => commands::inspect::run(&session, args),

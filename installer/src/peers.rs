@@ -1,5 +1,6 @@
 //! Peer directories: where the three files live, one directory for each manager.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +17,7 @@ use formats::limits::{self, LimitError};
 use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, fstat, statat};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::atomic_file::Attributes;
@@ -164,45 +166,67 @@ impl PeerDir {
     pub(crate) fn open(host: &Host, manager: &ManagerUuid) -> Result<Self, Failure> {
         let peers = open_peers(host)?;
         let names = names_in(&peers).map_err(|error| Failure::io(shown(host, manager), &error))?;
-        let matching: Vec<_> =
-            names.iter().filter(|name| uuid_of(name).as_ref() == Some(manager)).collect();
-        let name = match matching.as_slice() {
-            [name] => *name,
-            [] => {
-                let message = format!(
-                    "there is no {}: this box is not registered with that manager",
-                    shown(host, manager)
-                );
-                return Err(Failure::refused(Reason::NotRegistered, message)
-                    .hint("check that kit and box belong together; `sftunnel-install status` lists this box's managers"));
-            }
-            _ => {
-                let message = format!("{} exists in upper and in lower case", shown(host, manager));
-                return Err(Failure::refused(Reason::WrongDestination, message));
-            }
+        let mut own = names.iter().filter(|name| uuid_of(name).as_ref() == Some(manager));
+        let Some(name) = own.next() else {
+            let message = format!(
+                "there is no {}: this box is not registered with that manager",
+                shown(host, manager)
+            );
+            return Err(Failure::refused(Reason::NotRegistered, message)
+                .hint("check that kit and box belong together; `sftunnel-install status` lists this box's managers"));
         };
-        let dir = open_dir_at(&peers, name)
-            .map_err(|error| wrong_directory(&shown(host, manager), &error))?;
-        require_private(&dir, &shown(host, manager))?;
-        Ok(Self { manager: manager.clone(), dir })
+        Self::open_at(host, &peers, name, own.next().is_none(), manager.clone())
     }
 
-    /// Every manager's directory that this box has, readable or not.
+    /// Opens one by its name. `is_only`: no other name is the same UUID.
+    fn open_at(
+        host: &Host,
+        peers: &OwnedFd,
+        name: &OsStr,
+        is_only: bool,
+        manager: ManagerUuid,
+    ) -> Result<Self, Failure> {
+        let path = shown(host, &manager);
+        if !is_only {
+            let message = format!("{path} exists in upper and in lower case");
+            return Err(Failure::refused(Reason::WrongDestination, message));
+        }
+        let dir = open_dir_at(peers, name).map_err(|error| wrong_directory(&path, &error))?;
+        require_private(&dir, &path)?;
+        Ok(Self { manager, dir })
+    }
+
+    /// Every manager's directory that this box has, readable or not, by UUID. One is opened when
+    /// it is asked for: there may be more of them than a process may have files open.
     ///
     /// # Errors
     /// When the directory of directories cannot be read.
-    pub(crate) fn all(host: &Host) -> Result<Vec<ListedPeer>, Failure> {
+    pub(crate) fn all(host: &Host) -> Result<impl Iterator<Item = ListedPeer>, Failure> {
         let peers = match open_peers(host) {
-            Err(failure) if failure.reason == Some(Reason::NotRegistered) => return Ok(Vec::new()),
-            other => other?,
+            Err(failure) if failure.reason == Some(Reason::NotRegistered) => None,
+            other => Some(other?),
         };
-        let names = names_in(&peers).map_err(|error| Failure::io(SF, &error))?;
-        let mut managers: Vec<_> = names.iter().filter_map(|name| uuid_of(name)).collect();
-        managers.dedup();
-        Ok(managers
-            .into_iter()
-            .map(|manager| (manager.clone(), Self::open(host, &manager)))
-            .collect())
+        let names = peers.as_ref().map(names_in).transpose();
+        let names = names.map_err(|error| Failure::io(shown_peers(host), &error))?;
+        let mut managers: BTreeMap<ManagerUuid, (OsString, bool)> = BTreeMap::new();
+        for name in names.unwrap_or_default() {
+            if let Some(manager) = uuid_of(&name) {
+                let twin = managers.entry(manager);
+                twin.and_modify(|(_, is_only)| *is_only = false).or_insert((name, true));
+            }
+        }
+        Ok(managers.into_iter().filter_map(move |(manager, (name, is_only))| {
+            let opened = Self::open_at(host, peers.as_ref()?, &name, is_only, manager.clone());
+            Some((manager, opened))
+        }))
+    }
+
+    /// Whether there is any of the three files, of whatever kind; reads none.
+    pub(crate) fn has_files(&self) -> bool {
+        CredentialFile::ALL.iter().any(|file| {
+            let found = statat(&self.dir, file.name(), AtFlags::SYMLINK_NOFOLLOW);
+            !matches!(found, Err(Errno::NOENT))
+        })
     }
 
     /// Reads the three files as they are now.
@@ -282,6 +306,10 @@ fn is_staged(name: &OsStr) -> bool {
     name.as_bytes().starts_with(STAGED.as_bytes())
 }
 
+fn shown_peers(host: &Host) -> String {
+    host.root().outside(format!("{SF}/{PEERS}")).display().to_string()
+}
+
 /// The path for messages.
 pub(crate) fn shown(host: &Host, manager: &ManagerUuid) -> String {
     host.root().outside(format!("{SF}/{PEERS}/{manager}")).display().to_string()
@@ -292,7 +320,7 @@ fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
 }
 
 fn open_peers(host: &Host) -> Result<OwnedFd, Failure> {
-    let path = host.root().outside(format!("{SF}/{PEERS}")).display().to_string();
+    let path = shown_peers(host);
     let not_registered = || {
         let message =
             format!("there is no {path}: this box has never been registered with a manager");

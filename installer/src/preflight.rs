@@ -1,5 +1,6 @@
 //! Everything that is checked against this box before a plan is made.
 
+use console::box_kind::BoxKind;
 use console::exit::Failure;
 use formats::bundle::VouchedBundle;
 use formats::certificate::ValidityError;
@@ -158,7 +159,7 @@ pub(crate) fn dropped_peers(
     changed: &[ManagerUuid],
     now: Timestamp,
 ) -> Result<Vec<DroppedPeer>, Failure> {
-    let is_manager = host.is_manager();
+    let is_manager = host.kind() == BoxKind::Manager;
     let mut dropped = Vec::new();
     for (manager, peer) in PeerDir::all(host)? {
         if changed.contains(&manager) {
@@ -168,7 +169,8 @@ pub(crate) fn dropped_peers(
         let why = match live {
             Err(failure) => failure.message,
             Ok(live) if live.is_absent() => continue,
-            // the other FMC of a pair keeps its devices' certificates in such directories
+            // the other FMC of a pair keeps its devices' certificates in such directories. Where it
+            // is not certain that this is one, nothing is left out
             Ok(live) if is_manager && live.sha256_of_ca().is_none() => continue,
             Ok(live) => match live.usable_at(now) {
                 Err(why) => why,

@@ -136,7 +136,7 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
         let hint = "look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again";
         Failure { message, reason: None, hint: hint.to_owned(), ..failure }.exit(Exit::NeedsPerson)
     })?;
-    let old = journal.old_pid_unless_rebooted(host.boot_id());
+    let old = journal.old_pid_unless_rebooted(host.boot_id().map_err(unreadable)?);
     let confirmed = match running {
         Service::Running { pid } if Some(pid) != old => {
             service::confirm(host, old, patience, signals)

@@ -160,7 +160,8 @@ fn hosts_of(host: &Host, accepted: &[Accepted], hosts: &[String]) -> Result<Vec<
 /// A tunnel that is still up names it.
 fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Failure> {
     let manager = accepted.change.peer.manager.clone();
-    let look = tunnel::look(host, std::slice::from_ref(&manager), &service::status(host));
+    let look =
+        tunnel::look(host, std::slice::from_ref(&manager), &service::status(host), Duration::MAX);
     let found = look.tunnels.into_iter().next().and_then(|tunnel| {
         // several addresses: any may be another interface of it
         tunnel.connected_to.into_iter().next()

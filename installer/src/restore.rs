@@ -105,13 +105,13 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
     journal.phase = Phase::Restart;
     journal.write(state)?;
     let now = service::settled_status(host, signals);
-    if restart == Restart::OnlyIfNeeded && is_as_before(&now, undone, host.boot_id()) {
+    if restart == Restart::OnlyIfNeeded && is_as_before(&now, undone, host.boot_id()?) {
         journal.close(state)?;
         return Ok(PutBack { pid: None, receipts: Receipts::default() });
     }
     // where pmtool does not say what runs, at least the process of before is none of after
     let old = match now {
-        Service::Unknown { .. } => undone.old_pid_in(host.boot_id()),
+        Service::Unknown { .. } => undone.old_pid_in(host.boot_id()?),
         _ => now.pid(),
     };
     match (service::restart(host, old, patience, signals), now) {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::host::Host;
 use crate::host::command::Print;
 use crate::signals::Signals;
-use crate::tunnel::{TunnelState, Waited};
+use crate::tunnel::Waited;
 
 /// The id that `pmtool` knows sftunnel by.
 const ID: &str = "sftunnel";
@@ -70,29 +70,36 @@ impl fmt::Display for Service {
     }
 }
 
-/// Reads the block of sftunnel: `sftunnel (normal) - Running 6703`.
+/// Reads the block of sftunnel: `sftunnel (system) - Running 12858`.
 pub(crate) fn parse_status(output: &[u8]) -> Service {
     let text = String::from_utf8_lossy(output);
     let state = text.lines().find_map(|line| {
-        let (id, rest) = line.trim().split_once(' ')?;
+        let (id, rest) = line.trim().split_once(char::is_whitespace)?;
         let (kind, state) = rest.split_once(" - ")?;
+        let kind = kind.trim();
         (id == ID && kind.starts_with('(') && kind.ends_with(')')).then(|| state.trim())
     });
     let Some(state) = state else {
         return Service::Unknown { detail: "pmtool status does not list sftunnel".to_owned() };
     };
-    match state.split_once(' ') {
-        Some(("Running", pid)) => match pid.trim().parse() {
+    let detail = || state.chars().take(80).collect();
+    match state.split_once(char::is_whitespace).unwrap_or((state, "")) {
+        ("Running", pid) => match pid.trim().parse() {
             Ok(pid) => Service::Running { pid },
-            Err(_) => Service::Unknown { detail: state.chars().take(80).collect() },
+            Err(_) => Service::Unknown { detail: detail() },
         },
-        _ => Service::NotRunning { detail: state.chars().take(80).collect() },
+        _ => Service::NotRunning { detail: detail() },
     }
 }
 
 /// Asks `pmtool`.
 pub(crate) fn status(host: &Host) -> Service {
-    match host.run_pmtool(&["status"], Print::Kept, STATUS_LIMIT) {
+    status_within(host, STATUS_LIMIT)
+}
+
+/// The same, in less time than that where there is less.
+pub(crate) fn status_within(host: &Host, left: Duration) -> Service {
+    match host.run_pmtool(&["status"], Print::Kept, STATUS_LIMIT.min(left)) {
         Ok(finished) => parse_status(&finished.output),
         Err(error) => Service::Unknown { detail: format!("pmtool status: {error}") },
     }
@@ -160,18 +167,11 @@ pub(crate) enum Unhealthy {
         restart: Option<String>,
     },
     /// It runs, but a tunnel that the operator requires is not up (`--require-connected`).
-    #[error("sftunnel runs on the new files, but {}", not_connected(.0))]
+    #[error("sftunnel runs on the new files, but {}", .0.not_up())]
     NotConnected(Waited),
     /// A signal ended the waiting.
     #[error("a signal ended the waiting for sftunnel")]
     Interrupted,
-}
-
-fn not_connected(waited: &Waited) -> String {
-    let missing = waited.tunnels.iter().filter(|tunnel| tunnel.state != TunnelState::Up);
-    let each = missing.map(|tunnel| format!("manager {} is {tunnel}", tunnel.manager));
-    let each = each.collect::<Vec<_>>().join("; ");
-    format!("within {} s not every tunnel was seen up: {each}", waited.seconds)
 }
 
 fn restart_note(restart: &Option<String>) -> String {
@@ -310,18 +310,52 @@ impl Watch {
 mod tests {
     use super::*;
 
+    /// What `pmtool status` prints with this line in it, among lines that are not sftunnel's.
+    fn printed(line: &str, end: &str) -> Service {
+        let lines = [
+            "Received status (0):",
+            "Daemons:",
+            "adi (normal) - User Disabled",
+            "sftunnel-watch (system) - Running 1",
+            "sftunneld (normal) - Running 2",
+            "expire-session (system,gui) - Period 3600 - Next run Thu Jan 26 12:18:16 2017",
+            "Command: /ngfw/usr/local/sf/bin/sftunnel -d -f /etc/sf/sftunnel.conf",
+            line,
+            "PID File: /ngfw/var/sf/run/sftunnel.pid",
+            "Requires: sftunnel (normal) - Running 3",
+        ];
+        parse_status(lines.map(|line| format!("{line}{end}")).concat().as_bytes())
+    }
+
     #[test]
     fn reads_the_block_of_sftunnel_only() {
-        let status = |line: &str| {
-            parse_status(
-                format!("Daemons:\nadi (normal) - User Disabled\n{line}\nPID File: x\n").as_bytes(),
-            )
-        };
-        assert_eq!(status("sftunnel (normal) - Running 6703"), Service::Running { pid: 6703 });
-        assert_eq!(status("sftunnel (system,gui) - User Disabled").pid(), None);
-        assert!(matches!(status("sftunnel (normal) - Waiting"), Service::NotRunning { .. }));
-        assert!(matches!(status("sftunnel (normal) - Running x"), Service::Unknown { .. }));
-        assert!(matches!(status("sftunnel2 (normal) - Running 1"), Service::Unknown { .. }));
+        let running = |pid| Service::Running { pid };
+        let not_running = |detail: &str| Service::NotRunning { detail: detail.to_owned() };
+        for (line, expected) in [
+            ("sftunnel (system) - Running 12858", running(12858)),
+            ("sftunnel (normal) - Running 6703", running(6703)),
+            ("  sftunnel  (system,gui)  -  Running  7 ", running(7)),
+            ("sftunnel (system,gui) - User Disabled", not_running("User Disabled")),
+            ("sftunnel (system) - Waiting", not_running("Waiting")),
+            (
+                "sftunnel (system) - Period 3600 - Next run never",
+                not_running("Period 3600 - Next run never"),
+            ),
+        ] {
+            for end in ["\n", "\r\n"] {
+                assert_eq!(printed(line, end), expected, "{line:?}");
+            }
+        }
+        for line in [
+            "sftunnel (system) - Running x",
+            "sftunnel (system) - Running",
+            "sftunnel - Running 1",
+            "sftunnel system - Running 1",
+            "sftunnel2 (normal) - Running 1",
+            "",
+        ] {
+            assert!(matches!(printed(line, "\n"), Service::Unknown { .. }), "{line}");
+        }
         assert!(matches!(parse_status(b"\xff\x00garbage"), Service::Unknown { .. }));
     }
 

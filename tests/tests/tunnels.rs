@@ -14,7 +14,7 @@ use tests::{Ran, Run, World};
 fn brief_prints(device: &Device, text: &str) {
     let path = brief(device);
     // it may be a link to the stand-in of every tree
-    fs::remove_file(&path).unwrap();
+    let _ = fs::remove_file(&path);
     fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -32,6 +32,19 @@ fn copy_socket_tables(device: &Device) {
             fs::write(folder.join(name), table).unwrap();
         }
     }
+}
+
+/// The kernel's tables below the device's root: these ends and states, by inodes from 4711 on.
+fn socket_table(device: &Device, rows: &[&str]) {
+    let folder = device.root.join("proc/net");
+    fs::create_dir_all(&folder).unwrap();
+    let mut table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n".to_owned();
+    for (row, inode) in rows.iter().zip(4711..) {
+        table.push_str(&format!(
+            "   0: {row} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+        ));
+    }
+    fs::write(folder.join("tcp"), table).unwrap();
 }
 
 fn status(world: &World, device: &Device) -> Value {
@@ -151,7 +164,8 @@ fn the_kernels_table_is_a_witness_too() {
     fs::write(device.root.join("proc/net/tcp6"), "  sl  local_address rem_address   st\n").unwrap();
     let seen = tunnel(&world, device);
     assert_eq!(seen["state"], "down", "{seen}");
-    // a stale line against the kernel: nobody knows, and the requirement is not met
+    // a stale line against the kernel: nobody knows, the requirement is not met, and nothing is
+    // put back for a doubt
     brief_prints(
         device,
         "Peer channel Channel-A is valid type (CONTROL), connected to '10.0.0.1' via '10.0.0.2'",
@@ -162,7 +176,8 @@ fn the_kernels_table_is_a_witness_too() {
     world.on(device, &["status"]).run().expect(0).says("Sockets   0 established");
     world.lab.renew().unwrap();
     let flags = ["--wait-connected", "1", "--require-connected"];
-    install(&world, &flags).expect(6).says("is unknown");
+    install(&world, &flags).expect(5).says("is unknown");
+    assert_eq!(world.files(device, fmc), world.new_files(device, fmc));
     // a kernel without IPv6 has one table, what cannot be read is no table
     let tcp6 = device.root.join("proc/net/tcp6");
     fs::remove_file(&tcp6).unwrap();
@@ -202,9 +217,9 @@ fn require_connected_puts_the_old_files_back() {
     stop(fmc);
     let flags = ["--wait-connected", "2", "--require-connected"];
     let dry = install(&world, &[&flags[..], &["--dry-run"]].concat()).expect(0);
-    drop(dry.says("If the tunnel is not seen up within 2 s after"));
+    drop(dry.says("If the tunnel is seen down 2 s after"));
     let ran = install(&world, &flags).expect(6).says("Rolled back: sftunnel runs on the new files");
-    let ran = ran.says("If the tunnel is not seen up within 2 s after");
+    let ran = ran.says("If the tunnel is seen down 2 s after");
     let ran = ran.says("for why the tunnel did not come up");
     world.unchanged(device, &before, &ran);
     assert_eq!(device.restarts().unwrap(), 2);
@@ -226,16 +241,26 @@ fn require_connected_puts_the_old_files_back() {
 }
 
 #[test]
-fn require_connected_takes_no_word_that_proves_nothing() {
+fn require_connected_takes_no_word_that_proves_nothing_and_puts_nothing_back_for_it() {
     let world = World::started(1);
-    let device = world.ftd(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
     brief_prints(device, "Registration: Completed.");
-    let before = world.snapshot(device);
     let flags = ["--wait-connected", "2", "--require-connected"];
-    let ran = install(&world, &flags).expect(6).says("is unknown");
-    world.unchanged(device, &before, &ran);
+    let ran = install(&world, &[&flags[..], &["--json"]].concat()).expect(5);
+    let json = ran.json();
+    assert_eq!(
+        (&json["outcome"], &json["tunnels"][0]["state"]),
+        (&"unconfirmed".into(), &"unknown".into()),
+        "{json}"
+    );
+    assert!(json["why"].as_str().unwrap().contains("not every tunnel was seen up"), "{json}");
+    assert_eq!(world.files(device, fmc), world.new_files(device, fmc));
+    // it is over and recorded: sftunnel was proved to run on the new files
+    world.on(device, &["recover"]).run().expect(0).says("Nothing was interrupted");
+    install(&world, &[]).expect(0).says("Nothing to do");
 
     // and without the program it is not even begun
+    world.lab.renew().unwrap();
     fs::remove_file(brief(device)).unwrap();
     let (before, restarts) = (world.snapshot(device), device.restarts().unwrap());
     let ran = install(&world, &flags).expect(3).says("refused (not-found)");
@@ -243,6 +268,96 @@ fn require_connected_takes_no_word_that_proves_nothing() {
     assert_eq!(device.restarts().unwrap(), restarts);
     install(&world, &["--require-connected"]).expect(2).says("--wait-connected");
     install(&world, &[&flags[..], &["--no-rollback"]].concat()).expect(2);
+}
+
+/// 8305 is only the default. A number tells nobody that a tunnel is missing.
+#[test]
+fn a_tunnel_on_another_port_is_no_missing_one() {
+    let world = World::started(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    // 0x2072 is 8306
+    socket_table(device, &["0100007F:C001 0200007F:2072 01"]);
+    let flags = ["--wait-connected", "30", "--require-connected"];
+    install(&world, &flags).expect(0);
+    world.up(device, fmc);
+    assert_eq!(tunnel(&world, device)["state"], "up");
+    // without the program's word it may be any connection, and none that is known to be missing
+    fs::remove_file(brief(device)).unwrap();
+    let seen = || status(&world, device);
+    let number = |seen: &Value| seen["connections"].as_array().unwrap().len();
+    assert_eq!(seen()["peers"][0]["tunnel"]["state"], "unknown");
+    assert_eq!((&seen()["ports"][0], number(&seen())), (&8305.into(), 0));
+    // the operator says it, or the configuration
+    let json = world.on(device, &["status", "--json", "--port", "8306"]).run().expect(0).json();
+    assert_eq!((&json["ports"][0], number(&json)), (&8306.into(), 1));
+    let conf = device.root.join("etc/sf/sftunnel.conf");
+    let was = fs::read(&conf).unwrap_or_default();
+    fs::write(&conf, "proxyssl {\n  proxy_cipher 1;\n};\nport 8306;\n").unwrap();
+    assert_eq!((&seen()["ports"][0], number(&seen())), (&8306.into(), 1));
+    fs::write(&conf, was).unwrap();
+    // or sftunnel's process holds it
+    let pid = lab::service::running(&device.root).unwrap();
+    let fds = device.root.join(format!("proc/{pid}/fd"));
+    fs::create_dir_all(&fds).unwrap();
+    std::os::unix::fs::symlink("socket:[4711]", fds.join("9")).unwrap();
+    assert_eq!(number(&seen()), 1);
+    std::os::unix::fs::symlink("socket:[4712]", fds.join("10")).unwrap();
+    socket_table(device, &[]);
+    assert_eq!(seen()["peers"][0]["tunnel"]["state"], "down", "no connection, no tunnel");
+    world.on(device, &["status", "--port", "0"]).run().expect(2);
+}
+
+/// On FTDs it is there as well, and the other may be a word of the `>` prompt only.
+#[test]
+fn the_other_program_is_asked_where_the_first_says_nothing() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    let other = brief(device).with_file_name("sftunnel_status.pl");
+    let prints = |path: &Path, text: &str| {
+        let _ = fs::remove_file(path);
+        fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let up = "echo \"Peer channel Channel-A is valid type (CONTROL), using 'eth0', connected to '10.0.0.1' via '10.0.0.2'\"";
+    prints(&other, up);
+    brief_prints(device, "Registration: Completed.");
+    assert_eq!(tunnel(&world, device)["state"], "up");
+    fs::remove_file(brief(device)).unwrap();
+    assert_eq!(tunnel(&world, device)["state"], "up");
+    // one that says something is enough
+    brief_prints(device, "Last disconnect reason : x");
+    assert_eq!(tunnel(&world, device)["state"], "down");
+    // what was printed before the time is over counts, unless it says that there is none
+    fs::remove_file(brief(device)).unwrap();
+    let slow = |first: &str| {
+        prints(&other, &format!("{first}\nexec sleep 60"));
+        let flags = ["status", "--json", "--status-timeout", "1"];
+        let ran = world.on(device, &flags).run().expect(0);
+        assert!(ran.took < Duration::from_secs(15), "{:?}", ran.took);
+        ran.json()["peers"][0]["tunnel"].clone()
+    };
+    assert_eq!(slow(up)["state"], "up");
+    let seen = slow("echo 'Last disconnect reason : x'");
+    assert_eq!(seen["state"], "unknown");
+    assert!(seen["why"].as_str().unwrap().contains("--status-timeout"), "{seen}");
+}
+
+#[test]
+fn the_waiting_ends_when_it_is_said_to() {
+    let world = World::started(1);
+    let device = world.ftd(1);
+    stop(world.fmc());
+    // the first look says down; the second would take a minute
+    let _ = fs::remove_file(brief(device));
+    let looked = world.path("looked").display().to_string();
+    let script = format!(
+        "#!/bin/sh\n[ -e '{looked}' ] && exec sleep 60\ntouch '{looked}'\necho 'Last disconnect reason : x'\n"
+    );
+    fs::write(brief(device), script).unwrap();
+    fs::set_permissions(brief(device), fs::Permissions::from_mode(0o755)).unwrap();
+    let json = install(&world, &["--wait-connected", "3", "--json"]).expect(0).json();
+    assert_eq!(json["tunnels_waited_seconds"], 3, "{json}");
+    assert_eq!(json["tunnels"][0]["state"], "down", "what was known before stands: {json}");
 }
 
 #[test]

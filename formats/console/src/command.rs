@@ -46,6 +46,8 @@ pub enum CommandError {
     TimeOut {
         /// How long it had.
         limit: Duration,
+        /// What it had printed by then; the first MiB.
+        output: Vec<u8>,
     },
     /// The system failed while waiting for it.
     #[error("{0}")]
@@ -165,7 +167,7 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Finished, CommandError> {
             return Ok(Finished { status, output });
         }
         if started.elapsed() >= limit {
-            return Err(CommandError::TimeOut { limit });
+            return Err(CommandError::TimeOut { limit, output });
         }
         std::thread::sleep(TICK);
     }
@@ -266,6 +268,13 @@ mod tests {
         let error = sh("exec cat /dev/zero", Duration::from_millis(300)).unwrap_err();
         assert!(matches!(error, CommandError::TimeOut { .. }));
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn what_was_printed_before_the_time_limit_is_kept() {
+        let error = sh("echo first; sleep 20; echo last", Duration::from_secs(1)).unwrap_err();
+        let CommandError::TimeOut { output, .. } = error else { panic!("{error:?}") };
+        assert_eq!(output, b"first\n");
     }
 
     #[test]

@@ -4,7 +4,11 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use formats::error::{Reason, Reasoned};
+use rustix::io::Errno;
 use serde_json::{Map, Value};
+
+/// For a shell that allows hardly any open files.
+const FILES: &str = "too many files are open at once for this shell's limit: `ulimit -n 1024`, then the same command again";
 
 /// How a program ends. Scripts are written against the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +106,14 @@ impl Failure {
             Kind::StorageFull | Kind::QuotaExceeded => Reason::NoSpace,
             Kind::ReadOnlyFilesystem => Reason::ReadOnly,
             Kind::AlreadyExists => Reason::Exists,
-            _ => return Self::unexpected(format!("{subject}: {error}")),
+            _ => {
+                let failure = Self::unexpected(format!("{subject}: {error}"));
+                let code = Errno::from_io_error(error);
+                return match code {
+                    Some(Errno::MFILE | Errno::NFILE) => failure.hint(FILES),
+                    _ => failure,
+                };
+            }
         };
         Self::refused(reason, format!("{subject}: {error}"))
     }

@@ -22,7 +22,7 @@ use crate::rehearsal::{self, Rehearsal};
 use crate::run_log::LogLine;
 use crate::service::{self, Service};
 use crate::state::State;
-use crate::transaction::{self, Context, Proof};
+use crate::transaction::{self, Context, Ended, Proof};
 use crate::tunnel;
 
 /// `sftunnel-install.install/1`.
@@ -103,7 +103,7 @@ impl TunnelArgs {
     fn plan_text(self) -> String {
         let Proof::Connected(limit) = self.proof() else { return String::new() };
         let text = format!(
-            "If the tunnel is not seen up within {} s after the restart, the old files are put back.",
+            "If the tunnel is seen down {} s after the restart, the old files are put back.",
             limit.as_secs()
         );
         wrap("", 0, &text)
@@ -172,21 +172,20 @@ fn look_for_tunnels(
     let Some(limit) = args.limit() else { return (Exit::Done, String::new()) };
     let managers = judged::managers(&plan.accepted);
     let waited = tunnel::wait(context.host, &managers, limit, context.signals);
-    let is_up = waited.all_up();
-    let why = format!("within {} s not every tunnel was seen up", waited.seconds);
+    let doubt = (args.require_connected && !waited.all_up()).then(|| waited.not_up());
     let mut text = change.tunnels_text(waited);
-    if is_up || !args.require_connected {
-        return (Exit::Done, text);
-    }
-    change.outcome = "unconfirmed";
-    text.push_str(&wrap("", 2, &format!("The files were in place before, and {why}.")));
-    text.push_str(&wrap(
-        "  next: ",
-        8,
-        "look at /ngfw/var/log/messages; `sftunnel-install rollback` puts the files of before back",
-    ));
-    change.why = Some(why);
+    let Some(why) = doubt else { return (Exit::Done, text) };
+    text.push_str(&unconfirmed(change, why, "The files were in place before"));
     (Exit::Unconfirmed, text)
+}
+
+/// A tunnel that is required was not seen up, and nothing is put back for it.
+fn unconfirmed(change: &mut ChangeResult, why: String, happened: &str) -> String {
+    change.outcome = "unconfirmed";
+    let text = wrap("", 2, &format!("{happened}, but {why}."));
+    change.why = Some(why);
+    let next = "see at the manager whether the tunnel is up, and look at /ngfw/var/log/messages; `sftunnel-install rollback` puts the files of before back";
+    text + &wrap("  next: ", 8, next)
 }
 
 fn locked(
@@ -225,7 +224,15 @@ fn locked(
     let on_unhealthy = args.change.on_unhealthy();
     let proof = args.tunnel.proof();
     let ended = transaction::run(context, Goal::Install, changes, remember, on_unhealthy, proof)?;
-    let (exit, mut sentence) = change.ended(context, ended, Goal::Install, places);
+    let doubt = match &ended {
+        Ended::Done { waited: Some(waited), .. } if !waited.all_up() => Some(waited.not_up()),
+        _ => None,
+    };
+    let (mut exit, mut sentence) = change.ended(context, ended, Goal::Install, places);
+    if let Some(why) = doubt {
+        exit = Exit::Unconfirmed;
+        sentence.push_str(&unconfirmed(&mut change, why, "sftunnel runs on the new files"));
+    }
     if let (Exit::Done, Proof::Running, Some(limit)) = (exit, proof, args.tunnel.limit()) {
         // the installation is over and recorded: nothing depends on this
         let waited = tunnel::wait(context.host, &managers, limit, context.signals);

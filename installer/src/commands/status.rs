@@ -6,6 +6,7 @@ mod view;
 
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use console::exit::Failure;
 use console::level::{Level, Thresholds};
@@ -51,7 +52,9 @@ struct StatusReport {
     sftunnel: Service,
     /// Each manager's peer directory.
     peers: Vec<PeerStatus>,
-    /// Established connections of port 8305; null when the kernel's table cannot be read.
+    /// The ports that sftunnel is taken to use.
+    ports: Vec<u16>,
+    /// Established connections of sftunnel; null when the kernel's table cannot be read.
     connections: Option<Vec<Connection>>,
     /// Oldest first.
     backups: Vec<BackupId>,
@@ -141,7 +144,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     let state = State::open(host)?;
     let appliance = host.appliance();
     let (installed, signers) = (Installed::read(state.as_ref())?, Signers::read(state.as_ref())?);
-    let peers = PeerDir::all(host)?.into_iter().map(|(manager, peer)| {
+    let peers = PeerDir::all(host)?.map(|(manager, peer)| {
         let completed = installed.of(&manager).map(|set| set.files);
         let pinned = signers.managers.get(&manager).cloned().unwrap_or_default();
         let mut status = peer_status(host, manager, peer, completed, pinned, now);
@@ -150,7 +153,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     });
     let mut peers: Vec<PeerStatus> = peers.collect();
     let sftunnel = service::status(host);
-    let connections = look_at_tunnels(host, &mut peers, &sftunnel);
+    let (ports, connections) = look_at_tunnels(host, &mut peers, &sftunnel);
     peers.sort_by_key(|peer| (Reverse(peer.level), peer.days_left.unwrap_or(i64::MAX)));
     let (interrupted_run, unfinished) = match interrupted_run(state.as_ref()) {
         Some(InterruptedRun { what, next }) => (Some(what), Some(next)),
@@ -165,6 +168,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         clock_behind: now < preflight::built(),
         sftunnel,
         peers,
+        ports,
         connections,
         backups: state.as_ref().map(backup::list).transpose()?.unwrap_or_default(),
         interrupted_run,
@@ -209,13 +213,13 @@ fn look_at_tunnels(
     host: &Host,
     peers: &mut [PeerStatus],
     sftunnel: &Service,
-) -> Option<Vec<Connection>> {
+) -> (Vec<u16>, Option<Vec<Connection>>) {
     let managers: Vec<_> = peers.iter().map(|peer| peer.manager.clone()).collect();
-    let look = tunnel::look(host, &managers, sftunnel);
+    let look = tunnel::look(host, &managers, sftunnel, Duration::MAX);
     for (peer, tunnel) in peers.iter_mut().zip(look.tunnels) {
         peer.tunnel = (peer.state != "empty").then_some(tunnel);
     }
-    look.connections
+    (look.ports, look.connections)
 }
 
 type Digests = [Option<formats::checksum::Sha256>; 3];

@@ -1,17 +1,36 @@
-//! What `sftunnel-status-brief` says of one manager. Its lines are read by
+//! What one of Cisco's status programs says of one manager. Its lines are read by
 //! [`formats::channels`]; here is whose they are: the manager's whose UUID stands above them,
 //! or the only manager's.
+
+use std::collections::{HashMap, HashSet};
 
 use formats::channels::{self, Block, Owner};
 use formats::device::ManagerUuid;
 
-/// The program's answer.
+/// As many addresses of one manager as are kept: it has two channels, and either family.
+const ADDRESSES: usize = 16;
+
+/// A program's answer.
 #[derive(Debug)]
 pub(super) enum Brief {
     /// It could not be asked; why.
     Silent(String),
-    /// Its output; foreign text.
-    Printed(String),
+    /// Its output.
+    Printed(Printed),
+}
+
+/// What it printed, read once for all managers.
+#[derive(Debug)]
+pub(super) struct Printed {
+    program: String,
+    /// Why that is not all of it.
+    cut: Option<String>,
+    /// Once UUIDs stand there at all, what stands under another one, or none, is not a manager's.
+    by_uuid: Option<HashMap<String, Said>>,
+    /// All of it together.
+    all: Said,
+    /// To how many different peers there is a control channel.
+    controls: usize,
 }
 
 /// What that says of one manager.
@@ -25,55 +44,95 @@ pub(super) enum Verdict {
     Unknown(String),
 }
 
-impl Brief {
-    /// `registered` are all managers that this box has files of.
-    pub(super) fn of(&self, manager: &ManagerUuid, registered: &[ManagerUuid]) -> Verdict {
-        let text = match self {
-            Self::Silent(why) => return Verdict::Unknown(why.clone()),
-            Self::Printed(text) => text,
-        };
-        let blocks = channels::blocks(text);
-        // once UUIDs stand there at all, what stands under another one, or none, is not its
-        if blocks.iter().any(|block| matches!(block.owner, Owner::Uuid(_) | Owner::Several)) {
-            let is_own = |block: &&Block| matches!(&block.owner, Owner::Uuid(uuid) if uuid == manager.as_str());
-            return verdict(blocks.iter().filter(is_own));
+/// Some blocks, added up.
+#[derive(Debug, Clone, Default)]
+struct Said {
+    addresses: Vec<String>,
+    seen: HashSet<String>,
+    is_disconnected: bool,
+}
+
+impl Said {
+    fn add(&mut self, block: Block) {
+        self.is_disconnected |= block.is_disconnected;
+        for address in block.connected {
+            if self.addresses.len() < ADDRESSES && self.seen.insert(address.clone()) {
+                self.addresses.push(address);
+            }
         }
+    }
+}
+
+impl Printed {
+    /// Reads the output of `program`; `cut` is why it is not all.
+    pub(super) fn new(program: &str, output: &[u8], cut: Option<String>) -> Self {
+        let blocks = channels::blocks(&String::from_utf8_lossy(output));
+        let is_named = |block: &Block| matches!(block.owner, Owner::Uuid(_) | Owner::Several);
+        let mut by_uuid = blocks.iter().any(is_named).then(HashMap::<String, Said>::new);
+        let (mut all, mut controls) = (Said::default(), HashSet::new());
+        for block in blocks {
+            controls.extend(block.control.iter().cloned());
+            if let (Some(by_uuid), Owner::Uuid(uuid)) = (&mut by_uuid, &block.owner) {
+                by_uuid.entry(uuid.clone()).or_default().add(block.clone());
+            }
+            all.add(block);
+        }
+        Self { program: program.to_owned(), cut, by_uuid, all, controls: controls.len() }
+    }
+
+    /// Whether any line of it is known.
+    pub(super) fn says_anything(&self) -> bool {
+        self.all.is_disconnected || !self.all.addresses.is_empty()
+    }
+
+    /// `registered`: how many managers this box has files of; `None` where that is not known.
+    fn of(&self, manager: &ManagerUuid, registered: Option<usize>) -> Verdict {
+        if let Some(by_uuid) = &self.by_uuid {
+            return self.verdict(by_uuid.get(manager.as_str()).unwrap_or(&Said::default()));
+        }
+        let all = self.verdict(&self.all);
+        let Verdict::Connected(addresses) = &all else { return all };
+        // without names: the tunnels of all managers, or of none, or nobody knows whose
         match registered {
-            [] | [_] => verdict(blocks.iter()),
-            several => unnamed(&blocks, several.len()),
+            Some(managers) if managers <= 1 || self.controls >= managers => all,
+            managers => {
+                let number = managers.map_or_else(|| "the".to_owned(), |number| number.to_string());
+                Verdict::Unknown(format!(
+                    "{} does not say which of {number} managers it is connected to ({})",
+                    self.program,
+                    shown(addresses)
+                ))
+            }
+        }
+    }
+
+    fn verdict(&self, said: &Said) -> Verdict {
+        let Self { program, cut, .. } = self;
+        match (said.addresses.as_slice(), said.is_disconnected, cut) {
+            ([], _, Some(cut)) => Verdict::Unknown(format!("{program}: {cut}")),
+            ([], true, None) => Verdict::NotConnected,
+            ([], false, None) => {
+                Verdict::Unknown(format!("{program} prints no line that is known here"))
+            }
+            (addresses, ..) => Verdict::Connected(addresses.to_vec()),
         }
     }
 }
 
-/// Without names: the tunnels of all managers, or of none, or nobody knows whose.
-fn unnamed(blocks: &[Block], managers: usize) -> Verdict {
-    let all = verdict(blocks.iter());
-    let Verdict::Connected(addresses) = &all else { return all };
-    let mut controls: Vec<_> = blocks.iter().flat_map(|block| &block.control).collect();
-    controls.sort_unstable();
-    controls.dedup();
-    if controls.len() >= managers {
-        return all;
-    }
-    Verdict::Unknown(format!(
-        "sftunnel-status-brief does not say which of {managers} managers it is connected to ({})",
-        addresses.join(", ")
-    ))
+/// Addresses for people.
+pub(super) fn shown(addresses: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let (first, more) = addresses.split_at(addresses.len().min(SHOWN));
+    let more = if more.is_empty() { "" } else { ", and more" };
+    format!("{}{more}", first.join(", "))
 }
 
-fn verdict<'a>(blocks: impl Iterator<Item = &'a Block>) -> Verdict {
-    let (mut addresses, mut is_known) = (Vec::new(), false);
-    for block in blocks {
-        let new = |peer: &&String| !addresses.contains(*peer);
-        let mut found: Vec<_> = block.connected.iter().filter(new).cloned().collect();
-        addresses.append(&mut found);
-        is_known |= block.is_disconnected;
-    }
-    match (addresses.is_empty(), is_known) {
-        (false, _) => Verdict::Connected(addresses),
-        (true, true) => Verdict::NotConnected,
-        (true, false) => {
-            Verdict::Unknown("sftunnel-status-brief prints no line that is known here".to_owned())
+impl Brief {
+    /// See [`Printed`].
+    pub(super) fn of(&self, manager: &ManagerUuid, registered: Option<usize>) -> Verdict {
+        match self {
+            Self::Silent(why) => Verdict::Unknown(why.clone()),
+            Self::Printed(printed) => printed.of(manager, registered),
         }
     }
 }
@@ -92,8 +151,8 @@ mod tests {
     }
 
     fn of(text: &str, asked: usize, registered: usize) -> Verdict {
-        let all = managers();
-        Brief::Printed(text.to_owned()).of(&all[asked], &all[..registered])
+        let printed = Printed::new("brief", text.as_bytes(), None);
+        Brief::Printed(printed).of(&managers()[asked], Some(registered))
     }
 
     fn connected(addresses: &[&str]) -> Verdict {
@@ -142,5 +201,30 @@ mod tests {
         assert_eq!(of(&format!("{DOWN}{DOWN}"), 1, 2), Verdict::NotConnected);
         // one control channel, whoever's it is; the event channel may have another address
         assert!(matches!(of(&format!("{UP_A}{UP_EVENT}{DOWN}"), 0, 2), Verdict::Unknown(_)));
+    }
+
+    #[test]
+    fn of_what_was_cut_off_only_a_connection_counts() {
+        let of = |text: &str, registered| {
+            let cut = Some("did not end within 15 s".to_owned());
+            Printed::new("brief", text.as_bytes(), cut).of(&managers()[0], registered)
+        };
+        assert_eq!(of(UP_A, Some(1)), connected(&["10.0.0.1"]));
+        for text in ["", DOWN] {
+            let Verdict::Unknown(why) = of(text, Some(1)) else { panic!("{text}") };
+            assert_eq!(why, "brief: did not end within 15 s");
+        }
+        // and where nobody could count the managers, a channel is nobody's
+        assert!(matches!(of(UP_A, None), Verdict::Unknown(_)));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_is_cut() {
+        let line =
+            |number| format!("x (CONTROL) connected to '10.0.{}.{}'\n", number / 256, number % 256);
+        let text: String = (0..20_000).map(line).collect();
+        let Verdict::Connected(addresses) = of(&text, 0, 1) else { panic!("connected") };
+        assert_eq!(addresses.len(), ADDRESSES);
+        assert_eq!(shown(&addresses), "10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, and more");
     }
 }

@@ -5,7 +5,7 @@ use console::level::{Level, days_text};
 use super::{PeerStatus, StatusReport};
 use crate::preflight;
 use crate::service::Service;
-use crate::tunnel::TunnelState;
+use crate::tunnel::{self, TunnelState};
 
 /// The steps, in their order: what must not be lost, what must be finished, what is to be done.
 pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<String> {
@@ -97,8 +97,9 @@ fn of_service(report: &StatusReport) -> Option<String> {
             let down: Vec<_> = expected.iter().filter(is_down).copied().collect();
             (!down.is_empty()).then(|| {
                 format!(
-                    "the files for {} are good and the tunnel is down: is the manager reachable at port 8305, and is their CA the one that it uses? /ngfw/var/log/messages says at what it fails",
-                    managers(&down)
+                    "the files for {} are good and the tunnel is down: is the manager reachable at {}, and is their CA the one that it uses? /ngfw/var/log/messages says at what it fails",
+                    managers(&down),
+                    tunnel::shown_ports(&report.ports)
                 )
             })
         }

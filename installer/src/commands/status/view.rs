@@ -12,7 +12,7 @@ use formats::timestamp::Timestamp;
 use super::{PeerStatus, StatusReport, trouble};
 use crate::host::Appliance;
 use crate::plan_text;
-use crate::tunnel::TunnelState;
+use crate::tunnel::{self, TunnelState};
 
 /// The columns that a label takes.
 const LABEL: usize = 10;
@@ -41,7 +41,8 @@ pub(super) fn text(
     }
     if let Some(connections) = &report.connections {
         let number = connections.len();
-        let _ = writeln!(text, "\nSockets   {number} established at port 8305");
+        let ports = tunnel::shown_ports(&report.ports);
+        let _ = writeln!(text, "\nSockets   {number} established ({ports}, or held by sftunnel)");
         for connection in connections {
             let _ = writeln!(text, "          {} to {}", connection.local, connection.remote);
         }
