@@ -138,9 +138,7 @@ fn judged(
             let why = format!("connected to {}", brief::shown(&addresses));
             (TunnelState::Up, why, addresses)
         }
-        Verdict::NotConnected => {
-            (TunnelState::Down, "the status program shows no connection".to_owned(), Vec::new())
-        }
+        Verdict::NotConnected(why) => (TunnelState::Down, why, Vec::new()),
         // without any connection there is no tunnel; with one there need not be any
         Verdict::Unknown(why) => {
             let (state, connections) = match sockets {
@@ -338,7 +336,7 @@ mod tests {
             (&running, connected(), None, Up, "no table to compare with"),
             (&silent, connected(), Some(&other), Up, "pmtool does not say"),
             (&running, connected(), Some(&none), Unknown, "they contradict each other"),
-            (&running, Verdict::NotConnected, Some(&tunnel), Down, "its own word"),
+            (&running, Verdict::NotConnected(String::new()), Some(&tunnel), Down, "its own word"),
             (&running, unknown(), Some(&none), Down, "no connection, no tunnel"),
             (&running, unknown(), Some(&tunnel), Unknown, "TCP alone is no tunnel"),
             (&running, unknown(), Some(&other), Unknown, "it may have another port"),

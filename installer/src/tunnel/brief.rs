@@ -38,8 +38,8 @@ pub(super) struct Printed {
 pub(super) enum Verdict {
     /// To these addresses; foreign text.
     Connected(Vec<String>),
-    /// Known lines, and none of a connection.
-    NotConnected,
+    /// Known lines, and none of a connection; who says so.
+    NotConnected(String),
     /// Why it does not say.
     Unknown(String),
 }
@@ -110,7 +110,7 @@ impl Printed {
         let Self { program, cut, .. } = self;
         match (said.addresses.as_slice(), said.is_disconnected, cut) {
             ([], _, Some(cut)) => Verdict::Unknown(format!("{program}: {cut}")),
-            ([], true, None) => Verdict::NotConnected,
+            ([], true, None) => Verdict::NotConnected(format!("{program} shows no connection")),
             ([], false, None) => {
                 Verdict::Unknown(format!("{program} prints no line that is known here"))
             }
@@ -155,6 +155,10 @@ mod tests {
         Brief::Printed(printed).of(&managers()[asked], Some(registered))
     }
 
+    fn not_connected() -> Verdict {
+        Verdict::NotConnected("brief shows no connection".to_owned())
+    }
+
     fn connected(addresses: &[&str]) -> Verdict {
         Verdict::Connected(addresses.iter().map(ToString::to_string).collect())
     }
@@ -165,8 +169,8 @@ mod tests {
             of(&format!("{UP_A}Registration: Completed.\n"), 0, 1),
             connected(&["10.0.0.1"])
         );
-        assert_eq!(of(DOWN, 0, 1), Verdict::NotConnected);
-        assert_eq!(of("Last disconnect reason : x\n", 0, 1), Verdict::NotConnected);
+        assert_eq!(of(DOWN, 0, 1), not_connected());
+        assert_eq!(of("Last disconnect reason : x\n", 0, 1), not_connected());
         for text in
             ["", "Registration: Completed.\n", "garbage \u{0} \u{fffd}\n", "connected to ''\n"]
         {
@@ -181,12 +185,12 @@ mod tests {
     fn a_block_belongs_to_the_manager_that_it_names() {
         let [a, b] = managers();
         let text = format!("PEER:{a}\n{DOWN}PEER:{b}\n{UP_A}{UP_EVENT}");
-        assert_eq!(of(&text, 0, 2), Verdict::NotConnected);
+        assert_eq!(of(&text, 0, 2), not_connected());
         assert_eq!(of(&text, 1, 2), connected(&["10.0.0.1", "10.0.0.2"]));
         // a peer that is none of ours; a line with both
         let stranger = format!("{}-87c9-11ef-a993-b9831565bc4e", "c".repeat(8));
         let text = format!("PEER:{a}\n{DOWN}PEER:{stranger}\n{UP_A}");
-        assert_eq!(of(&text, 0, 2), Verdict::NotConnected);
+        assert_eq!(of(&text, 0, 2), not_connected());
         assert!(matches!(of(&text, 1, 2), Verdict::Unknown(_)));
         assert!(matches!(of(&format!("x {a}\n{a} {b}\n{UP_A}"), 1, 2), Verdict::Unknown(_)));
         // a stranger's tunnel is not that of the only manager
@@ -198,7 +202,7 @@ mod tests {
     fn without_names_two_managers_are_all_up_all_down_or_unknown() {
         let both = connected(&["10.0.0.1", "10.0.0.3"]);
         assert_eq!(of(&format!("{UP_A}{UP_C}"), 0, 2), both);
-        assert_eq!(of(&format!("{DOWN}{DOWN}"), 1, 2), Verdict::NotConnected);
+        assert_eq!(of(&format!("{DOWN}{DOWN}"), 1, 2), not_connected());
         // one control channel, whoever's it is; the event channel may have another address
         assert!(matches!(of(&format!("{UP_A}{UP_EVENT}{DOWN}"), 0, 2), Verdict::Unknown(_)));
     }
