@@ -97,6 +97,22 @@ pub(crate) enum Command {
     Log,
 }
 
+impl Command {
+    /// Takes the kit of `--kit` where no source is named.
+    pub(crate) fn with_default_kit(mut self) -> Self {
+        let sources = match &mut self {
+            Self::Inspect(args) => &mut args.sources,
+            Self::Verify(args) => &mut args.judge.sources,
+            Self::Install(args) => &mut args.judge.sources,
+            _ => return self,
+        };
+        if sources.sources.is_empty() {
+            sources.sources.extend(sources.kit.take());
+        }
+        self
+    }
+}
+
 /// `status`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArgs {
@@ -115,8 +131,11 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Sources {
     /// Kit folders or bundle files; '-' reads one bundle from standard input
-    #[arg(required = true, value_name = "KIT|BUNDLE")]
+    #[arg(required_unless_present = "kit", value_name = "KIT|BUNDLE")]
     pub sources: Vec<PathBuf>,
+    /// Take this kit when none is named; install.sh gives the one that it lies in
+    #[arg(long, value_name = "DIR")]
+    pub kit: Option<PathBuf>,
     #[command(flatten, next_help_heading = "What opens the bundles")]
     pub open: OpenArgs,
 }

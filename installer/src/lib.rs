@@ -13,6 +13,7 @@ mod commands;
 mod host;
 mod journal;
 mod judged;
+mod kit_script;
 mod peers;
 mod plan_text;
 mod preflight;
@@ -54,6 +55,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    kit_script::remove_copy();
     console::hardening::protect_process();
     console::hardening::lock_memory();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -61,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
-        Ok(cli) => cli,
+        Ok(cli) => Cli { command: cli.command.with_default_kit(), ..cli },
         Err(error) => {
             let has = |word: &str| arguments.iter().any(|argument| argument == word);
             let plugin = has("status") && has("--plugin");
@@ -74,7 +76,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Command::Status(StatusArgs { plugin: true, .. }) = cli.command {
         result = report::as_plugin(&terminal, result);
     }
-    report::finish(&terminal, PROGRAM, &schema, result)
+    let exit = result.as_ref().map_or_else(|failure| failure.exit, |report| report.exit);
+    let code = report::finish(&terminal, PROGRAM, &schema, result);
+    kit_script::name_it(&cli.command, exit);
+    code
 }
 
 /// For the fuzzer: what reads bytes that may be anybody's, and no other way in.

@@ -11,7 +11,7 @@ use formats::envelope::{Identities, IdentityFile};
 use formats::error::{Reason, Reasoned};
 use formats::kit::KitIndex;
 use serde_json::{Value, json};
-use tests::{PASSPHRASE, Pty, Run, World, tool, wait_until};
+use tests::{PASSPHRASE, Pty, Run, World, program, running, tool};
 
 use crate::hostile::{Case, copy, kit_refused, reindexed, with_header};
 use crate::refusals::{install_refused, refused};
@@ -460,8 +460,9 @@ fn what_a_later_program_remembers_is_left_alone() {
     world.install(device, &kit).run().expect(0).says("Nothing to do");
 }
 
-/// `install.sh` runs a copy of the program in a directory that nobody else can enter, and whose
-/// name nobody can know beforehand; it is gone afterwards.
+/// `install.sh` runs a copy of the program from a directory that nobody else can enter, and whose
+/// name nobody can know beforehand; the program removes it as it starts, so that whatever ends it
+/// leaves none.
 #[test]
 fn the_script_works_in_a_private_directory_and_leaves_none() {
     let world = World::new(1);
@@ -473,20 +474,53 @@ fn the_script_works_in_a_private_directory_and_leaves_none() {
     symlink("/etc", place.join("sftunnel-install")).unwrap();
     // mktemp's own pattern, taken literally
     symlink("/etc", place.join(format!("sftunnel-install.{}", "X".repeat(6)))).unwrap();
-    let run = Run::new("sh").arg(kit.path.join("install.sh")).arg("--root");
-    let run = run.arg(&world.ftd(1).root).under(&["env", &format!("TMPDIR={}", place.display())]);
-    let mut pty = Pty::start(run);
+    let script = |args: &[&str]| {
+        let run = Run::new("sh").arg(kit.path.join("install.sh")).args(args).arg("--root");
+        let run = run.arg(&world.ftd(1).root);
+        run.under(&["env", &format!("TMPDIR={}", place.display())])
+    };
+    let left = || fs::read_dir(&place).unwrap().count();
+    let mut pty = Pty::start(script(&[]));
     pty.expect("Passphrase for");
-    let private = fs::read_dir(&place).unwrap().flatten().map(|item| item.path());
-    let private: Vec<_> = private.filter(|path| !path.is_symlink()).collect();
-    let [private] = &private[..] else { panic!("one directory: {private:?}") };
-    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o7777;
-    assert_eq!(mode(private), 0o700);
-    assert_eq!(mode(&private.join("sftunnel-install")), 0o700);
-    let private = private.clone();
+    let root = world.ftd(1).root.as_os_str();
+    let installer = running(Path::new("sftunnel-install"), root).expect("the installer");
+    let program = fs::read_link(format!("/proc/{installer}/exe")).unwrap();
+    assert!(program.starts_with(&place), "{}", program.display());
+    assert_eq!(left(), 2, "only the links are left");
     pty.type_line(&format!("{PASSPHRASE} wrong"));
     pty.expect("try again");
-    pty.hang_up();
-    wait_until(|| !private.exists());
-    assert_eq!(fs::read_dir(&place).unwrap().count(), 2, "only the links are left");
+    Run::new("kill").args(["-KILL", &installer.to_string()]).run().expect(0);
+    pty.end();
+    assert_eq!(left(), 2, "only the links are left");
+    // a reader that goes away, and a help that the program prints before it does anything
+    let status = script(&["status"]);
+    Run::new("sh").args(["-c", "\"$@\" | head -n 1", "sh"]).args(status.words()).run().expect(0);
+    script(&["--help"]).run().expect(0).says("sh install.sh [--sha256 HEX]").says("Usage:");
+    script(&["--version"]).run().expect(0).says("sftunnel-install 0");
+    assert_eq!(left(), 2, "only the links are left");
+}
+
+/// The script looks for the command behind the flags of every command, and has to know them all.
+#[test]
+fn the_script_knows_the_flags_that_may_stand_before_a_command() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let script = fs::read_to_string(kit.path.join("install.sh")).unwrap();
+    let help = Run::new(program("sftunnel-install")).args(["log", "--help"]).run().expect(0);
+    let (_, flags) = help.stdout.split_once("Flags of every command").expect("the heading");
+    let (flags, _) = flags.split_once("\n\n").unwrap_or((flags, ""));
+    let words = flags.split_whitespace().filter(|word| word.starts_with("--"));
+    let words: Vec<_> = words.collect();
+    assert!(words.contains(&"--root") && words.len() >= 5, "{words:?}");
+    for word in words {
+        assert!(script.contains(&format!(",{word}")), "install.sh passes {word} over");
+    }
+    let passphrase = ["--passphrase-file", "passphrase.txt"];
+    let device = world.ftd(1);
+    for command in ["verify", "inspect", "install"] {
+        let run = Run::new("sh").arg(kit.path.join("install.sh")).args(["-v", "--root"]);
+        let run = run.arg(&device.root).arg(command).args(passphrase).cwd(world.path(""));
+        let ran = if command == "install" { run.arg("--dry-run").run() } else { run.run() };
+        ran.expect(0).says(&device.uuid);
+    }
 }

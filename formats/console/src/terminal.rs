@@ -112,7 +112,7 @@ fn is_dumb() -> bool {
 
 /// Writes to standard error. The terminal may be gone, or the reader of a pipe; unlike
 /// `eprint!` that must not end a transaction half-way with a panic.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
