@@ -6,7 +6,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +15,8 @@ use rustix::fd::AsFd;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::ownership::{Foreign, foreign};
+use crate::root::Root;
 use crate::signals::keep_ends_of_children;
 
 /// As much output as is kept; `pmtool status` prints some 50 KiB.
@@ -81,43 +82,28 @@ pub enum Untrusted {
         /// Where.
         path: PathBuf,
     },
-    /// Somebody else owns it or may write to it, or to a folder that it lies in.
-    #[error("{} is {mode:o} of user {uid}: somebody else than root may change what would be run", path.display())]
-    Writable {
-        /// The file, or the folder above it.
-        path: PathBuf,
-        /// Permissions.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-    },
+    /// Somebody else owns it or may write to it, or to something on the way to it.
+    #[error("{0}")]
+    Foreign(Foreign),
 }
 
 /// Where a program really lies, if nobody but root and this user can put another one in its
-/// place: for programs that are run without having been asked for.
+/// place ([`crate::ownership`]): for programs that are run without having been asked for.
 ///
 /// # Errors
 /// [`Untrusted`].
 pub fn trusted(program: &Path) -> Result<PathBuf, Untrusted> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        |error| Untrusted::Io { path, error }
-    };
-    let real = program.canonicalize().map_err(io(program))?;
-    let own = rustix::process::geteuid().as_raw();
-    for path in real.ancestors() {
-        let found = path.symlink_metadata().map_err(io(path))?;
-        let (mode, uid) = (found.mode() & 0o7777, found.uid());
-        if path == real && (!found.is_file() || mode & 0o111 == 0) {
-            return Err(Untrusted::NoProgram { path: path.to_owned() });
-        }
-        // in a folder like /tmp only its owner can replace what lies there
-        let is_shared = found.is_dir() && mode & 0o1000 != 0;
-        if !(uid == 0 || uid == own) || mode & 0o022 != 0 && !is_shared {
-            return Err(Untrusted::Writable { path: path.to_owned(), mode, uid });
-        }
+    let io = |error| Untrusted::Io { path: program.to_owned(), error };
+    let whole = std::path::absolute(program).map_err(io)?;
+    let root = Root::open(Path::new("/")).map_err(io)?;
+    let passed = root.look_on_the_way(&whole).map_err(io)?;
+    if let Some(foreign) = foreign(&root, &passed) {
+        return Err(Untrusted::Foreign(foreign));
     }
-    Ok(real)
+    match passed.last() {
+        Some(end) if end.is_file() && end.mode & 0o111 != 0 => Ok(end.path.clone()),
+        _ => Err(Untrusted::NoProgram { path: whole }),
+    }
 }
 
 /// Runs a program in a process group of its own (so that a Ctrl-C at the terminal does not
@@ -301,7 +287,7 @@ mod tests {
         assert_eq!(trusted(&link).unwrap(), program.canonicalize().unwrap());
         for path in [&program, &folder, &dir] {
             mode(path, loose);
-            assert!(matches!(trusted(&link), Err(Untrusted::Writable { .. })), "{path:?}");
+            assert!(matches!(trusted(&link), Err(Untrusted::Foreign(_))), "{path:?}");
             mode(path, sound);
         }
         mode(&program, 0o644);
@@ -311,7 +297,10 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             mode(&program, sound);
             std::os::unix::fs::chown(&program, Some(12345), None).unwrap();
-            assert!(matches!(trusted(&program), Err(Untrusted::Writable { uid: 12345, .. })));
+            assert!(matches!(
+                trusted(&program),
+                Err(Untrusted::Foreign(Foreign { uid: 12345, .. }))
+            ));
         }
         std::fs::remove_dir_all(dir).unwrap();
     }

@@ -17,13 +17,15 @@ use crate::root::require_regular;
 /// Stands for standard input.
 pub const STDIN: &str = "-";
 
-/// Opens a regular file; never waits for a FIFO's other end.
+/// Opens a regular file. Looks first: opening a device can do something by itself, and a FIFO
+/// waits for its other end.
 ///
 /// # Errors
 /// `not-found`, or what the system says.
 pub fn open_regular(path: &Path) -> Result<File, Failure> {
     let flags = OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let open = || -> io::Result<File> {
+        require_regular(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)?;
         let file = rustix::fs::open(path, flags, Mode::empty())?;
         require_regular(file.as_fd())?;
         Ok(File::from(file))

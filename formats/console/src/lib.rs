@@ -9,6 +9,7 @@
 //! | [`terminal`] | questions, colour, tables |
 //! | [`root`] | paths below `--root`, links resolved inside it |
 //! | [`input`] | files named on the command line |
+//! | [`ownership`] | whether root alone could have put something where it lies |
 //! | [`unlock`] | identities and passphrases |
 //! | [`vouch`] | who vouches for a signer |
 //! | [`kit_folder`] | a kit on a disk |
@@ -30,6 +31,7 @@ pub mod kit_folder;
 pub mod level;
 mod memory;
 pub mod new_file;
+pub mod ownership;
 pub mod prometheus;
 pub mod report;
 pub mod root;

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat,
 };
 use rustix::io::Errno;
 
@@ -46,7 +46,10 @@ pub struct Located {
     pub path: PathBuf,
 }
 
-/// A directory that the way to a path leads through, or a link that it follows.
+/// To walk through a directory or look at a file: needs no right to read it, does nothing to it.
+const LOOK: OFlags = OFlags::CLOEXEC.union(OFlags::PATH).union(OFlags::NOFOLLOW);
+
+/// A directory that the way to a path leads through, a link that it follows, or what it ends at.
 #[derive(Debug, Clone)]
 pub struct Passed {
     /// Inside the root.
@@ -67,6 +70,16 @@ impl Passed {
     /// Whether it is a link.
     pub fn is_link(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::Symlink
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Directory
     }
 }
 
@@ -127,6 +140,32 @@ impl Root {
         Ok((dir, passed))
     }
 
+    /// Opens a regular file for reading, following links inside the root; with everything that the
+    /// way to it leads through, itself included, as it was opened.
+    ///
+    /// # Errors
+    /// As [`open_file_at`].
+    pub fn open_file_on_the_way(&self, path: &Path) -> io::Result<(File, Vec<Passed>)> {
+        let mut passed = Vec::new();
+        let located = self.walk(path, true, Some(&mut passed))?;
+        let file = open_file_at(&located.dir, &located.name)?;
+        passed.push(Passed::new(located.path, &fstat(&file)?));
+        Ok((file, passed))
+    }
+
+    /// Looks at what a path leads to without opening it, links inside the root followed; with
+    /// everything on the way there.
+    ///
+    /// # Errors
+    /// As `openat`.
+    pub fn look_on_the_way(&self, path: &Path) -> io::Result<Vec<Passed>> {
+        let mut passed = Vec::new();
+        let located = self.walk(path, true, Some(&mut passed))?;
+        let found = openat(&located.dir, &*located.name, LOOK, Mode::empty())?;
+        passed.push(Passed::new(located.path, &fstat(&found)?));
+        Ok(passed)
+    }
+
     fn walk(
         &self,
         path: &Path,
@@ -152,7 +191,7 @@ impl Root {
             if last && !follow_last {
                 return Ok(Located { dir: here.try_clone()?, name, path });
             }
-            let stat = match statat(here, &*name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = match statat(here, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) if last => {
                     return Ok(Located { dir: here.try_clone()?, name, path });
                 }
@@ -177,11 +216,15 @@ impl Root {
             } else if last {
                 return Ok(Located { dir: here.try_clone()?, name, path });
             } else {
-                let dir = open_dir_at(here, &name)?;
-                if let Some(passed) = &mut passed {
-                    // of what was opened, not of what the name stood for a moment ago
-                    passed.push(Passed::new(path.clone(), &fstat(&dir)?));
-                }
+                let dir = match &mut passed {
+                    None => open_dir_at(here, &name)?,
+                    Some(passed) => {
+                        let dir = openat(here, &*name, LOOK | OFlags::DIRECTORY, Mode::empty())?;
+                        // of what was opened, not of what the name stood for a moment ago
+                        passed.push(Passed::new(path.clone(), &fstat(&dir)?));
+                        dir
+                    }
+                };
                 stack.push((dir, path));
             }
         }
@@ -203,18 +246,21 @@ impl Root {
     /// # Errors
     /// As `openat`; `InvalidInput` when it is something else than a regular file.
     pub fn open_file(&self, path: &Path) -> io::Result<File> {
-        if let Some(file) = self.open_file_in_one(path) {
-            require_regular(&file)?;
-            return Ok(File::from(file));
+        if let Some(looked) = self.open_in_one(path, OFlags::PATH | OFlags::CLOEXEC) {
+            require_regular(&looked)?;
+            if let Some(file) = self.open_in_one(path, FILE) {
+                require_regular(&file)?;
+                return Ok(File::from(file));
+            }
         }
         let located = self.locate_following(path)?;
         open_file_at(&located.dir, &located.name)
     }
 
     /// `None` whenever the kernel does not do it, for whatever reason: the walk then finds out.
-    fn open_file_in_one(&self, path: &Path) -> Option<OwnedFd> {
+    fn open_in_one(&self, path: &Path, flags: OFlags) -> Option<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.dir, path, FILE, Mode::empty(), resolve).ok()
+        openat2(&self.dir, path, flags, Mode::empty(), resolve).ok()
     }
 
     /// Reads a regular file of at most `limit` bytes that holds no secret.
@@ -243,12 +289,17 @@ pub fn open_dir_at(dir: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     Ok(openat(dir, name, flags, Mode::empty())?)
 }
 
-/// Opens a regular file by its name in a directory, not following a link. Never waits for
-/// a FIFO's other end.
+/// Opens a regular file by its name in a directory, not following a link. Looks first: opening a
+/// device can do something by itself, and a FIFO waits for its other end.
 ///
 /// # Errors
 /// As `openat`; `InvalidInput` when it is something else than a regular file.
 pub fn open_file_at(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let looked = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    // a link is left to the call below, which says so
+    if FileType::from_raw_mode(looked.st_mode) != FileType::Symlink {
+        regular(&looked)?;
+    }
     let file = openat(dir, name, FILE | OFlags::NOFOLLOW, Mode::empty())?;
     require_regular(&file)?;
     Ok(File::from(file))
@@ -259,7 +310,11 @@ pub fn open_file_at(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
 /// # Errors
 /// As said.
 pub fn require_regular(file: impl AsFd) -> io::Result<()> {
-    match FileType::from_raw_mode(fstat(file)?.st_mode) {
+    regular(&fstat(file)?)
+}
+
+fn regular(stat: &rustix::fs::Stat) -> io::Result<()> {
+    match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
