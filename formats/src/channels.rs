@@ -11,6 +11,8 @@
 //! begins a block; so does a line with a UUID, whose block is then that peer's. What stands
 //! under no name is nobody's block. Text that is none of this says nothing.
 
+use std::collections::HashSet;
+
 use time::{Date, Month, PrimitiveDateTime, Time};
 
 use crate::device::DeviceUuid;
@@ -70,12 +72,12 @@ impl Block {
         }
     }
 
-    fn take(&mut self, line: &str) {
+    fn take(&mut self, line: &str, known: &mut HashSet<(bool, String)>) {
         if let Some(peer) = peer(line).map(str::to_owned) {
-            if line.contains(CONTROL) && !self.control.contains(&peer) {
+            if line.contains(CONTROL) && known.insert((true, peer.clone())) {
                 self.control.push(peer.clone());
             }
-            if !self.connected.contains(&peer) {
+            if known.insert((false, peer.clone())) {
                 self.connected.push(peer);
             }
         }
@@ -92,15 +94,18 @@ impl Block {
 /// Reads all of it; whatever is not known is passed over.
 pub fn blocks(text: &str) -> Vec<Block> {
     let mut blocks = vec![Block::of(Owner::Nobody)];
+    // of the last block; a list of a fleet must not be searched for each of its lines
+    let mut known = HashSet::new();
     for line in text.lines() {
         let heading = heading(line);
         if let Some(owner) = heading
             && blocks.last().is_none_or(|last| last.owner != owner)
         {
             blocks.push(Block::of(owner));
+            known = HashSet::new();
         }
         if let Some(block) = blocks.last_mut() {
-            block.take(line);
+            block.take(line, &mut known);
         }
     }
     blocks

@@ -27,6 +27,13 @@ reasons! {
     BadFailedPush = "bad-failed-push",
     /// One of the three files is absent.
     MissingSource = "missing-source",
+    /// A file is there, and the system does not give it.
+    CannotRead = "cannot-read",
+    /// Somebody else than root could have written what is to be signed, or it is not from where it
+    /// has to be.
+    UntrustedSource = "untrusted-source",
+    /// An installer that is not of this program's own build, and that nobody named.
+    UnknownInstaller = "unknown-installer",
     /// One of the three files is not what it should be (not PEM, encrypted, two in one).
     BadCredentials = "bad-credentials",
     /// Key and certificate are not a pair.

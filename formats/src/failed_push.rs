@@ -5,7 +5,7 @@
 //! blanks, so the UUID is read from the left and the two paths and the address from the
 //! right. The last line may be cut off.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
 use std::sync::Arc;
 
@@ -18,8 +18,15 @@ use crate::limits::{self, LimitError};
 pub struct FailedPush {
     /// The devices all of whose lines can be read.
     pub devices: Vec<ListedDevice>,
-    /// The lines that cannot, and the lines that contradict earlier ones.
+    /// The lines that cannot, and the lines that contradict earlier ones; the first
+    /// [`limits::FAILED_PUSH_PROBLEMS`] of them.
     pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub more_problems: usize,
+    /// How many of all of them say not even of which device they are.
+    pub nobodys: usize,
+    /// The devices that any of them is about. None of these is in [`FailedPush::devices`].
+    pub unusable: BTreeSet<DeviceUuid>,
 }
 
 /// A device, as its lines describe it.
@@ -165,6 +172,20 @@ impl FailedPush {
     }
 }
 
+impl FailedPush {
+    fn problem(&mut self, problem: Problem) {
+        match &problem.device {
+            Some(device) => drop(self.unusable.insert(device.clone())),
+            None => self.nobodys += 1,
+        }
+        if self.problems.len() < limits::FAILED_PUSH_PROBLEMS {
+            self.problems.push(problem);
+        } else {
+            self.more_problems += 1;
+        }
+    }
+}
+
 /// A file of which some lines are read.
 #[derive(Default)]
 struct Reading {
@@ -189,7 +210,7 @@ impl Reading {
         let parsed = match parse_line(text) {
             Ok(parsed) => parsed,
             Err((device, error)) => {
-                return found.problems.push(Problem { line, device, name: None, error });
+                return found.problem(Problem { line, device, name: None, error });
             }
         };
         let (at, earlier) = *self.position.entry(parsed.uuid.clone()).or_insert_with(|| {
@@ -199,7 +220,7 @@ impl Reading {
         let Some(device) = found.devices.get_mut(at) else { return };
         if let Err(what) = device.add(&parsed, &mut self.recent) {
             let error = LineError::Contradiction { earlier, what };
-            found.problems.push(Problem { line, device: Some(parsed.uuid), name: None, error });
+            found.problem(Problem { line, device: Some(parsed.uuid), name: None, error });
         }
     }
 
@@ -211,9 +232,8 @@ impl Reading {
             let device = at.and_then(|(at, _)| found.devices.get(*at));
             problem.name = device.map(|device| device.name.clone());
         }
-        let bad: HashSet<_> =
-            found.problems.iter().filter_map(|problem| problem.device.as_ref()).collect();
-        found.devices.retain(|device| !bad.contains(&device.uuid));
+        let FailedPush { devices, unusable, .. } = &mut found;
+        devices.retain(|device| !unusable.contains(&device.uuid));
         found
     }
 }
@@ -386,6 +406,21 @@ mod tests {
         assert_eq!(FailedPush::parse(longest.as_bytes()).devices.len(), 1);
         let error = only_problem(&of_length(limits::FAILED_PUSH_LINE + 1)).error;
         assert_eq!(error, LineError::TooLong);
+    }
+
+    #[test]
+    fn bad_lines_are_told_up_to_a_limit_and_then_counted() {
+        const MOST: usize = limits::FAILED_PUSH_PROBLEMS;
+        let good = line("a b", "cacert.pem");
+        let bad = DEVICE.replace('c', "d");
+        let text = format!("{}{bad} cut\n{good}\n{DEVICE} cut too", "x\n".repeat(MOST));
+        let found = FailedPush::parse(text.as_bytes());
+        assert_eq!((found.problems.len(), found.more_problems), (MOST, 2));
+        assert_eq!(found.nobodys, MOST);
+        // also what is only counted leaves its device out
+        assert_eq!((found.unusable.len(), found.devices.len()), (2, 0));
+        let most = FailedPush::parse("x\n".repeat(MOST).as_bytes());
+        assert_eq!((most.problems.len(), most.more_problems), (MOST, 0));
     }
 
     #[test]

@@ -20,8 +20,13 @@ pub const TAR: u64 = 512 * 1024;
 /// A bundle file as it lies on the stick: the tar, base64 of an armored one, and room for
 /// some hundred recipients in the age header.
 pub const BUNDLE: u64 = 1024 * 1024;
-/// `FAILED_PUSH`: 10,000 devices are about 8 MiB.
-pub const FAILED_PUSH: u64 = 64 * 1024 * 1024;
+/// `FAILED_PUSH`, and a recipient map: [`KIT_BUNDLES`] devices are about 16 MiB of the former.
+pub const FAILED_PUSH: u64 = 16 * 1024 * 1024;
+/// Lines of one `FAILED_PUSH` that cannot be used and are told one by one: as many as the largest
+/// FMC has devices. What is told of a line is a thousand times what a short line holds.
+pub const FAILED_PUSH_PROBLEMS: usize = 1000;
+/// What somebody saved of `sftunnel_status.pl`.
+pub const STATUS_OUTPUT: u64 = 64 * 1024 * 1024;
 /// One line of `FAILED_PUSH`: two paths of at most 4096 bytes (Linux `PATH_MAX`) and a name.
 pub const FAILED_PUSH_LINE: usize = 16 * 1024;
 /// `kit.json`, for [`KIT_BUNDLES`] devices.
@@ -141,6 +146,8 @@ mod tests {
             ("an installer", INSTALLER),
             ("`FAILED_PUSH`, recipient map", FAILED_PUSH),
             ("a line of it (`bad-failed-push`)", FAILED_PUSH_LINE as u64),
+            ("unusable lines of it that are told one by one", FAILED_PUSH_PROBLEMS as u64),
+            ("saved output of `sftunnel_status.pl`", STATUS_OUTPUT),
             (
                 "identity, recipients file, signer's key, passphrase file, `kit.identity.age`",
                 KEY_FILE,
