@@ -16,9 +16,10 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use console::new_file::create_only;
+pub(crate) use console::new_file::sync_dir;
 use console::root::{names_in, open_file_at};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fsync, renameat, unlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, renameat, unlinkat};
 use rustix::io::Errno;
 
 /// The end of a record's dot name until it is renamed.
@@ -114,14 +115,6 @@ pub(crate) fn sync_file(dir: &OwnedFd, name: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         opened => opened?.sync_all(),
     }
-}
-
-/// Makes the directory's entries durable.
-///
-/// # Errors
-/// What the system says.
-pub(crate) fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
-    Ok(fsync(dir)?)
 }
 
 /// Removes what a crash left of [`write_record`] in a directory of this program's own.
