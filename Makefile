@@ -29,7 +29,8 @@ lint: ## format, clippy, documentation; a warning is an error
 
 bench: dist ## kits for 10 to 10,000 devices against a shell loop and the bare cryptography; the installer's own time
 	tools/need test
-	WITH=bench tools/static-build $(ARCH)
+	@# for both, or the builder would know one installer only; what `dist` has made is not made again
+	WITH=bench tools/static-build
 	target/$(ARCH)-unknown-linux-musl/release/bench --bundle dist/sftunnel-bundle-$(ARCH) --install dist/sftunnel-install-$(ARCH)
 
 dist: ## the static programs for both architectures, manuals, completions, lists of parts, into dist/
