@@ -163,6 +163,10 @@ pub struct SourceArgs {
     /// Go on although the clock says expired, not yet valid, or is itself behind
     #[arg(long)]
     pub accept_clock: bool,
+    /// Go on although others than root could have written the list, a file or a folder on the
+    /// way, or the files are not the CA in use and of the device's own folder
+    #[arg(long)]
+    pub accept_source: bool,
 }
 
 /// Who may open.

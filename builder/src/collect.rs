@@ -1,6 +1,8 @@
 //! A device's three files: found, read, and checked to be one usable set of that device.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use console::exit::Failure;
@@ -13,10 +15,13 @@ use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, statat};
 use zeroize::Zeroizing;
 
+use crate::belief::{Belief, Believed, Disbelief, untrusted};
 use crate::plan::PlannedDevice;
 
-/// Where the new CA lies (docs/facts.md).
-const CA: &str = "/etc/sf/ca_root/cacert.pem";
+/// The CA in use (docs/facts.md).
+pub(crate) const CA: &str = "/etc/sf/ca_root/cacert.pem";
+/// Holds a folder for each device, with its pair (docs/facts.md).
+const PEERS: &str = "/var/sf/peers";
 
 /// What is checked beside the set itself.
 #[derive(Debug, Clone, Copy)]
@@ -27,23 +32,52 @@ pub(crate) struct Rules {
     pub accept_subject: bool,
     /// `--accept-clock`.
     pub accept_clock: bool,
+    /// `--accept-source`.
+    pub accept_source: bool,
 }
 
 /// The CAs of a run, each read and checked once: every bundle of a kit holds the same bytes,
 /// whatever becomes of the file meanwhile.
 #[derive(Debug, Default)]
-pub(crate) struct Authorities(Mutex<Vec<(String, Arc<Authority>)>>);
+pub(crate) struct Authorities(Mutex<HashMap<String, Known>>);
+
+/// A CA, and what was accepted for its sake.
+type Known = (Arc<Authority>, Vec<String>);
 
 impl Authorities {
-    fn get(&self, root: &Root, path: &str) -> Result<Arc<Authority>, Failure> {
+    /// The CA at `path`, which has to be the one in use.
+    fn get(&self, belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, authority)) = known.iter().find(|(of, _)| of == path) {
-            return Ok(Arc::clone(authority));
+        if let Some(found) = known.get(path) {
+            return Ok(found.clone());
         }
-        let authority = Arc::new(Authority::check(&read(root, path)?).map_err(refused)?);
-        known.push((path.to_owned(), Arc::clone(&authority)));
-        Ok(authority)
+        let mut found = load(belief, path)?;
+        if path != CA {
+            let in_use = match known.get(CA) {
+                Some((in_use, _)) => Ok(Arc::clone(in_use)),
+                None => load(belief, CA).map(|in_use| {
+                    known.insert(CA.to_owned(), in_use.clone());
+                    in_use.0
+                }),
+            };
+            let message = match in_use {
+                Ok(in_use) if in_use.pem() == found.0.pem() => None,
+                Ok(_) => Some(format!("{path} is not the CA in use, which is {CA}")),
+                Err(failure) => Some(format!(
+                    "nothing shows that {path} is the CA in use, {CA}: {}",
+                    failure.message
+                )),
+            };
+            found.1.extend(message.map(|message| belief.doubt(message)).transpose()?);
+        }
+        known.insert(path.to_owned(), found.clone());
+        Ok(found)
     }
+}
+
+fn load(belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
+    let Source { pem, doubt, .. } = read(belief, path)?;
+    Ok((Arc::new(Authority::check(&pem).map_err(refused)?), doubt.into_iter().collect()))
 }
 
 fn refused(error: CredentialsError) -> Failure {
@@ -72,15 +106,26 @@ pub(crate) fn collect(
     rules: &Rules,
     authorities: &Authorities,
 ) -> Result<Collected, Failure> {
+    let belief = Belief { root, accept: rules.accept_source };
     let sources = locate(root, planned)?;
     let [ca, certificate, key] = &sources;
-    let ca = authorities.get(root, ca)?;
-    let copy = Zeroizing::new(ca.pem().to_vec());
-    let credentials = Credentials::new(copy, read(root, certificate)?, read(root, key)?)
-        .check_under(&ca)
-        .map_err(refused)?;
-    let mut notes = Vec::new();
     let device = &planned.device.uuid;
+    let (ca, mut notes) = authorities.get(belief, ca)?;
+    let mut of_the_pair = |path| {
+        let source = read(belief, path)?;
+        // of the folder that both lie in it is told once
+        notes.extend(source.doubt.filter(|doubt| !notes.contains(doubt)));
+        if !is_below_peer(root, device, &source.path) {
+            let message = format!(
+                "{path} is not below {PEERS}/{device}, where this device's certificate and key lie"
+            );
+            notes.push(belief.doubt(message)?);
+        }
+        Ok(source.pem)
+    };
+    let (certificate, key) = (of_the_pair(certificate)?, of_the_pair(key)?);
+    let copy = Zeroizing::new(ca.pem().to_vec());
+    let credentials = Credentials::new(copy, certificate, key).check_under(&ca).map_err(refused)?;
     credentials
         .check_certificate_subject(device)
         .map_err(|error| Failure::refused(error.reason(), &error).hint(RUN_AGAIN))?;
@@ -146,7 +191,7 @@ fn locate_pair(
         };
         let pair =
             (path(&certificate, CredentialFile::Certificate), path(&key, CredentialFile::Key));
-        if is_there(root, &pair.0) && is_there(root, &pair.1) {
+        if is_there(root, &pair.0)? && is_there(root, &pair.1)? {
             return Ok(pair);
         }
     }
@@ -159,30 +204,77 @@ fn locate_pair(
     Err(Failure::refused(Reason::MissingSource, message).hint(RUN_AGAIN))
 }
 
-fn is_there(root: &Root, path: &str) -> bool {
-    root.locate_following(Path::new(path))
-        .is_ok_and(|found| statat(&found.dir, &*found.name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+/// Whether there is something, a link included.
+///
+/// # Errors
+/// When that cannot be told.
+fn is_there(root: &Root, path: &str) -> Result<bool, Failure> {
+    let look = || -> io::Result<()> {
+        let found = root.locate_following(Path::new(path))?;
+        statat(&found.dir, &*found.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(())
+    };
+    match look() {
+        Ok(()) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(cannot_read(path, &error)),
+    }
 }
 
-fn read(root: &Root, path: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let read = || limits::read_secret(root.open_file(Path::new(path))?, limits::PEM);
-    read().map_err(|error| match error {
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether a place without links is in the folder of this device, or further below.
+fn is_below_peer(root: &Root, device: &DeviceUuid, place: &Path) -> bool {
+    let is_below = |peers: &Path| {
+        let mut parts = place.strip_prefix(peers).into_iter().flat_map(Path::components);
+        let folder = parts.next().and_then(|part| part.as_os_str().to_str());
+        folder.and_then(|folder| folder.parse().ok()).as_ref() == Some(device)
+            && parts.next().is_some()
+    };
+    // only where it is a link it has to be looked up
+    let peers = Path::new(PEERS);
+    is_below(peers) || root.locate_following(peers).is_ok_and(|real| is_below(&real.path))
+}
+
+/// One of the files, read.
+struct Source {
+    pem: Zeroizing<Vec<u8>>,
+    /// Where it really lies.
+    path: PathBuf,
+    /// What was accepted.
+    doubt: Option<String>,
+}
+
+fn read(belief: Belief<'_>, path: &str) -> Result<Source, Failure> {
+    let Believed { file, path: place, doubt } =
+        belief.open(Path::new(path)).map_err(|error| match error {
+            Disbelief::Io(error) => cannot_read(path, &error),
+            Disbelief::Foreign(foreign) => untrusted(foreign),
+        })?;
+    let pem = limits::read_secret(file, limits::PEM).map_err(|error| match error {
         LimitError::TooLarge { .. } => {
             Failure::refused(Reason::TooLarge, format!("{path} {error}"))
                 .hint(hint(Reason::TooLarge))
         }
-        LimitError::Io(error) => match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-                Failure::refused(Reason::MissingSource, format!("{path} does not exist"))
-                    .hint(RUN_AGAIN)
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                Failure::refused(Reason::NotRoot, format!("{path}: {error}"))
-                    .hint("run this as root on the FMC (`expert`, then `sudo su`)")
-            }
-            _ => {
-                Failure::refused(Reason::MissingSource, format!("{path}: {error}")).hint(RUN_AGAIN)
-            }
-        },
-    })
+        LimitError::Io(error) => cannot_read(path, &error),
+    })?;
+    Ok(Source { pem, path: place, doubt })
+}
+
+fn cannot_read(path: &str, error: &io::Error) -> Failure {
+    let refused = |reason, message: String| Failure::refused(reason, message);
+    if is_absent(error) {
+        return refused(Reason::MissingSource, format!("{path} does not exist")).hint(RUN_AGAIN);
+    }
+    let message = format!("{path}: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => refused(Reason::NotRoot, message)
+            .hint("run this as root on the FMC (`expert`, then `sudo su`)"),
+        // not a regular file
+        io::ErrorKind::InvalidInput => refused(Reason::MissingSource, message).hint(RUN_AGAIN),
+        _ => refused(Reason::CannotRead, message)
+            .hint("this is the system's own word on a file that is there; look at it, then again"),
+    }
 }

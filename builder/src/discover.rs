@@ -1,22 +1,26 @@
 //! Looks at the FMC: which `FAILED_PUSH`, which batches, which manager.
 
+use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
 use console::input;
-use console::root::Root;
+use console::ownership::Foreign;
+use console::root::{Root, names_in};
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
-use rustix::fs::FileType;
-use std::os::unix::ffi::OsStrExt;
+use rustix::fs::{AtFlags, FileType, statat};
+
+use crate::belief::{Belief, Disbelief, untrusted};
 
 /// Where `generate_certs.pl` leaves one folder for each run (docs/facts.md).
 pub(crate) const BATCHES: &str = "/var/tmp/certs";
@@ -31,6 +35,8 @@ pub(crate) struct Listing {
     pub batch: u64,
     /// Where that number is from.
     pub batch_from: BatchFrom,
+    /// What `--accept-source` accepted for its sake.
+    pub doubt: Option<String>,
     /// What it says.
     pub found: FailedPush,
 }
@@ -53,8 +59,10 @@ pub(crate) struct Surroundings {
     pub own: Option<ManagerUuid>,
     /// `/etc/hostname`; empty when there is none.
     pub hostname: String,
-    /// The newest batch folder, with or without a `FAILED_PUSH`.
+    /// The newest batch folder that is believed, with or without a `FAILED_PUSH`.
     pub newest_batch: Option<u64>,
+    /// Batch folders that others than root could have made, the newest first.
+    pub foreign_batches: Vec<(u64, Foreign)>,
 }
 
 /// What is known of the devices that the newest run did not reach.
@@ -73,50 +81,62 @@ pub(crate) enum Newest {
 /// The list of the newest run; unlike [`listings`] it tells what is absent from what cannot be
 /// read.
 pub(crate) fn newest(root: &Root) -> Newest {
-    match root.open_dir(Path::new(BATCHES)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Newest::None,
-        Err(error) => {
-            return Newest::Unreadable(Failure::io(root.outside(BATCHES).display(), &error));
-        }
-        Ok(_) => {}
-    }
-    match listings(root, &[]) {
-        Err(failure) if failure.reason == Some(Reason::NotFound) => Newest::None,
+    let belief = Belief { root, accept: false };
+    let batches = match Batches::look(belief) {
+        Ok(batches) => batches,
+        Err(failure) => return Newest::Unreadable(failure),
+    };
+    match newest_listing(belief, &batches) {
         Err(failure) => Newest::Unreadable(failure),
-        Ok(mut all) => match all.pop() {
-            Some(listing) if batches(root).first() == Some(&listing.batch) => Newest::List(listing),
-            Some(listing) => Newest::Older(listing),
-            None => Newest::None,
-        },
+        Ok(Some(listing)) if batches.newest() == Some(listing.batch) => Newest::List(listing),
+        Ok(Some(listing)) => Newest::Older(listing),
+        Ok(None) if batches.foreign.is_empty() => Newest::None,
+        Ok(None) => Newest::Unreadable(no_list(root, &batches)),
     }
 }
 
 /// Reads the named files, or the newest there is.
 ///
 /// # Errors
-/// `not-found` when there is none, or a file cannot be read.
-pub(crate) fn listings(root: &Root, named: &[PathBuf]) -> Result<Vec<Listing>, Failure> {
+/// `not-found` when there is none; `untrusted-source`; or a file cannot be read.
+pub(crate) fn listings(
+    belief: Belief<'_>,
+    batches: &Batches,
+    named: &[PathBuf],
+) -> Result<Vec<Listing>, Failure> {
     if !named.is_empty() {
-        return named.iter().map(|path| named_listing(root, path)).collect();
+        return named.iter().map(|path| named_listing(belief, batches, path)).collect();
     }
-    for batch in batches(root) {
-        let path = path_in(batch);
-        match read_in(root, &path) {
-            Ok(found) => {
-                let batch_from = BatchFrom::Folder;
-                return Ok(vec![Listing { path, batch, batch_from, found }]);
+    if let Some(listing) = newest_listing(belief, batches)? {
+        return Ok(vec![listing]);
+    }
+    Err(no_list(belief.root, batches))
+}
+
+fn no_list(root: &Root, batches: &Batches) -> Failure {
+    let looked = root.outside(BATCHES);
+    if let Some((_, first)) = batches.foreign.first() {
+        return untrusted(format!("no FAILED_PUSH of root's below {}: {first}", looked.display()));
+    }
+    Failure::refused(Reason::NotFound, format!("no FAILED_PUSH below {}", looked.display()))
+        .hint("run generate_certs.pl first, or name the file with --failed-push FILE")
+}
+
+/// The list of the newest batch that has one.
+fn newest_listing(belief: Belief<'_>, batches: &Batches) -> Result<Option<Listing>, Failure> {
+    for batch in &batches.numbers {
+        let path = path_in(*batch);
+        match read_in(belief, &path) {
+            Ok((found, doubt)) => {
+                let (batch, batch_from) = (*batch, BatchFrom::Folder);
+                return Ok(Some(Listing { path, batch, batch_from, doubt, found }));
             }
-            Err(LimitError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let is_denied = matches!(&error, LimitError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied);
-                let hint = if is_denied { AS_ROOT } else { OTHERWISE };
-                return Err(input::of_limit(Path::new(&path), &error).hint(hint));
-            }
+            Err(Unread::Limit(LimitError::Io(error)))
+                if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.of(belief.root, &path)),
         }
     }
-    let looked = root.outside(BATCHES);
-    Err(Failure::refused(Reason::NotFound, format!("no FAILED_PUSH below {}", looked.display()))
-        .hint("run generate_certs.pl first, or name the file with --failed-push FILE"))
+    Ok(None)
 }
 
 const NAME_ONE: &str = "generate_certs.pl leaves it in /var/tmp/certs/<unix time>/FAILED_PUSH";
@@ -127,29 +147,52 @@ fn path_in(batch: u64) -> String {
     format!("{BATCHES}/{batch}/{FILE}")
 }
 
-fn read_in(root: &Root, path: &str) -> Result<FailedPush, LimitError> {
-    root.open_file(Path::new(path)).map_err(LimitError::Io).and_then(read)
+/// Why a list is not read.
+enum Unread {
+    Limit(LimitError),
+    Foreign(Foreign),
 }
 
-fn named_listing(root: &Root, path: &Path) -> Result<Listing, Failure> {
+impl Unread {
+    fn of(self, root: &Root, path: &str) -> Failure {
+        let error = match self {
+            Self::Foreign(foreign) => return untrusted(foreign),
+            Self::Limit(error) => error,
+        };
+        let is_denied = matches!(&error, LimitError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied);
+        let hint = if is_denied { AS_ROOT } else { OTHERWISE };
+        input::of_limit(&root.outside(path), &error).hint(hint)
+    }
+}
+
+fn read_in(belief: Belief<'_>, path: &str) -> Result<(FailedPush, Option<String>), Unread> {
+    let believed = belief.open(Path::new(path)).map_err(|error| match error {
+        Disbelief::Io(error) => Unread::Limit(LimitError::Io(error)),
+        Disbelief::Foreign(foreign) => Unread::Foreign(foreign),
+    })?;
+    Ok((read(believed.file).map_err(Unread::Limit)?, believed.doubt))
+}
+
+fn named_listing(belief: Belief<'_>, batches: &Batches, path: &Path) -> Result<Listing, Failure> {
     let file = input::open_regular(path).map_err(|failure| failure.hint(NAME_ONE))?;
     let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
     let found = read(file).map_err(|error| input::of_limit(path, &error))?;
     let (batch, batch_from) = match batch_of(path) {
         Some(batch) => (batch, BatchFrom::Folder),
-        None => match batch_of_copy(root, &found) {
+        None => match batch_of_copy(belief, batches, &found) {
             Some(batch) => (batch, BatchFrom::SameList),
             None => (u64::try_from(modified).unwrap_or(0), BatchFrom::Modified),
         },
     };
     let path = printable_bytes(path.as_os_str().as_bytes());
-    Ok(Listing { path, batch, batch_from, found })
+    Ok(Listing { path, batch, batch_from, doubt: None, found })
 }
 
 /// The newest batch whose list says the same as one that lies elsewhere.
-fn batch_of_copy(root: &Root, found: &FailedPush) -> Option<u64> {
-    let is_same = |batch: &u64| read_in(root, &path_in(*batch)).is_ok_and(|of| of == *found);
-    batches(root).into_iter().find(is_same)
+fn batch_of_copy(belief: Belief<'_>, batches: &Batches, found: &FailedPush) -> Option<u64> {
+    let is_same =
+        |batch: &&u64| read_in(belief, &path_in(**batch)).is_ok_and(|(of, _)| of == *found);
+    batches.numbers.iter().find(is_same).copied()
 }
 
 fn read(file: File) -> Result<FailedPush, LimitError> {
@@ -166,22 +209,55 @@ fn batch_number(name: &OsStr) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The batch folders, the newest first.
-fn batches(root: &Root) -> Vec<u64> {
-    let Ok(dir) = root.open_dir(Path::new(BATCHES)) else { return Vec::new() };
-    let is_dir = |name: &OsStr| {
-        rustix::fs::statat(&dir, name, rustix::fs::AtFlags::empty())
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
-    };
-    let names = console::root::names_in(&dir).unwrap_or_default();
-    let mut found: Vec<u64> =
-        names.iter().filter(|name| is_dir(name)).filter_map(|name| batch_number(name)).collect();
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    found
+/// The batch folders, each list the newest first.
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    /// Those that are believed.
+    numbers: Vec<u64>,
+    /// Those that others than root could have made, and why that is so.
+    foreign: Vec<(u64, Foreign)>,
+}
+
+impl Batches {
+    /// Looks for them; where there is no folder for them there is none.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn look(belief: Belief<'_>) -> Result<Self, Failure> {
+        let shown = belief.root.outside(BATCHES);
+        let failed = |error: io::Error| {
+            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+            Failure::io(shown.display(), &error).hint(if is_denied { AS_ROOT } else { OTHERWISE })
+        };
+        let dir = match belief.root.open_dir(Path::new(BATCHES)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            opened => opened.map_err(failed)?,
+        };
+        let mut found = Self::default();
+        for name in names_in(&dir).map_err(failed)? {
+            let is_dir = statat(&dir, &*name, AtFlags::empty())
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+            let Some(number) = batch_number(&name).filter(|_| is_dir) else { continue };
+            match belief.look(&Path::new(BATCHES).join(&name)) {
+                Ok(_) => found.numbers.push(number),
+                Err(Disbelief::Foreign(foreign)) => found.foreign.push((number, foreign)),
+                // removed meanwhile, or not to be told
+                Err(Disbelief::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Disbelief::Io(error)) => return Err(failed(error)),
+            }
+        }
+        found.numbers.sort_unstable_by_key(|number| Reverse(*number));
+        found.foreign.sort_by_key(|(number, _)| Reverse(*number));
+        Ok(found)
+    }
+
+    fn newest(&self) -> Option<u64> {
+        self.numbers.first().copied()
+    }
 }
 
 /// Looks at the FMC; what is absent stays unknown.
-pub(crate) fn surroundings(root: &Root) -> Surroundings {
+pub(crate) fn surroundings(root: &Root, batches: Batches) -> Surroundings {
     let own = root
         .read(Path::new("/etc/sf/ims.conf"), limits::IMS_CONF)
         .ok()
@@ -190,7 +266,9 @@ pub(crate) fn surroundings(root: &Root) -> Surroundings {
         .read(Path::new("/etc/hostname"), limits::IMS_CONF)
         .map(|bytes| String::from_utf8_lossy(&bytes).trim().chars().take(limits::NAME).collect())
         .unwrap_or_default();
-    Surroundings { own, hostname, newest_batch: batches(root).first().copied() }
+    let newest_batch = batches.newest();
+    let foreign_batches = batches.foreign;
+    Surroundings { own, hostname, newest_batch, foreign_batches }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! remove what an interrupted run left (a temporary folder of ours that nobody holds)
-//! make a temporary sibling `.sftunnel-kit-….tmp-<random>` (0700), hold it with flock
+//! make a temporary sibling `.sftunnel-kit-….tmp-<random>` (0700), hold it with flock; another one
+//!         when a run that began at the same time has taken it for a leftover
 //! write every file into it, hashing on the way
 //! commit: SHA256SUMS; syncfs; rename to its name, refusing to replace; fsync the parent
 //!         with --force: exchange with the old kit, take its receipts over, then remove it
@@ -56,6 +57,15 @@ pub(crate) struct KitWriter {
     is_published: AtomicBool,
 }
 
+/// A kit that stands under its name.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// Where.
+    pub path: PathBuf,
+    /// What did not go as it should; the kit is whole all the same.
+    pub warnings: Vec<String>,
+}
+
 /// A file of the kit, as written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
@@ -97,7 +107,8 @@ pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
     rustix::fs::open(out, flags, Mode::empty()).map_err(|error| {
         let hint = match error {
             Errno::ACCESS | Errno::PERM => "run this as root on the FMC (`expert`, then `sudo su`)",
-            _ => "make the directory first, or mount the stick",
+            Errno::NOENT | Errno::NOTDIR => "make the directory first, or mount the stick",
+            _ => "choose another place with --out DIR",
         };
         Failure::io(format!("--out {}", out.display()), &error.into()).hint(hint)
     })
@@ -113,11 +124,7 @@ impl KitWriter {
         let out_dir = open_out(out)?;
         remove_leftovers(out, &out_dir);
         let make = || -> io::Result<(String, OwnedFd, OwnedFd)> {
-            let temporary = format!(".{name}{INFIX}{}", random_hex()?);
-            mkdirat(&out_dir, &*temporary, Mode::from(0o700))?;
-            let dir = open_dir_at(&out_dir, OsStr::new(&temporary))?;
-            // where there are no locks there is no clearing up either
-            let _ = flock(&dir, FlockOperation::NonBlockingLockExclusive);
+            let (temporary, dir) = held_folder(&out_dir, name)?;
             mkdirat(&dir, kit::BUNDLES, Mode::from(0o700))?;
             let bundles = open_dir_at(&dir, OsStr::new(kit::BUNDLES))?;
             Ok((temporary, dir, bundles))
@@ -230,21 +237,34 @@ impl KitWriter {
         rustix::fs::syncfs(&self.dir).map_err(|error| cannot_write(&path, &error.into()))
     }
 
-    /// Writes `SHA256SUMS` and publishes the kit under its name; gives its path.
+    /// Writes `SHA256SUMS` and publishes the kit under its name.
     ///
     /// # Errors
-    /// When it cannot be made durable or renamed. The caller then discards it.
-    pub(crate) fn commit(&self) -> Result<PathBuf, Failure> {
+    /// When it cannot be made durable or renamed. The caller then discards it. Once it stands under
+    /// its name nothing is an error any more.
+    pub(crate) fn commit(&self) -> Result<Published, Failure> {
         self.write_sums().map_err(|error| self.failed(kit::SUMS, &error))?;
         self.flush()?;
         let path = self.out_path.join(&self.name);
-        self.publish().and_then(|()| sync_dir(&self.out)).map_err(|error| match error.kind() {
+        let old = self.publish().map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 exists(&path).hint("another run has just made it; --force replaces it")
             }
             _ => cannot_write(&path, &error),
         })?;
-        Ok(path)
+        // from here on the new kit stands, and the temporary name may be the old one's
+        self.is_published.store(true, Ordering::Relaxed);
+        let mut warnings = Vec::new();
+        if let Some(old) = old {
+            warnings.extend(self.clear_away(&old));
+        }
+        if let Err(error) = sync_dir(&self.out) {
+            warnings.push(format!(
+                "the kit stands, but {} may not be on the disk yet: {error}. Check it after the stick was taken out and put in again",
+                self.out_path.display()
+            ));
+        }
+        Ok(Published { path, warnings })
     }
 
     /// Line by line: a fleet's is a megabyte.
@@ -259,19 +279,24 @@ impl KitWriter {
         out.flush()
     }
 
-    fn publish(&self) -> io::Result<()> {
+    /// Gives the kit its name; and under which one the old kit lies then, where there was one.
+    fn publish(&self) -> io::Result<Option<String>> {
         let (out, temporary, name) = (&self.out, &*self.temporary, &*self.name);
         match renameat_with(out, temporary, out, name, RenameFlags::NOREPLACE) {
             // a folder with something in it is not replaced by this rename either
             Err(Errno::INVAL | Errno::NOSYS)
                 if statat(out, name, AtFlags::SYMLINK_NOFOLLOW).is_err() =>
             {
-                return Ok(renameat(out, temporary, out, name)?);
+                renameat(out, temporary, out, name)?;
+                return Ok(None);
             }
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) if self.force => {}
-            other => return Ok(other?),
+            other => {
+                other?;
+                return Ok(None);
+            }
         }
-        let old = match renameat_with(out, temporary, out, name, RenameFlags::EXCHANGE) {
+        match renameat_with(out, temporary, out, name, RenameFlags::EXCHANGE) {
             Err(Errno::INVAL | Errno::NOSYS) => {
                 let aside = format!(".{name}{INFIX}{}", random_hex()?);
                 renameat(out, name, out, &*aside)?;
@@ -279,21 +304,33 @@ impl KitWriter {
                     renameat(out, &*aside, out, name)?;
                     return Err(error.into());
                 }
-                aside
+                Ok(Some(aside))
             }
             other => {
                 other?;
-                temporary.to_owned()
+                Ok(Some(temporary.to_owned()))
             }
-        };
-        // from here on the new kit stands, and the temporary name may be the old one's
-        self.is_published.store(true, Ordering::Relaxed);
-        let aside = open_dir_at(out, OsStr::new(&old))?;
-        // an old one that cannot be removed is cleared up by the next run
-        if take_receipts(&aside, &self.dir) {
-            let _ = std::fs::remove_dir_all(self.out_path.join(old));
         }
-        Ok(())
+    }
+
+    /// Takes the old kit's receipts over and removes it. One that cannot be removed is cleared up
+    /// by the next run; one with receipts stays, and is told.
+    fn clear_away(&self, old: &str) -> Option<String> {
+        let place = self.out_path.join(old);
+        let taken =
+            open_dir_at(&self.out, OsStr::new(old)).and_then(|dir| take_receipts(&dir, &self.dir));
+        match taken {
+            Ok(()) => {
+                let _ = std::fs::remove_dir_all(place);
+                None
+            }
+            // another run has cleared it away: it does so only without receipts
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(format!(
+                "the new kit stands, but the receipts of the old one could not be taken over: {error}. If it had any they are in {}",
+                place.display()
+            )),
+        }
     }
 
     /// Removes what was written, unless it stands already.
@@ -306,16 +343,52 @@ impl KitWriter {
 }
 
 /// What devices handed back is no part of a kit, and not to be had again: it moves from the
-/// old one to the new one. Whether nothing of it is left in the old one.
-fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> bool {
+/// old one to the new one.
+///
+/// # Errors
+/// When something of it may be left in the old one.
+fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
     match renameat(old, kit::RECEIPTS, new, kit::RECEIPTS) {
-        Ok(()) => sync_dir(new).is_ok(),
-        Err(error) => error == Errno::NOENT,
+        Ok(()) => sync_dir(new),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
 fn holds_receipts(dir: &OwnedFd) -> bool {
     statat(dir, kit::RECEIPTS, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// Makes a temporary folder and holds it. Between the two another run can take it for a leftover:
+/// what it holds or has removed by then is left to it, and another one made.
+fn held_folder(out: &OwnedFd, name: &str) -> io::Result<(String, OwnedFd)> {
+    const TRIES: usize = 16;
+    for _ in 0..TRIES {
+        let temporary = format!(".{name}{INFIX}{}", random_hex()?);
+        mkdirat(out, &*temporary, Mode::from(0o700))?;
+        if let Some(dir) = hold(out, &temporary)? {
+            return Ok((temporary, dir));
+        }
+    }
+    Err(io::Error::other("other runs remove every folder that is made here"))
+}
+
+/// The folder, held; none when another run was faster.
+fn hold(out: &OwnedFd, temporary: &str) -> io::Result<Option<OwnedFd>> {
+    let dir = match open_dir_at(out, OsStr::new(temporary)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        // where there are no locks there is no clearing up either
+        Ok(()) | Err(_) => {}
+    }
+    // removed between the two?
+    let (held, there) = (fstat(&dir)?, statat(out, temporary, AtFlags::SYMLINK_NOFOLLOW));
+    let is_there =
+        there.is_ok_and(|there| (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino));
+    Ok(is_there.then_some(dir))
 }
 
 /// Removes temporary folders that belong to this user and that no running process holds.
@@ -366,7 +439,7 @@ mod tests {
         let writer = KitWriter::create(out, NAME, force)?;
         writer.file(kit::INDEX, content.as_bytes(), 0o644)?;
         writer.bundle("bundles/x.age", b"x")?;
-        writer.commit()
+        Ok(writer.commit()?.path)
     }
 
     #[test]
@@ -398,6 +471,57 @@ mod tests {
         assert_eq!(entries(&out), [NAME]);
         std::fs::remove_file(out.join(NAME).join(kit::INDEX)).unwrap();
         assert_eq!(write(&out, "new", true).unwrap_err().reason, Some(Reason::Exists));
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_another_run_holds_or_has_removed_is_left_to_it() {
+        let out = place("held");
+        let dir = open_out(&out).unwrap();
+        std::fs::create_dir(out.join("a")).unwrap();
+        let other = open_dir_at(&dir, OsStr::new("a")).unwrap();
+        flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(hold(&dir, "a").unwrap().is_none(), "it is about to remove it");
+        assert!(hold(&dir, "b").unwrap().is_none());
+        drop(other);
+        assert!(hold(&dir, "a").unwrap().is_some());
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn runs_that_begin_at_the_same_time_leave_each_other_alone() {
+        let out = place("together");
+        thread::scope(|scope| {
+            let sweeping = scope.spawn(|| {
+                let dir = open_out(&out).unwrap();
+                (0..3000).for_each(|_| remove_leftovers(&out, &dir));
+            });
+            while !sweeping.is_finished() {
+                let writer = KitWriter::create(&out, NAME, false).unwrap();
+                writer.bundle("bundles/x.age", b"x").unwrap();
+                writer.discard();
+            }
+        });
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn an_old_kit_that_cannot_be_cleared_away_is_no_failure() {
+        let out = place("away");
+        write(&out, "old", false).unwrap();
+        let writer = KitWriter::create(&out, NAME, true).unwrap();
+        writer.file(kit::INDEX, b"new", 0o644).unwrap();
+        // the receipts of the old one have no place in the new one
+        std::fs::create_dir(out.join(NAME).join(kit::RECEIPTS)).unwrap();
+        std::fs::create_dir_all(out.join(&writer.temporary).join(kit::RECEIPTS).join("x")).unwrap();
+        let published = writer.commit().unwrap();
+        assert_eq!(std::fs::read(published.path.join(kit::INDEX)).unwrap(), b"new");
+        let old = out.join(&writer.temporary);
+        let [warning] = &published.warnings[..] else { panic!("{published:?}") };
+        assert!(warning.contains(old.to_str().unwrap()), "{warning}");
+        assert!(old.join(kit::RECEIPTS).is_dir());
+        writer.discard();
+        assert!(old.is_dir() && out.join(NAME).is_dir());
         std::fs::remove_dir_all(out).unwrap();
     }
 

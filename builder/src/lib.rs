@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`args`] | the command line, nothing but parsed |
 //! | `commands` | one file for each command |
+//! | `belief` | which files of the manager root alone could have written |
 //! | `discover` | which `FAILED_PUSH`, which manager |
 //! | `plan` | which devices, which are refused; pure |
 //! | `recipients`, `passphrase` | who may open what |
@@ -22,6 +23,7 @@
 //! | `parallel` | what the others stand on |
 
 pub mod args;
+mod belief;
 mod bundling;
 mod collect;
 mod commands;

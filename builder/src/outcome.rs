@@ -48,7 +48,7 @@ impl Refusal {
     pub(crate) fn of(failure: Failure) -> Self {
         Self {
             // an input error without a word of its own
-            reason: failure.reason.unwrap_or(Reason::MissingSource),
+            reason: failure.reason.unwrap_or(Reason::CannotRead),
             message: failure.message,
             next: failure.hint,
             line: None,

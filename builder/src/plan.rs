@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub known: Vec<(DeviceUuid, DeviceName)>,
     /// Things to know about all of it.
     pub warnings: Vec<String>,
+    /// Every device that a listing names in a line that cannot be used.
+    unusable: HashSet<DeviceUuid>,
 }
 
 /// A device that gets a bundle.
@@ -86,14 +88,16 @@ pub(crate) fn plan(
         refused: Vec::new(),
         known: Vec::new(),
         warnings: Vec::new(),
+        unusable: HashSet::new(),
     };
+    plan.warnings.extend(listings.iter().filter_map(|listing| listing.doubt.clone()));
+    plan.warnings.extend(foreign_batches(batch, surroundings));
     plan.warnings.extend(listings.iter().filter_map(guessed_batch));
     plan.check_batch(surroundings.newest_batch, choice.accept_stale)?;
     for listing in listings {
         plan.merge(listing);
     }
     plan.pick(choice.devices)?;
-    plan.choose_manager(surroundings);
     if plan.devices.len() > limits::KIT_BUNDLES {
         let message = format!(
             "{} devices are more than the {} that one kit may hold",
@@ -103,6 +107,7 @@ pub(crate) fn plan(
         return Err(Failure::refused(Reason::TooLarge, message)
             .hint("make several kits, with --device in each"));
     }
+    plan.choose_manager(surroundings);
     Ok(plan)
 }
 
@@ -112,6 +117,28 @@ fn guessed_batch(listing: &Listing) -> Option<String> {
     (listing.batch_from == BatchFrom::Modified).then(|| {
         format!(
             "{path} lies in no batch folder and says the same as none in {BATCHES}: its batch {batch} is only the time when the file was written, so whether a newer CA has been made since cannot be told. Name the list in its folder"
+        )
+    })
+}
+
+/// Newer batches that somebody else may have made up: neither used, nor a sign of a newer CA.
+fn foreign_batches(batch: u64, surroundings: &Surroundings) -> impl Iterator<Item = String> {
+    const TOLD: usize = 4;
+    let newer = surroundings.foreign_batches.iter().filter(move |(number, _)| *number > batch);
+    newer.take(TOLD).map(|(number, foreign)| {
+        format!(
+            "there is a batch {number} that is newer and not believed: {foreign}. Find out who made it; if it was generate_certs.pl, --accept-source uses it"
+        )
+    })
+}
+
+/// What stands in no result.
+fn uncounted(listing: &Listing) -> Option<String> {
+    let (path, more) = (&listing.path, listing.found.more_problems);
+    let told = listing.found.problems.len();
+    (more > 0).then(|| {
+        format!(
+            "{more} more lines of {path} cannot be used; the first {told} are shown. Is it a FAILED_PUSH at all?"
         )
     })
 }
@@ -136,7 +163,8 @@ impl Plan {
     fn merge(&mut self, listing: Listing) {
         let newer: HashMap<DeviceUuid, usize> =
             self.devices.iter().enumerate().map(|(at, d)| (d.device.uuid.clone(), at)).collect();
-        let refused: HashSet<DeviceUuid> = self.refused_devices().cloned().collect();
+        let refused = std::mem::take(&mut self.unusable);
+        self.warnings.extend(uncounted(&listing));
         // room at once: what grows by doubling holds a fleet three times
         self.devices.reserve(listing.found.devices.len());
         self.known.reserve(listing.found.devices.len());
@@ -169,10 +197,8 @@ impl Plan {
             this_listing.insert(uuid, self.refused.len());
             self.refused.push(PlannedRefusal::new(problem, &listing.path));
         }
-    }
-
-    fn refused_devices(&self) -> impl Iterator<Item = &DeviceUuid> {
-        self.refused.iter().filter_map(|refused| Some(&refused.device.as_ref()?.uuid))
+        self.unusable = refused;
+        self.unusable.extend(listing.found.unusable);
     }
 
     /// Leaves only the devices that were asked for.
@@ -230,15 +256,11 @@ fn most_named(devices: &[PlannedDevice], own: Option<&ManagerUuid>) -> Option<Ma
     if let Some(own) = own.filter(|own| devices.iter().any(|device| device.manager == **own)) {
         return Some(own.clone());
     }
-    let mut counts: Vec<(&ManagerUuid, usize)> = Vec::new();
-    for device in devices {
-        match counts.iter_mut().find(|(uuid, _)| *uuid == &device.manager) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((&device.manager, 1)),
-        }
+    let mut counts = HashMap::<&ManagerUuid, (usize, Reverse<usize>)>::new();
+    for (at, device) in devices.iter().enumerate() {
+        counts.entry(&device.manager).or_insert((0, Reverse(at))).0 += 1;
     }
-    // max_by_key would take the last of equals
-    counts.iter().rev().max_by_key(|(_, count)| *count).map(|(uuid, _)| (*uuid).clone())
+    counts.into_iter().max_by_key(|(_, rank)| *rank).map(|(uuid, _)| uuid.clone())
 }
 
 /// The device that an operator means by a name or UUID.

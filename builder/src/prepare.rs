@@ -8,9 +8,10 @@ use formats::timestamp::Timestamp;
 
 use crate::Context;
 use crate::args::BuildArgs;
+use crate::belief::Belief;
 use crate::collect::Rules;
-use crate::discover;
-use crate::installers::{self, Installer};
+use crate::discover::{self, Batches};
+use crate::installers::{self, Installers, LeftOut};
 use crate::passphrase;
 use crate::plan::{self, Choice, Plan};
 use crate::recipients::{Named, Recipients};
@@ -25,7 +26,7 @@ pub(crate) struct Prepared {
     /// Where the kit's passphrase comes from.
     pub passphrase: passphrase::Source,
     /// The programs that travel along.
-    pub installers: Vec<Installer>,
+    pub installers: Installers,
     /// What is checked of the devices' files.
     pub rules: Rules,
     /// What the kit will say.
@@ -46,11 +47,13 @@ pub(crate) fn prepare(
         passphrase::source(&args.passphrase, !named.is_empty(), &context.terminal, dry_run)?;
     let installers = installers::find(&args.kit.installer)?;
     check_clock(context.now, args.source.accept_clock)?;
-    let listings = discover::listings(&context.root, &args.source.failed_push)?;
+    let belief = Belief { root: &context.root, accept: args.source.accept_source };
+    let batches = Batches::look(belief)?;
+    let listings = discover::listings(belief, &batches, &args.source.failed_push)?;
     for listing in &listings {
         context.terminal.detail(&format!("reading {} (batch {})", listing.path, listing.batch));
     }
-    let surroundings = discover::surroundings(&context.root);
+    let surroundings = discover::surroundings(&context.root, batches);
     let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
     let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
@@ -62,7 +65,8 @@ pub(crate) fn prepare(
             plan.warnings.push(warning);
         }
     }
-    if installers.is_empty() {
+    plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
+    if installers.taken.is_empty() {
         plan.warnings.push(
             "no installer found beside this program: the kit will hold none; name them with --installer FILE"
                 .to_owned(),
@@ -72,6 +76,7 @@ pub(crate) fn prepare(
         now: context.now,
         accept_subject: args.source.accept_subject,
         accept_clock: args.source.accept_clock,
+        accept_source: args.source.accept_source,
     };
     let created_at = args.kit.created_at.unwrap_or(context.now);
     Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })

@@ -1,6 +1,6 @@
 //! Who may open which bundle: flags, recipients files, the recipient map.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use console::exit::{Exit, Failure};
@@ -79,6 +79,7 @@ impl Named {
     /// Usage, for a line whose device FAILED_PUSH does not name.
     pub(crate) fn resolve(self, known: &[(DeviceUuid, DeviceName)]) -> Result<Recipients, Failure> {
         let mut of_device = HashMap::<DeviceUuid, Vec<Recipient>>::new();
+        let mut seen = HashSet::new();
         let known: Vec<_> =
             known.iter().map(|(uuid, name)| (uuid.clone(), Some(name.clone()))).collect();
         // a map of a thousand lines must not search a thousand names for each
@@ -103,7 +104,10 @@ impl Named {
                 _ => vec![find_device(&known, &line.device).map_err(in_line)?],
             };
             for uuid in devices {
-                add(of_device.entry(uuid).or_default(), line.recipient.clone());
+                // a map may have a device on every line: its list is not searched for each
+                if seen.insert((uuid.clone(), line.recipient.to_string())) {
+                    of_device.entry(uuid).or_default().push(line.recipient.clone());
+                }
             }
         }
         Ok(Recipients { for_all: self.for_all, of_device })
@@ -113,10 +117,9 @@ impl Named {
 impl Recipients {
     /// Those of one device, each once.
     pub(crate) fn of(&self, device: &DeviceUuid) -> Vec<Recipient> {
-        let mut all = self.for_all.clone();
         let own = self.of_device.get(device).into_iter().flatten();
-        own.for_each(|recipient| add(&mut all, recipient.clone()));
-        all
+        let own = own.filter(|recipient| !self.for_all.contains(recipient));
+        self.for_all.iter().chain(own).cloned().collect()
     }
 
     /// Those of every device of `only`'s part, when a kit is split by recipient.

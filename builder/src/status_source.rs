@@ -69,11 +69,14 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure
         return Ok(Asked::NotWanted);
     }
     let path = match &args.status_program {
-        Some(path) if !path.exists() => {
-            let message = format!("there is no {}", path.display());
-            return Err(Failure::refused(Reason::NotFound, message));
-        }
-        Some(path) => path.clone(),
+        Some(path) => match path.try_exists() {
+            Ok(true) => path.clone(),
+            Ok(false) => {
+                let message = format!("there is no {}", path.display());
+                return Err(Failure::refused(Reason::NotFound, message));
+            }
+            Err(error) => return Err(Failure::io(path.display(), &error)),
+        },
         // below another root the kernel would follow an absolute link out of it
         None => match context.root.outside("/") == Path::new("/") {
             true => PathBuf::from(PROGRAM),
@@ -83,8 +86,10 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure
                 .unwrap_or_else(|_| context.root.outside(PROGRAM)),
         },
     };
-    if !path.exists() {
-        return Ok(Asked::Silent(format!("there is no {}", path.display())));
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(Asked::Silent(format!("there is no {}", path.display()))),
+        Err(error) => return Ok(Asked::Silent(format!("{}: {error}", path.display()))),
     }
     Ok(run(path, Duration::from_secs(args.status_timeout), context.now))
 }
@@ -107,7 +112,7 @@ fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Asked {
 fn saved(path: &Path) -> Result<Output, Failure> {
     let file = input::open_regular(path)?;
     let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
-    let bytes = limits::read_public(file, limits::FAILED_PUSH)
+    let bytes = limits::read_public(file, limits::STATUS_OUTPUT)
         .map_err(|error| input::of_limit(path, &error))?;
     let at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
     let text = String::from_utf8_lossy(&bytes).into_owned();

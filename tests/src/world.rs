@@ -154,6 +154,13 @@ impl World {
         key.fingerprint().to_string()
     }
 
+    /// A manager's public key in a file of its own.
+    pub fn signer_file(&self, manager: &Manager) -> PathBuf {
+        let key = SigningKey::from_pem(&fs::read(Self::signing_key_path(manager)).unwrap());
+        let public = key.unwrap().verifying_key().unwrap();
+        self.write(&format!("{}.pub.pem", manager.uuid), public.to_pem().unwrap())
+    }
+
     /// `sftunnel-bundle` with the first manager as its root.
     pub fn bundle(&self, args: &[&str]) -> Run {
         self.bundle_on(self.fmc(), args)

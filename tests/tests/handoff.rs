@@ -177,7 +177,7 @@ fn kits_of_two_managers_are_handed_on_together_and_installed_as_one() {
     assert_eq!(made.len(), 2);
     for manager in managers {
         let run = world.on(device, &["signers", "add", "--manager", &manager.uuid]);
-        run.arg(World::signing_key_path(manager).with_extension("pub.pem")).run().expect(0);
+        run.arg(world.signer_file(manager)).run().expect(0);
     }
     let run = world.on(device, &["install", "--yes", "--settle", "1", "--identity", &site.file]);
     run.args(made.iter().map(|kit| &kit.path)).run().expect(0);

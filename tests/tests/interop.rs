@@ -30,7 +30,7 @@ fn age_tar_sha256sum_and_openssl_open_and_check_a_bundle() {
         );
         tool("tar", "tar").args(["-xzf", "inside.tar.gz"]).cwd(&open).run().expect(0);
         tool("sha256sum", "coreutils").args(["--check", "SHA256SUMS"]).cwd(&open).run().expect(0);
-        let public = World::signing_key_path(world.fmc()).with_extension("pub.pem");
+        let public = world.signer_file(world.fmc());
         let verify = |key: &std::path::Path| {
             let openssl =
                 tool("openssl", "openssl").args(["pkeyutl", "-verify", "-rawin", "-pubin"]);
@@ -56,7 +56,7 @@ fn age_tar_sha256sum_and_openssl_open_and_check_a_bundle() {
 fn the_fingerprint_is_the_sha256_of_the_raw_key() {
     let world = World::new(1);
     world.kit(&[]);
-    let public = World::signing_key_path(world.fmc()).with_extension("pub.pem");
+    let public = world.signer_file(world.fmc());
     let line = "openssl pkey -pubin -in \"$1\" -outform DER | tail -c 32 | openssl dgst -sha256 -binary | base64";
     let ran = tool("openssl", "openssl").args(["version"]).run().expect(0);
     drop(ran);

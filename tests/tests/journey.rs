@@ -190,7 +190,7 @@ fn a_named_signer_is_pinned_and_counts_from_then_on() {
     unnamed(&kit.path).expect(3).says("refused (unknown-signer)");
 
     // by its public key's file, as well as by its fingerprint
-    let public = World::signing_key_path(world.fmc()).with_extension("pub.pem");
+    let public = world.signer_file(world.fmc());
     world
         .on(device, &["install"])
         .args(opened)

@@ -58,6 +58,7 @@ objects! {
         ca_not_after: Option<Timestamp>,
     }
     PlannedInstaller { arch: String, source: String, }
+    LeftOutInstaller { source: String, reason: String, message: String, }
     BuildSigner { public_key: String, fingerprint: String, spoken: String, new: bool, }
     InspectedKit {
         path: String, manager: Manager, batch: u64, created_at: Timestamp, signer: SignerEntry,
@@ -194,13 +195,15 @@ schemas! {
     Plan {
         kit: Option<String>, manager: Option<Manager>, batch: u64, failed_push: Vec<String>,
         checked_at: Timestamp, passphrase: String, ready: usize, refused: usize,
-        results: Vec<Planned>, installers: Vec<PlannedInstaller>, warnings: Vec<String>,
+        results: Vec<Planned>, installers: Vec<PlannedInstaller>,
+        installers_left_out: Vec<LeftOutInstaller>, warnings: Vec<String>,
     }
     Build {
         kit: Option<String>, manager: Option<Manager>, batch: u64, created_at: Timestamp,
         failed_push: Vec<String>, signer: Option<BuildSigner>, passphrase: String,
         bundled: usize, refused: usize, results: Vec<Bundled>,
-        installers: Vec<InstallerEntry>, warnings: Vec<String>,
+        installers: Vec<InstallerEntry>, installers_left_out: Vec<LeftOutInstaller>,
+        warnings: Vec<String>,
     }
     BuilderInspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
     BuilderVerify { opened: bool, kits: Vec<VerifiedKit>, results: Vec<VerifiedBundle>, }

@@ -24,7 +24,7 @@ fn install_kit(
     kit: &Kit,
     flags: &[&str],
 ) -> tests::Ran {
-    let signer = World::signing_key_path(manager).with_extension("pub.pem");
+    let signer = world.signer_file(manager);
     let run = world.on(device, &["install", "--yes", "--settle", "1", "--identity"]);
     let run = run.arg(world.path("identity.txt")).arg("--signer").arg(signer);
     run.args(flags).arg(&kit.path).run()

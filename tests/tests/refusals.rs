@@ -1,6 +1,7 @@
 //! Every reason of docs/json.md, on both sides; nothing changes. Bundles and kits that were
 //! made on purpose are in `hostile`.
 
+mod belief;
 mod device;
 mod manager;
 mod run;

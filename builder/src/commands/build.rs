@@ -7,6 +7,7 @@ use std::thread;
 use console::exit::Failure;
 use console::report::Report;
 use formats::envelope::{Encoding, NewIdentity, Passphrase};
+use formats::error::Reason;
 use formats::kit::{self, InstallerEntry, KitIndex};
 use formats::manifest::Manager;
 use formats::text::printable;
@@ -16,11 +17,12 @@ use serde::Serialize;
 use super::{kit_heading, plan, warn_when_quiet, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
+use crate::belief::Belief;
 use crate::bundling::{self, Bundled, Sealing, Shared};
 use crate::collect::Authorities;
-use crate::installers::Installer;
+use crate::installers::{Installer, LeftOut};
 use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
-use crate::kit_writer::{self, KitWriter};
+use crate::kit_writer::{self, KitWriter, Published};
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::{self, Source};
 use crate::plan::PlannedDevice;
@@ -52,6 +54,8 @@ struct BuildBody {
     results: Vec<DeviceResult<Bundled>>,
     /// The installers in the kit.
     installers: Vec<InstallerEntry>,
+    /// Those beside this program that are not in it.
+    installers_left_out: Vec<LeftOut>,
     /// Things to know about all of it.
     warnings: Vec<String>,
 }
@@ -71,13 +75,18 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
         return Ok(report(context, prepared, None, results));
     };
     kit_writer::check_place(&args.kit.out, &name, args.kit.force)?;
-    let signer = signing_key::load(&context.root, args.kit.sign_key.as_deref())?;
+    let belief = Belief { root: &context.root, accept: args.source.accept_source };
+    let signer = signing_key::load(belief, args.kit.sign_key.as_deref())?;
+    prepared.plan.warnings.extend(signer.doubt.clone());
     let locked = lock(args, &mut prepared, context)?;
     let writer = KitWriter::create(&args.kit.out, &name, args.kit.force)?;
     let devices = std::mem::take(&mut prepared.plan.devices);
     let run = Run { args, context, prepared: &prepared, manager: &manager, name: &name };
     match run.make(&writer, &signer, locked, devices) {
-        Ok((Some(kit), results)) => Ok(report(context, prepared, Some((kit, signer)), results)),
+        Ok((Some(mut kit), results)) => {
+            prepared.plan.warnings.append(&mut kit.warnings);
+            Ok(report(context, prepared, Some((kit, signer)), results))
+        }
         Ok((None, results)) => {
             writer.discard();
             Ok(report(context, prepared, None, results))
@@ -120,6 +129,7 @@ type Results = Vec<DeviceResult<Bundled>>;
 struct Kit {
     path: PathBuf,
     installers: Vec<InstallerEntry>,
+    warnings: Vec<String>,
 }
 
 struct Run<'a> {
@@ -163,7 +173,7 @@ impl Run<'_> {
                     return Err(Failure::unexpected("the kit's identity could not be locked"));
                 }
             };
-            let installers = copy_installers(writer, &self.prepared.installers)?;
+            let installers = copy_installers(writer, &self.prepared.installers.taken)?;
             self.write_texts(writer, bundles, passphrase.is_some())?;
             self.write_index(writer, signer, &results, &installers)?;
             Ok((passphrase, installers))
@@ -172,7 +182,8 @@ impl Run<'_> {
         if let (Some(passphrase), Source::Generated) = (&passphrase, self.prepared.passphrase) {
             passphrase::reveal(passphrase, &self.args.passphrase, &self.context.terminal)?;
         }
-        Ok((Some(Kit { path: writer.commit()?, installers }), results))
+        let Published { path, warnings } = writer.commit()?;
+        Ok((Some(Kit { path, installers, warnings }), results))
     }
 
     fn bundle_all(
@@ -255,6 +266,11 @@ fn copy_installers(
         let file = kit::installer_file(installer.arch);
         let written = writer.installer(&file, &installer.file)?;
         let (size, sha256) = (written.size, written.sha256);
+        if installer.sha256.is_some_and(|expected| expected != sha256) {
+            let message = format!("{} was changed while it was read", installer.path.display());
+            return Err(Failure::refused(Reason::UnknownInstaller, message)
+                .hint("find out who writes there, or name it with --installer"));
+        }
         Ok(InstallerEntry { arch: installer.arch.to_owned(), file, size, sha256 })
     };
     installers.iter().map(copy).collect()
@@ -285,6 +301,7 @@ fn report(
         refused: results.len() - bundled,
         results,
         installers,
+        installers_left_out: prepared.installers.left_out,
         warnings: prepared.plan.warnings,
     };
     Report::for_terminal(&context.terminal, &body, text).changed(changed).ending(exit, reason)

@@ -19,6 +19,7 @@ use console::root::Root;
 use formats::certificate::{Certificate, RevocationList};
 use formats::device::{CredentialFile, DeviceName, DeviceUuid};
 use formats::error::Reasoned;
+use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 
@@ -133,12 +134,11 @@ impl<'a> Look<'a> {
             ca: None,
             found,
         };
-        let (devices, problems) = listing
-            .map(|listing| (listing.found.devices, listing.found.problems))
-            .unwrap_or_default();
+        let FailedPush { devices, problems, unusable, .. } =
+            listing.map(|listing| listing.found).unwrap_or_default();
         if look.failed_push.is_some() {
             // whatever is wrong with their lines: it did not reach them
-            look.listed.extend(problems.iter().filter_map(|problem| problem.device.clone()));
+            look.listed.extend(unusable);
         }
         for problem in problems {
             if let (Some(uuid), Some(name)) = (problem.device, problem.name) {

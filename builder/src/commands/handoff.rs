@@ -36,6 +36,7 @@ use self::seal::{Part, Sealer};
 use self::view::{HandoffBody, KitView};
 use crate::Context;
 use crate::args::HandoffArgs;
+use crate::belief::Belief;
 use crate::commands::warn_when_quiet;
 
 use crate::judge::Judge;
@@ -73,7 +74,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
             failure.hint = failure.hint.replace("--passphrase-f", "--new-passphrase-f");
             failure
         })?;
-    let own = signing_key::own(&context.root).map(|key| key.fingerprint());
+    let own = signing_key::own(&context.root);
     let known = Known { own, ..Known::default() };
     let mut unlocker = Unlocker::new(&args.open, &args.paths, &context.terminal)?;
     let mut run = Run {
@@ -254,7 +255,8 @@ impl Run<'_> {
         let signer = match kits.is_empty() {
             true => None,
             false => {
-                Some(signing_key::load(&self.context.root, self.args.result.sign_key.as_deref())?)
+                let belief = Belief { root: &self.context.root, accept: false };
+                Some(signing_key::load(belief, self.args.result.sign_key.as_deref())?)
             }
         };
         let mut revealed = self.body.passphrase != Source::Generated;
@@ -323,6 +325,7 @@ impl Run<'_> {
         let is_made = made.kit.is_some();
         self.body.kits.extend(made.kit);
         self.body.results.extend(made.results);
+        self.body.warnings.extend(made.warnings);
         Ok(is_made)
     }
 

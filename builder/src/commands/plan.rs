@@ -14,12 +14,15 @@ use serde::Serialize;
 use super::{count, kit_heading, shortened, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
+use crate::belief::Belief;
 use crate::bundling::{self, FILES, Ready, Shared};
 use crate::collect::Authorities;
+use crate::installers::LeftOut;
 use crate::kit_writer;
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::Source;
 use crate::prepare::{Prepared, prepare};
+use crate::signing_key;
 
 /// The JSON of `plan`, and of `build --dry-run`.
 #[derive(Debug, Serialize)]
@@ -44,6 +47,8 @@ struct PlanBody {
     results: Vec<DeviceResult<Ready>>,
     /// The installers that would travel along.
     installers: Vec<PlannedInstaller>,
+    /// Those beside this program that would not.
+    installers_left_out: Vec<LeftOut>,
     /// Things to know about all of it.
     warnings: Vec<String>,
 }
@@ -68,6 +73,8 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     {
         prepared.plan.warnings.push(format!("{}: {}", failure.message, failure.hint));
     }
+    let belief = Belief { root: &context.root, accept: args.source.accept_source };
+    prepared.plan.warnings.extend(signing_key::look(belief, args.kit.sign_key.as_deref())?);
     let results = check(&prepared, context)?;
     let (exit, reason) = outcome::exit(&results);
     let text = text(&prepared, kit.as_ref().map(|(_, name)| name.as_str()), &results);
@@ -84,9 +91,11 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
         results,
         installers: prepared
             .installers
+            .taken
             .into_iter()
             .map(|installer| PlannedInstaller { arch: installer.arch, source: installer.path })
             .collect(),
+        installers_left_out: prepared.installers.left_out,
         warnings: prepared.plan.warnings,
     };
     Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
@@ -110,7 +119,8 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
         None => "no kit would be made\n".to_owned(),
     };
     text.push_str(&kit_heading(prepared, prepared.plan.manager.as_ref()));
-    let archs: Vec<&str> = prepared.installers.iter().map(|installer| installer.arch).collect();
+    let archs: Vec<&str> =
+        prepared.installers.taken.iter().map(|installer| installer.arch).collect();
     let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
     let _ = writeln!(text, "  installers   {archs}");
     let ready: Vec<_> = results

@@ -9,6 +9,7 @@ mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use console::exit::{Exit, Failure};
@@ -28,6 +29,7 @@ use self::tally::{Authority, Judged, Standing, judge, last, standing};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
+use crate::belief::Belief;
 use crate::discover::BATCHES;
 use crate::judge::Judge;
 use crate::outcome::{DeviceRef, Refusal};
@@ -196,7 +198,7 @@ impl Gathered {
     }
 
     fn kit_views(&self, args: &ReceiptsArgs, context: &Context) -> Result<Vec<KitView>, Failure> {
-        let own = signing_key::own(&context.root).map(|key| key.fingerprint());
+        let own = signing_key::own(&context.root);
         let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
         let view = |kit: &KitFolder| {
             let (index, signer) = (kit.index(), kit.signer().fingerprint());
@@ -332,8 +334,9 @@ fn authorities(
 fn addresses(kits: &[KitFolder], context: &Context) -> HashMap<DeviceUuid, String> {
     let read = |kit: &KitFolder| {
         let path = format!("{BATCHES}/{}/FAILED_PUSH", kit.index().batch);
-        let bytes = context.root.read(Path::new(&path), limits::FAILED_PUSH).ok()?;
-        Some(FailedPush::parse(&bytes).devices)
+        let belief = Belief { root: &context.root, accept: false };
+        let list = BufReader::new(belief.open(Path::new(&path)).ok()?.file);
+        Some(FailedPush::read(list, limits::FAILED_PUSH).ok()?.devices)
     };
     let devices = kits.iter().filter_map(read).flatten();
     devices.map(|device| (device.uuid, device.address)).collect()

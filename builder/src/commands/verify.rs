@@ -35,7 +35,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
         true => Some(Unlocker::new(&args.open, &args.paths, &context.terminal)?),
         false => None,
     };
-    let own = signing_key::own(&context.root).map(|key| key.fingerprint());
+    let own = signing_key::own(&context.root);
     let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
     let mut run = Run { args, context, unlocker, judge, kits: Vec::new(), results: Vec::new() };
     for path in &args.paths {

@@ -17,7 +17,8 @@ fn lines(uuid: &str, name: &str, manager: &str) -> String {
 fn listing(batch: u64, text: &str) -> Listing {
     let path = format!("/var/tmp/certs/{batch}/FAILED_PUSH");
     let batch_from = BatchFrom::Folder;
-    Listing { path, batch, batch_from, found: FailedPush::parse(text.as_bytes()) }
+    let found = FailedPush::parse(text.as_bytes());
+    Listing { path, batch, batch_from, doubt: None, found }
 }
 
 fn planned(listings: Vec<Listing>, devices: &[&str]) -> Result<Plan, Failure> {

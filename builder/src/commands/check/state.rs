@@ -99,7 +99,7 @@ impl Checked {
 
     /// Lines that say of no device that it was not reached, as nobody can read whose they are.
     pub(super) fn failed_push(listing: &Listing) -> Option<Self> {
-        let lost = listing.found.problems.iter().filter(|problem| problem.device.is_none()).count();
+        let lost = listing.found.nobodys;
         let message =
             format!("{lost} of its lines cannot be read: sftunnel-bundle plan shows them");
         let row = Self::unreadable(Role::FailedPush, None, &listing.path, message);

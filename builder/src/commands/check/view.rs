@@ -1,6 +1,5 @@
 //! What `check` found, for people, monitoring systems and JSON.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use console::level::{self, days_text};
@@ -77,10 +76,7 @@ pub(super) struct Found {
 
 impl FailedPushView {
     pub(super) fn of(listing: &Listing) -> Self {
-        let of_problems =
-            listing.found.problems.iter().filter_map(|problem| problem.device.as_ref());
-        let of_problems: HashSet<_> = of_problems.collect();
-        let devices = listing.found.devices.len() + of_problems.len();
+        let devices = listing.found.devices.len() + listing.found.unusable.len();
         Self { path: listing.path.clone(), batch: listing.batch, devices }
     }
 }

@@ -25,7 +25,7 @@ use crate::Context;
 use crate::args::HandoffArgs;
 use crate::judge::{self, Judge};
 use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
-use crate::kit_writer::KitWriter;
+use crate::kit_writer::{KitWriter, Published};
 use crate::outcome::{DeviceRef, DeviceResult};
 use crate::parallel::in_order;
 use crate::recipients::Recipients;
@@ -51,6 +51,8 @@ pub(super) struct Sealer<'a> {
 pub(super) struct Made {
     pub(super) kit: Option<KitView>,
     pub(super) results: Vec<DeviceResult<HandedOff>>,
+    /// What did not go as it should, although the kit stands.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The new kit's identity and who vouches for the one signer of its bundles.
@@ -84,8 +86,8 @@ impl Sealer<'_> {
             if let Some(passphrase) = passphrase {
                 reveal(passphrase)?;
             }
-            let kit = Some(KitView { path: writer.commit()?, ..kit });
-            Ok((true, Made { kit, ..made }))
+            let Published { path, warnings } = writer.commit()?;
+            Ok((true, Made { kit: Some(KitView { path, ..kit }), warnings, ..made }))
         });
         match made {
             Ok((true, made)) => Ok(made),
@@ -111,7 +113,7 @@ impl Sealer<'_> {
         let mut results = self.bundles(writer, judge, identity.as_ref())?;
         let bundles = entries(&results);
         if bundles.is_empty() {
-            return Ok(Made { kit: None, results });
+            return Ok(Made { kit: None, results, warnings: Vec::new() });
         }
         if let (Some(identity), Some(passphrase)) = (&identity, passphrase) {
             let vouched = self.protect(judge, &results, identity, passphrase)?;
@@ -129,7 +131,7 @@ impl Sealer<'_> {
         writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
         signer.keep(&self.context.root)?;
         let view = KitView::of(index, self.source.folder.path(), identity.is_some());
-        Ok(Made { kit: Some(view), results })
+        Ok(Made { kit: Some(view), results, warnings: Vec::new() })
     }
 
     fn bundles(
