@@ -29,7 +29,7 @@ use crate::timestamp::Timestamp;
 
 pub use self::crl::{RevocationList, RevocationListError};
 pub use self::error::{CredentialsError, SubjectError, ValidityError};
-pub use self::handshake::{Handshake, HandshakeError};
+pub use self::handshake::{Asked, Handshake, HandshakeError};
 
 /// What people and manifests say of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

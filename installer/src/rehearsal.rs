@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use console::exit::Failure;
-use formats::certificate::{CertificateFacts, HandshakeError};
+use formats::certificate::{Asked, CertificateFacts, Handshake, HandshakeError};
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::text::printable;
@@ -30,8 +30,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ADDRESSES: usize = 4;
 /// For the whole handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
-/// For a refusal that TLS 1.3 sends after it.
-const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
+/// For what the manager does after it: asks for the certificate, or refuses it.
+const AFTER_LIMIT: Duration = Duration::from_secs(2);
 
 /// How a rehearsal with one manager ended.
 #[derive(Debug, Clone, Serialize)]
@@ -40,8 +40,8 @@ pub(crate) struct Rehearsal {
     pub manager: ManagerUuid,
     /// As named, or as found; foreign text.
     pub host: String,
-    /// `passed` or `failed`.
-    pub status: &'static str,
+    /// What it showed.
+    pub status: Status,
     /// Where it failed: `address`, `no-route`, `connection-refused`, `timeout`, `not-tls`,
     /// `protocol`, `their-certificate`, `clock`, `our-certificate`, `closed`, `other`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +58,82 @@ pub(crate) struct Rehearsal {
     /// The manager's certificate, where it was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateFacts>,
+    /// Each time that the manager asked for the new certificate, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Asked>,
+    /// The new certificate was sent, with the proof of its key.
+    pub given: bool,
+}
+
+/// What a rehearsal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Status {
+    /// The new certificate was given, and the manager stayed.
+    Passed,
+    /// The manager uses the new CA; what it thinks of the new certificate was not seen.
+    Inconclusive,
+    /// One does not take the other, or there was no handshake.
+    Failed,
+}
+
+impl Rehearsal {
+    fn new(manager: ManagerUuid, host: &str) -> Self {
+        Self {
+            manager,
+            host: host.to_owned(),
+            status: Status::Failed,
+            failed_at: None,
+            message: None,
+            protocol: None,
+            cipher: None,
+            certificate: None,
+            asked: Vec::new(),
+            given: false,
+        }
+    }
+
+    fn seen(self, handshake: Handshake) -> Self {
+        let doubt = doubt(&handshake);
+        Self {
+            status: if doubt.is_some() { Status::Inconclusive } else { Status::Passed },
+            message: doubt,
+            protocol: Some(handshake.protocol),
+            cipher: Some(handshake.cipher),
+            certificate: Some(handshake.peer),
+            asked: handshake.asked,
+            given: handshake.given,
+            ..self
+        }
+    }
+
+    fn failed(self, problem: Problem) -> Self {
+        Self {
+            failed_at: Some(problem.failed_at),
+            message: Some(problem.message),
+            certificate: problem.certificate.map(|facts| *facts),
+            ..self
+        }
+    }
+}
+
+/// Why a completed handshake does not show that the manager takes the new certificate.
+fn doubt(handshake: &Handshake) -> Option<String> {
+    let wait = AFTER_LIMIT.as_secs();
+    match (handshake.asked.is_empty(), handshake.given, handshake.ended) {
+        (false, true, false) => None,
+        (false, true, true) => Some(
+            "it was given the new certificate and ended the connection without saying why"
+                .to_owned(),
+        ),
+        (true, _, true) => {
+            Some("it ended the connection without asking for the new certificate".to_owned())
+        }
+        (true, ..) => Some(format!("it did not ask for the new certificate within {wait} s")),
+        (false, false, _) => {
+            Some("it asked for a certificate of a kind that the new one is not".to_owned())
+        }
+    }
 }
 
 /// A failure in one word, in a sentence, and what to do.
@@ -90,34 +166,17 @@ pub(crate) fn run(
     let mut rehearsals = Vec::new();
     for (one, named) in accepted.iter().zip(&hosts) {
         let manager = one.change.peer.manager.clone();
-        let mut rehearsal = Rehearsal {
-            manager,
-            host: named.clone(),
-            status: "passed",
-            failed_at: None,
-            message: None,
-            protocol: None,
-            cipher: None,
-            certificate: None,
-        };
-        match rehearse(host, one, named) {
-            Ok(handshake) => {
-                rehearsal.protocol = Some(handshake.protocol);
-                rehearsal.cipher = Some(handshake.cipher);
-                rehearsal.certificate = Some(handshake.peer);
-            }
+        let rehearsal = Rehearsal::new(manager, named);
+        rehearsals.push(match rehearse(host, one, named) {
+            Ok(handshake) => rehearsal.seen(handshake),
             Err(problem) => {
                 let message = format!("rehearsal with {named}: {}", problem.message);
                 first.get_or_insert_with(|| {
                     Failure::refused(Reason::RehearsalFailed, &message).hint(problem.hint)
                 });
-                rehearsal.status = "failed";
-                rehearsal.failed_at = Some(problem.failed_at);
-                rehearsal.message = Some(problem.message);
-                rehearsal.certificate = problem.certificate.map(|facts| *facts);
+                rehearsal.failed(problem)
             }
-        }
-        rehearsals.push(rehearsal);
+        });
     }
     match first {
         Some(failure) => Err(failure.body(&serde_json::json!({ "rehearsals": rehearsals }))),
@@ -127,16 +186,27 @@ pub(crate) fn run(
 
 /// What a person reads of them.
 pub(crate) fn text(rehearsals: &[Rehearsal]) -> String {
-    let line = |one: &Rehearsal| {
-        let (protocol, cipher) = (one.protocol.as_deref(), one.cipher.as_deref());
-        let what = [protocol, cipher].into_iter().flatten().collect::<Vec<_>>().join(", ");
-        let host = printable(&one.host);
-        format!(
-            "Rehearsal {host} takes the new certificate, and its own is\n          from the new CA ({})\n",
-            printable(&what)
-        )
-    };
-    rehearsals.iter().map(line).collect()
+    rehearsals.iter().map(one_text).collect()
+}
+
+fn one_text(one: &Rehearsal) -> String {
+    let mut seen: Vec<&str> =
+        [one.protocol.as_deref(), one.cipher.as_deref()].into_iter().flatten().collect();
+    seen.extend(one.asked.last().map(|asked| match asked {
+        Asked::InHandshake => "asked for in the handshake",
+        Asked::ByRenegotiation => "asked for by renegotiation",
+        Asked::AfterHandshake => "asked for after the handshake",
+    }));
+    let (host, seen) = (printable(&one.host), seen.join(", "));
+    let seen = printable(&seen);
+    match &one.message {
+        None => format!(
+            "Rehearsal {host} takes the new certificate, and its own is\n          from the new CA ({seen})\n"
+        ),
+        Some(doubt) => format!(
+            "Rehearsal inconclusive: {host} uses the new CA, but\n          {doubt}\n          ({seen})\n"
+        ),
+    }
 }
 
 fn hosts_of(host: &Host, accepted: &[Accepted], hosts: &[String]) -> Result<Vec<String>, Failure> {
@@ -174,15 +244,11 @@ fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Failure> {
     })
 }
 
-fn rehearse(
-    host: &Host,
-    accepted: &Accepted,
-    named: &str,
-) -> Result<formats::certificate::Handshake, Problem> {
+fn rehearse(host: &Host, accepted: &Accepted, named: &str) -> Result<Handshake, Problem> {
     let stream = connect(&addresses(named)?)?;
     let limited = Limited { stream, until: Instant::now() + HANDSHAKE_LIMIT };
     let credentials = accepted.bundle.credentials();
-    let after = |limited: &mut Limited| limited.until = Instant::now() + REFUSAL_LIMIT;
+    let after = |limited: &mut Limited| limited.until = Instant::now() + AFTER_LIMIT;
     credentials.handshake(limited, host.now(), after).map_err(problem)
 }
 
@@ -296,6 +362,11 @@ fn problem(error: HandshakeError) -> Problem {
             "protocol",
             message,
             "compare proxy_tls_version and proxy_cipher in the manager's /etc/sf/sftunnel.conf",
+        ),
+        HandshakeError::Other { .. } => Problem::new(
+            "protocol",
+            message,
+            "look at the manager's /var/log/messages for the reason",
         ),
         HandshakeError::NotTls(_) => {
             Problem::new("not-tls", message, "is that the manager's address and port?")

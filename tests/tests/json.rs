@@ -122,7 +122,7 @@ objects! {
     Rehearsal {
         manager: String, host: String, status: String, failed_at: Option<String>,
         message: Option<String>, protocol: Option<String>, cipher: Option<String>,
-        certificate: Option<formats::certificate::CertificateFacts>,
+        certificate: Option<formats::certificate::CertificateFacts>, asked: Option<Vec<String>>, given: bool,
     }
     Connection { local: String, remote: String, }
     FileStatus { name: String, found: Option<FoundStatus>, }

@@ -8,7 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lab::{LabSpec, Manager, ManagerSpec};
+use lab::{Asks, LabSpec, Manager, ManagerSpec};
+use openssl::pkey::PKey;
+use openssl::ssl::{
+    ErrorCode, Ssl, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslStream,
+    SslVersion,
+};
+use openssl::x509::X509;
 use serde_json::Value;
 use tests::{Kit, Ran, World};
 
@@ -171,6 +177,129 @@ fn both_versions_of_tls_pass() {
             let json = rehearse(&world, &kit, host, &[]).expect(0).json();
             assert_eq!(json["rehearsals"][0]["protocol"], protocol, "{json}");
         }
+    }
+}
+
+/// Whatever the manager's way of asking, it is followed; where it never asks, nothing is claimed.
+#[test]
+fn the_manager_may_ask_in_the_handshake_later_or_never() {
+    for (asks, protocol, asked) in [
+        (Asks::InHandshake, "TLSv1.2", Some("in-handshake")),
+        (Asks::ByRenegotiation, "TLSv1.2", Some("by-renegotiation")),
+        (Asks::AfterHandshake, "TLSv1.3", Some("after-handshake")),
+        (Asks::Never, "TLSv1.2", None),
+    ] {
+        let mut spec = LabSpec::for_tests(1);
+        spec.managers[0].asks = asks;
+        let world = World::of(spec).start();
+        let (device, fmc, kit) = (world.ftd(1), world.fmc(), world.kit(&[]));
+        let json = rehearse(&world, &kit, &endpoint(fmc), &[]).expect(0).json();
+        let seen = &json["rehearsals"][0];
+        assert_eq!(seen["protocol"], protocol, "{asks:?}: {seen}");
+        let run = world.on(device, &["verify"]).args(world.trust()).arg(&kit.path);
+        let text = run.arg(format!("--rehearse={}", fmc.endpoint)).run().expect(0);
+        match asked {
+            Some(asked) => {
+                assert_eq!(seen["status"], "passed", "{asks:?}: {seen}");
+                assert_eq!(seen["asked"], serde_json::json!([asked]), "{seen}");
+                assert_eq!(seen["given"], true, "{seen}");
+                text.says("takes the new certificate");
+            }
+            None => {
+                assert_eq!(seen["status"], "inconclusive", "{seen}");
+                assert_eq!((&seen["given"], &seen["asked"]), (&false.into(), &Value::Null));
+                text.says("inconclusive")
+                    .says("did not ask")
+                    .never_says("takes the new certificate");
+            }
+        }
+        // the old files are expired, the new ones bring the tunnel up, however it asks
+        world.install(device, &kit.path).run().expect(0);
+        if asked.is_some() {
+            world.up(device, fmc);
+        }
+    }
+}
+
+/// A manager of this test: asks for the certificate once the handshake is done, judges it by
+/// `trusted`, and then stays for a while or hangs up at once.
+fn asking_later(
+    manager: &Manager,
+    trusted: &Manager,
+    version: SslVersion,
+    stays: Duration,
+) -> (String, JoinHandle<()>) {
+    let pem = |path| X509::from_pem(&std::fs::read(path).unwrap()).unwrap();
+    let root = &manager.root;
+    let mut context = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
+    context.set_min_proto_version(Some(version)).unwrap();
+    context.set_max_proto_version(Some(version)).unwrap();
+    context.set_certificate(&pem(lab::layout::sftunnel_cert(root))).unwrap();
+    let key = std::fs::read(lab::layout::sftunnel_key(root)).unwrap();
+    context.set_private_key(&PKey::private_key_from_pem(&key).unwrap()).unwrap();
+    context.add_extra_chain_cert(pem(lab::layout::cacert(root))).unwrap();
+    context.cert_store_mut().add_cert(pem(lab::layout::cacert(&trusted.root))).unwrap();
+    // a session that could be resumed would need a name of its own for the second handshake
+    context.set_session_cache_mode(SslSessionCacheMode::OFF);
+    context.set_options(SslOptions::NO_TICKET);
+    let context = context.build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut stream = loop_accept(Ssl::new(&context).unwrap().accept(stream));
+        tls_auth::require_certificate(&mut stream).unwrap();
+        stream.do_handshake().unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        while stream.ssl().peer_certificate().is_none() && Instant::now() < until {
+            match stream.ssl_read(&mut [0; 16]) {
+                Err(error) if error.code() != ErrorCode::WANT_READ => return,
+                _ => {}
+            }
+        }
+        std::thread::sleep(stays);
+    });
+    (address, server)
+}
+
+/// Goes on with a handshake whose reads have a short limit.
+fn loop_accept(
+    mut result: Result<SslStream<TcpStream>, openssl::ssl::HandshakeError<TcpStream>>,
+) -> SslStream<TcpStream> {
+    loop {
+        match result {
+            Ok(stream) => return stream,
+            Err(openssl::ssl::HandshakeError::WouldBlock(middle)) => result = middle.handshake(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_is_asked_for_late_is_refused_or_left_open() {
+    let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));
+    let world = World::of(spec);
+    let kit = world.kit(&[]);
+    let [one, two] = &world.lab.managers[..] else { panic!("two managers") };
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let (address, server) = asking_later(one, two, version, Duration::ZERO);
+        let seen = failed(rehearse(&world, &kit, &address, &[]));
+        assert_eq!(seen["failed_at"], "our-certificate", "{version:?}: {seen}");
+        server.join().unwrap();
+
+        let (address, server) = asking_later(one, one, version, Duration::from_secs(8));
+        let json = rehearse(&world, &kit, &address, &[]).expect(0).json();
+        assert_eq!(json["rehearsals"][0]["status"], "passed", "{version:?}: {json}");
+        drop(server);
+
+        // who hangs up right after it may have taken it, and may not
+        let (address, server) = asking_later(one, one, version, Duration::ZERO);
+        let json = rehearse(&world, &kit, &address, &[]).expect(0).json();
+        let seen = &json["rehearsals"][0];
+        assert_eq!(seen["status"], "inconclusive", "{version:?}: {seen}");
+        assert!(seen["message"].as_str().unwrap().contains("ended the connection"), "{seen}");
+        server.join().unwrap();
     }
 }
 

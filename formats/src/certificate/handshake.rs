@@ -2,8 +2,10 @@
 //! sent, the other side's is checked against the same CA, no host name is checked (docs/facts.md).
 //!
 //! The caller gives the stream, with its time limits, and the time. Nothing is sent but the
-//! handshake and the closing alert. In TLS 1.3 a client is done before the server has looked
-//! at its certificate; a refusal arrives afterwards and is read for.
+//! handshake and the closing alert. One handshake alone proves little: the other side may ask for
+//! the certificate later (by renegotiation, or in TLS 1.3 after the handshake), or never, and a
+//! refusal may come once the client is done. So what follows is read for a while, and the result
+//! tells what was seen: asked or not, given or not, stayed or gone.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,6 +17,8 @@ use openssl::ssl::{
     SslVerifyMode, SslVersion,
 };
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
+use serde::Serialize;
+use tls_auth::{Message, Side, kind};
 
 use super::{CertificateFacts, CheckedCredentials, facts, private_key};
 use crate::device::CredentialFile;
@@ -24,8 +28,12 @@ use crate::timestamp::Timestamp;
 const SECURITY_LEVEL: u32 = 1;
 /// OpenSSL counts alerts from here in its reason codes.
 const ALERTS: i32 = 1000;
+/// Times that the certificate may be asked for again before the looking ends.
+const ROUNDS: usize = 4;
+/// Bytes of the other side's own protocol after which it has gone on, whatever it says.
+const ENOUGH: usize = 64 * 1024;
 
-/// Both sides took each other.
+/// A handshake that was completed, and what was seen of our certificate in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
     /// `TLSv1.2`, `TLSv1.3`.
@@ -34,6 +42,24 @@ pub struct Handshake {
     pub cipher: String,
     /// The other side's certificate.
     pub peer: CertificateFacts,
+    /// Each time that the other side asked for our certificate; empty when it never did.
+    pub asked: Vec<Asked>,
+    /// Our certificate was sent, with the proof of its key.
+    pub given: bool,
+    /// The other side ended the connection afterwards, without an alert that says why.
+    pub ended: bool,
+}
+
+/// When the other side asked for our certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// In the first handshake.
+    InHandshake,
+    /// By renegotiation (TLS 1.2).
+    ByRenegotiation,
+    /// After the handshake (TLS 1.3).
+    AfterHandshake,
 }
 
 /// Why the two did not take each other.
@@ -72,6 +98,12 @@ pub enum HandshakeError {
         /// What OpenSSL or the other side's alert says.
         reason: String,
     },
+    /// TLS failed for another reason, ours or the other side's.
+    #[error("TLS failed ({reason})")]
+    Other {
+        /// What OpenSSL or the other side's alert says.
+        reason: String,
+    },
     /// What answers does not speak TLS.
     #[error("what answers does not speak TLS ({0})")]
     NotTls(String),
@@ -93,19 +125,41 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// What the verification saw.
+/// What was seen of a connection so far.
 #[derive(Debug, Default)]
 struct Seen {
+    /// The verdict on the other side's certificate, when it is a bad one.
     error: Option<X509VerifyResult>,
     peer: Option<CertificateFacts>,
+    /// Our side's handshakes that came to their end.
+    finished: usize,
+    /// Requests for our certificate, in the first handshake and later.
+    asked: (usize, usize),
+    /// Proofs of our key that were sent.
+    proofs: usize,
+}
+
+/// [`Seen`], as OpenSSL's callbacks share it.
+#[derive(Debug, Clone, Default)]
+struct Watch(Arc<Mutex<Seen>>);
+
+impl Watch {
+    fn with<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn proofs(&self) -> usize {
+        self.with(|seen| seen.proofs)
+    }
 }
 
 impl CheckedCredentials {
-    /// Makes a handshake as a client, at the time `now`, and ends the session.
+    /// Makes a handshake as a client, at the time `now`, looks at what follows, and ends the
+    /// session.
     ///
     /// The stream has to end a read that takes too long with [`io::ErrorKind::WouldBlock`];
-    /// `after` is called once the client's side is done and may shorten that time for the
-    /// answer that TLS 1.3 leaves open.
+    /// `after` is called once the client's side is done, and again after each time that the
+    /// certificate was given later, and sets the time to wait for what the other side does.
     ///
     /// # Errors
     /// [`HandshakeError`], as precisely as the protocol tells.
@@ -113,32 +167,32 @@ impl CheckedCredentials {
         &self,
         stream: S,
         now: Timestamp,
-        after: impl FnOnce(&mut S),
+        after: impl FnMut(&mut S),
     ) -> Result<Handshake, HandshakeError> {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let ssl = self.prepare(now, &seen).map_err(HandshakeError::Own)?;
-        let take = || std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let watch = Watch::default();
+        let ssl = self.prepare(now, &watch).map_err(HandshakeError::Own)?;
         let mut stream = ssl.connect(stream).map_err(|error| match error {
             ssl::HandshakeError::SetupFailure(stack) => HandshakeError::Own(stack),
             ssl::HandshakeError::WouldBlock(_) => HandshakeError::Io(timed_out()),
-            ssl::HandshakeError::Failure(middle) => failed(middle.into_error(), take(), now),
+            ssl::HandshakeError::Failure(middle) => failed(middle.into_error(), &watch, now),
         })?;
         let of_peer = stream.ssl().peer_certificate().and_then(|peer| facts(&peer));
+        let peer = of_peer.ok_or(HandshakeError::Closed("without a certificate"))?;
+        let ended = look_after(&mut stream, &watch, now, after)?;
         let handshake = Handshake {
             protocol: stream.ssl().version_str().to_owned(),
             cipher: stream.ssl().current_cipher().map_or("", |cipher| cipher.name()).to_owned(),
-            peer: of_peer.ok_or(HandshakeError::Closed("without a certificate"))?,
+            peer,
+            asked: watch.with(|seen| seen.asked_in(stream.ssl().version2())),
+            given: watch.proofs() > 0,
+            ended,
         };
-        if stream.ssl().version2() == Some(SslVersion::TLS1_3) {
-            after(stream.get_mut());
-            require_no_refusal(&mut stream, take(), now)?;
-        }
         // the other side may be gone already
         let _ = stream.shutdown();
         Ok(handshake)
     }
 
-    fn prepare(&self, now: Timestamp, seen: &Arc<Mutex<Seen>>) -> Result<Ssl, ErrorStack> {
+    fn prepare(&self, now: Timestamp, watch: &Watch) -> Result<Ssl, ErrorStack> {
         let key = private_key::read(self.files.file(CredentialFile::Key))
             .map_err(|_| ErrorStack::get())?;
         let mut context = SslContextBuilder::new(SslMethod::tls_client())?;
@@ -150,13 +204,16 @@ impl CheckedCredentials {
         context.check_private_key()?;
         context.add_extra_chain_cert(self.ca.x509.clone())?;
         context.cert_store_mut().add_cert(self.ca.x509.clone())?;
-        let seen = Arc::clone(seen);
+        let verdicts = watch.clone();
         context.set_verify_callback(SslVerifyMode::PEER, move |is_good, store| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).note(is_good, store);
+            verdicts.with(|seen| seen.note(is_good, store));
             is_good
         });
         let mut ssl = Ssl::new(&context.build())?;
         ssl.param_mut().set_time(now.unix());
+        tls_auth::offer_after_handshake(&mut ssl);
+        let messages = watch.clone();
+        tls_auth::watch(&mut ssl, move |message| messages.with(|seen| seen.hear(message)))?;
         Ok(ssl)
     }
 }
@@ -170,10 +227,29 @@ impl Seen {
         }
     }
 
+    fn hear(&mut self, message: Message) {
+        match (message.by, message.kind) {
+            (Side::Them, kind::CERTIFICATE_REQUEST) if self.finished == 0 => self.asked.0 += 1,
+            (Side::Them, kind::CERTIFICATE_REQUEST) => self.asked.1 += 1,
+            (Side::Us, kind::CERTIFICATE_VERIFY) => self.proofs += 1,
+            (Side::Us, kind::FINISHED) => self.finished += 1,
+            _ => {}
+        }
+    }
+
+    fn asked_in(&self, version: Option<SslVersion>) -> Vec<Asked> {
+        let later = match version {
+            Some(SslVersion::TLS1_3) => Asked::AfterHandshake,
+            _ => Asked::ByRenegotiation,
+        };
+        let (first, again) = self.asked;
+        [vec![Asked::InHandshake; first], vec![later; again]].concat()
+    }
+
     /// The verdict on the other side's certificate, when it is a bad one.
-    fn verdict(self, now: Timestamp) -> Option<HandshakeError> {
+    fn verdict(&self, now: Timestamp) -> Option<HandshakeError> {
         let error = self.error?;
-        let (reason, peer) = (error.error_string(), self.peer.map(Box::new));
+        let (reason, peer) = (error.error_string(), self.peer.clone().map(Box::new));
         // X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
         Some(match error.as_raw() {
             9 | 10 => HandshakeError::Clock { reason, now, peer },
@@ -182,19 +258,60 @@ impl Seen {
     }
 }
 
+/// Reads on until nothing more happens to our certificate: whether the other side has ended the
+/// connection meanwhile.
+fn look_after<S: Read + Write>(
+    stream: &mut SslStream<S>,
+    watch: &Watch,
+    now: Timestamp,
+    mut after: impl FnMut(&mut S),
+) -> Result<bool, HandshakeError> {
+    for _ in 0..ROUNDS {
+        let proofs = watch.proofs();
+        after(stream.get_mut());
+        if let Err(error) = read_until_quiet(stream) {
+            return match failed(error, watch, now) {
+                // between two handshakes an end says nothing of the certificate
+                HandshakeError::Closed(_) if stream.ssl().is_init_finished() => Ok(true),
+                error => Err(error),
+            };
+        }
+        if watch.proofs() == proofs {
+            break;
+        }
+    }
+    Ok(false)
+}
+
+/// Takes part in the handshakes that the other side begins. What else comes is not looked at.
+fn read_until_quiet<S: Read + Write>(stream: &mut SslStream<S>) -> Result<(), ssl::Error> {
+    let mut total = 0;
+    while total < ENOUGH {
+        match stream.ssl_read(&mut [0; 1024]) {
+            Ok(length) => total += length,
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Why a handshake, or the reading after it, ended.
-fn failed(error: ssl::Error, seen: Seen, now: Timestamp) -> HandshakeError {
-    let has_their_certificate = seen.peer.is_some();
-    if let Some(verdict) = seen.verdict(now) {
+fn failed(error: ssl::Error, watch: &Watch, now: Timestamp) -> HandshakeError {
+    let (verdict, was_given) = watch.with(|seen| (seen.verdict(now), seen.proofs > 0));
+    if let Some(verdict) = verdict {
         return verdict;
     }
     if let Some(first) = error.ssl_error().and_then(|stack| stack.errors().first()) {
         let reason = first.reason().unwrap_or("no reason given").to_owned();
         return match first.reason_code() - ALERTS {
-            // handshake_failure: before the certificates it is about ciphers
-            40 if has_their_certificate => HandshakeError::OurCertificate { alert: reason },
-            // the certificate alerts of RFC 8446, section 6.2, and decrypt_error
-            41..=46 | 48 | 49 | 51 | 116 => HandshakeError::OurCertificate { alert: reason },
+            // handshake_failure, the certificate alerts of RFC 8446, section 6.2, and
+            // decrypt_error: of a certificate only once it was given
+            40..=46 | 48 | 49 | 51 | 116 if was_given => {
+                HandshakeError::OurCertificate { alert: reason }
+            }
             _ if [
                 "wrong version number",
                 "packet length too long",
@@ -206,13 +323,18 @@ fn failed(error: ssl::Error, seen: Seen, now: Timestamp) -> HandshakeError {
             {
                 HandshakeError::NotTls(reason)
             }
-            _ => HandshakeError::Protocol { reason },
+            // handshake_failure, protocol_version, insufficient_security
+            40 | 70 | 71 => HandshakeError::Protocol { reason },
+            _ if ["protocol", "cipher", "version"].iter().any(|word| reason.contains(word)) => {
+                HandshakeError::Protocol { reason }
+            }
+            _ => HandshakeError::Other { reason },
         };
     }
     match error.into_io_error() {
-        Ok(error) if is_gone(&error) => closed(has_their_certificate),
+        Ok(error) if is_gone(&error) => closed(was_given),
         Ok(error) => HandshakeError::Io(error),
-        Err(_) => closed(has_their_certificate),
+        Err(_) => closed(was_given),
     }
 }
 
@@ -221,27 +343,12 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
-fn closed(has_their_certificate: bool) -> HandshakeError {
-    HandshakeError::Closed(if has_their_certificate {
+fn closed(was_given: bool) -> HandshakeError {
+    HandshakeError::Closed(if was_given {
         "after it was given the new certificate, without saying why"
     } else {
         "in the middle of the handshake, without saying why"
     })
-}
-
-/// Reads until something comes or the time is over; what comes is not looked at.
-fn require_no_refusal<S: Read + Write>(
-    stream: &mut SslStream<S>,
-    seen: Seen,
-    now: Timestamp,
-) -> Result<(), HandshakeError> {
-    match stream.ssl_read(&mut [0; 64]) {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
-            Ok(())
-        }
-        Err(error) => Err(failed(error, seen, now)),
-    }
 }
 
 fn timed_out() -> io::Error {

@@ -1,0 +1,68 @@
+//! TLS client authentication, seen and steered: who asks for the client's certificate, when, and
+//! whether it is given.
+//!
+//! A server may ask in the handshake, in a second one (TLS 1.2, renegotiation) or at any time after
+//! it (TLS 1.3, RFC 8446, section 4.6.2), and sftunnel has been seen to do each of them
+//! (docs/facts.md). OpenSSL has calls for all of it; the `openssl` crate wraps none of them. This
+//! crate does, and is the only one of the workspace with `unsafe` in it, all of it in `ffi`.
+
+mod ffi;
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslRef, SslStream};
+
+/// One handshake message, as it is sent or received, in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message {
+    /// Who sent it.
+    pub by: Side,
+    /// Its type, as IANA numbers it ("TLS HandshakeType"); see [`kind`].
+    pub kind: u8,
+}
+
+/// One end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This process.
+    Us,
+    /// The other end.
+    Them,
+}
+
+/// The types of [`Message`] that matter here.
+pub mod kind {
+    /// The server asks for the client's certificate.
+    pub const CERTIFICATE_REQUEST: u8 = 13;
+    /// Proof of the private key: sent only with a certificate, never with an empty list of them.
+    pub const CERTIFICATE_VERIFY: u8 = 15;
+    /// The last message of each side.
+    pub const FINISHED: u8 = 20;
+}
+
+/// Tells `see` each handshake message of this connection, from the first to the last. It must not
+/// call back into the connection.
+///
+/// # Errors
+/// When OpenSSL has no room for it.
+pub fn watch(
+    ssl: &mut SslRef,
+    see: impl Fn(Message) + Send + Sync + 'static,
+) -> Result<(), ErrorStack> {
+    ffi::watch(ssl, Box::new(see))
+}
+
+/// As a client: offers TLS 1.3's authentication after the handshake. A server that wants it and
+/// is not offered it ends the connection.
+pub fn offer_after_handshake(ssl: &mut SslRef) {
+    ffi::offer_after_handshake(ssl);
+}
+
+/// As a server: requires the client's certificate from now on, and has it asked for anew, by
+/// renegotiation (TLS 1.2) or after the handshake (TLS 1.3). The next handshake or write sends the
+/// request, later reads take the answer.
+///
+/// # Errors
+/// When the connection cannot: no handshake yet, or the client offers nothing of the kind.
+pub fn require_certificate<S>(stream: &mut SslStream<S>) -> Result<(), ErrorStack> {
+    ffi::require_certificate(stream)
+}
