@@ -8,7 +8,7 @@ use std::io::Write;
 use console::exit::Failure;
 use console::new_file::random;
 use console::terminal::Terminal;
-use console::{input, unlock};
+use console::{input, memory, unlock};
 use formats::envelope::Passphrase;
 use formats::limits;
 use serde::Serialize;
@@ -84,6 +84,10 @@ pub(crate) fn obtain(
     source: Source,
     terminal: &Terminal,
 ) -> Result<Option<Passphrase>, Failure> {
+    if source != Source::None {
+        // before anything is typed, shown or made
+        memory::require_to_protect()?;
+    }
     match source {
         Source::None => Ok(None),
         Source::Generated => generate().map(Some),

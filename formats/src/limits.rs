@@ -52,8 +52,8 @@ pub const IMS_CONF: u64 = 1024 * 1024;
 pub const NAME: usize = 255;
 /// scrypt's log2(N) as written: 256 MiB and about a second.
 pub const WORK_FACTOR_WRITTEN: u8 = 18;
-/// scrypt's log2(N) as read: 4 GiB; the highest that age's own documentation calls sane.
-pub const WORK_FACTOR_READ: u8 = 22;
+/// scrypt's log2(N) as read: 1 GiB. The firewalls of this world have little more to spare.
+pub const WORK_FACTOR_READ: u8 = 20;
 /// Rounds of bcrypt on a passphrase-protected SSH key, as read. `ssh-keygen` writes 16 or 24;
 /// some people ask for some hundred (`-a`). A round is some milliseconds.
 pub const BCRYPT_ROUNDS_READ: u32 = 1024;

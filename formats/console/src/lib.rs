@@ -18,7 +18,7 @@
 //! | [`new_file`] | a file that is there whole or not at all |
 //! | [`level`], [`prometheus`] | what monitoring systems are told |
 //! | [`hardening`] | no core dumps |
-//! | `memory` | whether there is memory for one scrypt |
+//! | [`memory`] | whether there is memory for one scrypt |
 //! | [`version`] | what this build is |
 
 pub mod box_kind;
@@ -29,7 +29,7 @@ pub mod hidden_input;
 pub mod input;
 pub mod kit_folder;
 pub mod level;
-mod memory;
+pub mod memory;
 pub mod new_file;
 pub mod ownership;
 pub mod prometheus;

@@ -14,6 +14,7 @@ use formats::text::printable;
 use crate::exit::Failure;
 use crate::input::{self, STDIN};
 use crate::kit_folder::KitIdentity;
+use crate::memory;
 use crate::terminal::Terminal;
 
 /// How often a passphrase may be typed.
@@ -124,7 +125,7 @@ impl<'a> Unlocker<'a> {
         name: &str,
         protected: &ProtectedIdentity,
     ) -> Result<Unlocked, Failure> {
-        crate::memory::require(name, protected)?;
+        memory::require(name, protected)?;
         let mut wrong = None;
         for passphrase in &self.passphrases {
             match protected.open(passphrase) {
@@ -249,6 +250,8 @@ fn is_wrong(error: &IdentityError) -> bool {
 }
 
 fn cannot_open(name: &str, error: &IdentityError) -> Failure {
-    Failure::of(name, error)
-        .hint("check the passphrase with the team that made the kit; upper and lower case differ")
+    Failure::of(name, error).hint(match error {
+        IdentityError::Open(OpenError::WorkFactor) => memory::MADE_ANEW,
+        _ => "check the passphrase with the team that made the kit; upper and lower case differ",
+    })
 }
