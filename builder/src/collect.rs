@@ -81,7 +81,13 @@ fn load(belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
 }
 
 fn refused(error: CredentialsError) -> Failure {
-    Failure::refused(error.reason(), &error).hint(hint(error.reason()))
+    let next = match error {
+        CredentialsError::PrivateKey { .. } => {
+            "take the key out of that file; whoever could read it may have the key, so find out whose it is"
+        }
+        _ => hint(error.reason()),
+    };
+    Failure::refused(error.reason(), &error).hint(next)
 }
 
 /// A device's credentials.

@@ -3,13 +3,18 @@
 //! The InternalCA is an X.509 version 1 certificate without extensions (docs/facts.md), so a
 //! path validator that wants basicConstraints would refuse every real one. What is checked
 //! here is what sftunnel's OpenSSL checks: names, signatures, digests, dates, and that the
-//! key belongs to the certificate.
+//! key belongs to the certificate; and then OpenSSL itself is asked ([`verdict`]).
+//!
+//! A set that is to be packed or installed has the strict form of [`pem`]. One that is found on a
+//! device was pasted there by somebody, and is judged as OpenSSL reads it.
 
 mod crl;
 mod error;
 mod handshake;
+mod pem;
 mod private_key;
 mod pss;
+mod verdict;
 
 use std::fmt;
 
@@ -30,6 +35,8 @@ use crate::timestamp::Timestamp;
 pub use self::crl::{RevocationList, RevocationListError};
 pub use self::error::{CredentialsError, SubjectError, ValidityError};
 pub use self::handshake::{Asked, Handshake, HandshakeError};
+pub use self::pem::PemError;
+pub use self::verdict::{Refusal, Side};
 
 /// What people and manifests say of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,13 +88,40 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a PEM file that holds exactly one certificate; text around it is allowed, as
-    /// `openssl ca` writes it. `file` is only for the error.
+    /// Reads a PEM file that holds exactly one certificate in the form that OpenSSL writes, with
+    /// text before it at most, as `openssl ca` writes it. `file` is only for the error.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Empty`], [`CredentialsError::NotPem`], [`CredentialsError::TooLarge`],
+    /// [`CredentialsError::PrivateKey`].
+    pub fn from_pem(pem: &[u8], file: CredentialFile) -> Result<Self, CredentialsError> {
+        check_size(pem, file)?;
+        if pem::shows_private_key(pem) {
+            return Err(CredentialsError::PrivateKey { file });
+        }
+        let not_pem = |problem| CredentialsError::NotPem {
+            file,
+            expected: CERTIFICATE,
+            problem: Some(problem),
+        };
+        let der = pem::sole_block(pem, &["CERTIFICATE"]).map_err(not_pem)?;
+        let found = Self::as_found(pem, file)?;
+        // what OpenSSL has read is all that there is
+        if found.x509.to_der().is_ok_and(|read| read == *der) {
+            Ok(found)
+        } else {
+            Err(not_pem(PemError::Content))
+        }
+    }
+
+    /// Reads the one certificate of a file that somebody may have pasted together; whatever else
+    /// is in it is passed over, as OpenSSL does. For what is live, and for what proves nothing
+    /// but its own content.
     ///
     /// # Errors
     /// [`CredentialsError::Empty`], [`CredentialsError::NotPem`], [`CredentialsError::TooLarge`].
-    pub fn from_pem(pem: &[u8], file: CredentialFile) -> Result<Self, CredentialsError> {
-        let not_pem = || CredentialsError::NotPem { file, expected: "certificate" };
+    pub fn as_found(pem: &[u8], file: CredentialFile) -> Result<Self, CredentialsError> {
+        let not_pem = || CredentialsError::NotPem { file, expected: CERTIFICATE, problem: None };
         check_size(pem, file)?;
         if count_blocks(pem, "CERTIFICATE") != 1 {
             return Err(not_pem());
@@ -95,6 +129,21 @@ impl Certificate {
         let x509 = X509::from_pem(pem).map_err(|_| not_pem())?;
         let facts = facts(&x509).ok_or_else(not_pem)?;
         Ok(Self { x509, facts })
+    }
+
+    fn read(pem: &[u8], file: CredentialFile, form: Form) -> Result<Self, CredentialsError> {
+        match form {
+            Form::Written => Self::from_pem(pem, file),
+            Form::Found => Self::as_found(pem, file),
+        }
+    }
+
+    /// The certificate alone in PEM, whatever the file that it was read from holds beside it.
+    ///
+    /// # Errors
+    /// When OpenSSL fails, which needs a lack of memory.
+    pub fn to_pem(&self) -> Result<Vec<u8>, openssl::error::ErrorStack> {
+        self.x509.to_pem()
     }
 
     /// What it says.
@@ -144,6 +193,17 @@ impl Certificate {
     }
 }
 
+const CERTIFICATE: &str = "certificate";
+
+/// How strictly a file's form is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As OpenSSL writes it: what is packed and installed.
+    Written,
+    /// As OpenSSL reads it: what is found live.
+    Found,
+}
+
 /// Three files, as bytes, not yet looked at. The key is wiped when dropped.
 #[derive(Clone)]
 pub struct Credentials {
@@ -181,8 +241,20 @@ impl Credentials {
     /// # Errors
     /// The first thing that is wrong: with the CA, then with the other two.
     pub fn check(self) -> Result<CheckedCredentials, CredentialsError> {
-        let ca = Authority::check(&self.ca)?;
-        self.check_under(&ca)
+        self.check_in(Form::Written)
+    }
+
+    /// The same for files that are live, in whatever form somebody left them.
+    ///
+    /// # Errors
+    /// As [`Credentials::check`], but for the form.
+    pub fn check_as_found(self) -> Result<CheckedCredentials, CredentialsError> {
+        self.check_in(Form::Found)
+    }
+
+    fn check_in(self, form: Form) -> Result<CheckedCredentials, CredentialsError> {
+        let ca = Authority::read(&self.ca, form)?;
+        self.check_pair(&ca, form)
     }
 
     /// The same, where the CA was checked before: a fleet has one.
@@ -190,14 +262,23 @@ impl Credentials {
     /// # Errors
     /// As [`Credentials::check`]; a CA file with other bytes is one that did not issue.
     pub fn check_under(self, ca: &Authority) -> Result<CheckedCredentials, CredentialsError> {
-        let certificate = Certificate::from_pem(&self.certificate, CredentialFile::Certificate)?;
-        let key = private_key::read(&self.key)?;
+        self.check_pair(ca, Form::Written)
+    }
+
+    fn check_pair(
+        self,
+        ca: &Authority,
+        form: Form,
+    ) -> Result<CheckedCredentials, CredentialsError> {
+        let certificate = Certificate::read(&self.certificate, CredentialFile::Certificate, form)?;
+        let key = private_key::read(&self.key, form)?;
         if let Some(digest) = certificate.weak_digest() {
             return Err(CredentialsError::WeakDigest { file: CredentialFile::Certificate, digest });
         }
         if self.ca != ca.pem || !certificate.is_issued_by(&ca.certificate) {
             return Err(CredentialsError::NotIssuedByCa);
         }
+        verdict::verify(&ca.certificate, &certificate)?;
         if !private_key::belongs_to(&key, &certificate) {
             return Err(CredentialsError::KeyMismatch);
         }
@@ -220,8 +301,12 @@ impl Authority {
     /// # Errors
     /// Not one certificate, a weak digest, not self-signed.
     pub fn check(pem: &[u8]) -> Result<Self, CredentialsError> {
+        Self::read(pem, Form::Written)
+    }
+
+    fn read(pem: &[u8], form: Form) -> Result<Self, CredentialsError> {
         let file = CredentialFile::Ca;
-        let certificate = Certificate::from_pem(pem, file)?;
+        let certificate = Certificate::read(pem, file, form)?;
         if let Some(digest) = certificate.weak_digest() {
             return Err(CredentialsError::WeakDigest { file, digest });
         }
@@ -276,7 +361,7 @@ impl CheckedCredentials {
     /// Signs `message` with the private key (RSASSA-PSS as receipts use it); `None` when it is
     /// not an RSA key.
     pub fn sign_pss(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let key = private_key::read(self.files.file(CredentialFile::Key)).ok()?;
+        let key = private_key::read(self.files.file(CredentialFile::Key), Form::Found).ok()?;
         pss::sign(&key, message).ok()
     }
 

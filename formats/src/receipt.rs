@@ -136,8 +136,9 @@ impl Claim {
         }
         let claim = serde_json::to_string(self).map_err(|_| ReceiptError::CannotSign)?;
         let signature = live.sign_pss(&signed_bytes(&claim)).ok_or(ReceiptError::CannotSign)?;
-        let certificate =
-            String::from_utf8_lossy(live.files().file(CredentialFile::Certificate)).into_owned();
+        // not the file's bytes: what else somebody pasted there is no part of a receipt
+        let certificate = live.certificate().to_pem().map_err(|_| ReceiptError::CannotSign)?;
+        let certificate = String::from_utf8(certificate).map_err(|_| ReceiptError::CannotSign)?;
         let file = File {
             format: FORMAT.to_owned(),
             claim,
@@ -158,7 +159,7 @@ impl SignedReceipt {
     pub fn open(bytes: &[u8]) -> Result<Self, ReceiptError> {
         let file: File = json::read(bytes, FORMAT)?;
         let certificate =
-            Certificate::from_pem(file.certificate.as_bytes(), CredentialFile::Certificate)?;
+            Certificate::as_found(file.certificate.as_bytes(), CredentialFile::Certificate)?;
         let signature =
             BASE64_STANDARD.decode(&file.signature).map_err(|_| ReceiptError::Signature)?;
         if !certificate.verify_pss(&signed_bytes(&file.claim), &signature) {
@@ -269,6 +270,20 @@ mod tests {
             file_name(&claim),
             format!("receipt_{DEVICE}_d8d5d5c6_0001_20240920T041047Z.json")
         );
+    }
+
+    #[test]
+    fn what_was_pasted_beside_the_certificate_is_not_in_a_receipt() {
+        let own = live(DEVICE);
+        let [ca, certificate, key] =
+            CredentialFile::ALL.map(|file| own.files().file(file).to_vec());
+        let pasted = [b"a note\n", &certificate[..], &key].concat();
+        let [ca, pasted, key] = [ca, pasted, key].map(Zeroizing::new);
+        let found = Credentials::new(ca, pasted, key).check_as_found().unwrap();
+        let bytes = claim(&found, DEVICE).sign(&found).unwrap();
+        let receipt: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(receipt["certificate"].as_str().unwrap().as_bytes(), certificate);
+        SignedReceipt::open(&bytes).unwrap();
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl LiveSet {
     /// What the CA says, where it can be read at all.
     pub(crate) fn ca_facts(&self) -> Option<CertificateFacts> {
         let [Live::File(ca), ..] = &self.0 else { return None };
-        let ca = Certificate::from_pem(&ca.bytes, CredentialFile::Ca).ok()?;
+        let ca = Certificate::as_found(&ca.bytes, CredentialFile::Ca).ok()?;
         Some(ca.facts().clone())
     }
 
@@ -123,7 +123,7 @@ impl LiveSet {
             Live::Absent => Zeroizing::default(),
         };
         let [ca, certificate, key] = self.0.each_ref().map(bytes);
-        Ok(Credentials::new(ca, certificate, key).check()?)
+        Ok(Credentials::new(ca, certificate, key).check_as_found()?)
     }
 
     /// The set, where a tunnel can come up on it at this time; otherwise why it stays down.

@@ -447,3 +447,22 @@ fn a_fifo_or_device_is_no_bundle_and_holds_nobody_up() {
     install_refused(&case.world, case.world.ftd(1), Path::new("/dev/zero"), "bad-format");
     refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(&fifo), "bad-format");
 }
+
+/// By a builder that does not look, or a signer who means it.
+#[test]
+fn a_bundle_with_more_than_three_blocks_is_refused() {
+    let case = Case::new();
+    let [ca, certificate, key] = [3, 4, 5].map(|entry: usize| case.honest.entries[entry].clone());
+    let with = |file, content: &[u8]| case.forge().put(file, content).sign(&case.key).seal();
+    let key_beside = |certificate: &[u8]| [certificate, &key].concat();
+    let bad = [
+        with(CredentialFile::Ca, &key_beside(&ca)),
+        with(CredentialFile::Certificate, &key_beside(&certificate)),
+        with(CredentialFile::Key, &[&key[..], &certificate].concat()),
+        with(CredentialFile::Certificate, &[&certificate[..], b"text after\n"].concat()),
+        with(CredentialFile::Ca, &[&b"\0"[..], &ca].concat()),
+    ];
+    for sealed in bad {
+        case.is_refused(&sealed, "bad-credentials");
+    }
+}

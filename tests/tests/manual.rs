@@ -331,3 +331,30 @@ fn what_was_changed_since_is_installed_and_rolled_back_again() {
         assert_eq!(old.differences(&world.snapshot(device)), Vec::<String>::new());
     }
 }
+
+/// OpenSSL passes over the key, so a tunnel was up on such a file; a receipt lies in clear on a
+/// stick.
+#[test]
+fn a_key_pasted_beside_the_certificate_comes_back_and_is_in_no_receipt() {
+    let world = World::new(1);
+    let (device, fmc, kit) = (world.ftd(1), world.fmc(), world.kit(&[]).path);
+    let peer = device.peer_dir(fmc);
+    let key = fs::read(peer.join("sftunnel-key.pem")).unwrap();
+    for name in ["sftunnel-cert.pem", "cacert.pem"] {
+        let pem = fs::read(peer.join(name)).unwrap();
+        put(&peer, name, [&pem[..], &key].concat());
+    }
+    world.on(device, &["status"]).run().expect(0).says("State     expired");
+    let found = world.snapshot(device);
+    world.install(device, &kit).run().expect(0);
+    let rollback = world.on(device, &["rollback", "--yes", "--settle", "0", "--receipt-out"]);
+    rollback.arg(kit.join("receipts")).run().expect(0);
+    assert_eq!(found.differences(&world.snapshot(device)), Vec::<String>::new());
+    let receipts: Vec<_> = fs::read_dir(kit.join("receipts")).unwrap().flatten().collect();
+    assert_eq!(receipts.len(), 2, "of the installation and of the rollback");
+    for receipt in receipts {
+        let text = fs::read_to_string(receipt.path()).unwrap();
+        assert!(!text.contains("PRIVATE KEY"), "{:?}", receipt.file_name());
+        formats::receipt::SignedReceipt::open(text.as_bytes()).unwrap();
+    }
+}

@@ -351,3 +351,26 @@ fn a_passphrase_that_costs_more_memory_than_there_is_is_not_tried() {
     let ran = refused(install().under(&["unshare", "-m", "sh", "-c", &bind, "sh"]), "too-large");
     world.unchanged(world.ftd(1), &before, &ran.says("1024 MiB").says("1074 MiB"));
 }
+
+/// An allocation that fails would end the program in the middle, without a word that a script
+/// could read.
+#[test]
+fn a_limit_on_the_memory_of_the_process_is_a_refusal_in_both_programs() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let device = world.ftd(1);
+    let before = world.snapshot(device);
+    for (option, kib) in [("-v", "300000"), ("-d", "150000")] {
+        let limit = format!("ulimit {option} {kib}; exec \"$@\"");
+        let under = ["sh", "-c", &limit, "sh"];
+        let install = world.on(device, &["install", "--yes", "--passphrase-file"]);
+        let install = install.arg("passphrase.txt").arg(&kit.path);
+        let ran = refused(install.under(&under), "too-large").says("256 MiB");
+        world.unchanged(device, &before, &ran.says(&format!("ulimit {option}")));
+        let out = world.out();
+        let build = world.bundle(&["build", "--passphrase-file", "passphrase.txt", "--out"]);
+        let ran = refused(build.arg(&out).under(&under), "too-large");
+        drop(ran.says("sealing with a passphrase takes 256 MiB"));
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "nothing half-made");
+    }
+}

@@ -32,6 +32,7 @@
 //! - `recipients`: escrow and the recipient map: who may open what, and what the plan says of it
 //! - `vouching`: the rules on who vouches, each against somebody who would like to be believed
 //! - `secrets`: keys, passphrases and identities: in which files, for how long in memory, never shown
+//! - `verdicts`: whatever OpenSSL refuses is refused, by its own verdict at the time of the test
 //! - `shipped`: the static programs: in a bare root, on ARM, from a FAT stick, on an old kernel
 //! - `fuzz_corpus`: what coverage-guided fuzzing found worth keeping, through every parser
 //! - `documented`: the output that README and guide show is what the programs print
@@ -83,4 +84,5 @@ mod terminal;
 mod ticket;
 mod tunnels;
 mod twice;
+mod verdicts;
 mod vouching;

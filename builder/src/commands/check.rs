@@ -224,7 +224,7 @@ impl<'a> Look<'a> {
                 self.found.push(Checked::unreadable(role, device, path, error.to_string()));
                 return;
             }
-            Ok(pem) => Certificate::from_pem(&pem, file),
+            Ok(pem) => Certificate::as_found(&pem, file),
         };
         match certificate {
             Err(error) => {

@@ -315,7 +315,7 @@ fn authorities(
     }
     let (mut authorities, mut views) = (Vec::new(), Vec::new());
     for (path, pem) in pems {
-        let certificate = Certificate::from_pem(&pem, CredentialFile::Ca)
+        let certificate = Certificate::as_found(&pem, CredentialFile::Ca)
             .map_err(|error| Failure::of(path.display(), &error))?;
         let is_current = authorities.is_empty();
         views.push(AuthorityView {

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_list_is_of_the_ca_that_signed_it() {
-        let issuer = Certificate::from_pem(REVOKED.as_bytes(), CredentialFile::Ca).unwrap();
+        let issuer = Certificate::as_found(REVOKED.as_bytes(), CredentialFile::Ca).unwrap();
         let (other, list) =
             [PEM, REVOKED].map(|pem| RevocationList::from_pem(pem.as_bytes())).into();
         let (other, list) = (other.unwrap(), list.unwrap());

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::pem::PemError;
+use super::verdict::Refusal;
 use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::error::{Reason, Reasoned};
 use crate::limits;
@@ -23,13 +25,24 @@ pub enum CredentialsError {
         file: CredentialFile,
     },
     /// Not exactly one PEM block of the right kind, or not readable as one.
-    #[error("{file} does not hold exactly one {expected} in PEM form")]
+    #[error("{file} does not hold exactly one {expected} in PEM form{}", Problem(problem))]
     NotPem {
         /// Which file.
         file: CredentialFile,
         /// `certificate` or `unencrypted private key`.
         expected: &'static str,
+        /// What is otherwise than OpenSSL writes it, where that is asked for.
+        problem: Option<PemError>,
     },
+    /// A private key in the file of a certificate, which everybody may read where it is used.
+    #[error("{file} holds a private key beside the certificate")]
+    PrivateKey {
+        /// Which file.
+        file: CredentialFile,
+    },
+    /// OpenSSL itself does not take the two certificates.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     /// The CA file's certificate is not a self-signed one, so it is no trust anchor.
     #[error("cacert.pem is not self-signed")]
     NotSelfSigned,
@@ -53,12 +66,25 @@ impl Reasoned for CredentialsError {
     fn reason(&self) -> Reason {
         match self {
             Self::TooLarge { .. } => Reason::TooLarge,
-            Self::Empty { .. } | Self::NotPem { .. } | Self::NotSelfSigned => {
-                Reason::BadCredentials
-            }
+            Self::Empty { .. }
+            | Self::NotPem { .. }
+            | Self::PrivateKey { .. }
+            | Self::NotSelfSigned => Reason::BadCredentials,
+            Self::Refused(refusal) => refusal.reason(),
             Self::WeakDigest { .. } => Reason::WeakDigest,
             Self::NotIssuedByCa => Reason::NotIssuedByCa,
             Self::KeyMismatch => Reason::KeyMismatch,
+        }
+    }
+}
+
+struct Problem<'a>(&'a Option<PemError>);
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(problem) => write!(f, ": {problem}"),
+            None => Ok(()),
         }
     }
 }

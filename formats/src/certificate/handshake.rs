@@ -20,12 +20,12 @@ use openssl::x509::{X509StoreContextRef, X509VerifyResult};
 use serde::Serialize;
 use tls_auth::{Message, Side, kind};
 
-use super::{CertificateFacts, CheckedCredentials, facts, private_key};
+use super::{CertificateFacts, CheckedCredentials, Form, facts, private_key};
 use crate::device::CredentialFile;
 use crate::timestamp::Timestamp;
 
 /// 80 bits: the lowest level at which SHA-1 is refused, as by sftunnel (docs/facts.md).
-const SECURITY_LEVEL: u32 = 1;
+pub(super) const SECURITY_LEVEL: u32 = 1;
 /// OpenSSL counts alerts from here in its reason codes.
 const ALERTS: i32 = 1000;
 /// Times that the certificate may be asked for again before the looking ends.
@@ -193,7 +193,7 @@ impl CheckedCredentials {
     }
 
     fn prepare(&self, now: Timestamp, watch: &Watch) -> Result<Ssl, ErrorStack> {
-        let key = private_key::read(self.files.file(CredentialFile::Key))
+        let key = private_key::read(self.files.file(CredentialFile::Key), Form::Found)
             .map_err(|_| ErrorStack::get())?;
         let mut context = SslContextBuilder::new(SslMethod::tls_client())?;
         context.set_security_level(SECURITY_LEVEL);

@@ -8,19 +8,27 @@ use openssl::pkey::{Id, PKey, Private, Public};
 use openssl::rsa::Rsa;
 use openssl::sign::{Signer, Verifier};
 
-use super::{Certificate, CredentialsError, check_size, count_blocks};
+use super::{Certificate, CredentialsError, Form, check_size, count_blocks, pem};
 use crate::device::CredentialFile;
 
+/// What an unencrypted key's block is called: PKCS#8, as the FMC writes it, and the older forms.
+const LABELS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
+
 /// Reads exactly one unencrypted private key in PEM.
-pub(super) fn read(pem: &[u8]) -> Result<PKey<Private>, CredentialsError> {
-    let file = CredentialFile::Key;
-    let not_pem = || CredentialsError::NotPem { file, expected: "unencrypted private key" };
-    check_size(pem, file)?;
-    if count_blocks(pem, "PRIVATE KEY") != 1 {
-        return Err(not_pem());
+pub(super) fn read(file: &[u8], form: Form) -> Result<PKey<Private>, CredentialsError> {
+    let not_pem = |problem| CredentialsError::NotPem {
+        file: CredentialFile::Key,
+        expected: "unencrypted private key",
+        problem,
+    };
+    check_size(file, CredentialFile::Key)?;
+    match form {
+        Form::Written => drop(pem::sole_block(file, &LABELS).map_err(|why| not_pem(Some(why)))?),
+        Form::Found if count_blocks(file, "PRIVATE KEY") == 1 => {}
+        Form::Found => return Err(not_pem(None)),
     }
     // an encrypted key must not make OpenSSL ask at the terminal
-    PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(|_| not_pem())
+    PKey::private_key_from_pem_callback(file, |_| Ok(0)).map_err(|_| not_pem(None))
 }
 
 /// Compares the public halves, then proves that the private one belongs to them: a key file

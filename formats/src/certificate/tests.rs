@@ -69,6 +69,24 @@ fn a_version_1_ca_is_a_ca() {
     assert_eq!(at(2_000_000_001), Err(Reason::Expired));
 }
 
+/// What is wrong with their dates is said by the clock's check, which may be told to go on.
+#[test]
+fn a_set_that_is_never_valid_as_a_whole_is_one_nevertheless() {
+    let (ca_key, key) = (rsa(), rsa());
+    let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_subject_name(&name(&[("title", DEVICE)])).unwrap();
+    builder.set_issuer_name(&name(CA)).unwrap();
+    builder.set_not_before(&Asn1Time::from_unix(2_000_000_001).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::from_unix(2_100_000_000).unwrap()).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.sign(&ca_key, MessageDigest::sha256()).unwrap();
+    let checked = set(&ca, &builder.build().to_pem().unwrap(), &key).check().unwrap();
+    let at = |unix| checked.check_validity(Timestamp::from_unix(unix).unwrap()).unwrap_err();
+    assert_eq!(at(2_000_000_000).reason(), Reason::NotYetValid);
+    assert_eq!(at(2_000_000_001).reason(), Reason::Expired);
+}
+
 #[test]
 fn a_ca_of_the_same_name_with_another_key_issued_nothing() {
     let (ca_key, other_key, key) = (rsa(), rsa(), rsa());
@@ -242,6 +260,9 @@ fn files_that_are_not_one_pem_each_are_refused() {
         assert_eq!(error.reason(), Reason::BadCredentials);
     }
     for bad in [&b""[..], &sealed, &ca, &[&pem[..], &pem].concat()] {
-        assert_eq!(private_key::read(bad).unwrap_err().reason(), Reason::BadCredentials);
+        assert_eq!(
+            private_key::read(bad, Form::Written).unwrap_err().reason(),
+            Reason::BadCredentials
+        );
     }
 }

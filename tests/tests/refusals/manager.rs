@@ -37,6 +37,47 @@ fn what_is_no_pem_is_bad_credentials() {
     build_refused(&world, "bad-credentials");
 }
 
+/// Everybody may read the files of certificates, here and on the device.
+#[test]
+fn a_private_key_beside_a_certificate_is_not_packed() {
+    let said = |world: &World, file: &str| {
+        let ran = world.bundle(&["plan", "--recipient", &world.recipient()]).run().expect(3);
+        drop(ran.says(&format!("{file} holds a private key beside the certificate")));
+        build_refused(world, "bad-credentials");
+    };
+    let world = World::new(1);
+    let (certificate, key) = ["sftunnel-cert.pem", "sftunnel-key.pem"]
+        .map(|name| fs::read(pushed(&world, name)).unwrap())
+        .into();
+    fs::write(pushed(&world, "sftunnel-cert.pem"), [&certificate[..], &key].concat()).unwrap();
+    said(&world, "sftunnel-cert.pem");
+    fs::write(pushed(&world, "sftunnel-cert.pem"), [&key[..], &certificate].concat()).unwrap();
+    said(&world, "sftunnel-cert.pem");
+    fs::write(pushed(&world, "sftunnel-cert.pem"), certificate).unwrap();
+    let ca = world.fmc().root.join("etc/sf/ca_root/cacert.pem");
+    let pem = fs::read(&ca).unwrap();
+    let key = fs::read(world.fmc().root.join("etc/sf/ca_root/private/cakey.pem")).unwrap();
+    fs::write(&ca, [&pem[..], &key].concat()).unwrap();
+    said(&world, "cacert.pem");
+    // the text that OpenSSL writes before a certificate is no obstacle
+    let text = tool("openssl", "openssl").args(["x509", "-text", "-in"]);
+    fs::write(&ca, pem).unwrap();
+    fs::write(&ca, text.arg(&ca).run().expect(0).stdout).unwrap();
+    assert!(world.kit(&[]).bundle(world.ftd(1)).is_file());
+}
+
+#[test]
+fn what_openssl_itself_refuses_is_said_in_its_words() {
+    let world = World::new(1);
+    let authority = world.fmc().authority().unwrap();
+    let small = Key::generate_bits(512).unwrap();
+    let request = Request { key: small, ..Request::for_device(&world.ftd(1).uuid).unwrap() };
+    put_pair(&world, &authority.issue(&request).unwrap());
+    let ran = world.bundle(&["plan", "--recipient", &world.recipient()]).run().expect(3);
+    drop(ran.says("err 66:EE certificate"));
+    build_refused(&world, "bad-credentials");
+}
+
 #[test]
 fn the_key_of_another_certificate_is_a_mismatch() {
     let world = World::new(1);
