@@ -103,6 +103,7 @@ pub mod untrusted {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     console::hardening::protect_process();
     console::hardening::lock_memory();
+    console::signals::make_file_size_limit_an_error();
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,

@@ -112,6 +112,7 @@ fn with_lock(
         Ok((_, line)) => line.clone(),
         Err(failure) => failed(failure),
     };
+    signals.over();
     log(terminal, &state, &line);
     result.map(|(report, _)| report)
 }

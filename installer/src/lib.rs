@@ -58,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     kit_script::remove_copy();
     console::hardening::protect_process();
     console::hardening::lock_memory();
+    console::signals::make_file_size_limit_an_error();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let parsed = command()
         .try_get_matches_from(&arguments)

@@ -15,9 +15,10 @@ use rustix::fd::AsFd;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::hardening::with_limits_as_found;
 use crate::ownership::{Foreign, foreign};
 use crate::root::Root;
-use crate::signals::keep_ends_of_children;
+use crate::signals::give_children_usual_signals;
 
 /// As much output as is kept; `pmtool status` prints some 50 KiB.
 const OUTPUT: usize = 1024 * 1024;
@@ -114,14 +115,15 @@ pub fn run(
     print: Print,
     limit: Duration,
 ) -> Result<Finished, CommandError> {
-    keep_ends_of_children()?;
-    let mut child = Command::new(program)
+    give_children_usual_signals()?;
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .stdin(nowhere())
         .stdout(if print == Print::Kept { Stdio::piped() } else { nowhere() })
         .stderr(nowhere())
-        .process_group(0)
-        .spawn()
+        .process_group(0);
+    let mut child = with_limits_as_found(|| command.spawn())
         .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
     let result = wait(&mut child, limit);
     if result.is_err() {

@@ -7,6 +7,9 @@ use formats::error::{Reason, Reasoned};
 use rustix::io::Errno;
 use serde_json::{Map, Value};
 
+/// Where a limit on the size of files is set.
+const FILE_SIZE: &str =
+    "a limit on the size of files is set: `ulimit -f unlimited`, then the same command again";
 /// For a shell that allows hardly any open files.
 const FILES: &str = "too many files are open at once for this shell's limit: `ulimit -n 1024`, then the same command again";
 
@@ -111,6 +114,7 @@ impl Failure {
                 let code = Errno::from_io_error(error);
                 return match code {
                     Some(Errno::MFILE | Errno::NFILE) => failure.hint(FILES),
+                    Some(Errno::FBIG) => failure.hint(FILE_SIZE),
                     _ => failure,
                 };
             }

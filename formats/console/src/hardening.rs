@@ -1,17 +1,34 @@
 //! Keeps key material out of core dumps and swap.
 
+use std::sync::OnceLock;
+
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 
+/// The limit on cores that this process began with.
+static CORE: OnceLock<Rlimit> = OnceLock::new();
+
 /// Turns core dumps of this process off: it is not dumpable (`PR_SET_DUMPABLE`, which also
-/// keeps other processes of the same user from attaching) and its core size is 0.
+/// keeps other processes of the same user from attaching) and its core size is 0. The hard limit
+/// stays: no child could raise it again.
 ///
 /// A kernel that refuses either changes nothing for the operator, so there is no error.
 pub fn protect_process() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let found = *CORE.get_or_init(|| getrlimit(Resource::Core));
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..found });
+}
+
+/// Begins a program under the limits that this one was begun under: a daemon that it starts keeps
+/// them for as long as it runs. This process itself stays not dumpable meanwhile.
+pub(crate) fn with_limits_as_found<T>(begin: impl FnOnce() -> T) -> T {
+    let Some(found) = CORE.get() else { return begin() };
+    let _ = setrlimit(Resource::Core, *found);
+    let begun = begin();
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..*found });
+    begun
 }
 
 /// Does something that needs `/proc/self`, which belongs to root while a process is not

@@ -6,10 +6,35 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::Pid;
-use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM,
+    SIGTRAP, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
 use signal_hook::{flag, low_level};
 
 use crate::exit::Failure;
+
+/// Signals that end a program and that somebody else may send: timers and limits of a wrapper, an
+/// operator, a failing power supply. Those of a fault of its own (SIGSEGV, SIGBUS, SIGILL, SIGFPE)
+/// cannot be held back.
+const ENDING: [i32; 14] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGUSR1, SIGUSR2,
+    SIGIO, SIGTRAP, SIGSYS, SIGABRT,
+];
+/// SIGSTKFLT and SIGPWR, which have no names here, and the realtime signals; the C library keeps a
+/// few of these for itself.
+const WITHOUT_A_NAME: [std::ops::RangeInclusive<i32>; 3] = [16..=16, 30..=30, 34..=64];
+
+/// Every signal that ends a program and can be held back.
+pub fn ending() -> impl Iterator<Item = i32> {
+    ENDING.into_iter().chain(WITHOUT_A_NAME.into_iter().flatten())
+}
+
+/// Makes a write beyond `RLIMIT_FSIZE` an error like any other (EFBIG), in place of a SIGXFSZ that
+/// ends the program without a word.
+pub fn make_file_size_limit_an_error() {
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -24,7 +49,7 @@ struct Shared {
     ignored: u64,
 }
 
-/// Whether signals (SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP) have their default effect; one
+/// Whether signals ([`ending`], SIGTSTP) have their default effect; one
 /// flag for the process, which is true until somebody changes it. What was ignored when the
 /// program began (`nohup`) stays so.
 ///
@@ -42,15 +67,31 @@ pub fn is_ignored(signal: i32) -> Result<bool, Failure> {
     Ok(shared()?.ignored & bit(signal) != 0)
 }
 
-/// Has the system keep what a child ended with. A caller that ignores SIGCHLD
-/// (`$SIG{CHLD} = 'IGNORE'` in Perl) hands that on, and then nobody can wait for one.
-pub(crate) fn keep_ends_of_children() -> std::io::Result<()> {
-    static IS_KEPT: AtomicBool = AtomicBool::new(false);
-    if !IS_KEPT.load(Ordering::SeqCst) && ignored() & bit(SIGCHLD) != 0 {
+/// Has every signal do to a child what it usually does, whatever this program's caller ignores: what
+/// is ignored is handed on to a child, what is taken over is not. A daemon that begins with SIGHUP or
+/// SIGTERM ignored cannot be told or stopped; with SIGCHLD ignored (`$SIG{CHLD} = 'IGNORE'` in Perl)
+/// nobody can wait for a child.
+///
+/// Not SIGTTIN and SIGTTOU: who takes these over at a terminal waits for it for ever. SIGPIPE is
+/// std's affair.
+pub(crate) fn give_children_usual_signals() -> std::io::Result<()> {
+    static ARE_GIVEN: AtomicBool = AtomicBool::new(false);
+    if ARE_GIVEN.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    if is_bit_set(SIGCHLD) {
         flag::register(SIGCHLD, Arc::default())?;
     }
-    IS_KEPT.store(true, Ordering::SeqCst);
+    for signal in ending().chain([SIGTSTP, SIGXFSZ]).filter(|signal| is_bit_set(*signal)) {
+        // one that the C library keeps for itself cannot be taken over
+        let _ = flag::register(signal, Arc::default());
+    }
+    ARE_GIVEN.store(true, Ordering::SeqCst);
     Ok(())
+}
+
+fn is_bit_set(signal: i32) -> bool {
+    ignored_at_first() & bit(signal) != 0
 }
 
 fn shared() -> Result<&'static Shared, Failure> {
@@ -68,17 +109,18 @@ impl Shared {
             ending: Arc::default(),
             stopping: Arc::default(),
             continued: Arc::default(),
-            ignored: ignored(),
+            ignored: ignored_at_first(),
         };
-        for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
-            if shared.ignored & bit(signal) == 0 {
-                shared.note(signal, &shared.ending)?;
+        for signal in ending().filter(|signal| shared.ignored & bit(*signal) == 0) {
+            match shared.note(signal, &shared.ending) {
+                Err(error) if ENDING.contains(&signal) => return Err(error),
+                // one that the C library keeps for itself
+                _ => {}
             }
         }
         // a session's first group has nobody who could say `fg`: there the kernel drops what
         // Ctrl-Z sends, unless somebody takes it over. Where no group can be told, it stays so
-        let [group, session] = own_group_and_session();
-        if shared.ignored & bit(SIGTSTP) == 0 && group.is_some() && group != session {
+        if shared.ignored & bit(SIGTSTP) == 0 && may_be_stopped() {
             shared.note(SIGTSTP, &shared.stopping)?;
         }
         // as in the kernel: who is continued is not stopped by what came before
@@ -90,12 +132,30 @@ impl Shared {
     fn note(&self, signal: i32, into: &Arc<AtomicUsize>) -> std::io::Result<()> {
         // in this order: whoever is stopped by the second and continued has the first's forgotten
         flag::register_usize(signal, Arc::clone(into), usize::try_from(signal).unwrap_or(0))?;
-        flag::register_conditional_default(signal, Arc::clone(&self.at_rest))?;
+        match low_level::signal_name(signal) {
+            Some(_) => flag::register_conditional_default(signal, Arc::clone(&self.at_rest))?,
+            // its default cannot be emulated by the library
+            None => flag::register_conditional_shutdown(
+                signal,
+                as_status(signal),
+                Arc::clone(&self.at_rest),
+            )?,
+        };
         Ok(())
     }
 }
 
-/// The signals that this process ignores, as the kernel has them: one bit for each.
+/// What a shell calls the end by a signal.
+fn as_status(signal: i32) -> i32 {
+    128 + signal
+}
+
+/// The signals that this process ignored when it began, as the kernel has them: one bit for each.
+fn ignored_at_first() -> u64 {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED.get_or_init(ignored)
+}
+
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -116,6 +176,12 @@ fn group_and_session(stat: &str) -> [Option<Pid>; 2] {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut fields = fields.split_whitespace().skip(2);
     [(); 2].map(|()| fields.next()?.parse().ok().and_then(Pid::from_raw))
+}
+
+/// Whether somebody could continue this process once the terminal has stopped it.
+pub fn may_be_stopped() -> bool {
+    let [group, session] = own_group_and_session();
+    group.is_some() && group != session
 }
 
 fn bit(signal: i32) -> u64 {
@@ -161,6 +227,7 @@ impl HeldBack {
         };
         if let Some(signal) = came(&self.shared.ending) {
             let _ = low_level::emulate_default_handler(signal);
+            low_level::exit(as_status(signal));
         }
         let stop = came(&self.shared.stopping);
         if stop.is_some() || self.shared.continued.load(Ordering::SeqCst) {
