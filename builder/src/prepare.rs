@@ -83,10 +83,8 @@ pub(crate) fn prepare(
 }
 
 impl Prepared {
-    /// The kit's manager, and the name of its folder.
-    ///
-    /// # Errors
-    /// When no device is left; the caller reports the refused ones instead.
+    /// The kit's manager, and the name of its folder. `None` when no device is left; the caller
+    /// then reports the refused ones.
     pub(crate) fn kit(&self) -> Option<(&Manager, String)> {
         let manager = self.plan.manager.as_ref()?;
         Some((manager, formats::kit::folder_name(&manager.uuid, self.plan.batch)))
