@@ -72,6 +72,8 @@ reasons! {
     NotRegistered = "not-registered",
     /// Older than the CA in use.
     OlderThanInstalled = "older-than-installed",
+    /// The system would not let a live file be replaced.
+    CannotReplace = "cannot-replace",
     /// The restart would drop another manager's tunnel for good.
     WouldDropPeer = "would-drop-peer",
     /// The manager and the new credentials did not take each other in a rehearsal.

@@ -161,7 +161,7 @@ pub(crate) struct Judge {
     /// Go on although the clock lies outside the certificates' validity, or behind the bundle
     #[arg(long, help_heading = ACCEPTED)]
     pub accept_clock: bool,
-    /// Go on although the CA in use is newer
+    /// Go on although what is in use, or was installed before, is newer
     #[arg(long, help_heading = ACCEPTED)]
     pub allow_older: bool,
     /// Try the new files in a TLS handshake with the manager, before anything is replaced. HOST may
@@ -270,6 +270,9 @@ pub(crate) struct RollbackArgs {
     /// The backup to restore, by its name or number (default: the newest)
     #[arg(long, value_name = "ID")]
     pub to: Option<String>,
+    /// Put back what names another device: for a box that was given another UUID on purpose
+    #[arg(long)]
+    pub accept_device: bool,
     #[command(flatten)]
     pub change: Change,
     #[command(flatten)]
@@ -279,6 +282,9 @@ pub(crate) struct RollbackArgs {
 /// `recover`.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct RecoverArgs {
+    /// Finish a run that names another device: for a box that was given another UUID on purpose
+    #[arg(long)]
+    pub accept_device: bool,
     #[command(flatten)]
     pub wait: Wait,
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! stage:    openat(dir, dot name, O_CREAT|O_EXCL|O_NOFOLLOW, 0600); write; fsync
-//! settle:   fchown, fchmod on the handle; fsync
+//! dress:    extended attributes on the handle; still 0600
+//! settle:   fchown, ACL, fchmod on the handle; fsync
 //! replace:  renameat(dot name → name)          the name is never absent
 //! after the last:  fsync(dir)
 //! ```
@@ -19,25 +20,13 @@ use console::new_file::create_only;
 pub(crate) use console::new_file::sync_dir;
 use console::root::{names_in, open_file_at};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, renameat, unlinkat};
 use rustix::io::Errno;
+
+use crate::attributes::{Attributes, Extended, NotGiven};
 
 /// The end of a record's dot name until it is renamed.
 const ASIDE: &str = ".new";
-
-/// Mode and owner of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attributes {
-    /// Permission bits, such as `0o644`.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
-
-/// What sftunnel's own files have (docs/facts.md): `644 root:root`.
-pub(crate) const SFTUNNEL_ATTRIBUTES: Attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
 
 /// A staged file, complete on disk under its dot name.
 #[derive(Debug)]
@@ -63,18 +52,20 @@ impl StagedFile {
         }
     }
 
+    /// Gives it its extended attributes; nobody but its owner can read it yet.
+    ///
+    /// # Errors
+    /// Which of them the system refused.
+    pub(crate) fn dress(&self, extended: &Extended) -> Result<(), NotGiven> {
+        extended.give(&self.file)
+    }
+
     /// Gives it its owner and mode, durably.
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn settle(&self, attributes: Attributes) -> io::Result<()> {
-        fchown(
-            &self.file,
-            Some(Uid::from_raw(attributes.uid)),
-            Some(Gid::from_raw(attributes.gid)),
-        )?;
-        // after the owner: a change of owner may clear mode bits
-        fchmod(&self.file, Mode::from_raw_mode(attributes.mode))?;
+    pub(crate) fn settle(&self, attributes: &Attributes) -> io::Result<()> {
+        attributes.settle(&self.file)?;
         self.file.sync_all()
     }
 

@@ -16,7 +16,7 @@ use console::exit::{Exit, Failure};
 use console::new_file::create_only;
 use console::root::{names_in, open_dir_at, open_file_at};
 use formats::checksum::{Sha256, Sums};
-use formats::device::{CredentialFile, ManagerUuid};
+use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::Reason;
 use formats::limits;
 use formats::timestamp::Timestamp;
@@ -26,7 +26,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::atomic_file::{Attributes, sync_dir};
+use crate::atomic_file::sync_dir;
+use crate::attributes::{Attributes, Extended};
 use crate::peers::{Live, LiveFile, LiveSet};
 use crate::sf_dir::wrong_directory;
 use crate::state::{LockedState, State};
@@ -43,6 +44,13 @@ const LIMIT: u64 = 2 * 1024 * 1024;
 #[serde(deny_unknown_fields)]
 pub(crate) struct BackupRecord {
     format: String,
+    /// The box; absent where `ims.conf` does not say, and in a backup of an earlier version.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub device: Option<DeviceUuid>,
     /// Counts up from 1.
     pub sequence: u64,
     /// By the box's clock.
@@ -85,35 +93,70 @@ pub(crate) struct FoundRecord {
     pub mode: String,
     pub uid: u32,
     pub gid: u32,
+    /// Base64 by name; absent in a backup of a version that did not keep them.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub extended: Option<Extended>,
 }
 
-/// The name of a backup: `0007-20261121T041047Z`.
+/// The name of a backup: `0007-20261121T041047Z`. No other text is one, so it is a name in the
+/// store and never a way out of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct BackupId(String);
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct BackupId {
+    sequence: u64,
+    name: String,
+}
 
 impl BackupId {
     fn new(sequence: u64, at: Timestamp) -> Self {
-        Self(format!("{sequence:04}-{}", at.compact()))
+        Self { sequence, name: format!("{sequence:04}-{}", at.compact()) }
     }
 
     /// The name.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 
-    /// The number that it begins with; `None` for a name that is no backup's.
-    pub(crate) fn sequence(&self) -> Option<u64> {
-        let (number, time) = self.0.split_once('-')?;
-        let plain = number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit());
-        let timed = time.len() == 16 && time.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if plain && timed { number.parse().ok() } else { None }
+    /// The number that it begins with.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+impl TryFrom<String> for BackupId {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let sequence = name.split_once('-').and_then(|(number, time)| {
+            let sequence = number.parse().ok()?;
+            let is_time = |(at, byte): (usize, u8)| match at {
+                8 => byte == b'T',
+                15 => byte == b'Z',
+                _ => byte.is_ascii_digit(),
+            };
+            let is_plain = number == format!("{sequence:04}") && time.len() == 16;
+            (is_plain && time.bytes().enumerate().all(is_time)).then_some(sequence)
+        });
+        match sequence {
+            Some(sequence) => Ok(Self { sequence, name }),
+            None => Err("not the name of a backup".to_owned()),
+        }
+    }
+}
+
+impl From<BackupId> for String {
+    fn from(id: BackupId) -> Self {
+        id.name
     }
 }
 
 impl std::fmt::Display for BackupId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.name)
     }
 }
 
@@ -124,6 +167,8 @@ pub(crate) struct Backup {
     pub record: BackupRecord,
     /// What was found, in the order of the record.
     pub peers: Vec<(ManagerUuid, LiveSet)>,
+    /// The digest of its `SHA256SUMS`.
+    pub sums: Sha256,
 }
 
 /// The backups there are, oldest first.
@@ -135,11 +180,10 @@ pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
     let names = names_in(&store).map_err(|error| failure(state, "", &error))?;
     let mut ids: Vec<_> = names
         .into_iter()
-        .filter_map(|name| Some(BackupId(name.into_string().ok()?)))
-        .filter_map(|id| Some((id.sequence()?, id)))
+        .filter_map(|name| BackupId::try_from(name.into_string().ok()?).ok())
         .collect();
     ids.sort();
-    Ok(ids.into_iter().map(|(_, id)| id).collect())
+    Ok(ids)
 }
 
 /// The backup that `--to` names, by its whole name or its number.
@@ -148,17 +192,18 @@ pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
 /// `not-found`.
 pub(crate) fn find(state: &State, named: &str) -> Result<BackupId, Failure> {
     let ids = list(state)?;
-    let matches = |id: &&BackupId| {
-        id.as_str() == named || named.parse().is_ok_and(|number: u64| id.sequence() == Some(number))
-    };
-    ids.iter().find(matches).cloned().ok_or_else(|| {
-        let message = format!("there is no backup '{named}' in {}/{STORE}", state.shown());
-        Failure::refused(Reason::NotFound, message)
-            .hint("`sftunnel-install backups list` shows them")
-    })
+    let matches = |id: &&BackupId| id.as_str() == named || named.parse() == Ok(id.sequence());
+    ids.iter().find(matches).cloned().ok_or_else(|| no_such(state.shown(), named))
 }
 
-/// Makes a backup of what was found, and reads it back.
+/// A backup that was named is not there.
+pub(crate) fn no_such(state: &str, named: &str) -> Failure {
+    let message = format!("there is no backup '{named}' in {state}/{STORE}");
+    Failure::refused(Reason::NotFound, message).hint("`sftunnel-install backups list` shows them")
+}
+
+/// Makes a backup of what was found, and reads it back. Gives its name and the digest of its
+/// `SHA256SUMS`.
 ///
 /// # Errors
 /// `no-space`, `read-only`, or what the system says; then nothing is left of it.
@@ -167,9 +212,9 @@ pub(crate) fn create(
     before: &str,
     now: Timestamp,
     peers: &[(ManagerUuid, &LiveSet)],
-) -> Result<BackupId, Failure> {
+) -> Result<(BackupId, Sha256), Failure> {
     remove_unfinished(state)?;
-    let newest = list(state)?.last().and_then(BackupId::sequence).unwrap_or(0);
+    let newest = list(state)?.last().map_or(0, BackupId::sequence);
     let sequence = newest.checked_add(1).ok_or_else(|| {
         Failure::unexpected(format!("{}/{STORE}: no number comes after {newest}", state.shown()))
             .hint("that is no backup of this program; move it away")
@@ -182,24 +227,26 @@ pub(crate) fn create(
     let aside = format!("{ASIDE}{sequence}");
     let record = BackupRecord {
         format: FORMAT.to_owned(),
+        device: state.device().cloned(),
         sequence,
         created_at: now,
         before: before.to_owned(),
         program: console::version::VERSION.to_owned(),
         peers: peers.iter().map(|(manager, found)| peer_record(manager, found)).collect(),
     };
-    let made = write(&store, &aside, &record, peers)
-        .and_then(|()| read(&store, &aside).map(|_| ()))
-        .and_then(|()| Ok(renameat(&store, &*aside, &store, id.as_str())?))
-        .and_then(|()| sync_dir(&store));
-    if let Err(error) = made {
+    let made = write(&store, &aside, &record, peers).and_then(|()| read(&store, &aside)).and_then(
+        |backup| {
+            renameat(&store, &*aside, &store, id.as_str())?;
+            sync_dir(&store).map(|()| backup.sums)
+        },
+    );
+    made.map(|sums| (id.clone(), sums)).map_err(|error| {
         let _ = remove_tree(&store, &aside, &aside);
         // it may have been renamed and not be durable
         let _ = remove_tree(&store, id.as_str(), id.as_str());
-        return Err(failure(state, id.as_str(), &error)
-            .hint("nothing was changed; `sftunnel-install backups prune` makes room"));
-    }
-    Ok(id)
+        failure(state, id.as_str(), &error)
+            .hint("nothing was changed; `sftunnel-install backups prune` makes room")
+    })
 }
 
 /// Reads a backup and compares every byte with its checksums.
@@ -211,15 +258,25 @@ pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
     let opened = store
         .ok_or_else(|| io::ErrorKind::NotFound.into())
         .and_then(|store| read(&store, id.as_str()));
-    let (record, peers) = opened.map_err(|error| match error.kind() {
+    opened.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => {
             let message = format!("backup {id} is damaged: {error}");
             Failure::refused(Reason::Damaged, message)
                 .hint("`sftunnel-install backups verify` checks the others")
         }
         _ => failure(state, id.as_str(), &error),
-    })?;
-    Ok(Backup { record, peers })
+    })
+}
+
+/// A backup that holds the files of another device.
+pub(crate) fn of_another_device(state: &State, id: &BackupId, other: &DeviceUuid) -> Failure {
+    let own = state.device().map_or("another", DeviceUuid::as_str);
+    let message = format!(
+        "backup {id} holds files of device {other}, this box is {own}: nothing was put back"
+    );
+    Failure::refused(Reason::WrongDevice, message).hint(
+        "`sftunnel-install backups list` shows the others; when this box was given another UUID on purpose, go on with --accept-device",
+    )
 }
 
 /// Removes a backup.
@@ -286,6 +343,7 @@ fn peer_record(manager: &ManagerUuid, found: &LiveSet) -> PeerRecord {
                 mode: format!("{:04o}", live.attributes.mode),
                 uid: live.attributes.uid,
                 gid: live.attributes.gid,
+                extended: live.attributes.extended.clone(),
             }),
         },
     };
@@ -334,13 +392,11 @@ pub(crate) fn parse_record(json: &[u8]) -> io::Result<BackupRecord> {
     formats::json::read(json, FORMAT).map_err(|error| invalid(format!("{RECORD} {error}")))
 }
 
-type Contents = (BackupRecord, Vec<(ManagerUuid, LiveSet)>);
-
 /// `InvalidData` for everything that is not as the checksums say.
-fn read(store: &OwnedFd, name: &str) -> io::Result<Contents> {
+fn read(store: &OwnedFd, name: &str) -> io::Result<Backup> {
     let dir = open_dir_at(store, OsStr::new(name))?;
-    let sums = read_file(&dir, SUMS)?;
-    let sums = Sums::parse(&sums).map_err(|error| invalid(error.to_string()))?;
+    let list = read_file(&dir, SUMS)?;
+    let sums = Sums::parse(&list).map_err(|error| invalid(error.to_string()))?;
     let json = read_file(&dir, RECORD)?;
     require_listed(&sums, RECORD, &json)?;
     let record = parse_record(&json)?;
@@ -363,7 +419,7 @@ fn read(store: &OwnedFd, name: &str) -> io::Result<Contents> {
         }
         peers.push((peer.manager.clone(), LiveSet(live)));
     }
-    Ok((record, peers))
+    Ok(Backup { record, peers, sums: Sha256::of(&list) })
 }
 
 fn read_found(
@@ -381,7 +437,8 @@ fn read_found(
     }
     let mode = u32::from_str_radix(&found.mode, 8)
         .map_err(|_| invalid(format!("{RECORD} gives {file} no mode")))?;
-    let attributes = Attributes { mode: mode & 0o7777, uid: found.uid, gid: found.gid };
+    let extended = found.extended.clone();
+    let attributes = Attributes { mode: mode & 0o7777, uid: found.uid, gid: found.gid, extended };
     Ok(LiveFile { bytes: Zeroizing::new(bytes.to_vec()), sha256, attributes })
 }
 

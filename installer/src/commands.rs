@@ -106,7 +106,9 @@ fn with_lock(
         }
     })?;
     terminal.detail(&format!("the lock in {} is taken", state.shown()));
-    let context = Context { host, state: &state, signals: &signals, patience: wait.patience() };
+    let patience = wait.patience();
+    let context =
+        Context { host, state: &state, signals: &signals, patience, accept_device: false };
     let result = change(context);
     let line = match &result {
         Ok((_, line)) => line.clone(),

@@ -5,8 +5,9 @@
 //! first, so that damage is told from content.
 
 use console::exit::{Exit, Failure};
+use formats::bundle::VouchedBundle;
 use formats::checksum::Sha256;
-use formats::device::ManagerUuid;
+use formats::device::{DeviceUuid, ManagerUuid};
 use formats::signature::VerifyingKey;
 use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,36 @@ pub(crate) struct Remember {
     pub files: [Option<Sha256>; 3],
     /// notBefore of the CA that is then live, when it can be read.
     pub ca_not_before: Option<Timestamp>,
+    /// The pair that is then live, when it is from a bundle.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pair: Option<Pair>,
+}
+
+/// What tells an older pair of one CA from a newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pair {
+    /// notBefore of the certificate.
+    pub not_before: Timestamp,
+    /// The run of `generate_certs.pl`, as the bundle says.
+    pub batch: u64,
+    /// The bundle.
+    pub bundle_id: Sha256,
+}
+
+impl Pair {
+    /// The one of a bundle.
+    pub(crate) fn of(bundle: &VouchedBundle) -> Self {
+        Self {
+            not_before: bundle.credentials().certificate().facts().not_before,
+            batch: bundle.manifest().batch,
+            bundle_id: bundle.manifest().bundle_id,
+        }
+    }
 }
 
 /// The journal.
@@ -73,12 +104,27 @@ pub(crate) struct Remember {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Journal {
     format: String,
+    /// The box; absent where `ims.conf` does not say, and in a journal of an earlier version.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub device: Option<DeviceUuid>,
     /// How far.
     pub phase: Phase,
     /// What for.
     pub goal: Goal,
     /// What was found before; for [`Goal::Restore`] what is being put back.
     pub backup: BackupId,
+    /// The digest of that backup's `SHA256SUMS`, and so of all that is in it; absent in a journal of
+    /// an earlier version.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub backup_sums: Option<Sha256>,
     /// When it began.
     pub started_at: Timestamp,
     /// sftunnel's process before the restart; `None` when it did not run.
@@ -98,8 +144,9 @@ pub(crate) struct Journal {
 impl Journal {
     /// A journal at [`Phase::Commit`].
     pub(crate) fn new(
+        device: Option<DeviceUuid>,
         goal: Goal,
-        backup: BackupId,
+        backup: (BackupId, Option<Sha256>),
         started_at: Timestamp,
         old_pid: Option<u32>,
         boot_id: Option<String>,
@@ -108,9 +155,11 @@ impl Journal {
     ) -> Self {
         Self {
             format: FORMAT.to_owned(),
+            device,
             phase: Phase::Commit,
             goal,
-            backup,
+            backup: backup.0,
+            backup_sums: backup.1,
             started_at,
             old_pid,
             boot_id,

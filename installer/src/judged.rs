@@ -15,9 +15,10 @@ use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::args::Judge;
-use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
+use crate::attributes::SFTUNNEL_ATTRIBUTES;
 use crate::host::{Appliance, Host};
-use crate::journal::Remember;
+use crate::journal::{Pair, Remember};
+use crate::obstacles;
 use crate::peers::{Live, LiveFile, LiveSet, PeerDir};
 use crate::preflight::{self, Accept};
 use crate::records::{Installed, Signers};
@@ -49,6 +50,7 @@ impl Accepted {
             pin: matches!(self.bundle.vouch(), Vouch::Named | Vouch::Confirmed | Vouch::Pinned),
             files: self.change.after.0.each_ref().map(Live::sha256),
             ca_not_before: Some(self.bundle.credentials().ca().facts().not_before),
+            pair: Some(Pair::of(&self.bundle)),
         }
     }
 }
@@ -122,23 +124,31 @@ fn judge_one(
     let peer = PeerDir::open(host, &manager)?;
     let before = peer.read(host)?;
     preflight::check_age(&bundle, &before, installed.of(&manager), accept)?;
-    let after = wanted(&bundle);
+    let after = wanted(&bundle, &before);
     let completed = installed.of(&manager).map(|set| set.files);
     let in_place = before.identities() == after.identities()
         && completed == Some(after.0.each_ref().map(Live::sha256));
+    let change = Change { peer, before, after };
     if !in_place {
-        preflight::check_room(host, &peer)?;
+        preflight::check_room(host, &change.peer)?;
+        obstacles::require_none(host, &change)?;
     }
-    Ok(Accepted { bundle, change: Change { peer, before, after }, in_place })
+    Ok(Accepted { bundle, change, in_place })
 }
 
-/// The three files as they shall be: `644 root:root`, like sftunnel's own.
-fn wanted(bundle: &VouchedBundle) -> LiveSet {
+/// The three files as they shall be: `644 root:root`, like sftunnel's own, with the extended
+/// attributes of those whose place they take.
+fn wanted(bundle: &VouchedBundle, before: &LiveSet) -> LiveSet {
     let files = bundle.credentials().files();
+    let mut live = before.0.iter();
     LiveSet(CredentialFile::ALL.map(|file| {
         let bytes = zeroize::Zeroizing::new(files.file(file).to_vec());
         let sha256 = formats::checksum::Sha256::of(&bytes);
-        Live::File(LiveFile { bytes, sha256, attributes: SFTUNNEL_ATTRIBUTES })
+        let attributes = match live.next() {
+            Some(Live::File(live)) => live.attributes.of_successor(),
+            _ => SFTUNNEL_ATTRIBUTES,
+        };
+        Live::File(LiveFile { bytes, sha256, attributes })
     }))
 }
 
@@ -208,6 +218,9 @@ pub(crate) struct FileResult {
     /// Group that it will have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
+    /// Names of the extended attributes that it will have, as far as they are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extended: Vec<String>,
 }
 
 /// What a change does to each file.
@@ -229,6 +242,11 @@ pub(crate) fn file_results(host: &Host, change: &Change) -> Vec<FileResult> {
             mode: after.identity().map(|(_, attributes)| format!("{:04o}", attributes.mode)),
             uid: after.identity().map(|(_, attributes)| attributes.uid),
             gid: after.identity().map(|(_, attributes)| attributes.gid),
+            extended: after
+                .identity()
+                .and_then(|(_, attributes)| attributes.extended.as_ref())
+                .map(|extended| extended.names().map(str::to_owned).collect())
+                .unwrap_or_default(),
         })
         .collect()
 }
@@ -269,14 +287,14 @@ pub(crate) fn results(host: &Host, found: &[Found<Accepted>]) -> Vec<SourceResul
     found.iter().map(one).collect()
 }
 
-/// All accepted, or one failure that names every refusal and carries the results.
-///
-/// # Errors
 /// The managers whose files these change.
 pub(crate) fn managers(accepted: &[Accepted]) -> Vec<ManagerUuid> {
     accepted.iter().map(|one| one.change.peer.manager.clone()).collect()
 }
 
+/// All accepted, or one failure that names every refusal and carries the results.
+///
+/// # Errors
 /// The first refusal's exit and reason.
 pub(crate) fn require_all(
     host: &Host,

@@ -8,12 +8,14 @@
 
 mod args;
 mod atomic_file;
+mod attributes;
 mod backup;
 mod commands;
 mod host;
 mod journal;
 mod judged;
 mod kit_script;
+mod obstacles;
 mod peers;
 mod plan_text;
 mod preflight;

@@ -11,7 +11,7 @@ use formats::certificate::{
     Certificate, CertificateFacts, CheckedCredentials, Credentials, CredentialsError,
 };
 use formats::checksum::Sha256;
-use formats::device::{CredentialFile, ManagerUuid};
+use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::limits::{self, LimitError};
 use formats::timestamp::Timestamp;
@@ -20,7 +20,7 @@ use rustix::fs::{AtFlags, FileType, fstat, statat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use crate::atomic_file::Attributes;
+use crate::attributes::{Attributes, Extended};
 use crate::host::Host;
 use crate::sf_dir::{self, SF, wrong_directory, wrong_file};
 
@@ -59,16 +59,16 @@ pub(crate) struct LiveFile {
     pub bytes: Zeroizing<Vec<u8>>,
     /// Of the bytes.
     pub sha256: Sha256,
-    /// Mode and owner.
+    /// Mode, owner and extended attributes.
     pub attributes: Attributes,
 }
 
 impl Live {
-    /// What identifies the state: digest, mode and owner; `None` for absence.
-    pub(crate) fn identity(&self) -> Option<(Sha256, Attributes)> {
+    /// What identifies the state: digest, mode, owner, extended attributes; `None` for absence.
+    pub(crate) fn identity(&self) -> Option<(Sha256, &Attributes)> {
         match self {
             Self::Absent => None,
-            Self::File(file) => Some((file.sha256, file.attributes)),
+            Self::File(file) => Some((file.sha256, &file.attributes)),
         }
     }
 
@@ -93,9 +93,23 @@ impl LiveSet {
         self.0.iter().all(|live| matches!(live, Live::Absent))
     }
 
-    /// Digest, mode and owner of each.
-    pub(crate) fn identities(&self) -> [Option<(Sha256, Attributes)>; 3] {
+    /// What identifies each.
+    pub(crate) fn identities(&self) -> [Option<(Sha256, &Attributes)>; 3] {
         self.0.each_ref().map(Live::identity)
+    }
+
+    /// Extended attributes that are not known, of a backup that an earlier version made, are those
+    /// of the files that it takes the place of.
+    #[must_use]
+    pub(crate) fn in_place_of(mut self, live: &Self) -> Self {
+        for (own, live) in self.0.iter_mut().zip(&live.0) {
+            if let (Live::File(own), Live::File(live)) = (own, live)
+                && own.attributes.extended.is_none()
+            {
+                own.attributes.extended.clone_from(&live.attributes.extended);
+            }
+        }
+        self
     }
 
     /// The digest of the CA's file, where there is one.
@@ -109,6 +123,21 @@ impl LiveSet {
         let [Live::File(ca), ..] = &self.0 else { return None };
         let ca = Certificate::as_found(&ca.bytes, CredentialFile::Ca).ok()?;
         Some(ca.facts().clone())
+    }
+
+    /// notBefore of the certificate, where the three are one set of this device. What a mix-up or a
+    /// manual attempt left says nothing about age.
+    pub(crate) fn certificate_of(&self, device: &DeviceUuid) -> Option<Timestamp> {
+        let set = self.check().ok()?;
+        set.check_certificate_subject(device).ok()?;
+        Some(set.certificate().facts().not_before)
+    }
+
+    /// The devices that the certificate names, where it can be read at all.
+    pub(crate) fn named_devices(&self) -> Vec<DeviceUuid> {
+        let [_, Live::File(certificate), _] = &self.0 else { return Vec::new() };
+        let read = Certificate::from_pem(&certificate.bytes, CredentialFile::Certificate);
+        read.map(|certificate| certificate.named_devices()).unwrap_or_default()
     }
 
     /// Whether the three are one usable set.
@@ -246,8 +275,19 @@ impl PeerDir {
             Ok(opened) => opened,
         };
         let stat = fstat(&opened).map_err(|error| Failure::io(&path, &error.into()))?;
-        let attributes =
-            Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+        let extended = Extended::of(&opened).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                Failure::refused(Reason::TooLarge, format!("{path}: {error}"))
+                    .hint(format!("`getfattr -d -m - {path}` shows them"))
+            }
+            _ => Failure::io(&path, &error),
+        })?;
+        let attributes = Attributes {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            extended: Some(extended),
+        };
         let bytes = limits::read_secret(opened, LIVE).map_err(|error| match error {
             LimitError::TooLarge { .. } => {
                 Failure::refused(Reason::TooLarge, format!("{path} {error}"))

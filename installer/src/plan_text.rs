@@ -1,5 +1,6 @@
 //! A plan as a person reads it, at the most 80 columns wide where the names allow it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use console::terminal::{Color, Table, Terminal, wrap};
@@ -8,7 +9,7 @@ use formats::certificate::{CertificateFacts, Validity};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
-use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
+use crate::attributes::SFTUNNEL_ATTRIBUTES;
 use crate::host::{Appliance, Host};
 use crate::judged::{Accepted, file_results};
 use crate::peers;
@@ -56,7 +57,7 @@ pub(crate) fn bundle(accepted: &Accepted, now: Timestamp) -> String {
 /// What is done to the files of one peer directory.
 pub(crate) fn change(host: &Host, change: &Change, now: Timestamp) -> String {
     let mut text = format!("In {}\n", peers::shown(host, &change.peer.manager));
-    let mut table = Table::default();
+    let (mut table, mut extended) = (Table::default(), BTreeSet::new());
     for file in file_results(host, change) {
         let name = file.path.rsplit('/').next().unwrap_or(&file.path).to_owned();
         let attributes = file.mode.as_ref().zip(file.uid.zip(file.gid));
@@ -68,8 +69,15 @@ pub(crate) fn change(host: &Host, change: &Change, now: Timestamp) -> String {
             format!("{} {owner}", mode.strip_prefix('0').unwrap_or(mode))
         });
         table.row([name, file.action.to_owned(), attributes.unwrap_or_default()]);
+        if file.action != "keep" {
+            extended.extend(file.extended);
+        }
     }
     text.push_str(&table.text());
+    if !extended.is_empty() {
+        let names: Vec<_> = extended.iter().map(|name| printable(name).to_string()).collect();
+        text.push_str(&wrap("  with them, as found: ", 4, &names.join(", ")));
+    }
     if let Some(facts) = change.before.ca_facts() {
         let _ = writeln!(text, "  CA in use now: {}", validity(&facts, now));
     }

@@ -1,5 +1,8 @@
 //! Everything that is checked against this box before a plan is made.
 
+use std::cmp::Ordering;
+use std::fmt::Display;
+
 use console::box_kind::BoxKind;
 use console::exit::Failure;
 use formats::bundle::VouchedBundle;
@@ -7,9 +10,10 @@ use formats::certificate::ValidityError;
 use formats::device::ManagerUuid;
 use formats::error::{Reason, Reasoned};
 use formats::timestamp::Timestamp;
-use rustix::fs::{StatVfsMountFlags, fstatvfs};
+use rustix::fs::fstatvfs;
 
 use crate::host::Host;
+use crate::journal::Pair;
 use crate::peers::{self, LiveSet, PeerDir};
 use crate::records::InstalledSet;
 
@@ -25,15 +29,15 @@ pub(crate) struct Accept {
 /// What the staged files, the backup and the records of one peer directory may take.
 const SPACE: u64 = 1024 * 1024;
 
-/// Checks a bundle against the box's clock.
-///
-/// # Errors
 /// When this program was made: no clock that is right says less.
 pub(crate) fn built() -> Timestamp {
     let seconds = i64::try_from(console::version::BUILD_UNIX_TIME).unwrap_or(0);
     Timestamp::from_unix(seconds).unwrap_or(Timestamp::EPOCH)
 }
 
+/// Checks a bundle against the box's clock.
+///
+/// # Errors
 /// `clock-behind`, `not-yet-valid`, `expired`.
 pub(crate) fn check_clock(
     bundle: &VouchedBundle,
@@ -84,8 +88,8 @@ pub(crate) fn check_subject(bundle: &VouchedBundle) -> Result<(), Failure> {
     })
 }
 
-/// Checks that the bundle's CA is not older than the one in use for the same manager, or
-/// than one that this program installed for it before.
+/// Checks that the bundle's CA is not older than the one in use for the same manager, or than one
+/// that this program installed for it before; and under the same CA, that the pair is not.
 ///
 /// # Errors
 /// `older-than-installed`.
@@ -98,36 +102,60 @@ pub(crate) fn check_age(
     if accept.older {
         return Ok(());
     }
-    let new = bundle.credentials().ca().facts().not_before;
-    let in_use = live.ca_facts().map(|facts| facts.not_before);
-    let earlier = installed.and_then(|set| set.newest_ca);
-    let older = |what: &str, other: Timestamp| {
-        let message = format!("the bundle's CA is from {new}, {what} is from {other}: it is older");
-        Failure::refused(Reason::OlderThanInstalled, message)
-            .hint("take the newest kit; to go back on purpose use `sftunnel-install rollback`, or --allow-older")
+    let older = |what: &str, new: &dyn Display, which: &str, other: &dyn Display| {
+        let message =
+            format!("the bundle's {what} is from {new}, {which} is from {other}: it is older");
+        Err(Failure::refused(Reason::OlderThanInstalled, message)
+            .hint("take the newest kit; to go back on purpose use `sftunnel-install rollback`, or --allow-older"))
     };
-    match (in_use, earlier) {
-        (Some(other), _) if new < other => Err(older("the CA in use", other)),
-        (_, Some(other)) if new < other => Err(older("one that was installed before", other)),
+    let (ca, pair) = (bundle.credentials().ca().facts().not_before, Pair::of(bundle));
+    if let Some(in_use) = live.ca_facts().map(|facts| facts.not_before) {
+        if ca < in_use {
+            return older("CA", &ca, "the CA in use", &in_use);
+        }
+        let device = &bundle.manifest().device.uuid;
+        match live.certificate_of(device) {
+            Some(live) if ca == in_use && pair.not_before < live => {
+                return older(
+                    "certificate",
+                    &pair.not_before,
+                    "the one in use under the same CA",
+                    &live,
+                );
+            }
+            _ => {}
+        }
+    }
+    let Some(earlier) = installed else { return Ok(()) };
+    match (earlier.newest_ca, earlier.newest_pair) {
+        (Some(newest), _) if ca < newest => {
+            older("CA", &ca, "one that was installed before", &newest)
+        }
+        (Some(newest), Some(before)) if ca == newest && pair.bundle_id != before.bundle_id => {
+            let which = "one that was installed before under the same CA";
+            match pair.not_before.cmp(&before.not_before) {
+                Ordering::Less => older("certificate", &pair.not_before, which, &before.not_before),
+                Ordering::Equal if pair.batch < before.batch => older(
+                    "pair",
+                    &format!("batch {}", pair.batch),
+                    which,
+                    &format!("batch {}", before.batch),
+                ),
+                _ => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
 }
 
-/// Checks that a peer directory can be written to. Says nothing about races; staging, which
+/// Checks that a peer directory has room for what is to be written there. Says nothing about races; staging, which
 /// comes before the first live change, finds out for certain.
 ///
 /// # Errors
-/// `read-only`, `no-space`.
+/// `no-space`.
 pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Failure> {
     let path = peers::shown(host, &peer.manager);
     let stat = fstatvfs(&peer.dir).map_err(|error| Failure::io(&path, &error.into()))?;
-    if stat.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Err(Failure::refused(
-            Reason::ReadOnly,
-            format!("{path} lies on a read-only file system"),
-        )
-        .hint("find out why (`dmesg`, `mount`) before making it writable"));
-    }
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     if free < SPACE || (stat.f_files > 0 && stat.f_favail < 16) {
         let message = format!(

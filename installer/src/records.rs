@@ -1,16 +1,19 @@
 //! What this program remembers between runs: completed installations and pinned signers.
+//!
+//! A record is JSON, and its last line is the SHA-256 of what stands before it. One that names another
+//! device came here with a copy of that device's disk, and counts for nothing on this one.
 
 use std::collections::BTreeMap;
 
 use console::exit::Failure;
 use formats::checksum::Sha256;
-use formats::device::ManagerUuid;
+use formats::device::{DeviceUuid, ManagerUuid};
 use formats::json::{self, JsonError};
 use formats::signature::{Fingerprint, VerifyingKey};
 use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Remember;
+use crate::journal::{Pair, Remember};
 use crate::state::{LockedState, State};
 
 /// A file in the state directory that remembers something between runs.
@@ -19,6 +22,12 @@ pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
     const NAME: &str;
     /// Its format; a later program may write another.
     const FORMAT: &str;
+
+    /// The box that it was written on; `None` in one of an earlier version.
+    fn device(&self) -> Option<&DeviceUuid>;
+
+    /// Notes the box.
+    fn set_device(&mut self, device: Option<DeviceUuid>);
 
     /// Whether what it says fits together.
     fn is_sound(&self) -> bool {
@@ -38,11 +47,27 @@ pub(crate) enum Unreadable {
 impl Record for Installed {
     const NAME: &str = "installed";
     const FORMAT: &str = "sftunnel-installed/1";
+
+    fn device(&self) -> Option<&DeviceUuid> {
+        self.device.as_ref()
+    }
+
+    fn set_device(&mut self, device: Option<DeviceUuid>) {
+        self.device = device;
+    }
 }
 
 impl Record for Signers {
     const NAME: &str = "signers";
     const FORMAT: &str = "sftunnel-signers/1";
+
+    fn device(&self) -> Option<&DeviceUuid> {
+        self.device.as_ref()
+    }
+
+    fn set_device(&mut self, device: Option<DeviceUuid>) {
+        self.device = device;
+    }
 
     fn is_sound(&self) -> bool {
         self.managers.values().flatten().all(|signer| signer.key.is_sound())
@@ -54,6 +79,12 @@ impl Record for Signers {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Installed {
     format: String,
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    device: Option<DeviceUuid>,
     managers: BTreeMap<ManagerUuid, InstalledSet>,
 }
 
@@ -69,6 +100,13 @@ pub(crate) struct InstalledSet {
     pub completed_at: Timestamp,
     /// The latest notBefore of any CA that this program installed for this manager.
     pub newest_ca: Option<Timestamp>,
+    /// The newest pair under that CA that this program installed for this manager.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub newest_pair: Option<Pair>,
 }
 
 impl Installed {
@@ -77,7 +115,8 @@ impl Installed {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
-        let empty = || Self { format: Self::FORMAT.to_owned(), managers: BTreeMap::new() };
+        let empty =
+            || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
         Ok(read(state)?.unwrap_or_else(empty))
     }
 
@@ -97,18 +136,21 @@ impl Installed {
         now: Timestamp,
     ) -> Result<(), Failure> {
         for remember in done {
-            let before = self.managers.get(&remember.manager).and_then(|set| set.newest_ca);
+            let before = self.managers.get(&remember.manager);
+            let before = before.map(|set| (set.newest_ca, set.newest_pair)).unwrap_or_default();
             // a backup that is put back does not raise the mark, and does not lower it
             let installed = remember.bundle_id.and(remember.ca_not_before);
+            let (newest_ca, newest_pair) = before.max((installed, remember.pair));
             let set = InstalledSet {
                 bundle_id: remember.bundle_id,
                 files: remember.files,
                 completed_at: now,
-                newest_ca: before.max(installed),
+                newest_ca,
+                newest_pair,
             };
             self.managers.insert(remember.manager.clone(), set);
         }
-        write(state, &self)
+        write(state, self)
     }
 
     /// Forgets that a manager's files were completed, before they are changed.
@@ -127,7 +169,7 @@ impl Installed {
                 set.files = [None; 3];
             }
         }
-        if changed { write(state, &self) } else { Ok(()) }
+        if changed { write(state, self) } else { Ok(()) }
     }
 }
 
@@ -136,6 +178,12 @@ impl Installed {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signers {
     format: String,
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    device: Option<DeviceUuid>,
     /// By manager.
     pub managers: BTreeMap<ManagerUuid, Vec<PinnedSigner>>,
 }
@@ -184,7 +232,8 @@ impl Signers {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
-        let empty = || Self { format: Self::FORMAT.to_owned(), managers: BTreeMap::new() };
+        let empty =
+            || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
         Ok(read(state)?.unwrap_or_else(empty))
     }
 
@@ -217,7 +266,7 @@ impl Signers {
     ///
     /// # Errors
     /// `no-space`, `read-only`, or what the system says.
-    pub(crate) fn write(&self, state: &LockedState) -> Result<(), Failure> {
+    pub(crate) fn write(self, state: &LockedState) -> Result<(), Failure> {
         write(state, self)
     }
 }
@@ -227,18 +276,37 @@ impl Signers {
 /// # Errors
 /// Its format first, as what a later program wrote is not ours to understand.
 pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
-    let record: R = json::read(bytes, R::FORMAT).map_err(|error| match error {
+    let (text, digest) = split(bytes);
+    let record: R = json::read(text, R::FORMAT).map_err(|error| match error {
         JsonError::Format { .. } => Unreadable::OtherFormat,
         JsonError::Syntax { .. } => Unreadable::Damaged,
     })?;
-    if record.is_sound() { Ok(record) } else { Err(Unreadable::Damaged) }
+    let is_whole = match digest {
+        Some(digest) => digest == Sha256::of(text),
+        // an earlier version wrote neither checksum nor device
+        None => record.device().is_none(),
+    };
+    if is_whole && record.is_sound() { Ok(record) } else { Err(Unreadable::Damaged) }
+}
+
+/// A record without its last line, and the checksum that stands there.
+fn split(bytes: &[u8]) -> (&[u8], Option<Sha256>) {
+    let length = 2 * size_of::<[u8; 32]>() + 1;
+    let parts = bytes.len().checked_sub(length).and_then(|at| bytes.split_at_checked(at));
+    let digest = |line: &[u8]| std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?.parse().ok();
+    match parts.and_then(|(text, line)| Some((text, digest(line)?))) {
+        Some((text, digest)) => (text, Some(digest)),
+        None => (bytes, None),
+    }
 }
 
 fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Failure> {
     let Some(bytes) = state.map(|state| state.read(R::NAME)).transpose()?.flatten() else {
         return Ok(None);
     };
-    parse(&bytes).map(Some).map_err(|why| {
+    let is_ours =
+        |record: &R| state.is_none_or(|state| state.is_of_another(record.device()).is_none());
+    parse(&bytes).map(|record| Some(record).filter(is_ours)).map_err(|why| {
         let path = format!("{}/{}", state.map_or("", State::shown), R::NAME);
         let forgotten = "what it remembered (completed installations, or pinned signers) is then forgotten";
         match why {
@@ -253,11 +321,13 @@ fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Failure> {
     })
 }
 
-fn write<R: Record>(state: &LockedState, record: &R) -> Result<(), Failure> {
-    let mut json = serde_json::to_vec_pretty(record)
+fn write<R: Record>(state: &LockedState, mut record: R) -> Result<(), Failure> {
+    record.set_device(state.device().cloned());
+    let mut text = serde_json::to_string_pretty(&record)
         .map_err(|error| Failure::unexpected(format!("{}: {error}", R::NAME)))?;
-    json.push(b'\n');
-    state.write(R::NAME, &json)
+    text.push('\n');
+    text.push_str(&format!("{}\n", Sha256::of(text.as_bytes())));
+    state.write(R::NAME, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -10,13 +10,15 @@
 //! | commit or restart, restore | old, new or mixed | the backup is put back, once more |
 
 use console::exit::{Exit, Failure};
+use formats::device::DeviceUuid;
+use formats::error::Reason;
 
 use crate::backup::{self, BackupId};
 use crate::journal::{Goal, Journal, Phase};
 use crate::peers::PeerDir;
 use crate::receipts::{self, Receipts};
 use crate::reserve;
-use crate::restore::{self, PutBack, Restart};
+use crate::restore::{self, PutBack};
 use crate::service::{self, Service};
 use crate::state::State;
 use crate::transaction::{self, Context};
@@ -82,11 +84,17 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
         let leftovers = sweep(context)?;
         return Ok(Recovered::Nothing { leftovers });
     };
+    if let (Some(other), false) =
+        (context.state.is_of_another(journal.device.as_ref()), context.accept_device)
+    {
+        return Err(of_another_device(context.state, &journal, other));
+    }
     let recovered = match (journal.goal, journal.phase) {
+        (Goal::Restore, _) | (_, Phase::Commit) if journal.must_restart => {
+            put_back(context, &journal, None)?
+        }
         (Goal::Restore, _) | (_, Phase::Commit) => {
-            let restart =
-                if journal.must_restart { Restart::Always } else { Restart::OnlyIfNeeded };
-            put_back(context, &journal, restart, None)?
+            all_old(&journal, restore::put_back_if_needed(context, &journal)?, None)
         }
         (_, Phase::Restart) => go_forward(context, journal)?,
     };
@@ -105,18 +113,38 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
     Ok(recovered)
 }
 
+/// The run that was interrupted was one of another box, whose disk this is a copy of.
+fn of_another_device(state: &State, journal: &Journal, other: &DeviceUuid) -> Failure {
+    let open = format!("{}/journal", state.shown());
+    let message = format!(
+        "{open} is of device {other}, this box is {}: nothing was put back",
+        state.device().map_or("another", DeviceUuid::as_str)
+    );
+    Failure::refused(Reason::WrongDevice, message).exit(Exit::NeedsPerson).hint(format!(
+        "when this box was given another UUID on purpose: `sftunnel-install recover --accept-device`\n\
+         when its files came from another box: move {open} away, look with `sftunnel-install status`; what that run found is backup {}",
+        journal.backup
+    ))
+}
+
 fn put_back(
     context: Context<'_>,
     journal: &Journal,
-    restart: Restart,
     why: Option<String>,
 ) -> Result<Recovered, Failure> {
-    let PutBack { pid, receipts } =
-        restore::put_back(context, journal, restart).map_err(|failure| match &why {
-            Some(why) => Failure { message: format!("{why}\n{}", failure.message), ..failure },
-            None => failure,
-        })?;
-    Ok(Recovered::AllOld { backup: journal.backup.clone(), pid, why, receipts })
+    let done = restore::put_back(context, journal).map_err(|failure| match &why {
+        Some(why) => Failure { message: format!("{why}\n{}", failure.message), ..failure },
+        None => failure,
+    })?;
+    Ok(all_old(journal, Some(done), why))
+}
+
+fn all_old(journal: &Journal, done: Option<PutBack>, why: Option<String>) -> Recovered {
+    let (pid, receipts) = match done {
+        Some(PutBack { pid, receipts }) => (Some(pid), receipts),
+        None => (None, Receipts::default()),
+    };
+    Recovered::AllOld { backup: journal.backup.clone(), pid, why, receipts }
 }
 
 /// All files were new. sftunnel may have been restarted with them, by the run that was
@@ -125,7 +153,7 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
     let Context { host, signals, patience, .. } = context;
     let unreadable = |failure| transaction::cannot_tell(context, failure);
     if transaction::replaced_since(host, &journal).map_err(unreadable)?.is_some() {
-        return put_back(context, &journal, Restart::Always, None);
+        return put_back(context, &journal, None);
     }
     let backup = journal.backup.clone();
     let running = service::require_readable(host, signals).map_err(|failure| {
@@ -155,7 +183,7 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
             Ok(Recovered::AllNew { backup, pid, receipts })
         }
         Err(service::Unhealthy::Interrupted) => Err(transaction::interrupted()),
-        Err(why) => put_back(context, &journal, Restart::Always, Some(why.to_string())),
+        Err(why) => put_back(context, &journal, Some(why.to_string())),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use console::exit::{Exit, Failure};
 use formats::device::ManagerUuid;
+use formats::error::Reason;
 
-use crate::backup;
+use crate::backup::{self, Backup};
 use crate::journal::{Goal, Journal, Phase};
+use crate::obstacles;
 use crate::peers::{Live, LiveSet, PeerDir};
 use crate::receipts::Receipts;
 use crate::reserve;
@@ -14,65 +16,74 @@ use crate::transaction::{
     Change, Context, cannot_tell, changed_by_somebody, complete, remember_set, remove_leftovers,
 };
 
-/// What [`put_back`] did.
+/// How a backup was put back.
 #[derive(Debug)]
 pub(crate) struct PutBack {
-    /// sftunnel's process; `None` when it did not have to be restarted.
-    pub pid: Option<u32>,
+    /// sftunnel's process, which was restarted.
+    pub pid: u32,
     /// What the device hands back.
     pub receipts: Receipts,
 }
 
-/// Whether a restore ends with a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Restart {
-    /// sftunnel may have read the files that are being replaced.
-    Always,
-    /// Only when it is not as it was before any more.
-    OnlyIfNeeded,
-}
-
-/// Puts the backup back that the transaction of this journal made, and restarts sftunnel where
-/// that is needed.
+/// Puts the backup back that the transaction of this journal made, and restarts sftunnel, which
+/// may have read the files that are replaced.
 ///
 /// # Errors
 /// Always with exit 7: a person is needed. Unless the files are back, the journal then stays
 /// for `recover`.
-pub(crate) fn put_back(
-    context: Context<'_>,
-    undone: &Journal,
-    restart: Restart,
-) -> Result<PutBack, Failure> {
-    restore(context, undone, restart).map_err(|failure| {
-        let hint = if failure.hint.is_empty() {
-            "mend that, then run `sftunnel-install recover`".to_owned()
-        } else {
-            failure.hint.clone()
-        };
-        Failure { hint, ..failure }.exit(Exit::NeedsPerson)
-    })
+pub(crate) fn put_back(context: Context<'_>, undone: &Journal) -> Result<PutBack, Failure> {
+    let restored = files_back(context, undone, true).and_then(|journal| {
+        let now = service::settled_status(context.host, context.signals);
+        restart(context, undone, journal, now)
+    });
+    restored.map_err(needs_person)
 }
 
-fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<PutBack, Failure> {
-    let Context { host, state, signals, patience } = context;
-    let backup = backup::open(state, &undone.backup).map_err(|failure| {
-        let hint = format!(
-            "the interrupted run cannot be undone without it: look at what is live with `sftunnel-install status`\n\
-             to give that run up, remove {}/journal; then install a kit, or `sftunnel-install rollback --to` another backup",
-            state.shown()
-        );
-        Failure { hint, ..failure }
-    })?;
+/// The same, where sftunnel needs a restart only when it is not as it was before any more; `None`
+/// when it still was.
+///
+/// # Errors
+/// As [`put_back`].
+pub(crate) fn put_back_if_needed(
+    context: Context<'_>,
+    undone: &Journal,
+) -> Result<Option<PutBack>, Failure> {
+    let restored = files_back(context, undone, false).and_then(|journal| {
+        let now = service::settled_status(context.host, context.signals);
+        if is_as_before(&now, undone, context.host.boot_id()?) {
+            return journal.close(context.state).map(|()| None);
+        }
+        restart(context, undone, journal, now).map(Some)
+    });
+    restored.map_err(needs_person)
+}
+
+fn needs_person(failure: Failure) -> Failure {
+    failure.hint("mend that, then run `sftunnel-install recover`").exit(Exit::NeedsPerson)
+}
+
+/// The files of the backup become live again. Gives the journal, which is open.
+fn files_back(
+    context: Context<'_>,
+    undone: &Journal,
+    must_restart: bool,
+) -> Result<Journal, Failure> {
+    let Context { host, state, .. } = context;
+    let backup = open_backup(context, undone)?;
     let (mut changes, mut remember) = (Vec::new(), Vec::new());
     for (manager, after) in backup.peers {
         let opened = PeerDir::open(host, &manager)
             .and_then(|peer| peer.read(host).map(|before| (peer, before)));
         let (peer, before) = opened.map_err(|failure| cannot_tell(context, failure))?;
+        let after = after.in_place_of(&before);
         remember.push(remember_set(&manager, &after));
         changes.push(Change { peer, before, after });
     }
     for change in &changes {
         require_known(context, undone, &change.peer.manager, &change.before)?;
+    }
+    for change in &changes {
+        obstacles::require_none(host, change)?;
     }
     // this is what it was held for
     reserve::release(state);
@@ -80,8 +91,9 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
         remove_leftovers(host, &change.peer)?;
     }
     let mut journal = Journal::new(
+        undone.device.clone(),
         Goal::Restore,
-        undone.backup.clone(),
+        (undone.backup.clone(), undone.backup_sums),
         host.now(),
         undone.old_pid,
         undone.boot_id.clone(),
@@ -89,7 +101,7 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
         // also what is not live any more: renames that are not durable yet may be lost again
         undone.known.clone(),
     );
-    journal.must_restart = restart == Restart::Always;
+    journal.must_restart = must_restart;
     journal.write(state)?;
     let staged = staging::stage(host, &undone.backup, &changes)?;
     // the manager may have pushed while the disk was waited for
@@ -101,14 +113,52 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
         return Err(failure);
     }
     staged.swap()?;
-    drop(changes);
     journal.phase = Phase::Restart;
     journal.write(state)?;
-    let now = service::settled_status(host, signals);
-    if restart == Restart::OnlyIfNeeded && is_as_before(&now, undone, host.boot_id()?) {
-        journal.close(state)?;
-        return Ok(PutBack { pid: None, receipts: Receipts::default() });
+    Ok(journal)
+}
+
+/// The backup that the journal names, as the journal knows it.
+fn open_backup(context: Context<'_>, undone: &Journal) -> Result<Backup, Failure> {
+    let state = context.state;
+    let give_up = |failure: Failure| {
+        let hint = format!(
+            "the interrupted run cannot be undone without it: look at what is live with `sftunnel-install status`\n\
+             to give that run up, remove {}/journal; then install a kit, or `sftunnel-install rollback --to` another backup",
+            state.shown()
+        );
+        Failure { hint, ..failure }
+    };
+    let backup = backup::open(state, &undone.backup).map_err(give_up)?;
+    let all_known = backup
+        .peers
+        .iter()
+        .flat_map(|(_, set)| &set.0)
+        .filter_map(Live::sha256)
+        .all(|digest| undone.known.contains(&digest));
+    if undone.backup_sums.is_some_and(|sums| sums != backup.sums) || !all_known {
+        let message = format!(
+            "backup {} is not the one that the interrupted run made: its checksums are not those that the journal knows, so nothing was put back",
+            undone.backup
+        );
+        return Err(give_up(Failure::refused(Reason::Damaged, message)));
     }
+    if let (Some(other), false) =
+        (state.is_of_another(backup.record.device.as_ref()), context.accept_device)
+    {
+        return Err(backup::of_another_device(state, &undone.backup, other));
+    }
+    Ok(backup)
+}
+
+/// Restarts sftunnel on the files of before, and closes the journal.
+fn restart(
+    context: Context<'_>,
+    undone: &Journal,
+    journal: Journal,
+    now: Service,
+) -> Result<PutBack, Failure> {
+    let Context { host, state, signals, patience, .. } = context;
     // where pmtool does not say what runs, at least the process of before is none of after
     let old = match now {
         Service::Unknown { .. } => undone.old_pid_in(host.boot_id()?),
@@ -121,7 +171,7 @@ fn restore(context: Context<'_>, undone: &Journal, restart: Restart) -> Result<P
         .hint("run `sftunnel-install recover`: it restarts sftunnel once more")),
         (Ok(pid), _) => {
             let receipts = complete(context, journal)?;
-            Ok(PutBack { pid: Some(pid), receipts })
+            Ok(PutBack { pid, receipts })
         }
         (Err(Unhealthy::Interrupted), _) => {
             Err(Failure::unexpected("the old files are back in place, but a signal ended the waiting for sftunnel")

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use console::exit::{Exit, Failure};
 use formats::device::CredentialFile;
+use formats::error::Reason;
 
 use crate::atomic_file::{self, StagedFile};
+use crate::attributes::NotGiven;
 use crate::backup::BackupId;
 use crate::host::Host;
-use crate::peers::{self, Live, PeerDir};
+use crate::peers::{self, Live, LiveFile, PeerDir};
 use crate::transaction::Change;
 
 /// All that is to be replaced, complete on disk beside what it replaces.
@@ -25,7 +27,7 @@ pub(crate) struct Staged<'a> {
 struct Successor<'a> {
     peer: &'a PeerDir,
     file: CredentialFile,
-    content: Option<(StagedFile, &'a Live)>,
+    content: Option<(StagedFile, &'a LiveFile)>,
 }
 
 /// Writes the successors of all files that change beside them. Space that is not there is
@@ -38,23 +40,19 @@ pub(crate) fn stage<'a>(
     backup: &BackupId,
     changes: &'a [Change],
 ) -> Result<Staged<'a>, Failure> {
-    let sequence = backup.sequence().unwrap_or(0);
+    let sequence = backup.sequence();
     let mut staged = Staged { changes, successors: Vec::new() };
     for change in changes {
-        for (file, before, after) in files(change) {
-            if before.identity() == after.identity() {
-                continue;
-            }
+        for (file, _, after) in change.files() {
             let content = match after {
                 Live::Absent => None,
                 Live::File(content) => {
                     let name = peers::staged_name(sequence, file);
-                    match StagedFile::write(&change.peer.dir, &name, &content.bytes) {
-                        Ok(successor) => Some((successor, after)),
-                        Err(error) => {
+                    match stage_one(host, &change.peer, file, &name, content) {
+                        Ok(successor) => Some((successor, content)),
+                        Err(failure) => {
                             staged.discard();
-                            let shown = peers::shown(host, &change.peer.manager);
-                            return Err(Failure::io(shown, &error));
+                            return Err(failure);
                         }
                     }
                 }
@@ -63,6 +61,41 @@ pub(crate) fn stage<'a>(
         }
     }
     Ok(staged)
+}
+
+fn stage_one(
+    host: &Host,
+    peer: &PeerDir,
+    file: CredentialFile,
+    name: &str,
+    content: &LiveFile,
+) -> Result<StagedFile, Failure> {
+    let folder = peers::shown(host, &peer.manager);
+    let successor = StagedFile::write(&peer.dir, name, &content.bytes)
+        .map_err(|error| Failure::io(&folder, &error))?;
+    let dressed = match &content.attributes.extended {
+        None => Ok(()),
+        Some(extended) => successor.dress(extended),
+    };
+    match dressed {
+        Ok(()) => Ok(successor),
+        Err(error) => {
+            let _ = successor.discard(&peer.dir);
+            Err(cannot_keep(&format!("{folder}/{file}"), &error))
+        }
+    }
+}
+
+/// An ACL or label that the successor would lack may be what lets sftunnel read its key.
+fn cannot_keep(path: &str, not_given: &NotGiven) -> Failure {
+    let failure = Failure::io(path, &not_given.error);
+    let message = format!("{path}: {not_given}");
+    match failure.reason {
+        Some(_) => Failure { message, ..failure },
+        None => Failure::refused(Reason::CannotReplace, message).hint(format!(
+            "`getfattr -d -m - {path}` shows it; find out what forbids it (`dmesg`), or whether it is needed"
+        )),
+    }
 }
 
 impl Staged<'_> {
@@ -82,18 +115,20 @@ impl Staged<'_> {
     /// # Errors
     /// Exit 1 with what the system says; some may then have been replaced.
     pub(crate) fn swap(self) -> Result<Duration, Failure> {
-        let failed =
-            |error: std::io::Error| Failure::io("replacing the files", &error).exit(Exit::Failed);
+        let failed = |peer: &PeerDir, file: &str| {
+            let path = format!("{}/{file}", peer.manager);
+            move |error: std::io::Error| cannot_swap(&path, &error)
+        };
         for one in &self.successors {
-            if let Some((successor, Live::File(content))) = &one.content {
-                successor.settle(content.attributes).map_err(failed)?;
+            if let Some((successor, content)) = &one.content {
+                let failed = failed(one.peer, one.file.name());
+                successor.settle(&content.attributes).map_err(failed)?;
             }
         }
         for change in self.changes {
-            for (file, before, after) in files(change) {
-                if before.identity() == after.identity() {
-                    atomic_file::sync_file(&change.peer.dir, file.name()).map_err(failed)?;
-                }
+            for file in change.kept() {
+                let failed = failed(&change.peer, file.name());
+                atomic_file::sync_file(&change.peer.dir, file.name()).map_err(failed)?;
             }
         }
         let first = Instant::now();
@@ -102,17 +137,22 @@ impl Staged<'_> {
                 Some((successor, _)) => successor.replace(&one.peer.dir, one.file.name()),
                 None => atomic_file::remove(&one.peer.dir, one.file.name()),
             }
-            .map_err(failed)?;
+            .map_err(failed(one.peer, one.file.name()))?;
         }
         let renames = first.elapsed();
         for change in self.changes {
-            atomic_file::sync_dir(&change.peer.dir).map_err(failed)?;
+            atomic_file::sync_dir(&change.peer.dir).map_err(failed(&change.peer, ""))?;
         }
         Ok(renames)
     }
 }
 
-fn files(change: &Change) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
-    let slots = CredentialFile::ALL.into_iter().zip(change.before.0.iter().zip(&change.after.0));
-    slots.map(|(file, (before, after))| (file, before, after))
+fn cannot_swap(path: &str, error: &std::io::Error) -> Failure {
+    let failure = Failure::io(format!("replacing {path}"), error).exit(Exit::Failed);
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ResourceBusy => failure.hint(
+            "`lsattr` shows whether it was made immutable meanwhile, `findmnt -T` whether something was mounted over it",
+        ),
+        _ => failure,
+    }
 }

@@ -4,9 +4,11 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::time::{Duration, Instant};
 
 use console::exit::Failure;
 use console::root::{open_dir_at, open_file_at};
+use formats::device::DeviceUuid;
 use formats::error::Reason;
 use formats::limits::{self, LimitError};
 use rustix::fd::OwnedFd;
@@ -22,11 +24,17 @@ const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
 
+/// How long a lock that is held is asked for again: who only looks holds it for a moment
+/// ([`State::is_locked`]).
+const A_LOOK: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(10);
+
 /// The state directory, opened.
 #[derive(Debug)]
 pub(crate) struct State {
     dir: OwnedFd,
     shown: String,
+    device: Option<DeviceUuid>,
 }
 
 /// The state directory, with the lock held until this is dropped.
@@ -49,7 +57,8 @@ impl State {
             Err(error) => Err(wrong_directory(&shown, &error)),
             Ok(dir) => {
                 require_own(&dir, &shown)?;
-                Ok(Some(Self { dir, shown }))
+                let device = host.appliance().ok().map(|appliance| appliance.uuid);
+                Ok(Some(Self { dir, shown, device }))
             }
         }
     }
@@ -62,6 +71,19 @@ impl State {
     /// Its path, for messages.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// The box that it is on; `None` where `ims.conf` does not say.
+    pub(crate) fn device(&self) -> Option<&DeviceUuid> {
+        self.device.as_ref()
+    }
+
+    /// The device that a record names, when it is not the one that this is.
+    pub(crate) fn is_of_another<'a>(
+        &self,
+        named: Option<&'a DeviceUuid>,
+    ) -> Option<&'a DeviceUuid> {
+        named.filter(|named| self.device.as_ref().is_some_and(|own| own != *named))
     }
 
     /// Whether a run that may change something is under way.
@@ -132,7 +154,7 @@ impl LockedState {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&state.dir, LOCK, flags, Mode::from_raw_mode(0o600))
             .map_err(|error| wrong_file(&format!("{shown}/{LOCK}"), &error.into()))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match lock_within(&lock, A_LOOK) {
             Ok(()) => Ok(Self { state, _lock: lock }),
             Err(Errno::WOULDBLOCK) => {
                 let message = "another run of sftunnel-install is under way on this box";
@@ -140,6 +162,16 @@ impl LockedState {
                     .hint("wait for it to end; `ps` shows it"))
             }
             Err(error) => Err(Failure::io(format!("{shown}/{LOCK}"), &error.into())),
+        }
+    }
+}
+
+fn lock_within(lock: &OwnedFd, limit: Duration) -> rustix::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if begun.elapsed() < limit => std::thread::sleep(BETWEEN),
+            other => return other,
         }
     }
 }
@@ -170,7 +202,8 @@ fn open_parent(host: &Host) -> Result<OwnedFd, Failure> {
     })
 }
 
-fn shown(host: &Host) -> String {
+/// Its path, for messages, where there may be none.
+pub(crate) fn shown(host: &Host) -> String {
     host.root().outside(format!("{SF}/{NAME}")).display().to_string()
 }
 

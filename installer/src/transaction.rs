@@ -21,7 +21,7 @@ use crate::peers::{self, Live, LiveSet, PeerDir};
 use crate::receipts::{self, Receipts};
 use crate::records::{Installed, PinnedKey, Signers};
 use crate::reserve;
-use crate::restore::{PutBack, Restart, put_back};
+use crate::restore::{self, PutBack};
 use crate::service::{self, Patience, Service, Unhealthy};
 use crate::signals::Signals;
 use crate::staging::{self, Staged};
@@ -39,6 +39,24 @@ pub(crate) struct Change {
     pub after: LiveSet,
 }
 
+impl Change {
+    /// The files that are replaced, made or removed: as found, and as they shall be.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
+        self.all().filter(|(_, before, after)| before.identity() != after.identity())
+    }
+
+    /// The files that stay as they are.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = CredentialFile> {
+        let kept = self.all().filter(|(_, before, after)| before.identity() == after.identity());
+        kept.map(|(file, _, _)| file)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
+        let slots = CredentialFile::ALL.into_iter().zip(self.before.0.iter().zip(&self.after.0));
+        slots.map(|(file, (before, after))| (file, before, after))
+    }
+}
+
 /// What every step of a transaction needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -46,6 +64,8 @@ pub(crate) struct Context<'a> {
     pub state: &'a LockedState,
     pub signals: &'a Signals,
     pub patience: Patience,
+    /// `--accept-device`: what names another device may be put back.
+    pub accept_device: bool,
 }
 
 /// What to do when sftunnel does not come back.
@@ -115,7 +135,7 @@ pub(crate) fn run(
     on_unhealthy: OnUnhealthy,
     proof: Proof,
 ) -> Result<Ended, Failure> {
-    let Context { host, state, signals, patience } = context;
+    let Context { host, state, signals, patience, .. } = context;
     signals.begin();
     // before the backup: without it nobody could tell a new process from the old one
     let old = service::require_readable(host, signals)?;
@@ -124,10 +144,12 @@ pub(crate) fn run(
         changes.iter().map(|change| (change.peer.manager.clone(), &change.before)).collect();
     let managers: Vec<ManagerUuid> = found.iter().map(|(manager, _)| manager.clone()).collect();
     let boot_id = host.boot_id()?;
-    let backup = backup::create(state, goal.word(), host.now(), &found)?;
+    let (backup, sums) = backup::create(state, goal.word(), host.now(), &found)?;
     let known = known_digests(&changes);
     let now = host.now();
-    let journal = Journal::new(goal, backup.clone(), now, old.pid(), boot_id, remember, known);
+    let named = (backup.clone(), Some(sums));
+    let device = state.device().cloned();
+    let journal = Journal::new(device, goal, named, now, old.pid(), boot_id, remember, known);
     let staged = match prepare(context, &journal, &changes, &managers) {
         Ok(staged) => staged,
         Err(Unprepared { failure, journal_may_be_there }) => {
@@ -155,9 +177,9 @@ pub(crate) fn run(
         Err(failure) => {
             // sftunnel has not been touched: with the old files back, nothing has changed,
             // unless it came up by itself meanwhile and so had to be restarted
-            return Err(match put_back(context, &journal, Restart::OnlyIfNeeded)?.pid {
+            return Err(match restore::put_back_if_needed(context, &journal)? {
                 None => failure,
-                Some(pid) => {
+                Some(PutBack { pid, .. }) => {
                     let message = format!(
                         "{}; the old files are back, and sftunnel was restarted on them (PID {pid})",
                         failure.message
@@ -182,13 +204,8 @@ pub(crate) fn run(
             journal.close(state).map_err(|failure| not_recorded(&why, failure))?;
             Ok(Ended::Unconfirmed { why, backup })
         }
-        Err(why) => match put_back(context, &journal, Restart::Always) {
-            Ok(PutBack { pid: Some(pid), receipts }) => {
-                Ok(Ended::RolledBack { why, pid, backup, receipts })
-            }
-            Ok(PutBack { pid: None, .. }) => {
-                Err(Failure::unexpected(format!("{why}; the old files are back")))
-            }
+        Err(why) => match restore::put_back(context, &journal) {
+            Ok(PutBack { pid, receipts }) => Ok(Ended::RolledBack { why, pid, backup, receipts }),
             Err(failure) => {
                 Err(Failure { message: format!("{why}\n{}", failure.message), ..failure })
             }
@@ -310,6 +327,7 @@ pub(crate) fn remember_set(manager: &ManagerUuid, files: &LiveSet) -> Remember {
         pin: false,
         files: files.0.each_ref().map(Live::sha256),
         ca_not_before: None,
+        pair: None,
     }
 }
 

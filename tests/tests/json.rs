@@ -88,6 +88,7 @@ objects! {
     FilePlan {
         path: String, action: String, before: Option<Sha256>, after: Option<Sha256>,
         mode: Option<String>, uid: Option<u32>, gid: Option<u32>,
+        extended: Option<Vec<String>>,
     }
     Source {
         source: String, status: String,
@@ -113,6 +114,7 @@ objects! {
         ca: Option<formats::certificate::CertificateFacts>,
         certificate: Option<formats::certificate::CertificateFacts>,
         files: Vec<FileStatus>, strays: Vec<String>, leftovers: usize, completed: bool,
+        cannot_replace: Option<Vec<String>>,
         signers: Vec<Pinned>, tunnel: Option<Tunnel>,
     }
     Tunnel {
@@ -131,12 +133,15 @@ objects! {
     }
     Backup { id: String, status: String, message: Option<String>, record: Option<BackupRecord>, }
     BackupRecord {
-        format: String, sequence: u64, created_at: Timestamp, before: String, program: String,
+        format: String, device: Option<String>, sequence: u64, created_at: Timestamp, before: String, program: String,
         peers: Vec<BackupPeer>,
     }
     BackupPeer { manager: String, files: Vec<BackupFile>, }
     BackupFile { name: String, found: Option<BackupFound>, }
-    BackupFound { size: u64, sha256: Sha256, mode: String, uid: u32, gid: u32, }
+    BackupFound {
+        size: u64, sha256: Sha256, mode: String, uid: u32, gid: u32,
+        extended: Option<std::collections::BTreeMap<String, String>>,
+    }
     ManagerSigners { manager: String, signers: Vec<Pinned>, }
     Thresholds { warning: u32, critical: u32, }
     FailedPush { path: String, batch: u64, devices: usize, }

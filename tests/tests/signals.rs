@@ -289,3 +289,81 @@ fn a_pmtool_that_goes_away_meanwhile_leaves_the_old_files() {
     drop(recover.says("Nothing was interrupted"));
     case.install().run().expect(0);
 }
+
+/// `alarm` of a wrapper, a limit, a power supply that fails: held back as those of an operator.
+#[test]
+fn every_signal_that_ends_a_program_is_held_back_from_commit_to_the_last_rename() {
+    let case = Case::new();
+    let named = ["ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "USR1", "USR2", "IO", "PWR", "STKFLT"];
+    let others = ["TRAP", "SYS", "ABRT", "TTIN", "TTOU", "RT_5", "RT_30"];
+    tool("strace", "strace");
+    for signal in named.into_iter().chain(others) {
+        let trace = case.world.path("trace").display().to_string();
+        let inject = format!("inject=renameat:signal={signal}:when=5");
+        let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=renameat", "-e", &inject];
+        let ran = as_a_job(case.install().under(&strace)).run();
+        let sent = fs::read_to_string(&trace).unwrap();
+        assert!(sent.contains(&format!("--- SIG{signal}")), "{signal} was sent: {sent}");
+        // in the middle of the renames; then it ends the waiting, with what to do, or nothing
+        let is_passed_over = ["XFSZ", "TTIN", "TTOU"].contains(&signal);
+        let ran = ran.expect(if is_passed_over { 0 } else { 7 });
+        if !is_passed_over {
+            drop(ran.says("recover"));
+            case.world.on(case.world.ftd(1), &["recover", "--settle", "0"]).run().expect(0);
+        }
+        assert!(case.is_new(signal), "{signal}");
+        case.rollback().run().expect(0);
+        assert!(!case.is_new(signal), "{signal}");
+    }
+}
+
+/// At rest nothing is half done: `timeout -s ALRM` and the like end it as any other program.
+#[test]
+fn at_rest_they_end_it() {
+    let case = Case::new();
+    tool("strace", "strace");
+    for (signal, number) in [("ALRM", 14), ("USR1", 10), ("PWR", 30)] {
+        let inject = format!("inject=flock:signal={signal}:when=1");
+        let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", &inject];
+        let ran = case.install().under(&strace).run();
+        // strace passes a signal on that ends the program
+        assert!(matches!(ran.code(), None) || ran.code() == Some(128 + number), "{signal}");
+        assert!(!case.is_new(signal), "{signal}");
+    }
+}
+
+/// pam_limits, or `ulimit -f` of a script.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_like_any_other() {
+    let case = Case::new();
+    for blocks in [0, 1, 2, 8, 32] {
+        let limit = format!("ulimit -f {blocks}; exec \"$@\"");
+        let ran = case.install().under(&["sh", "-c", &limit, "sh"]).run().expect(1);
+        drop(ran.says("ulimit -f"));
+        assert!(!case.is_new("ulimit -f"), "{blocks}");
+    }
+    case.install().run().expect(0);
+}
+
+/// A daemon that pmtool starts begins as if its operator had typed the restart at a fresh prompt.
+#[test]
+fn what_pmtool_starts_has_signals_and_limits_as_they_were_found() {
+    let case = Case::new();
+    let device = case.world.ftd(1);
+    let lines =
+        "[ \"$1\" = restartbyid ] && cat /proc/self/status /proc/self/limits >\"$here/began\"";
+    let pmtool = case.world.pmtool(device, lines);
+    let caller = "trap '' HUP TERM INT USR1 ALRM XFSZ; ulimit -Sc 4096; exec \"$@\"";
+    let run = case.install().args(["--pmtool", &pmtool]).under(&["bash", "-c", caller, "bash"]);
+    run.run().expect(0);
+    let began = fs::read_to_string(case.world.path("began")).unwrap();
+    let line = |name: &str| {
+        let found = began.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_default().split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    for mask in ["SigIgn:", "SigBlk:"] {
+        assert_eq!(u64::from_str_radix(&line(mask), 16), Ok(0), "{mask} {began}");
+    }
+    // in the units of bash
+    assert_eq!(line("Max core file size"), (4096 * 1024).to_string(), "{began}");
+}

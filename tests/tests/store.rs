@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lab::Device;
 use serde_json::{Value, json};
-use tests::{Run, World};
+use tests::{Run, World, tool};
 
 use crate::refusals::refused;
 
@@ -90,7 +90,7 @@ fn files_of_others_in_the_state_directory_stay() {
 }
 
 /// Changes the record, and makes the checksums fit again: somebody who can count.
-fn forged(backup: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn forged(backup: &Path, change: impl FnOnce(&mut Value)) {
     let path = backup.join("backup.json");
     let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut record);
@@ -171,6 +171,41 @@ fn a_backup_that_is_not_what_its_checksums_and_record_say_is_damaged() {
     // what was changed and summed up is what is live: the setting itself damages nothing
     forged(&backup, |_| {});
     world.on(device, &["backups", "verify"]).run().expect(0);
+}
+
+#[test]
+fn a_backup_that_does_not_exist_is_not_found_whatever_else_there_is() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let verify = || refused(world.on(device, &["backups", "verify", "0007"]), "not-found");
+    drop(verify().says("there is no backup '0007'"));
+    world.on(device, &["backups", "verify"]).run().expect(0);
+    installed(&world);
+    drop(verify().says("there is no backup '0007'"));
+    world.on(device, &["backups", "verify", "1"]).run().expect(0);
+}
+
+/// Monitoring asks every minute; an installation must not be refused for that.
+#[test]
+fn who_only_looks_keeps_nobody_from_changing_something() {
+    let world = World::new(1);
+    let device = installed(&world);
+    tool("strace", "strace");
+    // holds the lock for half a second
+    let slow = ["-e", "trace=flock", "-e", "inject=flock:delay_exit=500000"];
+    let strace = [&["strace", "-qq", "-o", "/dev/null"][..], &slow].concat();
+    let journal = state(device).join("journal");
+    fs::write(&journal, "").unwrap();
+    let looking = world.on(device, &["status"]).under(&strace).start();
+    fs::remove_file(&journal).unwrap();
+    for _ in 0..4 {
+        world
+            .on(device, &["signers", "add", "--manager", &world.fmc().uuid, &world.signer()])
+            .run()
+            .expect(0);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    looking.wait().expect(0);
 }
 
 /// No backups is one thing, and not to see them another.
@@ -260,18 +295,54 @@ fn a_log_that_is_a_link_is_not_followed() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
 }
 
+fn without_last_line(text: &str) -> &str {
+    &text[..text.trim_end().rfind('\n').unwrap() + 1]
+}
+
+/// With the last line that belongs to it.
+fn summed(text: &str) -> String {
+    format!("{text}{}\n", formats::checksum::Sha256::of(text.as_bytes()))
+}
+
+/// `head -n -1 signers | sha256sum` says the last line.
+#[test]
+fn a_record_with_another_byte_is_damaged_and_one_of_an_earlier_version_is_read() {
+    let world = World::new(1);
+    let device = installed(&world);
+    for name in ["signers", "installed"] {
+        let path = state(device).join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let json = without_last_line(&text);
+        assert_eq!(text, summed(json), "{name}");
+        let earlier = json.replace(&format!("  \"device\": \"{}\",\n", device.uuid), "");
+        assert_ne!(earlier, json, "{name} names the box");
+        let status = || world.on(device, &["status", "--json"]).run();
+        // another time of the same form; the checksum of other bytes; none
+        let changed = text.replace("\"20", "\"19");
+        for damaged in [&changed, &format!("{json}{}\n", "0".repeat(64)), json] {
+            fs::write(&path, damaged).unwrap();
+            status().expect(1).says(&format!("{name} is damaged")).says("move it away");
+        }
+        fs::write(&path, &earlier).unwrap();
+        let peer = status().expect(0).json()["peers"][0].clone();
+        assert!(peer["completed"] == true && peer["signers"][0].is_object(), "{name}: {peer}");
+        fs::write(&path, &text).unwrap();
+    }
+}
+
 /// Whoever reads the record has to find one key under one fingerprint.
 #[test]
 fn a_pinned_key_under_the_fingerprint_of_another_is_a_damaged_record() {
     let world = World::new(1);
     let device = installed(&world);
     let path = state(device).join("signers");
-    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let mut record: Value = serde_json::from_str(without_last_line(&text)).unwrap();
     let manager = world.fmc().uuid.clone();
     let signer = &mut record["managers"][&manager][0]["key"];
     assert_eq!(signer["fingerprint"], world.signer(), "{signer}");
     signer["fingerprint"] = format!("SHA256:{}", "A".repeat(43)).into();
-    fs::write(&path, record.to_string()).unwrap();
+    fs::write(&path, summed(&format!("{record}\n"))).unwrap();
     let before = world.snapshot(device);
     world.on(device, &["signers", "list"]).run().expect(1).says("is damaged");
     let ran = world.install(device, &world.kit(&[]).path).run().expect(1);

@@ -17,6 +17,9 @@
 //! - `revocation`: the list of revoked certificates, judged by `check`
 //! - `status`: the same at the device
 //! - `store`: the backups and records on the device, damaged ones, and what others left there
+//! - `another_device`: what a copy of another box's disk brings, and files of the wrong box
+//! - `attributes`: ACL, label and the like of what is replaced, and what cannot be replaced
+//! - `journal`: what the journal of an interrupted run may name, and knows of it
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
@@ -50,6 +53,8 @@
     missing_docs
 )]
 
+mod another_device;
+mod attributes;
 mod between_teams;
 mod check;
 mod clock;
@@ -62,6 +67,7 @@ mod health;
 mod hostile;
 mod interop;
 mod interruption;
+mod journal;
 mod journey;
 mod json;
 mod manual;

@@ -11,7 +11,7 @@ use super::{Session, with_lock};
 use crate::args::{BackupsCommand, Wait};
 use crate::backup::{self, BackupId, BackupRecord};
 use crate::run_log::LogLine;
-use crate::state::State;
+use crate::state::{self, State};
 
 /// `sftunnel-install.backups/1`.
 #[derive(Debug, Serialize)]
@@ -45,10 +45,7 @@ struct BackupResult {
 pub(crate) fn run(session: &Session, command: &BackupsCommand) -> Result<Report, Failure> {
     match command {
         BackupsCommand::List => look(session, None),
-        BackupsCommand::Verify { id } => {
-            let report = look(session, Some(id.as_deref()))?;
-            Ok(report)
-        }
+        BackupsCommand::Verify { id } => look(session, Some(id.as_deref())),
         BackupsCommand::Prune { keep, yes } => prune(session, usize::from(*keep), *yes),
     }
 }
@@ -56,23 +53,14 @@ pub(crate) fn run(session: &Session, command: &BackupsCommand) -> Result<Report,
 /// Lists or verifies; both read every byte, as there are few.
 fn look(session: &Session, verify: Option<Option<&str>>) -> Result<Report, Failure> {
     let state = State::open(&session.host)?;
-    let ids = match (&state, verify.flatten()) {
-        (None, _) => Vec::new(),
-        (Some(state), None) => backup::list(state)?,
-        (Some(state), Some(named)) => vec![backup::find(state, named)?],
+    let results: Vec<_> = match (&state, verify.flatten()) {
+        (None, None) => Vec::new(),
+        (None, Some(named)) => return Err(backup::no_such(&state::shown(&session.host), named)),
+        (Some(state), None) => {
+            backup::list(state)?.into_iter().map(|id| look_at(state, id)).collect()
+        }
+        (Some(state), Some(named)) => vec![look_at(state, backup::find(state, named)?)],
     };
-    let mut results = Vec::new();
-    for id in ids {
-        let Some(state) = &state else { break };
-        results.push(match backup::open(state, &id) {
-            Ok(backup) => {
-                BackupResult { id, status: "intact", message: None, record: Some(backup.record) }
-            }
-            Err(failure) => {
-                BackupResult { id, status: "damaged", message: Some(failure.message), record: None }
-            }
-        });
-    }
     let damaged = results.iter().any(|result| result.status == "damaged");
     let text = text(&results);
     let report = Report::done(&BackupsReport { backups: results, removed: Vec::new() }, text);
@@ -80,6 +68,17 @@ fn look(session: &Session, verify: Option<Option<&str>>) -> Result<Report, Failu
         Ok(report.ending(Exit::Refused, Some(Reason::Damaged)))
     } else {
         Ok(report)
+    }
+}
+
+fn look_at(state: &State, id: BackupId) -> BackupResult {
+    match backup::open(state, &id) {
+        Ok(backup) => {
+            BackupResult { id, status: "intact", message: None, record: Some(backup.record) }
+        }
+        Err(failure) => {
+            BackupResult { id, status: "damaged", message: Some(failure.message), record: None }
+        }
     }
 }
 

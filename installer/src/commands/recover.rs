@@ -12,6 +12,7 @@ use crate::backup::BackupId;
 use crate::preflight::DroppedPeer;
 use crate::recovery::{self, Recovered};
 use crate::run_log::LogLine;
+use crate::transaction::Context;
 
 /// `sftunnel-install.recover/1`.
 #[derive(Debug, Serialize)]
@@ -57,6 +58,7 @@ impl RecoverReport {
 /// Exit 7 when a person is needed.
 pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failure> {
     with_lock(session, "recover", args.wait, |context| {
+        let context = Context { accept_device: args.accept_device, ..context };
         let recovered = recovery::recover(context)?;
         let changed = !matches!(recovered, Recovered::Nothing { .. });
         let mut text = format!("{}.\n", capitalised(&recovered_text(&recovered)));

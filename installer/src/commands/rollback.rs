@@ -15,6 +15,7 @@ use crate::backup::{self, Backup, BackupId};
 use crate::host::Host;
 use crate::journal::{Goal, Remember};
 use crate::judged::{FileResult, file_results};
+use crate::obstacles;
 use crate::peers::{Live, LiveSet, PeerDir};
 use crate::plan_text;
 use crate::preflight::{self, DroppedPeer};
@@ -54,6 +55,7 @@ pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Fail
     let places = || Places::open(&args.receipt_out.folders);
     if !args.change.dry_run {
         return with_lock(session, "rollback", args.change.wait, |context| {
+            let context = Context { accept_device: args.accept_device, ..context };
             locked(session, context, args, places()?)
         });
     }
@@ -88,16 +90,23 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
             (id, backup, Vec::new())
         }
     };
+    if !args.accept_device {
+        require_own(state, &id, &backup)?;
+    }
     let installed = Installed::read(Some(state))?;
     let (mut changes, mut in_place) = (Vec::new(), true);
     for (manager, after) in backup.peers {
         let peer = PeerDir::open(host, &manager)?;
         let before = peer.read(host)?;
+        let after = after.in_place_of(&before);
         let completed = installed.of(&manager).map(|set| set.files);
         in_place &= before.identities() == after.identities()
             && completed == Some(after.0.each_ref().map(Live::sha256));
-        preflight::check_room(host, &peer)?;
         changes.push(Change { peer, before, after });
+    }
+    for change in changes.iter().filter(|_| !in_place) {
+        preflight::check_room(host, &change.peer)?;
+        obstacles::require_none(host, change)?;
     }
     host.pmtool()?;
     let managers: Vec<ManagerUuid> =
@@ -138,7 +147,7 @@ fn last_change(host: &Host, state: &State) -> Result<(BackupId, Backup, Vec<Back
         let backup = backup::open(state, &id)?;
         let is_live = |(manager, set): &(ManagerUuid, LiveSet)| {
             let live = PeerDir::open(host, manager).and_then(|peer| peer.read(host));
-            live.is_ok_and(|live| live.identities() == set.identities())
+            live.is_ok_and(|live| live.identities() == set.clone().in_place_of(&live).identities())
         };
         if backup.record.before != Goal::Rollback.word() || !backup.peers.iter().all(is_live) {
             return Ok((id, backup, passed_over));
@@ -147,6 +156,26 @@ fn last_change(host: &Host, state: &State) -> Result<(BackupId, Backup, Vec<Back
     }
     let backup = backup::open(state, &newest)?;
     Ok((newest, backup, Vec::new()))
+}
+
+/// A state directory that came with a copy of another box's disk holds that box's certificate and
+/// key, and this box would be that one towards the manager. In a backup of an earlier version only
+/// the certificate says whose it is; in any, somebody may have copied the wrong box's files.
+///
+/// # Errors
+/// `wrong-device`. Where `ims.conf` does not say which device this is, nobody can tell.
+fn require_own(state: &State, id: &BackupId, backup: &Backup) -> Result<(), Failure> {
+    let Some(own) = state.device() else { return Ok(()) };
+    let other_of = |set: &LiveSet| {
+        let named = set.named_devices();
+        named.first().filter(|_| !named.contains(own)).cloned()
+    };
+    let recorded = state.is_of_another(backup.record.device.as_ref()).cloned();
+    let other = recorded.or_else(|| backup.peers.iter().find_map(|(_, set)| other_of(set)));
+    match other {
+        Some(other) => Err(backup::of_another_device(state, id, &other)),
+        None => Ok(()),
+    }
 }
 
 /// Going back is the operator's choice; what it means is said.

@@ -103,9 +103,10 @@ fn change(
         finish_interrupted(session, context)?;
         let mut signers = Signers::read(Some(context.state))?;
         change(session, &mut signers)?;
+        let told = report(&signers);
         signers.write(context.state)?;
         let line = LogLine::new(context.host.now(), command, "changed", Exit::Done.code());
-        Ok((report(&signers).changed(true), line))
+        Ok((told.changed(true), line))
     })
 }
 

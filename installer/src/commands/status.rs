@@ -13,7 +13,7 @@ use console::level::{Level, Thresholds};
 use console::new_file;
 use console::report::Report;
 use formats::certificate::CertificateFacts;
-use formats::device::{CredentialFile, ManagerUuid};
+use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::text::printable_bytes;
 use formats::timestamp::Timestamp;
@@ -22,9 +22,9 @@ use serde::Serialize;
 use super::Session;
 use super::interrupted::{InterruptedRun, interrupted_run};
 use crate::args::StatusArgs;
-use crate::atomic_file::SFTUNNEL_ATTRIBUTES;
 use crate::backup::{self, BackupId};
 use crate::host::Host;
+use crate::obstacles::{self, Obstacle};
 use crate::peers::{self, Live, LiveSet, PeerDir};
 use crate::preflight;
 use crate::records::{Installed, PinnedSigner, Signers};
@@ -99,6 +99,12 @@ struct PeerStatus {
     /// Whether a key may be among them.
     #[serde(skip)]
     stray_key: bool,
+    /// Why the files could not be replaced, a sentence for each obstacle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cannot_replace: Vec<String>,
+    /// What shows these, and what may be done.
+    #[serde(skip)]
+    obstacles: Vec<Obstacle>,
     /// Staged files of an interrupted run.
     leftovers: usize,
     /// Whether these files were installed by this program and completed with a restart.
@@ -147,7 +153,8 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     let peers = PeerDir::all(host)?.map(|(manager, peer)| {
         let completed = installed.of(&manager).map(|set| set.files);
         let pinned = signers.managers.get(&manager).cloned().unwrap_or_default();
-        let mut status = peer_status(host, manager, peer, completed, pinned, now);
+        let device = appliance.as_ref().ok().map(|appliance| &appliance.uuid);
+        let mut status = peer_status(host, manager, peer, device, completed, pinned, now);
         status.level = level_of(status.state, status.days_left, thresholds);
         status
     });
@@ -228,6 +235,7 @@ fn peer_status(
     host: &Host,
     manager: ManagerUuid,
     peer: Result<PeerDir, Failure>,
+    device: Option<&DeviceUuid>,
     completed: Option<Digests>,
     signers: Vec<PinnedSigner>,
     now: Timestamp,
@@ -246,6 +254,8 @@ fn peer_status(
         files: Vec::new(),
         strays: Vec::new(),
         stray_key: false,
+        cannot_replace: Vec::new(),
+        obstacles: Vec::new(),
         leftovers: 0,
         completed: false,
         signers,
@@ -268,13 +278,18 @@ fn peer_status(
             status.files = live.iter().map(file_status).collect();
             status.completed =
                 !live.is_absent() && completed == Some(live.0.each_ref().map(Live::sha256));
-            judge_set(&mut status, &live, now);
+            let here = |(file, live): (CredentialFile, &Live)| live.identity().map(|_| file);
+            let files: Vec<_> = live.iter().filter_map(here).collect();
+            status.obstacles = obstacles::find(host, &peer, &files);
+            status.cannot_replace =
+                status.obstacles.iter().map(|one| one.message.clone()).collect();
+            judge_set(&mut status, &live, device, now);
         }
     }
     status
 }
 
-fn judge_set(status: &mut PeerStatus, live: &LiveSet, now: Timestamp) {
+fn judge_set(status: &mut PeerStatus, live: &LiveSet, device: Option<&DeviceUuid>, now: Timestamp) {
     if live.is_absent() {
         status.state = "empty";
         return;
@@ -295,6 +310,16 @@ fn judge_set(status: &mut PeerStatus, live: &LiveSet, now: Timestamp) {
             if error.reason() == Reason::Expired { "expired" } else { "not-yet-valid" }
         }
     };
+    // the other FMC of a pair keeps each device's set in a directory of that device's UUID
+    let named = set.certificate().named_devices();
+    let is_of_the_directory = named.iter().any(|uuid| uuid.as_str() == status.manager.as_str());
+    let wrong = device.and_then(|device| set.check_certificate_subject(device).err());
+    if let Some(error) = wrong.filter(|_| !is_of_the_directory) {
+        // they fit each other, and the manager would take this box for the other one
+        status.state = "broken";
+        let message = format!("{error}: these are another device's files ({})", error.reason());
+        (status.reason, status.message) = (Some(error.reason()), Some(message));
+    }
     let (ca, certificate) = (set.ca().facts().clone(), set.certificate().facts().clone());
     status.days_left = Some(now.days_left(ca.not_after.min(certificate.not_after)));
     (status.ca, status.certificate) = (Some(ca), Some(certificate));
@@ -319,7 +344,7 @@ fn file_status((file, live): (CredentialFile, &Live)) -> FileStatus {
             mode: format!("{:04o}", live.attributes.mode),
             uid: live.attributes.uid,
             gid: live.attributes.gid,
-            as_expected: live.attributes == SFTUNNEL_ATTRIBUTES,
+            as_expected: live.attributes.are_expected(),
         }),
     };
     FileStatus { name: file.name(), found }

@@ -72,6 +72,7 @@ impl Fault {
             "openat" => &["EDQUOT", "EACCES", "EPERM"],
             "renameat" | "unlinkat" => &["EACCES", "EPERM"],
             "fchown" | "fchmod" => &["EPERM"],
+            "fsetxattr" | "fremovexattr" => &["EPERM", "EACCES", "EOPNOTSUPP"],
             _ => &[],
         }
     }

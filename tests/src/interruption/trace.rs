@@ -8,8 +8,8 @@ use std::path::Path;
 pub const CALLS: &str = "?open,?creat,openat,?openat2,write,writev,pwrite64,pwritev,?pwritev2,\
 ftruncate,?truncate,fallocate,?sendfile,copy_file_range,fsync,fdatasync,sync_file_range,?rename,\
 renameat,?renameat2,?unlink,unlinkat,?rmdir,?mkdir,mkdirat,?link,linkat,?symlink,symlinkat,\
-?mknod,mknodat,fchmod,?chmod,fchmodat,fchown,?chown,?lchown,fchownat,?utime,utimensat,flock,\
-close,clone,?clone3,?vfork";
+?mknod,mknodat,fchmod,?chmod,fchmodat,fchown,?chown,?lchown,fchownat,fsetxattr,fremovexattr,\
+setxattr,lsetxattr,removexattr,lremovexattr,?utime,utimensat,flock,close,clone,?clone3,?vfork";
 /// Those that make durable, or keep others out, and change nothing that can be seen.
 const NO_CHANGE: [&str; 4] = ["fsync", "fdatasync", "sync_file_range", "flock"];
 const PROGRAM_BEGINS: [&str; 3] = ["clone", "clone3", "vfork"];

@@ -258,6 +258,65 @@ fn an_older_ca_is_not_installed_over_a_newer_one() {
     assert_eq!(world.files(device, fmc).iter().flatten().count(), 3);
 }
 
+/// Makes a device's pair anew under the CA in use, from then on; in a batch of this number.
+fn issue_again(world: &World, from: i64, batch: u64) {
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let ca = fmc.root.join("etc/sf/ca_root");
+    let authority = Authority::load(&ca.join("cacert.pem"), &ca.join("private/cakey.pem")).unwrap();
+    let validity = Validity { from, until: from + 300 * 86_400 };
+    let request = Request { validity, ..Request::for_device(&device.uuid).unwrap() };
+    let pair = authority.issue(&request).unwrap();
+    let pushed = fmc.certs_pushed(&device.uuid);
+    fs::write(pushed.join("sftunnel-cert.pem"), pair.certificate_pem).unwrap();
+    fs::write(pushed.join("sftunnel-key.pem"), pair.key_pem).unwrap();
+    let list = fmc.failed_push().unwrap().unwrap();
+    let folder = list.parent().unwrap();
+    fs::rename(folder, folder.with_file_name(batch.to_string())).unwrap();
+}
+
+/// A pair that was given up, because its stick was lost, must not come back by that stick.
+#[test]
+fn an_older_pair_under_the_same_ca_is_not_installed_over_a_newer_one() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let first = world.kit(&[]).path;
+    let now = crate::refusals::now();
+    issue_again(&world, now - 60, 2_000_000_000);
+    let second = world.kit(&[]).path;
+    world.install(device, &second).run().expect(0);
+    install_refused(&world, device, &first, "older-than-installed");
+    // rolled back, the newest can be installed again and the older one still cannot
+    let rollback = || world.on(device, &["rollback", "--yes", "--settle", "0"]).run().expect(0);
+    rollback();
+    install_refused(&world, device, &first, "older-than-installed");
+    world.install(device, &second).run().expect(0);
+    // made in the same second, a batch later
+    issue_again(&world, now - 60, 2_000_000_001);
+    let third = world.kit(&[]).path;
+    world.install(device, &third).run().expect(0);
+    install_refused(&world, device, &second, "older-than-installed");
+    // its certificate is not younger than the one in use: what was installed before says it alone
+    world.install(device, &second).arg("--allow-older").run().expect(0);
+    world.install(device, &third).run().expect(0);
+    world.install(device, &first).arg("--allow-older").run().expect(0);
+    world.install(device, &third).run().expect(0);
+}
+
+/// The manager pushes through a tunnel that came up, and nobody installed that here.
+#[test]
+fn an_older_pair_than_the_one_that_the_manager_pushed_is_refused_and_a_broken_set_is_not() {
+    let world = World::new(1);
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    let first = world.kit(&[]).path;
+    issue_again(&world, crate::refusals::now() - 60, 2_000_000_000);
+    device.install_by_hand(fmc).unwrap();
+    install_refused(&world, device, &first, "older-than-installed");
+    // half of it pasted: there is no set whose age could count
+    let key = device.peer_dir(fmc).join("sftunnel-key.pem");
+    fs::write(key, "").unwrap();
+    world.install(device, &first).run().expect(0);
+}
+
 #[test]
 fn the_age_of_another_managers_ca_says_nothing() {
     let spec = LabSpec::for_tests(1).and_manager(ManagerSpec::renewed("fmc2"));

@@ -116,9 +116,21 @@ fn a_read_only_file_system_is_refused() {
         format!("mount --bind '{0}' '{0}'; mount -o remount,bind,ro '{0}'", path.display())
     };
     let before = world.snapshot(device);
-    let ran = refused(mounted(world.install(device, &kit.path), &read_only(&peer)), "read-only");
+    let run = mounted(world.install(device, &kit.path), &read_only(&peer));
+    let ran = refused(run, "cannot-replace").says("read-only mount").says("findmnt -T");
     world.unchanged(device, &before, &ran);
+    // where the files are in place already nothing is to be written
+    world.install(device, &kit.path).run().expect(0);
+    let again = mounted(world.install(device, &kit.path), &read_only(&peer));
+    again.run().expect(0).says("Nothing to do");
+    let rollback = |words: &[&str]| {
+        world.on(device, &[&["rollback", "--yes", "--settle", "0"], words].concat())
+    };
+    rollback(&[]).run().expect(0);
+    let again = mounted(rollback(&["--to", "1"]), &read_only(&peer));
+    again.run().expect(0).says("Nothing to do");
     // the state directory cannot be made
+    fs::remove_dir_all(device.root.join("var/sf/sftunnel-airgap")).unwrap();
     let state = device.root.join("var/sf");
     refused(mounted(world.install(device, &kit.path), &read_only(&state)), "read-only");
     let recipient = world.recipient();

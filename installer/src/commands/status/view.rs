@@ -198,6 +198,9 @@ fn peer_text(terminal: &Terminal, peer: &PeerStatus) -> String {
             Some(_) => {}
         }
     }
+    for obstacle in &peer.cannot_replace {
+        text.push_str(&labelled("Obstacle", &printable(obstacle).to_string()));
+    }
     for stray in &peer.strays {
         let line = format!("'{stray}' (not one of the three files; left alone)");
         text.push_str(&labelled("Stray", &line));
