@@ -165,7 +165,7 @@ pub(crate) struct Judge {
     #[arg(long, help_heading = ACCEPTED)]
     pub allow_older: bool,
     /// Try the new files in a TLS handshake with the manager, before anything is replaced. HOST may
-    /// end in :PORT (8305), and is found by itself only while the tunnel is up
+    /// end in :PORT (else --port, sftunnel.conf, 8305), and is found by itself only while the tunnel is up
     #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = "", value_parser = rehearsal_host, help_heading = ACCEPTED)]
     pub rehearse: Vec<String>,
 }

@@ -20,8 +20,6 @@ use crate::judged::Accepted;
 use crate::service;
 use crate::tunnel;
 
-/// Of sftunnel (docs/facts.md).
-const PORT: u16 = 8305;
 /// To find a name's addresses.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 /// To each of its addresses.
@@ -240,27 +238,28 @@ fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Failure> {
         let message = format!(
             "the address of manager {manager} is not known: its tunnel is not seen up on this box"
         );
-        Failure::usage(message).hint("name it: --rehearse=HOST, or --rehearse=HOST:8305")
+        Failure::usage(message).hint("name it: --rehearse=HOST, or --rehearse=HOST:PORT")
     })
 }
 
 fn rehearse(host: &Host, accepted: &Accepted, named: &str) -> Result<Handshake, Problem> {
-    let stream = connect(&addresses(named)?)?;
+    let port = tunnel::ports(host).into_iter().next();
+    let stream = connect(&addresses(named, port)?)?;
     let limited = Limited { stream, until: Instant::now() + HANDSHAKE_LIMIT };
     let credentials = accepted.bundle.credentials();
     let after = |limited: &mut Limited| limited.until = Instant::now() + AFTER_LIMIT;
     credentials.handshake(limited, host.now(), after).map_err(problem)
 }
 
-/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, or a bare IPv6 address.
-fn split(named: &str) -> Option<(String, u16)> {
+/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, or a bare IPv6 address; `port` where none is named.
+fn split(named: &str, port: Option<u16>) -> Option<(String, u16)> {
     let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Some((address.to_string(), PORT));
+        return Some((address.to_string(), port?));
     }
     let (name, port) = match named.rsplit_once(':') {
         Some((name, port)) => (name, port.parse().ok().filter(|port| *port != 0)?),
-        None => (named, PORT),
+        None => (named, port?),
     };
     let name = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     let is_name = |name: &str| {
@@ -270,8 +269,8 @@ fn split(named: &str) -> Option<(String, u16)> {
     (is_name(name) || name.parse::<IpAddr>().is_ok()).then(|| (name.to_owned(), port))
 }
 
-fn addresses(named: &str) -> Result<Vec<SocketAddr>, Problem> {
-    let (name, port) = split(named)
+fn addresses(named: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, Problem> {
+    let (name, port) = split(named, port)
         .ok_or_else(|| no_address("it is no name or address with an optional port".to_owned()))?;
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -326,7 +325,7 @@ fn not_connected(address: SocketAddr, error: &io::Error) -> Problem {
         (io::ErrorKind::TimedOut, _) => Problem::new(
             "timeout",
             format!("{address} did not answer within {} s", CONNECT_LIMIT.as_secs()),
-            "is that the manager's address? A firewall on the way may drop port 8305",
+            "is that the manager's address? A firewall on the way may drop its port",
         ),
         _ => {
             Problem::new("other", format!("{address}: {error}"), "look at the network of this box")
@@ -426,7 +425,8 @@ mod tests {
 
     #[test]
     fn a_host_may_have_a_port() {
-        let named = |text: &str| split(text).map(|(name, port)| format!("{name} {port}"));
+        let named =
+            |text: &str| split(text, Some(8305)).map(|(name, port)| format!("{name} {port}"));
         for (text, expected) in [
             ("10.0.0.1", "10.0.0.1 8305"),
             ("10.0.0.1:8306", "10.0.0.1 8306"),

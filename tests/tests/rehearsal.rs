@@ -146,9 +146,11 @@ fn the_manager_takes_the_new_files_before_they_are_installed() {
     assert_eq!((&seen["status"], &seen["protocol"]), (&"passed".into(), &"TLSv1.2".into()));
     assert_eq!(seen["manager"], *fmc.uuid);
     assert!(seen["certificate"]["subject"].as_str().unwrap().contains(&fmc.uuid), "{seen}");
-    // the address alone: 8305 is the port
+    // the address alone: sftunnel's port, which is 8305 where nobody says otherwise
     let host = fmc.endpoint.ip().to_string();
     rehearse(&world, &kit, &host, &[]).expect(0);
+    let seen = failed(rehearse(&world, &kit, &host, &["--port", "9"]));
+    assert_eq!(seen["failed_at"], "connection-refused", "{seen}");
     world.down(device, fmc);
 
     // without HOST it has to be known from a tunnel that is up
