@@ -6,7 +6,7 @@ use console::terminal::Progress;
 use formats::bundle::{Content, Inner};
 use formats::certificate::CheckedCredentials;
 use formats::checksum::Sha256;
-use formats::device::{CredentialFile, bundle_file_name};
+use formats::device::{CredentialFile, Label, bundle_file_name};
 use formats::envelope::Encoding;
 use formats::error::{Reason, Reasoned};
 use formats::kit::{BundleEntry, DeviceEntry};
@@ -27,7 +27,7 @@ use crate::recipients::Recipients;
 #[derive(Debug, Serialize)]
 pub(crate) struct Ready {
     /// Its address as FAILED_PUSH has it; may be empty, or no address at all.
-    pub address: String,
+    pub address: Label,
     /// How many of the three files FAILED_PUSH lists.
     pub files_listed: usize,
     /// Where `cacert.pem`, `sftunnel-cert.pem` and `sftunnel-key.pem` lie.

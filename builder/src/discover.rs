@@ -12,7 +12,7 @@ use console::exit::Failure;
 use console::input;
 use console::ownership::Foreign;
 use console::root::{Root, names_in};
-use formats::device::ManagerUuid;
+use formats::device::{Label, ManagerUuid};
 use formats::error::Reason;
 use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
@@ -58,7 +58,7 @@ pub(crate) struct Surroundings {
     /// `APPLIANCE_UUID` of `/etc/sf/ims.conf`.
     pub own: Option<ManagerUuid>,
     /// `/etc/hostname`; empty when there is none.
-    pub hostname: String,
+    pub hostname: Label,
     /// The newest batch folder that is believed, with or without a `FAILED_PUSH`.
     pub newest_batch: Option<u64>,
     /// Batch folders that others than root could have made, the newest first.
@@ -264,7 +264,7 @@ pub(crate) fn surroundings(root: &Root, batches: Batches) -> Surroundings {
         .and_then(|bytes| ImsConf::parse(&bytes).appliance_uuid?.parse().ok());
     let hostname = root
         .read(Path::new("/etc/hostname"), limits::IMS_CONF)
-        .map(|bytes| String::from_utf8_lossy(&bytes).trim().chars().take(limits::NAME).collect())
+        .map(|bytes| Label::cleaned(&String::from_utf8_lossy(&bytes)))
         .unwrap_or_default();
     let newest_batch = batches.newest();
     let foreign_batches = batches.foreign;

@@ -2,15 +2,13 @@
 
 use console::exit::Failure;
 use console::terminal::Terminal;
-use console::vouch::{Known, NamedSigner, Verdict, refusal};
+use console::vouch::{Known, NamedSigner, Verdict, confirm, refusal};
 use formats::bundle::{SignedBundle, Vouch};
 use formats::certificate::{CertificateFacts, Validity};
-use formats::device::CredentialFile;
+use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;
-use formats::kit::{BundleEntry, KitIndex};
-use formats::manifest::{CredentialFacts, Manifest};
+use formats::manifest::CredentialFacts;
 use formats::signature::Fingerprint;
-use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 /// Whom to trust, also after asking.
@@ -61,54 +59,23 @@ impl<'a> Judge<'a> {
     }
 
     /// Applies the rules; asks once for each signer that nobody speaks for or against.
-    pub(crate) fn judge(&mut self, subject: &str, signer: Fingerprint) -> Result<Vouch, Failure> {
+    pub(crate) fn judge(
+        &mut self,
+        subject: &str,
+        manager: &ManagerUuid,
+        signer: Fingerprint,
+    ) -> Result<Vouch, Failure> {
         match self.verdict(signer) {
             Verdict::Vouched(vouch) => Ok(vouch),
             Verdict::Ask if self.confirmed.contains(&signer) => Ok(Vouch::Confirmed),
-            Verdict::Ask if !self.terminal.json && self.terminal.can_ask() => {
-                let [one, two] = signer.spoken_lines();
-                let question = format!(
-                    "{} is signed by\n  {signer}\n  {one}\n  {two}\nCompare it by phone with the team that made it. Is it theirs?",
-                    printable(subject)
-                );
-                match self.terminal.confirm(&question) {
-                    Ok(true) => {
-                        self.confirmed.push(signer);
-                        Ok(Vouch::Confirmed)
-                    }
-                    _ => Err(refusal(Verdict::Ask, subject, signer)),
-                }
+            Verdict::Ask if !self.terminal.json => {
+                let vouch = confirm(self.terminal, subject, manager, signer)?;
+                self.confirmed.push(signer);
+                Ok(vouch)
             }
             verdict => Err(refusal(verdict, subject, signer)),
         }
     }
-}
-
-/// Whether a bundle is the one that the kit's index describes.
-pub(crate) fn agrees_with_index(
-    manifest: &Manifest,
-    index: &KitIndex,
-    entry: &BundleEntry,
-) -> Result<(), Failure> {
-    let differs = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
-        let message = format!("kit.json says {what} '{expected}', the bundle says '{found}'");
-        Failure::refused(Reason::Damaged, message)
-            .hint("the kit was put together wrongly: make it again")
-    };
-    let (listed, device) = (&entry.device, &manifest.device);
-    if listed.uuid != device.uuid {
-        return Err(differs("device", &listed.uuid, &device.uuid));
-    }
-    if listed.name != device.name {
-        return Err(differs("device name", &listed.name.as_str(), &device.name.as_str()));
-    }
-    if index.manager.uuid != manifest.manager.uuid {
-        return Err(differs("manager", &index.manager.uuid, &manifest.manager.uuid));
-    }
-    if index.batch != manifest.batch {
-        return Err(differs("batch", &index.batch, &manifest.batch));
-    }
-    Ok(())
 }
 
 /// Whether the certificate names the bundle's device, or none.
@@ -147,11 +114,15 @@ mod tests {
         SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint()
     }
 
+    fn manager() -> ManagerUuid {
+        "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap()
+    }
+
     #[test]
     fn in_json_nobody_is_asked() {
         let terminal = Terminal::new(true, true, false);
         let mut judge = Judge::new(&[], Known::default(), &terminal).unwrap();
-        let failure = judge.judge("x", print()).unwrap_err();
+        let failure = judge.judge("x", &manager(), print()).unwrap_err();
         assert_eq!(failure.reason, Some(Reason::UnknownSigner));
     }
 
@@ -161,9 +132,9 @@ mod tests {
         let mut judge = Judge::new(&[], Known::default(), &terminal).unwrap();
         let signer = print();
         judge.passphrase_vouches_for(Some(signer));
-        assert_eq!(judge.judge("x", signer), Ok(Vouch::Passphrase));
+        assert_eq!(judge.judge("x", &manager(), signer), Ok(Vouch::Passphrase));
         judge.passphrase_vouches_for(None);
-        assert!(judge.judge("x", signer).is_err());
+        assert!(judge.judge("x", &manager(), signer).is_err());
     }
 
     #[test]

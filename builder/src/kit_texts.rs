@@ -1,7 +1,6 @@
 //! The two files of a kit that people read: `README.txt` and `install.sh`.
 
 use formats::manifest::Manager;
-use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 /// Picks the program for the box, copies it to a private place and runs it.
@@ -26,12 +25,9 @@ pub(crate) struct ReadmeFacts<'a> {
 
 /// The text of `README.txt`.
 pub(crate) fn readme(facts: &ReadmeFacts<'_>) -> String {
-    let host = match facts.manager.hostname.as_str() {
+    let host = match facts.manager.hostname.shown(40).as_str() {
         "" => String::new(),
-        name => {
-            let shown: String = printable(name).to_string().chars().take(40).collect();
-            format!("{shown}\n")
-        }
+        shown => format!("{shown}\n"),
     };
     let opening = if facts.has_passphrase {
         "It asks for the passphrase, which comes by phone and not with this folder."
@@ -56,7 +52,7 @@ mod tests {
     fn the_readme_fits_a_console() {
         let manager = Manager {
             uuid: "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap(),
-            hostname: "fmc\u{1b}[2J".into(),
+            hostname: "fmc of the example".parse().unwrap(),
         };
         for has_passphrase in [true, false] {
             let text = readme(&ReadmeFacts {

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use console::exit::Failure;
-use formats::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid};
+use formats::device::{CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::failed_push::{ListedDevice, Problem, Sources};
 use formats::limits;
 use formats::manifest::{Device, Manager};
-use formats::text::printable;
+use formats::text::{is_printable, printable, shell_quote};
 
 use crate::discover::{BATCHES, BatchFrom, Listing, Surroundings};
 use crate::outcome::{DeviceRef, Refusal};
@@ -337,7 +337,12 @@ impl PlannedDevice {
         if batch != newest {
             notes.push(format!("listed by the older batch {batch} only"));
         }
-        Self { device: Device { uuid, name, address }, sources, notes, manager }
+        Self {
+            device: Device { uuid, name, address: Label::cleaned(&address) },
+            sources,
+            notes,
+            manager,
+        }
     }
 
     /// The device as results name it.
@@ -348,9 +353,12 @@ impl PlannedDevice {
     fn of_other_manager(self, expected: &ManagerUuid) -> PlannedRefusal {
         let message =
             format!("its files are for manager {}, this kit is for {expected}", self.manager);
-        let name = printable(self.device.name.as_str()).to_string();
+        // a name that does not survive a screen and a shell as it is has its UUID for that
+        let (name, uuid) = (self.device.name.as_str(), self.device.uuid.as_str());
+        let is_typed = is_printable(name) && !name.contains('\'');
+        let device = shell_quote(if is_typed { name } else { uuid });
         let failure = Failure::refused(Reason::WrongDestination, message)
-            .hint(format!("a kit has one manager: make another kit with --device '{name}'"));
+            .hint(format!("a kit has one manager: make another kit with --device {device}"));
         let device = Some(self.device_ref());
         PlannedRefusal { device, refusal: Refusal::of(failure), notes: self.notes }
     }

@@ -4,6 +4,7 @@ use console::exit::Failure;
 use console::version::BUILD_UNIX_TIME;
 use formats::error::Reason;
 use formats::manifest::Manager;
+use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 use crate::Context;
@@ -51,7 +52,8 @@ pub(crate) fn prepare(
     let batches = Batches::look(belief)?;
     let listings = discover::listings(belief, &batches, &args.source.failed_push)?;
     for listing in &listings {
-        context.terminal.detail(&format!("reading {} (batch {})", listing.path, listing.batch));
+        let path = printable(&listing.path);
+        context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
     }
     let surroundings = discover::surroundings(&context.root, batches);
     let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };

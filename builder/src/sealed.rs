@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
 use console::input::{self, STDIN};
-use console::kit_folder::{KitFolder, KitIdentity, is_kit, kit_around};
+use console::kit_folder::{KitFolder, KitIdentity, identity_around, is_kit};
 use formats::checksum::Sha256;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::encoding_of;
@@ -44,7 +44,8 @@ impl Loose {
     /// Reads a bundle file, or standard input for `-`.
     ///
     /// # Errors
-    /// `not-found`, `too-large`, `bad-format` for something else than an age file.
+    /// `not-found`, `too-large`, `bad-format` for something else than an age file; those of the kit
+    /// that it lies in.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = input::read(path, limits::BUNDLE)?;
         encoding_of(&bytes).map_err(|error| {
@@ -52,11 +53,7 @@ impl Loose {
                 "name a kit's folder or a .tar.gz.age file; copy it again if it should be one",
             )
         })?;
-        let kit_identity = match kit_around(path).filter(|_| path.as_os_str() != STDIN) {
-            Some(kit) => KitFolder::open(&kit).ok().and_then(|kit| kit.identity().ok().flatten()),
-            None => None,
-        };
-        Ok(Self { bytes, kit_identity })
+        Ok(Self { bytes, kit_identity: identity_around(path)? })
     }
 
     /// What is known from the outside.

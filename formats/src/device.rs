@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::limits;
+use crate::text::{is_printable, named};
 
 /// Not a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,9 +102,9 @@ uuid_type! {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeviceName(Arc<str>);
 
-/// A name that is empty or longer than [`limits::NAME`].
+/// A name that is empty, longer than [`limits::NAME`], or of several lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a device's name has 1 to {} bytes", limits::NAME)]
+#[error("a device's name has 1 to {} bytes in one line", limits::NAME)]
 pub struct NameError;
 
 impl DeviceName {
@@ -124,7 +125,8 @@ impl FromStr for DeviceName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        (1..=limits::NAME).contains(&text.len()).then(|| Self(text.into())).ok_or(NameError)
+        let is_one = (1..=limits::NAME).contains(&text.len()) && !text.contains(['\n', '\r']);
+        is_one.then(|| Self(text.into())).ok_or(NameError)
     }
 }
 
@@ -135,6 +137,55 @@ impl Serialize for DeviceName {
 }
 
 impl<'de> Deserialize<'de> for DeviceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A host name or an address, for people: at most [`limits::NAME`] bytes that
+/// [`crate::text::printable`] shows as they are; may be empty. Still foreign text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Label(String);
+
+/// A host name or address that is too long, or does not show as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a host name or address has at most {} bytes, all of them printable", limits::NAME)]
+pub struct LabelError;
+
+impl Label {
+    /// As much of a text as a label may hold.
+    pub fn cleaned(text: &str) -> Self {
+        let mut label = String::new();
+        for c in text.trim().chars().filter(|c| is_printable(c.encode_utf8(&mut [0; 4]))) {
+            if label.len() + c.len_utf8() > limits::NAME {
+                break;
+            }
+            label.push(c);
+        }
+        Self(label)
+    }
+
+    /// As it stands there.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Among words of ours, as [`named`] does; nothing when it is empty.
+    pub fn shown(&self, columns: usize) -> String {
+        if self.0.is_empty() { String::new() } else { named(&self.0, columns) }
+    }
+}
+
+impl FromStr for Label {
+    type Err = LabelError;
+
+    fn from_str(text: &str) -> Result<Self, LabelError> {
+        let fits = text.len() <= limits::NAME && is_printable(text);
+        fits.then(|| Self(text.to_owned())).ok_or(LabelError)
+    }
+}
+
+impl<'de> Deserialize<'de> for Label {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }

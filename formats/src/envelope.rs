@@ -17,7 +17,7 @@ mod recipient;
 
 pub use self::identity::{
     Identities, IdentityError, IdentityFile, NewIdentity, OpenedIdentity, Passphrase,
-    ProtectedIdentity,
+    ProtectedIdentity, require_one_passphrase,
 };
 pub use self::recipient::{Recipient, RecipientError, RecipientsFileError, parse_recipients_file};
 
@@ -170,6 +170,16 @@ fn decryptor(sealed: &[u8]) -> Result<Decryptor<impl BufRead + '_>, OpenError> {
 fn claims_v1(sealed: &[u8]) -> bool {
     let mut line = [0; BINARY_BEGIN.len()];
     armor::ArmoredReader::new(sealed).read_exact(&mut line).is_ok() && line == *BINARY_BEGIN
+}
+
+/// How many ways to open it a header names, however little of it age takes.
+fn stanzas(sealed: &[u8]) -> usize {
+    let header = armor::ArmoredReader::new(sealed.trim_ascii_start());
+    let lines = io::BufReader::new(header).split(b'\n').map_while(Result::ok);
+    lines
+        .take_while(|line| !line.starts_with(b"---"))
+        .filter(|line| line.starts_with(b"-> "))
+        .count()
 }
 
 fn decrypt<'a>(

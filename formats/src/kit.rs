@@ -7,8 +7,9 @@ use crate::device::{DeviceName, DeviceUuid, ManagerUuid, bundle_file_name};
 use crate::error::{Reason, Reasoned};
 use crate::json::{self, JsonError};
 use crate::limits;
-use crate::manifest::{Manager, Tool};
+use crate::manifest::{Manager, Manifest, Tool};
 use crate::signature::{SignatureError, SignerEntry, SigningKey, VerifyingKey};
+use crate::text::named;
 use crate::timestamp::Timestamp;
 
 /// The `format` of a kit's index.
@@ -148,6 +149,16 @@ pub enum KitError {
     /// [`limits::HANDOFFS`].
     #[error("kit.json's handoffs do not lead from its builder to its signer")]
     Handoffs,
+    /// The index says something else of a bundle than the bundle itself.
+    #[error("kit.json says {what} {listed}, the bundle says {found}")]
+    Differs {
+        /// Of what.
+        what: &'static str,
+        /// By the index; foreign text.
+        listed: String,
+        /// By the manifest; foreign text.
+        found: String,
+    },
     /// The signature does not fit.
     #[error("kit.json.sig: {0}")]
     Signature(#[from] SignatureError),
@@ -157,6 +168,7 @@ impl Reasoned for KitError {
     fn reason(&self) -> Reason {
         match self {
             Self::TooMany => Reason::TooLarge,
+            Self::Differs { .. } => Reason::Damaged,
             Self::Signature(_) => Reason::BadSignature,
             _ => Reason::BadFormat,
         }
@@ -216,6 +228,29 @@ impl KitIndex {
         self.bundles.iter().find(|entry| entry.device.uuid == *device)
     }
 
+    /// Whether a bundle is the one that the index describes, in everything that both say.
+    ///
+    /// # Errors
+    /// [`KitError::Differs`]: the kit was put together from parts.
+    pub fn check_bundle(&self, entry: &BundleEntry, manifest: &Manifest) -> Result<(), KitError> {
+        let (manager, device) = (&self.manager, &entry.device);
+        let both = [
+            ("device", device.uuid.as_str(), manifest.device.uuid.as_str()),
+            ("device name", device.name.as_str(), manifest.device.name.as_str()),
+            ("manager", manager.uuid.as_str(), manifest.manager.uuid.as_str()),
+            ("host name", manager.hostname.as_str(), manifest.manager.hostname.as_str()),
+            ("batch", &self.batch.to_string(), &manifest.batch.to_string()),
+            ("time", &self.created_at.to_string(), &manifest.created_at.to_string()),
+        ];
+        match both.into_iter().find(|(_, listed, found)| listed != found) {
+            None => Ok(()),
+            Some((what, listed, found)) => {
+                let (listed, found) = (named(listed, 60), named(found, 60));
+                Err(KitError::Differs { what, listed, found })
+            }
+        }
+    }
+
     fn check_handoffs(&self) -> Result<(), KitError> {
         let signers = self.handoffs.iter().map(|handoff| handoff.signer).chain(self.built_by);
         for signer in signers {
@@ -272,7 +307,7 @@ mod tests {
         let uuid = "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap();
         let index = KitIndex {
             format: FORMAT.to_owned(),
-            manager: Manager { uuid, hostname: String::new() },
+            manager: Manager { uuid, hostname: Default::default() },
             batch: 1,
             created_at: Timestamp::EPOCH,
             signer: SignerEntry::of(key.verifying_key().unwrap()),

@@ -48,7 +48,7 @@ pub const RECEIPT: u64 = 128 * 1024;
 pub const CRL: u64 = 1024 * 1024;
 /// `ims.conf`.
 pub const IMS_CONF: u64 = 1024 * 1024;
-/// A device's name, in bytes. The FMC itself takes far fewer.
+/// A device's or host's name or address, in bytes. The FMC itself takes far fewer, and DNS 253.
 pub const NAME: usize = 255;
 /// scrypt's log2(N) as written: 256 MiB and about a second.
 pub const WORK_FACTOR_WRITTEN: u8 = 18;
@@ -155,7 +155,7 @@ mod tests {
             ("a receipt", RECEIPT),
             ("a CRL", CRL),
             ("`ims.conf`", IMS_CONF),
-            ("a device's name", NAME as u64),
+            ("a device's name, a host's name, an address", NAME as u64),
             ("scrypt work factor, written", WORK_FACTOR_WRITTEN.into()),
             ("scrypt work factor, read", WORK_FACTOR_READ.into()),
             ("rounds of bcrypt of an SSH key under a passphrase", BCRYPT_ROUNDS_READ.into()),

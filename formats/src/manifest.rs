@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::{CertificateFacts, CheckedCredentials};
 use crate::checksum::Sha256;
-use crate::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid, PeerPath};
+use crate::device::{CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid, PeerPath};
 use crate::error::{Reason, Reasoned};
 use crate::json::{self, JsonError};
 use crate::limits;
@@ -49,8 +49,8 @@ pub struct Manifest {
 pub struct Manager {
     /// Its UUID.
     pub uuid: ManagerUuid,
-    /// Its host name, for people; may be empty; foreign text.
-    pub hostname: String,
+    /// Its host name.
+    pub hostname: Label,
 }
 
 /// The device.
@@ -61,8 +61,8 @@ pub struct Device {
     pub uuid: DeviceUuid,
     /// Its name, for people; foreign text.
     pub name: DeviceName,
-    /// Its address, for people; may be empty; foreign text.
-    pub address: String,
+    /// Its address.
+    pub address: Label,
 }
 
 /// The two certificates.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine};
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use openssl::pkey::{Id, PKey, Private, Public};
 use openssl::sign::{Signer, Verifier};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -24,6 +25,10 @@ pub enum SignatureError {
     /// Not an Ed25519 key in PEM, or base64 of 32 bytes.
     #[error("not an Ed25519 key")]
     NotAKey,
+    /// A public key of a form that no honest program makes: a point of small order, for which
+    /// signatures can be made without a private key, or one of several encodings of a point.
+    #[error("an Ed25519 key that is not sound: of small order, or not in its one encoding")]
+    Unsound,
     /// Not `SHA256:` and 43 base64 characters.
     #[error("not a fingerprint of the form SHA256:<43 base64 characters>")]
     NotAFingerprint,
@@ -41,7 +46,9 @@ pub enum SignatureError {
 impl Reasoned for SignatureError {
     fn reason(&self) -> Reason {
         match self {
-            Self::NotAKey | Self::NotAFingerprint | Self::NotSpoken(_) => Reason::BadFormat,
+            Self::NotAKey | Self::Unsound | Self::NotAFingerprint | Self::NotSpoken(_) => {
+                Reason::BadFormat
+            }
             Self::Mismatch | Self::Library => Reason::BadSignature,
         }
     }
@@ -84,7 +91,7 @@ impl SigningKey {
     /// [`SignatureError::Library`].
     pub fn verifying_key(&self) -> Result<VerifyingKey, SignatureError> {
         let raw = self.0.raw_public_key().map_err(|_| SignatureError::Library)?;
-        raw.try_into().map(VerifyingKey).map_err(|_| SignatureError::Library)
+        VerifyingKey::from_raw(&raw)
     }
 
     /// Signs the exact bytes of `message`.
@@ -109,6 +116,17 @@ impl fmt::Debug for SigningKey {
 pub struct VerifyingKey([u8; 32]);
 
 impl VerifyingKey {
+    /// The one way to a key. OpenSSL takes every 32 bytes, and computes with what they come to.
+    fn from_raw(raw: &[u8]) -> Result<Self, SignatureError> {
+        let raw: [u8; 32] = raw.try_into().map_err(|_| SignatureError::NotAKey)?;
+        let encoded = CompressedEdwardsY(raw);
+        let point = encoded.decompress().ok_or(SignatureError::NotAKey)?;
+        if point.is_small_order() || point.compress() != encoded {
+            return Err(SignatureError::Unsound);
+        }
+        Ok(Self(raw))
+    }
+
     /// Reads a PEM `PUBLIC KEY`, or base64 of the 32 raw bytes.
     ///
     /// # Errors
@@ -116,8 +134,8 @@ impl VerifyingKey {
     pub fn from_file(bytes: &[u8]) -> Result<Self, SignatureError> {
         if let Ok(key) = PKey::public_key_from_pem(bytes) {
             let raw = key.raw_public_key().map_err(|_| SignatureError::NotAKey)?;
-            return match raw.try_into() {
-                Ok(raw) if key.id() == Id::ED25519 => Ok(Self(raw)),
+            return match key.id() {
+                Id::ED25519 => Self::from_raw(&raw),
                 _ => Err(SignatureError::NotAKey),
             };
         }
@@ -171,8 +189,7 @@ impl FromStr for VerifyingKey {
     type Err = SignatureError;
 
     fn from_str(text: &str) -> Result<Self, SignatureError> {
-        let raw = BASE64_STANDARD.decode(text).map_err(|_| SignatureError::NotAKey)?;
-        raw.try_into().map(Self).map_err(|_| SignatureError::NotAKey)
+        Self::from_raw(&BASE64_STANDARD.decode(text).map_err(|_| SignatureError::NotAKey)?)
     }
 }
 
@@ -357,6 +374,60 @@ mod tests {
         assert_eq!(key.fingerprint(), Fingerprint(Sha256::of(&key.0)));
         let other = Fingerprint(Sha256::of(b""));
         assert!(SignerEntry { public_key: key, fingerprint: other }.check().is_err());
+    }
+
+    /// The eight points of small order, computed from the curve's equation.
+    const SMALL_ORDER: [&str; 8] = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    ];
+
+    /// As base64, in JSON, and as the file that openssl would write.
+    fn refused(raw: &[u8; 32]) -> SignatureError {
+        let text = BASE64_STANDARD.encode(raw);
+        let error = text.parse::<VerifyingKey>().unwrap_err();
+        let pem = PKey::public_key_from_raw_bytes(raw, Id::ED25519).unwrap();
+        let pem = pem.public_key_to_pem().unwrap();
+        assert_eq!(VerifyingKey::from_file(&pem), Err(error.clone()));
+        assert!(serde_json::from_value::<VerifyingKey>(text.into()).is_err());
+        error
+    }
+
+    #[test]
+    fn keys_of_small_order_are_refused() {
+        for hex in SMALL_ORDER {
+            let raw: Sha256 = hex.parse().unwrap();
+            assert_eq!(refused(raw.as_bytes()), SignatureError::Unsound, "{hex}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_one_encoding() {
+        let bytes = |first, middle, last| {
+            let mut raw = [middle; 32];
+            (raw[0], raw[31]) = (first, last);
+            raw
+        };
+        // y from p = 2^255 - 19 on, with either sign
+        for first in 0xed..=0xff {
+            for last in [0x7f, 0xff] {
+                let error = refused(&bytes(first, 0xff, last));
+                assert!(matches!(error, SignatureError::Unsound | SignatureError::NotAKey));
+            }
+        }
+        // y = 1 and y = -1 with the sign of an x that is 0
+        refused(&bytes(0x01, 0, 0x80));
+        refused(&bytes(0xec, 0xff, 0xff));
+        // y = 3 is a key, y = p + 3 the same point
+        let key = BASE64_STANDARD.encode(bytes(3, 0, 0));
+        assert!(key.parse::<VerifyingKey>().is_ok());
+        assert_eq!(refused(&bytes(0xed + 3, 0xff, 0x7f)), SignatureError::Unsound);
     }
 
     #[test]

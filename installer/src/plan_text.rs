@@ -6,7 +6,7 @@ use std::fmt::Write;
 use console::terminal::{Color, Table, Terminal, wrap};
 use formats::bundle::Vouch;
 use formats::certificate::{CertificateFacts, Validity};
-use formats::text::printable;
+use formats::text::{named, printable};
 use formats::timestamp::Timestamp;
 
 use crate::attributes::SFTUNNEL_ATTRIBUTES;
@@ -39,14 +39,12 @@ pub(crate) fn bundle(accepted: &Accepted, now: Timestamp) -> String {
     let facts = &manifest.credentials;
     let fingerprint = manifest.signer.fingerprint;
     let [one, two] = fingerprint.spoken_lines();
-    let hostname = match manifest.manager.hostname.as_str() {
-        "" => String::new(),
-        name => format!("  {}", printable(name)),
-    };
+    let hostname = manifest.manager.hostname.shown(30);
+    let manager = format!("{}  {hostname}", manifest.manager.uuid);
     format!(
-        "\nManager   {}{hostname}\nBundle    for {}, made {} from batch {}\nSigner    {fingerprint}\n          {one}\n          {two}\n          {vouch}\nCA        {}\nCert      {}\n",
-        manifest.manager.uuid,
-        printable(manifest.device.name.as_str()),
+        "\nManager   {}\nBundle    for {}, made {} from batch {}\nSigner    {fingerprint}\n          {one}\n          {two}\n          {vouch}\nCA        {}\nCert      {}\n",
+        manager.trim_end(),
+        named(manifest.device.name.as_str(), 60),
         manifest.created_at,
         manifest.batch,
         validity(&facts.ca, now),

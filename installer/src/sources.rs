@@ -9,13 +9,13 @@ use console::input::{self, STDIN};
 use console::kit_folder::{KitFolder, identity_around, is_kit, kits_inside};
 use console::terminal::Terminal;
 use console::unlock::{Unlocked, Unlocker};
-use console::vouch::{Known, NamedSigner, Verdict, refusal};
-use formats::bundle::{BundleError, SignedBundle, Vouch, VouchedBundle};
+use console::vouch::{Known, NamedSigner, Verdict, confirm, refusal};
+use formats::bundle::{BundleError, SignedBundle, VouchedBundle};
 use formats::device::DeviceUuid;
 use formats::envelope::OpenError;
 use formats::error::Reason;
 use formats::limits;
-use formats::text::printable;
+use formats::text::named;
 
 use crate::records::Signers;
 
@@ -89,22 +89,16 @@ fn open_from_kit(
     let origin = kit.path().join(&entry.file).display().to_string();
     let bundle = open_sealed(&origin, &sealed, &unlocked)?;
     require_device(&bundle, device)?;
-    let manifest = bundle.manifest();
-    if manifest.manager.uuid != kit.index().manager.uuid {
-        let message = format!("{origin} is for another manager than kit.json says");
-        return Err(Failure::refused(Reason::Damaged, message)
-            .hint("have the kit made anew: it was put together from parts"));
-    }
+    kit.require_described(entry, bundle.manifest())?;
     Ok((bundle, unlocked))
 }
 
 fn devices_of(kit: &KitFolder) -> String {
     let bundles = &kit.index().bundles;
     let mut names: Vec<_> =
-        bundles.iter().take(5).map(|entry| entry.device.name.as_str()).collect();
-    let more = format!("{} more", bundles.len().saturating_sub(5));
+        bundles.iter().take(5).map(|entry| named(entry.device.name.as_str(), 40)).collect();
     if bundles.len() > 5 {
-        names.push(&more);
+        names.push(format!("{} more", bundles.len().saturating_sub(5)));
     }
     names.join(", ")
 }
@@ -140,7 +134,7 @@ fn require_device(bundle: &SignedBundle, device: &DeviceUuid) -> Result<(), Fail
     let message = format!(
         "the bundle is for device {} ({}), this box is {device}",
         made_for.uuid,
-        printable(made_for.name.as_str())
+        named(made_for.name.as_str(), 40)
     );
     Err(Failure::refused(Reason::WrongDevice, message)
         .hint("take the bundle of this box; a re-imaged box has a new UUID and needs a new bundle"))
@@ -165,29 +159,10 @@ pub(crate) fn vouch(
     let fingerprint = bundle.fingerprint();
     match (known.judge(fingerprint), trust.ask) {
         (Verdict::Vouched(vouch), _) => Ok(bundle.vouched(vouch)),
-        (Verdict::Ask, Some(terminal)) if terminal.can_ask() => {
-            let manager = &bundle.manifest().manager;
-            let [one, two] = fingerprint.spoken_lines();
-            let host = match manager.hostname.as_str() {
-                "" => String::new(),
-                host => format!(" ({})", printable(host)),
-            };
-            let question = format!(
-                "\nThis bundle for manager {}{host} is signed by\n  {fingerprint}\n\
-or, to be read aloud,\n  {one}\n  {two}\n\
-                 Nobody has vouched for that key yet. Compare it, all of it, with the\n\
-                 fingerprint that the team who made the kit tells you by phone.\nIs it the same?",
-                manager.uuid,
-            );
-            let confirmed =
-                terminal.confirm(&question).map_err(|error| Failure::io("the terminal", &error))?;
-            if confirmed {
-                return Ok(bundle.vouched(Vouch::Confirmed));
-            }
-            Err(Failure::refused(
-                Reason::UnknownSigner,
-                format!("{origin}: its signer {fingerprint} was not confirmed"),
-            ))
+        (Verdict::Ask, Some(terminal)) => {
+            let manager = &bundle.manifest().manager.uuid;
+            let vouch = confirm(terminal, origin, manager, fingerprint)?;
+            Ok(bundle.vouched(vouch))
         }
         (verdict, _) => Err(refusal(verdict, origin, fingerprint)),
     }

@@ -168,6 +168,46 @@ fn foreign_text_is_never_obeyed() {
     build(&world, &[]).never_says("\u{1b}").never_says("\u{202e}");
 }
 
+/// The hint is copied from the screen to root's prompt.
+#[test]
+fn a_device_in_a_command_to_be_typed_is_one_word() {
+    let world = World::new(2);
+    let manager = world.fmc().uuid.clone();
+    let other = "00000000-0000-0000-0000-000000000000";
+    let list = fs::read_to_string(list(&world)).unwrap();
+    let uuid = world.ftd(2).uuid.as_str();
+    let names = [
+        ("Branch Office 7", "Branch Office 7"),
+        ("$(touch pwned)", "$(touch pwned)"),
+        ("x';>pwned;'", uuid),
+        ("\\';>pwned", uuid),
+        ("a\u{202e}b", uuid),
+    ];
+    for (name, expected) in names {
+        let of_other = |line: &str| {
+            let line = line
+                .replace(&format!("/var/sf/peers/{manager}/"), &format!("/var/sf/peers/{other}/"));
+            line.replace("BSNS-1120-2", name) + "\n"
+        };
+        let lines = list.lines().map(|line| match line.contains("BSNS-1120-2") {
+            true => of_other(line),
+            false => format!("{line}\n"),
+        });
+        let changed = world.write("list", lines.collect::<String>());
+        let recipient = world.recipient();
+        let run =
+            world.bundle(&["plan", "--accept-stale", "--recipient", &recipient, "--failed-push"]);
+        let json = run.arg(changed).arg("--json").run().expect(4).json();
+        let results = json["results"].as_array().unwrap();
+        let hint = results.iter().find_map(|result| result["next"].as_str()).unwrap();
+        let (_, words) = hint.split_once("another kit with ").unwrap();
+        let shell = format!("printf '%s|' {words}");
+        let ran = Run::new("sh").args(["-c", &shell]).cwd(world.path(".")).run().expect(0);
+        assert_eq!(ran.stdout, format!("--device|{expected}|"), "{hint}");
+        assert!(!world.path("pwned").exists(), "{hint}");
+    }
+}
+
 #[test]
 fn carriage_returns_blank_lines_and_duplicates_are_harmless() {
     let world = World::new(2);

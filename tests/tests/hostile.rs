@@ -438,6 +438,49 @@ pub(crate) fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut K
     Run::new("sh").args(["-ec", sums]).cwd(kit).run().expect(0);
 }
 
+/// What stands beside the words of the plan is short, and shows what it is.
+#[test]
+fn host_names_and_addresses_are_short_and_printable() {
+    let case = Case::new();
+    for name in ["x".repeat(256), "a\u{1b}[2J".into(), "a\nb".into(), "\u{3164}".into()] {
+        let forge = case.forge().edit(|m| m["manager"]["hostname"] = json!(name));
+        case.is_refused(&forge.sign(&case.key).seal(), "bad-format");
+        let forge = case.forge().edit(|m| m["device"]["address"] = json!(name));
+        case.is_refused(&forge.sign(&case.key).seal(), "bad-format");
+
+        let kit = copy(&case);
+        let index = fs::read(kit.join("kit.json")).unwrap();
+        let mut index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        index["manager"]["hostname"] = json!(name);
+        let index = index.to_string();
+        fs::write(kit.join("kit.json.sig"), case.key.sign(index.as_bytes()).unwrap()).unwrap();
+        fs::write(kit.join("kit.json"), index).unwrap();
+        kit_refused(&case, &kit, "bad-format");
+    }
+    let forge = case.forge().edit(|m| m["device"]["name"] = json!("one\ntwo"));
+    case.is_refused(&forge.sign(&case.key).seal(), "bad-format");
+}
+
+/// With such a key anybody signs anything.
+#[test]
+fn a_signer_whose_key_is_of_small_order_is_refused_wherever_it_stands() {
+    let case = Case::new();
+    let (world, device) = (&case.world, case.world.ftd(1));
+    for raw in [
+        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA=",
+    ] {
+        let mut forge = case.forge().edit(|m| m["signer"]["public_key"] = json!(raw));
+        forge.entries[1] = vec![0; 64];
+        case.is_refused(&forge.seal(), "bad-format");
+        let file = world.write("weak.pub", raw);
+        let signers = world.on(device, &["signers", "add", "--manager", &world.fmc().uuid]);
+        signers.arg(&file).run().expect(2).says("small order");
+        let verify = world.bundle(&["verify", "--signer"]).arg(&file).arg(&case.kit.path);
+        verify.run().expect(2).says("small order");
+    }
+}
+
 #[test]
 fn a_fifo_or_device_is_no_bundle_and_holds_nobody_up() {
     let case = Case::new();

@@ -1,6 +1,7 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
 mod jobs;
+mod question;
 
 use lab::{LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, World};

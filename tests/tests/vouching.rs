@@ -4,9 +4,11 @@
 use std::fs;
 
 use formats::checksum::Sha256;
-use formats::envelope::{NewIdentity, Passphrase};
+use formats::envelope::{self, Encoding, NewIdentity, Passphrase};
+use formats::kit::{BundleEntry, DeviceEntry, KitIndex};
 use formats::signature::SigningKey;
-use tests::{Forge, Kit, PASSPHRASE, Run, World};
+use formats::timestamp::Timestamp;
+use tests::{Forge, Kit, PASSPHRASE, Run, World, tool};
 
 use crate::hostile::{Case, copy, kit_refused, reindexed};
 use crate::refusals::{install_refused, refused};
@@ -73,6 +75,64 @@ fn a_passphrase_that_was_not_given_vouches_for_nobody() {
     world.unchanged(device, &before, &ran);
 }
 
+/// A kit that asks for nothing, or for another secret than the team that made it has told, would
+/// have its signer confirmed by whoever is asked next.
+#[test]
+fn a_kits_own_identity_is_locked_by_one_passphrase_or_the_kit_is_refused() {
+    let world = World::new(1);
+    let device = world.ftd(1);
+    let kit = world.kit(&[]);
+    let (identity, file) = (world.identity(), kit.path.join("kit.identity.age"));
+    let sealed = |encoding| {
+        let recipients = [world.recipient().parse().unwrap()];
+        envelope::seal(identity.as_bytes(), &recipients, encoding).unwrap()
+    };
+    let signer = world.signing_key().verifying_key().unwrap().fingerprint();
+    let locked =
+        NewIdentity::generate().protect(&Passphrase::new(PASSPHRASE.to_owned()), signer).unwrap();
+    let ssh = |passphrase: &str| {
+        let key = world.path(format!("ssh-{}", passphrase.len()));
+        tool("ssh-keygen", "openssh-client")
+            .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
+            .arg(&key)
+            .run()
+            .expect(0);
+        fs::read(key).unwrap()
+    };
+    let two = "age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 1\n\
+        AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n\
+        AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n0123456789abcdef";
+    let others: [&[u8]; 8] = [
+        identity.as_bytes(),
+        &sealed(Encoding::Binary),
+        &sealed(Encoding::Armored),
+        &ssh(""),
+        &ssh("secret"),
+        two.as_bytes(),
+        b"",
+        &[b"# not an age file\n", &locked[..]].concat(),
+    ];
+    let before = world.snapshot(device);
+    let given = [["--passphrase-file", "passphrase.txt"], ["--identity", "identity.txt"]];
+    for content in others {
+        fs::write(&file, content).unwrap();
+        reindexed(&kit.path, &world.signing_key(), |_| {});
+        for (source, open) in [(&kit.path, given[0]), (&kit.bundle(device), given[1])] {
+            let install = world.on(device, &["install", "--yes"]).args(open).arg(source);
+            world.unchanged(device, &before, &refused(install, "bad-format"));
+            refused(world.on(device, &["verify"]).args(open).arg(source), "bad-format");
+            refused(world.bundle(&["verify"]).args(open).arg(source), "bad-format");
+            refused(world.bundle(&["inspect"]).args(open).arg(source), "bad-format");
+            refused(world.on(device, &["inspect"]).arg(source), "bad-format");
+        }
+        refused(world.bundle(&["inspect"]).arg(&kit.path), "bad-format");
+    }
+    // one that a stick has spoiled is no other kind of file
+    fs::write(&file, &locked[..locked.len() / 2]).unwrap();
+    let install = world.on(device, &["install", "--yes"]).args(given[0]).arg(&kit.path);
+    refused(install, "damaged");
+}
+
 #[test]
 fn an_identity_file_for_several_readers_vouches_for_nobody() {
     let world = World::new(1);
@@ -91,6 +151,7 @@ fn an_identity_file_for_several_readers_vouches_for_nobody() {
     let ran = refused(run.arg(&kit.path), "bad-format");
     world.unchanged(device, &before, &ran);
     // as plain text it opens, but vouches for nobody
+    fs::remove_file(kit.path.join("kit.identity.age")).unwrap();
     let plain = world.write("claimed.txt", claimed);
     let run = world.on(device, &["install", "--yes", "--identity"]).arg(plain).arg(&kit.path);
     refused(run, "unknown-signer");
@@ -142,4 +203,29 @@ fn the_index_makes_no_bundle_installable() {
         index.manager.uuid = "11111111-2222-11ef-8888-000000000000".parse().unwrap()
     });
     kit_refused(&case, &kit, "damaged");
+
+    // what both say of a bundle is the same
+    let changes: [fn(&mut KitIndex); 4] = [
+        |index| index.batch += 1,
+        |index| index.manager.hostname = "other".parse().unwrap(),
+        |index| index.created_at = Timestamp::EPOCH,
+        |index| {
+            let BundleEntry { device, size, sha256, file } = index.bundles[0].clone();
+            let device = DeviceEntry { name: "other".parse().unwrap(), ..device };
+            index.bundles[0] = BundleEntry::new(device, size, sha256);
+            // the file follows the name
+            assert_ne!(index.bundles[0].file, file);
+        },
+    ];
+    for change in changes {
+        let kit = copy(&case);
+        let mut names = Vec::new();
+        reindexed(&kit, &case.key, |index| {
+            names.push(index.bundles[0].file.clone());
+            change(index);
+            names.push(index.bundles[0].file.clone());
+            fs::rename(kit.join(&names[0]), kit.join(&names[1])).unwrap();
+        });
+        kit_refused(&case, &kit, "damaged");
+    }
 }

@@ -13,7 +13,7 @@ use formats::envelope::{Encoding, Identities};
 use formats::kit::{Handoff, InstallerEntry};
 use formats::manifest::{Manager, Manifest};
 use formats::signature::SignerEntry;
-use formats::text::printable;
+use formats::text::{named, printable};
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
@@ -208,10 +208,7 @@ fn text(body: &InspectBody) -> String {
 }
 
 fn kit_text(kit: &KitView) -> String {
-    let host = match kit.manager.hostname.as_str() {
-        "" => String::new(),
-        host => format!(" ({})", printable(host)),
-    };
+    let host = super::host(&kit.manager);
     let archs: Vec<&str> = kit.installers.iter().map(|entry| entry.arch.as_str()).collect();
     let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
     let opened = if kit.passphrase { "a passphrase (kit.identity.age)" } else { "an identity" };
@@ -246,10 +243,10 @@ fn bundle_text(bundle: &BundleView) -> String {
 fn manifest_text(manifest: &Manifest) -> String {
     let Manifest { device, manager, credentials, .. } = manifest;
     let mut text = String::new();
-    let name = printable(device.name.as_str());
-    let _ = writeln!(text, "  device       {name} {}", printable(&device.address));
+    let name = named(device.name.as_str(), 40);
+    let _ = writeln!(text, "  device       {name} {}", device.address.shown(24));
     let _ = writeln!(text, "               {}", device.uuid);
-    let _ = writeln!(text, "  manager      {} {}", manager.uuid, printable(&manager.hostname));
+    let _ = writeln!(text, "  manager      {} {}", manager.uuid, manager.hostname.shown(28));
     let _ = writeln!(text, "  batch        {}, made {}", manifest.batch, manifest.created_at);
     let _ = writeln!(text, "  bundle id    {}", manifest.bundle_id);
     let _ = writeln!(text, "  signer       {}", manifest.signer.fingerprint);

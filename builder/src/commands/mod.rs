@@ -24,17 +24,21 @@ use crate::prepare::Prepared;
 fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {
     let mut text = String::new();
     if let Some(manager) = manager {
-        let host = match manager.hostname.as_str() {
-            "" => String::new(),
-            host => format!(" ({})", printable(host)),
-        };
-        text.push_str(&format!("  manager      {}{host}\n", manager.uuid));
+        text.push_str(&format!("  manager      {}{}\n", manager.uuid, host(manager)));
     }
     text.push_str(&format!("  batch        {}{}\n", prepared.plan.batch, day(prepared.plan.batch)));
     for file in &prepared.plan.failed_push {
         text.push_str(&format!("  from         {}\n", printable(file)));
     }
     text
+}
+
+/// A manager's host name in brackets, after its UUID; nothing when it is unknown.
+fn host(manager: &Manager) -> String {
+    match manager.hostname.shown(26).as_str() {
+        "" => String::new(),
+        host => format!(" ({host})"),
+    }
 }
 
 /// Who built a kit and who handed it off since; nothing for one that comes from its builder.

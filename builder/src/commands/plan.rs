@@ -135,7 +135,7 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
             table.row([
                 shortened(&printable(name).to_string(), 22),
                 device.uuid.short().to_owned(),
-                shortened(&printable(&facts.address).to_string(), 15),
+                shortened(facts.address.as_str(), 15),
                 format!("{}/{FILES}", facts.files_listed),
                 facts.certificate_not_after.date(),
                 facts.ca_days_left.to_string(),

@@ -119,7 +119,8 @@ impl Run<'_> {
         // the passphrase speaks for the signer of the bundles, who then is somebody else
         self.judge.passphrase_vouches_for(vouched.filter(|_| !is_handed_off));
         let subject = format!("{}/kit.json", kit.path().display());
-        let judged = self.judge.judge(&subject, kit.signer().fingerprint());
+        let judged =
+            self.judge.judge(&subject, &kit.index().manager.uuid, kit.signer().fingerprint());
         view.vouched_by = Some(judged.map_err(|mut failure| {
             if is_handed_off {
                 failure.hint = HANDED_OFF.to_owned();
@@ -194,7 +195,7 @@ impl Run<'_> {
         let bundle = SignedBundle::open(bytes, identities)
             .map_err(|error| Failure::of(subject, &error).hint(hint(error.reason())))?;
         if let Some((kit, entry)) = listed {
-            judge::agrees_with_index(bundle.manifest(), kit.index(), entry)?;
+            kit.require_described(entry, bundle.manifest())?;
         }
         let further =
             judge::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
@@ -219,7 +220,8 @@ impl Run<'_> {
             Err(failure) => return Ok(view.refused(failure)),
         };
         view.opened(&opened.manifest);
-        match self.judge.judge("the bundle", opened.manifest.signer.fingerprint) {
+        let Manifest { manager, signer, .. } = &opened.manifest;
+        match self.judge.judge("the bundle", &manager.uuid, signer.fingerprint) {
             Ok(vouch) => {
                 view.vouched_by = Some(vouch);
                 if let Err(failure) = opened.further {

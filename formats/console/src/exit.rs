@@ -76,7 +76,7 @@ impl Failure {
 
     /// An error of the library about `subject` (a path, a device), refused for its own reason.
     pub fn of(subject: impl Display, error: &impl Reasoned) -> Self {
-        Self::refused(error.reason(), format!("{subject}: {error}"))
+        Self::refused(error.reason(), in_one_line(&format!("{subject}: {error}")))
     }
 
     /// The command line asks for something impossible.
@@ -110,7 +110,7 @@ impl Failure {
             Kind::ReadOnlyFilesystem => Reason::ReadOnly,
             Kind::AlreadyExists => Reason::Exists,
             _ => {
-                let failure = Self::unexpected(format!("{subject}: {error}"));
+                let failure = Self::unexpected(in_one_line(&format!("{subject}: {error}")));
                 let code = Errno::from_io_error(error);
                 return match code {
                     Some(Errno::MFILE | Errno::NFILE) => failure.hint(FILES),
@@ -119,7 +119,7 @@ impl Failure {
                 };
             }
         };
-        Self::refused(reason, format!("{subject}: {error}"))
+        Self::refused(reason, in_one_line(&format!("{subject}: {error}")))
     }
 
     /// Adds what to do next, unless the failure already says.
@@ -171,4 +171,9 @@ impl Failure {
         self.exit = exit;
         self
     }
+}
+
+/// A path may hold line breaks; those of a message are ours.
+fn in_one_line(text: &str) -> String {
+    text.replace('\n', "\\u{a}")
 }

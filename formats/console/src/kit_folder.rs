@@ -9,9 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use formats::checksum::{HashingWriter, Sha256, Sums};
+use formats::envelope::require_one_passphrase;
 use formats::error::Reason;
 use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
 use formats::limits::{self, LimitError};
+use formats::manifest::Manifest;
 use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
 use formats::text::printable;
 use rustix::fd::OwnedFd;
@@ -134,7 +136,8 @@ impl KitFolder {
     /// The kit's own identity, where it is a passphrase kit.
     ///
     /// # Errors
-    /// When there is one that cannot be read.
+    /// When there is one that cannot be read; `bad-format` for one that is not opened by one
+    /// passphrase, and by nothing else.
     pub fn identity(&self) -> Result<Option<KitIdentity>, Failure> {
         let file = match open_file_at(&self.dir, OsStr::new(kit::IDENTITY)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -144,6 +147,8 @@ impl KitFolder {
             .and_then(|file| limits::read_public(file, limits::KEY_FILE))
             .map_err(|error| failure(&self.path, kit::IDENTITY, &error))?;
         let path = self.path.join(kit::IDENTITY);
+        require_one_passphrase(&bytes)
+            .map_err(|error| Failure::of(path.display(), &error).hint(ANOTHER_IDENTITY))?;
         Ok(Some(KitIdentity { path, bytes }))
     }
 
@@ -161,6 +166,21 @@ impl KitFolder {
             return Err(self.damaged(&entry.file, "kit.json"));
         }
         Ok(bytes)
+    }
+
+    /// Whether an opened bundle is the one that the index describes.
+    ///
+    /// # Errors
+    /// `damaged`.
+    pub fn require_described(
+        &self,
+        entry: &BundleEntry,
+        manifest: &Manifest,
+    ) -> Result<(), Failure> {
+        self.index.check_bundle(entry, manifest).map_err(|error| {
+            Failure::of(self.path.join(&entry.file).display(), &error)
+                .hint("have the kit made anew: it was put together from parts")
+        })
     }
 
     /// Opens an installer. What is read from it is to be compared with the entry.
@@ -241,6 +261,7 @@ impl KitFolder {
     }
 }
 
+const ANOTHER_IDENTITY: &str = "copy the kit again from where it was made; if it is so there, do not use it: somebody has changed how it is opened";
 const NAME_A_KIT: &str =
     "name a kit's folder, sftunnel-kit-...; if this was one, copy it again from where it was made";
 const COPY_AGAIN: &str =

@@ -6,8 +6,11 @@
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use formats::text::printable;
+use rustix::io::ioctl_fionread;
+use rustix::termios::{QueueSelector, tcflush};
 
 use crate::exit::Failure;
 use crate::hidden_input::HiddenInput;
@@ -66,10 +69,11 @@ impl Terminal {
         tty()?.write_all(text.as_bytes())
     }
 
-    /// Asks a question that only the whole word `yes` answers with yes.
+    /// Asks a question that only the whole word `yes` answers with yes, typed after the question
+    /// was shown. Foreign text has no place in it: what is asked is ours to say.
     ///
     /// # Errors
-    /// When there is no terminal.
+    /// When there is no terminal, or one that something types at all the time.
     pub fn confirm(&self, question: &str) -> io::Result<bool> {
         let answer = self.ask(&format!("{question} Type 'yes' to go on: "))?;
         Ok(answer.trim().eq_ignore_ascii_case("yes"))
@@ -77,6 +81,7 @@ impl Terminal {
 
     fn ask(&self, question: &str) -> io::Result<String> {
         let mut tty = tty()?;
+        forget_typed(&tty)?;
         tty.write_all(question.as_bytes())?;
         tty.flush()?;
         let mut answer = String::new();
@@ -96,7 +101,7 @@ impl Terminal {
     /// no control sequences.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
         let shown = !self.quiet && !self.json && !is_dumb() && io::stderr().is_terminal();
-        Progress { what, total, shown, last: std::time::Instant::now() }
+        Progress { what, total, shown, last: Instant::now() }
     }
 
     /// `text` in a colour, or as it is.
@@ -120,6 +125,27 @@ pub(crate) fn tty() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty")
 }
 
+/// Throws away what was typed before a question, until nothing has come for a moment: the rest of
+/// a paste arrives line by line on a slow console, and answers nothing.
+fn forget_typed(tty: &File) -> io::Result<()> {
+    /// Longer than a line takes at 9600 baud, shorter than anybody minds.
+    const QUIET: Duration = Duration::from_millis(250);
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let begun = Instant::now();
+    loop {
+        tcflush(tty, QueueSelector::IFlush)?;
+        std::thread::sleep(QUIET);
+        // whole lines; the beginning of one goes with the last flush
+        if ioctl_fionread(tty)? == 0 {
+            return Ok(tcflush(tty, QueueSelector::IFlush)?);
+        }
+        if begun.elapsed() > PATIENCE {
+            let message = "something types at the terminal without a pause";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+    }
+}
+
 /// The few colours that are used; the numbers are those of ECMA-48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Color {
@@ -139,14 +165,14 @@ pub struct Progress {
     what: &'static str,
     total: usize,
     shown: bool,
-    last: std::time::Instant,
+    last: Instant,
 }
 
 impl Progress {
     /// Shows how far it is, ten times a second at the most.
     pub fn at(&mut self, done: usize) {
         if self.shown && (self.last.elapsed().as_millis() >= 100 || done == self.total) {
-            self.last = std::time::Instant::now();
+            self.last = Instant::now();
             say(&format!("\r{} {done} of {}\u{1b}[K", self.what, self.total));
         }
     }

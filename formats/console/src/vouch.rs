@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use formats::bundle::Vouch;
+use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::limits;
 use formats::signature::{Fingerprint, VerifyingKey};
 
 use crate::exit::Failure;
 use crate::input;
+use crate::terminal::Terminal;
 
 /// A signer as the operator names it with `--signer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,39 @@ pub fn refusal(verdict: Verdict, subject: &str, signer: Fingerprint) -> Failure 
         }
         _ => "ask the team that made it for the fingerprint by phone; if it is this one, give --signer with it",
     })
+}
+
+/// Asks a person at the terminal about a signer that nobody speaks for or against.
+///
+/// What made the bundle or kit made everything in it but the fingerprint, so the question holds
+/// nothing else of it: names and hosts could say what they like, and look like lines of ours.
+///
+/// # Errors
+/// `unknown-signer`, unless the answer is yes.
+pub fn confirm(
+    terminal: &Terminal,
+    subject: &str,
+    manager: &ManagerUuid,
+    signer: Fingerprint,
+) -> Result<Vouch, Failure> {
+    if !terminal.can_ask() {
+        return Err(refusal(Verdict::Ask, subject, signer));
+    }
+    let [one, two] = signer.spoken_lines();
+    let question = format!(
+        "\nThis, for manager {manager}, is signed by\n  {signer}\n\
+         or, to be read aloud,\n  {one}\n  {two}\n\
+         Nobody has vouched for that key yet. Compare it, all of it, with the\n\
+         fingerprint that the team who made it tells you by phone.\nIs it the same?"
+    );
+    match terminal.confirm(&question) {
+        Ok(true) => Ok(Vouch::Confirmed),
+        Ok(false) => {
+            let message = format!("{subject}: its signer {signer} was not confirmed");
+            Err(Failure::refused(Reason::UnknownSigner, message))
+        }
+        Err(error) => Err(Failure::io("the terminal", &error)),
+    }
 }
 
 #[cfg(test)]

@@ -34,12 +34,12 @@ impl Case {
             sources: ["/a", "/b", "/c"],
             manager: Manager {
                 uuid: "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap(),
-                hostname: "fmc".into(),
+                hostname: "fmc".parse().unwrap(),
             },
             device: Device {
                 uuid: DEVICE.parse().unwrap(),
                 name: "box".parse().unwrap(),
-                address: String::new(),
+                address: Default::default(),
             },
             batch: 1,
             created_at: Timestamp::EPOCH,
@@ -170,8 +170,8 @@ fn a_signed_manifest_that_says_something_else_is_refused() {
 fn a_manifest_may_be_as_large_as_its_limit_and_no_larger() {
     let mut manifest = Case::new().manifest();
     let room = usize::try_from(limits::MANIFEST).unwrap() - manifest.to_bytes().unwrap().len();
-    manifest.manager.hostname = "x".repeat(room + manifest.manager.hostname.len());
+    manifest.files[0].source = "x".repeat(room + manifest.files[0].source.len());
     assert_eq!(manifest.to_bytes().unwrap().len() as u64, limits::MANIFEST);
-    manifest.manager.hostname.push('x');
+    manifest.files[0].source.push('x');
     assert!(manifest.to_bytes().is_err());
 }

@@ -10,7 +10,7 @@ mod ssh_rounds;
 
 use super::{
     ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Recipient, SealError, decrypt, decryptor,
-    encrypt, hybrid,
+    encrypt, hybrid, stanzas,
 };
 use crate::error::{Reason, Reasoned};
 use crate::limits;
@@ -118,7 +118,7 @@ pub enum IdentityError {
         rounds: u32,
     },
     /// An age file that is not protected by exactly one passphrase.
-    #[error("is an age file, but not one that is protected by a passphrase")]
+    #[error("is not an age file that one passphrase protects, and nothing else")]
     NotPassphrase,
     /// An age file that cannot be read.
     #[error("is an age file that cannot be read: {0}")]
@@ -173,6 +173,20 @@ impl IdentityFile {
             };
         }
         parse_native(bytes).map(Self::Plain)
+    }
+}
+
+/// Whether this is what `kit.identity.age` of a kit has to be: an age file that exactly one
+/// passphrase opens. A kit with another asks for nothing, or for something else than the team that
+/// made it has told.
+///
+/// # Errors
+/// [`IdentityError::NotPassphrase`]; [`OpenError::Damaged`] when it was one, as it seems.
+pub fn require_one_passphrase(bytes: &[u8]) -> Result<(), IdentityError> {
+    match decryptor(bytes) {
+        Ok(sealed) if sealed.is_scrypt() => Ok(()),
+        Err(OpenError::Damaged) if stanzas(bytes) <= 1 => Err(OpenError::Damaged.into()),
+        _ => Err(IdentityError::NotPassphrase),
     }
 }
 

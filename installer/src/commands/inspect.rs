@@ -11,7 +11,7 @@ use console::unlock::Unlocker;
 use formats::checksum::Sha256;
 use formats::kit::KitIndex;
 use formats::manifest::Manifest;
-use formats::text::printable;
+use formats::text::{named, printable};
 use serde::Serialize;
 
 use super::Session;
@@ -73,9 +73,10 @@ pub(crate) fn run(session: &Session, args: &InspectArgs) -> Result<Report, Failu
 
 fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
     let kit = KitFolder::open(path)?;
+    let identity = kit.identity()?;
     let mut manifests = Vec::new();
     if let Some(unlocker) = unlocker {
-        let unlocked = unlocker.unlock(kit.identity()?.as_ref())?;
+        let unlocked = unlocker.unlock(identity.as_ref())?;
         for entry in &kit.index().bundles {
             let sealed = kit.bundle(entry)?;
             // a kit for several recipients: what this identity does not open is not shown
@@ -98,9 +99,10 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
 fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
     let sealed = sources::read_bundle(path)?;
     let source = sources::origin(path);
+    let identity = identity_around(path)?;
     let mut manifests = Vec::new();
     if let Some(unlocker) = unlocker {
-        let unlocked = unlocker.unlock(identity_around(path)?.as_ref())?;
+        let unlocked = unlocker.unlock(identity.as_ref())?;
         manifests.push(sources::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
     }
     let (size, sha256) = (Some(sealed.len() as u64), Some(Sha256::of(&sealed)));
@@ -117,14 +119,14 @@ fn describe(session: &Session, inspected: &Inspected) -> String {
         text.push_str(&format!(
             "Manager   {}  {}\nMade      {} from batch {}\nSigner    {}\n          nobody was asked whether that key is to be trusted\n",
             index.manager.uuid,
-            printable(&index.manager.hostname),
+            index.manager.hostname.shown(30),
             index.created_at,
             index.batch,
             index.signer.fingerprint
         ));
         let mut table = Table::with_headings(&["device", "UUID", "bytes"]);
         for entry in &index.bundles {
-            let name = printable(entry.device.name.as_str()).to_string();
+            let name = named(entry.device.name.as_str(), 60);
             table.row([name, entry.device.uuid.to_string(), entry.size.to_string()]);
         }
         text.push_str(&table.text());
@@ -140,7 +142,7 @@ fn describe(session: &Session, inspected: &Inspected) -> String {
         text.push_str(&format!(
             "\nDevice    {}  {}\nManager   {}\nBundle id {}\nSigner    {}\nCA        {}\nCert      {}\n{}",
             manifest.device.uuid,
-            printable(manifest.device.name.as_str()),
+            named(manifest.device.name.as_str(), 60),
             manifest.manager.uuid,
             manifest.bundle_id,
             manifest.signer.fingerprint,

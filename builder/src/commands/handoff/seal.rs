@@ -181,7 +181,7 @@ impl Sealer<'_> {
         let bytes = self.source.folder.bundle(entry)?;
         let bundle = SignedBundle::open(&bytes, &self.source.unlocked.identities)
             .map_err(|error| Failure::of(&entry.file, &error).hint(hint(&error)))?;
-        judge::agrees_with_index(bundle.manifest(), self.source.folder.index(), entry)?;
+        self.source.folder.require_described(entry, bundle.manifest())?;
         let vouch = judge.without_asking(&entry.file, bundle.fingerprint())?;
         judge::names_its_device(&bundle)?;
         Ok((bundle, vouch))
@@ -197,7 +197,7 @@ impl Sealer<'_> {
     ) -> Result<Vouched, Failure> {
         let subject = format!("{} (its bundles)", self.source.folder.path().display());
         let signer = only_signer(&subject, results)?;
-        let vouch = judge.judge(&subject, signer)?;
+        let vouch = judge.judge(&subject, &self.source.folder.index().manager.uuid, signer)?;
         let sealed = identity
             .protect(passphrase, signer)
             .map_err(|_| Failure::unexpected("the kit's identity could not be locked"))?;

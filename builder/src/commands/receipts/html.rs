@@ -28,7 +28,7 @@ fn page(body: &ReceiptsBody) -> String {
     page.push_str("<dl>\n");
     term(&mut page, "checked", &format!("{} by the clock of the FMC", body.checked_at));
     for kit in &body.kits {
-        let manager = format!("{} {}", kit.manager.uuid, kit.manager.hostname);
+        let manager = format!("{} {}", kit.manager.uuid, kit.manager.hostname.as_str());
         let known = if kit.vouched_by.is_some() { "" } else { " (nobody vouches for it)" };
         term(&mut page, "kit", &kit.path.display().to_string());
         term(&mut page, "manager", manager.trim_end());
