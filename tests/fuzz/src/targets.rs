@@ -20,21 +20,28 @@ use formats::kit::KitIndex;
 use formats::manifest::Manifest;
 use formats::receipt::SignedReceipt;
 use formats::signature::{SignerEntry, SigningKey, VerifyingKey};
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
-use openssl::x509::{X509, X509Name};
+use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyParam;
+use openssl::x509::{
+    X509, X509Builder, X509Crl, X509Extension, X509Name, X509PurposeId, X509StoreContext,
+};
 
 /// A target's name and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target; each has a folder of this name in `corpus/`.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     ("age_file", age_file),
     ("archive", archive),
     ("certificate", certificate),
+    ("chain", chain),
+    ("credential_file", credential_file),
     ("failed_push", failed_push),
     ("ims_conf", ims_conf),
     ("journal", journal),
@@ -233,23 +240,119 @@ pub fn private_key(data: &[u8]) {
     black_box((error.to_string(), error.reason()));
 }
 
-/// A CA, and a certificate that it issued.
-fn good_set() -> Result<[Vec<u8>; 2], ErrorStack> {
-    let (ca, own) = (PKey::from_rsa(Rsa::generate(2048)?)?, PKey::from_rsa(Rsa::generate(2048)?)?);
+/// The file of a certificate, as it is packed. What is taken is what OpenSSL reads there, all that
+/// it could read there, and the same when it is written anew.
+pub fn credential_file(data: &[u8]) {
+    let Ok(certificate) = Certificate::from_pem(data, CredentialFile::Ca) else { return };
+    let all = X509::stack_from_pem(data).expect("OpenSSL reads it, too");
+    let [read] = all.as_slice() else { panic!("{} certificates for OpenSSL", all.len()) };
+    let der = read.to_der().expect("DER");
+    assert_eq!(Sha256::of(&der), certificate.facts().fingerprint);
+    assert!(PKey::private_key_from_pem_callback(data, |_| Ok(0)).is_err(), "a private key");
+    assert!(X509Crl::from_pem(data).is_err(), "a list");
+    let written = certificate.to_pem().expect("PEM");
+    let again = Certificate::from_pem(&written, CredentialFile::Ca).expect("its own form");
+    assert_eq!(again.facts(), certificate.facts());
+}
+
+/// Extensions of anybody's choice in a certificate, or in its CA, with signatures that fit. What
+/// is taken, OpenSSL takes for either side of a connection.
+///
+/// The first byte says whose and in which version; then come extensions, each an index of an OID,
+/// whether it is critical, its length and its content.
+pub fn chain(data: &[u8]) {
+    static KEYS: LazyLock<[PKey<Private>; 2]> = LazyLock::new(|| {
+        let key = || PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
+        [key(), key()]
+    });
+    let [ca_key, key] = &*KEYS;
+    let Some((how, extensions)) = data.split_first() else { return };
+    let (of_ca, of_device) =
+        if how & 1 == 1 { (extensions, &[][..]) } else { (&[][..], extensions) };
+    let version = i32::from(how >> 1 & 3);
+    let ca = extended(ONE, version, of_ca, ca_key, ca_key);
+    let device = extended(OTHER, version, of_device, key, ca_key);
+    let (Ok(ca), Ok(device)) = (ca, device) else { return };
+    let pem = |x509: &X509| x509.to_pem().expect("PEM").into();
+    let key = key.private_key_to_pem_pkcs8().expect("PEM").into();
+    match Credentials::new(pem(&ca), pem(&device), key).check() {
+        Err(error) => drop(black_box((error.to_string(), error.reason()))),
+        Ok(_) => {
+            for purpose in [X509PurposeId::SSL_CLIENT, X509PurposeId::SSL_SERVER] {
+                assert!(openssl_takes(&ca, &device, purpose).expect("a verdict"));
+            }
+        }
+    }
+}
+
+fn extended(
+    subject: &str,
+    version: i32,
+    mut extensions: &[u8],
+    key: &PKey<Private>,
+    signer: &PKey<Private>,
+) -> Result<X509, ErrorStack> {
+    const OIDS: [&str; 12] = [
+        "2.5.29.19",
+        "2.5.29.15",
+        "2.5.29.37",
+        "2.5.29.17",
+        "2.5.29.30",
+        "2.5.29.35",
+        "2.5.29.14",
+        "2.5.29.32",
+        "2.5.29.36",
+        "2.16.840.1.113730.1.1",
+        "1.3.6.1.5.5.7.1.14",
+        "1.2.3.4",
+    ];
+    let mut builder = named(subject, key)?;
+    builder.set_version(version)?;
+    while let [oid, critical, size, rest @ ..] = extensions {
+        let (content, rest) = rest.split_at(rest.len().min(usize::from(*size)));
+        let oid = Asn1Object::from_str(OIDS[usize::from(*oid) % OIDS.len()])?;
+        let content = Asn1OctetString::new_from_bytes(content)?;
+        builder.append_extension(X509Extension::new_from_der(
+            &oid,
+            critical & 1 == 1,
+            &content,
+        )?)?;
+        extensions = rest;
+    }
+    builder.sign(signer, MessageDigest::sha256())?;
+    Ok(builder.build())
+}
+
+/// Issued by [`ONE`], for ten days.
+fn named(subject: &str, key: &PKey<Private>) -> Result<X509Builder, ErrorStack> {
     let name = |text: &str| {
         let mut name = X509Name::builder()?;
         name.append_entry_by_text("CN", text)?;
         Ok::<_, ErrorStack>(name.build())
     };
-    let issued = |subject: &str, key: &PKey<Private>| {
-        let mut builder = X509::builder()?;
-        builder.set_subject_name(&*name(subject)?)?;
-        builder.set_issuer_name(&*name(ONE)?)?;
-        builder.set_pubkey(key)?;
-        builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
-        builder.set_not_after(&*Asn1Time::days_from_now(10)?)?;
-        builder.sign(&ca, MessageDigest::sha256())?;
-        builder.build().to_pem()
-    };
+    let mut builder = X509::builder()?;
+    builder.set_subject_name(&*name(subject)?)?;
+    builder.set_issuer_name(&*name(ONE)?)?;
+    builder.set_pubkey(key)?;
+    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    builder.set_not_after(&*Asn1Time::days_from_now(10)?)?;
+    Ok(builder)
+}
+
+fn openssl_takes(ca: &X509, device: &X509, purpose: X509PurposeId) -> Result<bool, ErrorStack> {
+    let mut how = X509VerifyParam::new()?;
+    how.set_purpose(purpose)?;
+    how.set_auth_level(1);
+    let mut store = X509StoreBuilder::new()?;
+    store.add_cert(ca.clone())?;
+    store.set_param(&how)?;
+    let none = Stack::new()?;
+    X509StoreContext::new()?.init(&store.build(), device, &none, |context| context.verify_cert())
+}
+
+/// A CA, and a certificate that it issued.
+fn good_set() -> Result<[Vec<u8>; 2], ErrorStack> {
+    let (ca, own) = (PKey::from_rsa(Rsa::generate(2048)?)?, PKey::from_rsa(Rsa::generate(2048)?)?);
+    let issued = |subject, key| extended(subject, 0, &[], key, &ca)?.to_pem();
     Ok([issued(ONE, &ca)?, issued(OTHER, &own)?])
 }
