@@ -201,6 +201,9 @@ pub struct PassphraseArgs {
     /// Write the generated passphrase to an open file descriptor instead
     #[arg(long, value_name = "N", requires = "generate_passphrase")]
     pub passphrase_out_fd: Option<u32>,
+    /// Take a passphrase that a serial console may not be able to type: beyond ASCII
+    #[arg(long)]
+    pub accept_unusual: bool,
 }
 
 /// How the kit is made.
@@ -322,6 +325,9 @@ pub struct NewPassphraseArgs {
     /// Write the generated passphrase to an open file descriptor instead
     #[arg(long, value_name = "N", requires = "generate_passphrase")]
     pub passphrase_out_fd: Option<u32>,
+    /// Take a passphrase that a serial console may not be able to type: beyond ASCII
+    #[arg(long)]
+    pub accept_unusual: bool,
 }
 
 impl NewPassphraseArgs {
@@ -332,6 +338,7 @@ impl NewPassphraseArgs {
             passphrase_fd: self.new_passphrase_fd,
             generate_passphrase: self.generate_passphrase,
             passphrase_out_fd: self.passphrase_out_fd,
+            accept_unusual: self.accept_unusual,
         }
     }
 }

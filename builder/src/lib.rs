@@ -85,7 +85,8 @@ pub mod untrusted {
     /// # Errors
     /// Says which line.
     pub fn recipient_map(bytes: &[u8]) -> Result<usize, String> {
-        crate::recipients::parse_map(bytes).map(|lines| lines.len())
+        let text = formats::decode::text(bytes).map_err(|error| error.to_string())?;
+        crate::recipients::parse_map(&text).map(|lines| lines.len())
     }
 
     /// How many of these devices, by these names, a saved `sftunnel_status.pl` shows connected.

@@ -9,14 +9,14 @@ use console::exit::Failure;
 use console::new_file::random;
 use console::terminal::Terminal;
 use console::{input, memory, unlock};
-use formats::envelope::Passphrase;
+use formats::envelope::{Passphrase, WORDS};
 use formats::limits;
 use serde::Serialize;
 
 use crate::args::PassphraseArgs;
 
-/// Words of a generated passphrase; each holds 16 bits.
-const WORDS: usize = 6;
+/// How often somebody may choose a passphrase at the terminal.
+const TRIES: usize = 3;
 
 /// Where the passphrase of a kit comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,10 +75,10 @@ pub(crate) fn source(
     }
 }
 
-/// Reads, makes or asks for it.
+/// Reads, makes or asks for it, in the spelling that the kit is sealed with.
 ///
 /// # Errors
-/// When it cannot be read, is empty, or was not typed the same twice.
+/// When it cannot be read, is empty or unusual, or was not typed the same twice.
 pub(crate) fn obtain(
     args: &PassphraseArgs,
     source: Source,
@@ -91,60 +91,111 @@ pub(crate) fn obtain(
     match source {
         Source::None => Ok(None),
         Source::Generated => generate().map(Some),
-        Source::Asked => ask(terminal).map(Some),
+        Source::Asked => ask(terminal, args.accept_unusual).map(Some),
         Source::Given => {
             let bytes = match (&args.passphrase_file, args.passphrase_fd) {
                 (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
                 (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
                 (None, None) => return Ok(None),
             };
-            unlock::passphrase(&bytes).map(Some)
+            taken(&unlock::passphrase(&bytes)?, args.accept_unusual, terminal).map(Some)
         }
     }
 }
 
-fn ask(terminal: &Terminal) -> Result<Passphrase, Failure> {
+fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Failure> {
     terminal
         .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
-    let mut hidden = terminal.hidden_input()?;
-    let first = hidden.ask("Passphrase for the kit: ")?;
-    if first.chars() == 0 {
-        return Err(Failure::usage("the passphrase is empty"));
+    let mut tries = TRIES;
+    loop {
+        let passphrase = typed_twice(terminal, accept_unusual, &mut tries)?;
+        let Some(weakness) = weakness(&passphrase) else { return Ok(passphrase) };
+        let question = format!(
+            "This passphrase is weak: {weakness}.\nWhoever finds the stick can try at leisure. Take it all the same?"
+        );
+        if terminal.confirm(&question).map_err(|error| Failure::io("the terminal", &error))? {
+            return Ok(passphrase);
+        }
+        if tries == 0 {
+            return Err(Failure::usage("no passphrase was chosen")
+                .hint("--generate-passphrase makes a strong one"));
+        }
     }
-    let second = hidden.ask("The same again: ")?;
-    if first.expose() != second.expose() {
-        return Err(Failure::usage("the two passphrases differ").hint("run build again"));
-    }
-    Ok(first)
 }
 
-/// Six words of five letters, 96 bits: the proquints of arXiv:0901.4016. Each is
-/// consonant, vowel, consonant, vowel, consonant, so it can be said over the phone and a
-/// slip is heard; lower-case letters only.
+/// Asks until both are the same and fit, as often as `tries` says.
+fn typed_twice(
+    terminal: &Terminal,
+    accept_unusual: bool,
+    tries: &mut usize,
+) -> Result<Passphrase, Failure> {
+    // with the echo off from the first to the last
+    let mut hidden = terminal.hidden_input()?;
+    loop {
+        *tries = tries.saturating_sub(1);
+        let first = hidden.ask("Passphrase for the kit: ")?;
+        let slip = match taken(&first, accept_unusual, terminal) {
+            Err(slip) => slip,
+            Ok(passphrase) => {
+                let again = hidden.ask("The same again: ")?.canonical();
+                if again.expose() == passphrase.expose() {
+                    return Ok(passphrase);
+                }
+                Failure::usage("the two passphrases differ").hint("run it again")
+            }
+        };
+        if *tries == 0 {
+            return Err(slip);
+        }
+        terminal.note(&format!("{}. Try again.", slip.message));
+    }
+}
+
+/// The spelling that the kit is sealed with. What it leaves out is told, and what nobody could
+/// see or type at the device is no part of it.
+///
+/// # Errors
+/// Usage: empty, with unseen characters inside, or beyond ASCII without `accept_unusual`.
+fn taken(
+    given: &Passphrase,
+    accept_unusual: bool,
+    terminal: &Terminal,
+) -> Result<Passphrase, Failure> {
+    let taken = given.canonical();
+    if taken.chars() == 0 {
+        return Err(Failure::usage("the passphrase is empty"));
+    }
+    if given.is_generated() {
+        if given.expose() != taken.expose() {
+            terminal.note("It has the form of a generated passphrase: it is taken in lower case with hyphens, and opens in any case, with blanks or without.");
+        }
+        return Ok(taken);
+    }
+    if let Some(c) = given.unseen() {
+        let code = u32::from(c);
+        let message = format!("the passphrase holds a character that nobody sees: U+{code:04X}");
+        return Err(Failure::usage(message)
+            .hint("type it by hand: programs that format text put such characters in"));
+    }
+    if !taken.expose().is_ascii() && !accept_unusual {
+        let message = "the passphrase holds characters that a serial console may not have a key for: they are not ASCII";
+        return Err(Failure::usage(message).hint(
+            "take letters, digits and signs of an English keyboard, or give --accept-unusual",
+        ));
+    }
+    let mark = '\u{feff}';
+    if given.expose().trim_start_matches(mark) != given.inner() {
+        terminal.warn(
+            "there are blanks before or after the passphrase, which nobody sees: the kit is sealed without them",
+        );
+    }
+    Ok(taken)
+}
+
 fn generate() -> Result<Passphrase, Failure> {
     let mut bits = [0; WORDS * 2];
     random(&mut bits).map_err(|error| Failure::unexpected(format!("no random bytes: {error}")))?;
-    let words: Vec<String> =
-        bits.as_chunks::<2>().0.iter().map(|pair| proquint(u16::from_be_bytes(*pair))).collect();
-    Ok(Passphrase::new(words.join("-")))
-}
-
-fn proquint(bits: u16) -> String {
-    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
-    const VOWELS: &[u8; 4] = b"aiou";
-    let letter = |letters: &[u8], shift: u16| {
-        let at = usize::from(bits >> shift) & (letters.len() - 1);
-        letters.get(at).map_or('?', |byte| char::from(*byte))
-    };
-    [
-        letter(CONSONANTS, 12),
-        letter(VOWELS, 10),
-        letter(CONSONANTS, 6),
-        letter(VOWELS, 4),
-        letter(CONSONANTS, 0),
-    ]
-    .iter()
-    .collect()
+    Ok(Passphrase::generated(&bits))
 }
 
 /// Shows a generated passphrase, once: at the terminal, or on the descriptor. Never on
@@ -198,12 +249,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proquints_are_those_of_the_paper() {
-        // 127.0.0.1 is lusab-babad there
-        assert_eq!((proquint(0x7f00).as_str(), proquint(0x0001).as_str()), ("lusab", "babad"));
-    }
-
-    #[test]
     fn a_generated_passphrase_is_not_weak() {
         let (one, two) = (generate().unwrap(), generate().unwrap());
         assert_eq!(one.chars(), WORDS * 6 - 1);
@@ -228,6 +273,7 @@ mod tests {
             passphrase_fd: None,
             generate_passphrase: false,
             passphrase_out_fd: None,
+            accept_unusual: false,
         };
         let terminal = Terminal::new(true, true, false);
         assert_eq!(source(&args, true, &terminal, false), Ok(Source::None));

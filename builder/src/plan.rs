@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use console::exit::Failure;
+use formats::decode::tidy;
 use formats::device::{CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::failed_push::{ListedDevice, Problem, Sources};
@@ -274,7 +275,14 @@ pub(crate) fn find_device(
     let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
         text.parse().as_ref() == Ok(uuid) || name.as_ref().is_some_and(|name| name.as_str() == text)
     };
-    let mut found = known.iter().filter(is).map(|(uuid, _)| uuid);
+    let is_alike = |(_, name): &&(DeviceUuid, Option<DeviceName>)| {
+        name.as_ref().is_some_and(|name| alike(name.as_str()) == alike(text))
+    };
+    let mut found: Vec<_> = known.iter().filter(is).collect();
+    if found.is_empty() {
+        found = known.iter().filter(is_alike).collect();
+    }
+    let mut found = found.into_iter().map(|(uuid, _)| uuid);
     match (found.next(), found.next()) {
         (Some(uuid), None) => Ok(uuid.clone()),
         (Some(first), Some(second)) => {
@@ -286,6 +294,11 @@ pub(crate) fn find_device(
                 .hint(there_are(known, text)))
         }
     }
+}
+
+/// What two names that people take for the same have in common.
+pub(crate) fn alike(name: &str) -> String {
+    tidy(name).to_lowercase()
 }
 
 /// The names that are close to `text`, or else the first ones.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use console::exit::{Exit, Failure};
 use console::input;
+use formats::csv;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::{NewIdentity, Recipient, SealError, is_mixed, parse_recipients_file};
 use formats::error::Reason;
@@ -12,7 +13,7 @@ use formats::limits;
 use formats::text::printable;
 
 use crate::args::RecipientArgs;
-use crate::plan::find_device;
+use crate::plan::{alike, find_device};
 
 /// Recipients as given; the map's devices are still text.
 #[derive(Debug, Default)]
@@ -52,9 +53,8 @@ impl Named {
             add(&mut named.for_all, recipient);
         }
         for path in &args.recipients_file {
-            let bytes = input::read(path, limits::KEY_FILE)?;
-            let recipients =
-                parse_recipients_file(&bytes).map_err(|error| in_file(path, &error))?;
+            let text = input::decode(path.display(), &input::read(path, limits::KEY_FILE)?)?;
+            let recipients = parse_recipients_file(&text).map_err(|error| in_file(path, &error))?;
             if recipients.is_empty() {
                 return Err(in_file(path, &"holds no recipient"));
             }
@@ -62,8 +62,8 @@ impl Named {
         }
         if let Some(path) = &args.recipient_map {
             named.map_file = path.display().to_string();
-            named.map = parse_map(&input::read(path, limits::FAILED_PUSH)?)
-                .map_err(|error| in_file(path, &error))?;
+            let text = input::decode(path.display(), &input::read(path, limits::FAILED_PUSH)?)?;
+            named.map = parse_map(&text).map_err(|error| in_file(path, &error))?;
         }
         Ok(named)
     }
@@ -245,15 +245,21 @@ fn matching(
     known: &[(DeviceUuid, Option<DeviceName>)],
     pattern: &str,
 ) -> Result<Vec<DeviceUuid>, Failure> {
-    let fits = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
-        fits_glob(pattern, uuid.as_str())
-            || name.as_ref().is_some_and(|name| fits_glob(pattern, name.as_str()))
+    let fitting = |fits: &dyn Fn(&str) -> bool| -> Vec<DeviceUuid> {
+        let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
+            fits(uuid.as_str()) || name.as_ref().is_some_and(|name| fits(name.as_str()))
+        };
+        known.iter().filter(is).map(|(uuid, _)| uuid.clone()).collect()
     };
-    let found: Vec<DeviceUuid> = known.iter().filter(fits).map(|(uuid, _)| uuid.clone()).collect();
+    let mut found = fitting(&|text| fits_glob(pattern, text));
+    if found.is_empty() {
+        let pattern = alike(pattern);
+        found = fitting(&|text| fits_glob(&pattern, &alike(text)));
+    }
     if found.is_empty() {
         let message = format!("no device's name or UUID fits '{pattern}'");
         return Err(Failure::refused(Reason::NotFound, message)
-            .hint("* stands for any characters, ? for one; upper and lower case differ"));
+            .hint("* stands for any characters, ? for one"));
     }
     Ok(found)
 }
@@ -295,49 +301,41 @@ fn in_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!("{}: {error}", path.display()))
 }
 
-/// `device,recipient` lines; a device's name may stand in quotes (`"a, b"`, `""` for a quote).
-pub(crate) fn parse_map(bytes: &[u8]) -> Result<Vec<MapLine>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// The table of devices and recipients; its heading, where there is one, may name the columns in
+/// another order, and others beside them.
+pub(crate) fn parse_map(text: &str) -> Result<Vec<MapLine>, String> {
+    let is_recipient = |cell: &String| cell.parse::<Recipient>().is_ok();
+    let rows =
+        csv::rows(text, |cells| columns(cells).is_some() || cells.get(1).is_some_and(is_recipient));
+    let heading = rows.first().and_then(|row| columns(&row.cells));
     let mut map = Vec::new();
-    let mut header_may_follow = true;
-    for (at, line) in text.lines().enumerate() {
-        let (number, line) = (at + 1, line.trim());
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
+    for csv::Row { line: number, cells } in rows.into_iter().skip(heading.iter().count()) {
         let expected = || format!("line {number}: expected device,recipient");
-        let (device, recipient) = split_csv(line).ok_or_else(expected)?;
-        let is_header = header_may_follow
-            && device.eq_ignore_ascii_case("device")
-            && recipient.eq_ignore_ascii_case("recipient");
-        header_may_follow = false;
-        if is_header {
-            continue;
-        }
-        if device.is_empty() {
+        let (device, recipient) = match (heading, cells.as_slice()) {
+            (Some((device, recipient)), cells) => {
+                (cells.get(device), cells.get(recipient).cloned())
+            }
+            // a comma in the comment of an SSH key; of anything else no recipient comes out
+            (None, [device, recipient @ ..]) => {
+                let recipient = recipient.join(",");
+                (Some(device), Some(recipient.trim_end_matches(',').to_owned()))
+            }
+            (None, []) => (None, None),
+        };
+        let (Some(device), Some(recipient)) = (device, recipient) else { return Err(expected()) };
+        if device.is_empty() || recipient.is_empty() {
             return Err(expected());
         }
         let recipient = recipient.parse().map_err(|error| format!("line {number}: {error}"))?;
-        map.push(MapLine { number, device, recipient });
+        map.push(MapLine { number, device: device.clone(), recipient });
     }
     if map.is_empty() { Err("holds no recipient".to_owned()) } else { Ok(map) }
 }
 
-fn split_csv(line: &str) -> Option<(String, &str)> {
-    let (device, rest) = match line.strip_prefix('"') {
-        None => {
-            let (device, rest) = line.split_once(',')?;
-            (device.trim().to_owned(), rest)
-        }
-        Some(quoted) => {
-            let closing = quoted.replace("\"\"", "\u{0}\u{0}").find('"')?;
-            let (device, rest) = quoted.split_at_checked(closing)?;
-            let rest = rest.strip_prefix('"')?.trim_start().strip_prefix(',')?;
-            (device.replace("\"\"", "\""), rest)
-        }
-    };
-    Some((device, rest.trim().trim_matches('"')))
+/// Where a heading says that devices and recipients are.
+fn columns(cells: &[String]) -> Option<(usize, usize)> {
+    let of = |name: &str| cells.iter().position(|cell| cell.eq_ignore_ascii_case(name));
+    Some((of("device")?, of("recipient")?))
 }
 
 #[cfg(test)]
@@ -355,7 +353,7 @@ mod tests {
     }
 
     fn resolve(map: &str) -> Result<Recipients, String> {
-        let map = parse_map(map.as_bytes())?;
+        let map = parse_map(map.trim_start_matches('\u{feff}'))?;
         let named = Named { for_all: Vec::new(), map, map_file: "map.csv".into() };
         named.resolve(&known()).map_err(|failure| failure.message)
     }

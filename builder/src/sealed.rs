@@ -9,7 +9,6 @@ use formats::checksum::Sha256;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::encoding_of;
 use formats::kit::BundleEntry;
-use formats::limits;
 use serde::Serialize;
 
 use crate::outcome::DeviceRef;
@@ -47,7 +46,7 @@ impl Loose {
     /// `not-found`, `too-large`, `bad-format` for something else than an age file; those of the kit
     /// that it lies in.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = input::read(path, limits::BUNDLE)?;
+        let bytes = input::read_bundle(path)?;
         encoding_of(&bytes).map_err(|error| {
             Failure::of(path.display(), &error).hint(
                 "name a kit's folder or a .tar.gz.age file; copy it again if it should be one",

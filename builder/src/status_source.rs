@@ -12,6 +12,7 @@ use std::time::Duration;
 use console::command::{self, Print};
 use console::exit::Failure;
 use console::input;
+use formats::decode;
 use formats::error::Reason;
 use formats::limits;
 use formats::timestamp::Timestamp;
@@ -115,7 +116,7 @@ fn saved(path: &Path) -> Result<Output, Failure> {
     let bytes = limits::read_public(file, limits::STATUS_OUTPUT)
         .map_err(|error| input::of_limit(path, &error))?;
     let at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = decode::lossy(&bytes);
     Ok(Output { source: Source::File, path: path.to_owned(), at, text })
 }
 

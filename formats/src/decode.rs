@@ -157,6 +157,26 @@ pub fn bare(line: &str) -> Zeroizing<String> {
     Zeroizing::new(tidy(line).trim_matches(around).to_owned())
 }
 
+/// The entries of a file that has one a line and comments after `#`, [`bare`], with their
+/// lines counted from 1. One that was broken into several lines, as mail programs do, is in one
+/// piece again: lines are put together for as long as what they give is not `whole`.
+pub fn entries(text: &str, whole: impl Fn(&str) -> bool) -> Vec<(usize, Zeroizing<String>)> {
+    let mut entries: Vec<(usize, Zeroizing<String>)> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = bare(line);
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match entries.last_mut() {
+            Some((_, last)) if !whole(&line) && !whole(last) => {
+                *last = Zeroizing::new([last.as_str(), line.as_str()].concat());
+            }
+            _ => entries.push((at + 1, line)),
+        }
+    }
+    entries
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +226,15 @@ mod tests {
         for c in "aZ9 é東-\u{301}".chars() {
             assert!(!is_unseen(c), "{c}");
         }
+    }
+
+    #[test]
+    fn an_entry_in_several_lines_is_one() {
+        let text = "# c\n'whole'\nwh\n\n> ol\n# c\n> e\nwhole,\nwrong\nwrong\nwhole";
+        let found = entries(text, |entry| entry == "whole");
+        let found: Vec<_> = found.iter().map(|(line, entry)| (*line, entry.as_str())).collect();
+        let [one, two, three, four] = [(2, "whole"), (3, "whole"), (8, "whole"), (11, "whole")];
+        assert_eq!(found, [one, two, three, (9, "wrongwrong"), four]);
     }
 
     #[test]

@@ -13,12 +13,16 @@ use crate::limits;
 
 mod hybrid;
 mod identity;
+mod passphrase;
+mod pasted;
 mod recipient;
 
 pub use self::identity::{
-    Identities, IdentityError, IdentityFile, NewIdentity, OpenedIdentity, Passphrase,
-    ProtectedIdentity, require_one_passphrase,
+    Identities, IdentityError, IdentityFile, NewIdentity, OpenedIdentity, ProtectedIdentity,
+    require_one_passphrase,
 };
+pub use self::passphrase::{Passphrase, WORDS};
+pub use self::pasted::recovered;
 pub use self::recipient::{Recipient, RecipientError, RecipientsFileError, parse_recipients_file};
 
 const ARMOR_BEGIN: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
@@ -122,6 +126,15 @@ pub enum OpenError {
     /// Header or payload were changed, cut or added to.
     #[error("its age encryption does not verify: a byte was changed, cut or added")]
     Damaged,
+    /// A binary file whose line ends were changed on the way.
+    #[error("its line ends were changed, as a transfer in text mode does")]
+    TextMode,
+    /// Armor without its last line.
+    #[error("it ends before the line END AGE ENCRYPTED FILE")]
+    CutArmor,
+    /// A text with several armored files in it.
+    #[error("it holds more than one armored file")]
+    TwoArmored,
     /// The content is beyond its limit.
     #[error("its content is larger than {limit} bytes")]
     TooLarge {
@@ -133,10 +146,10 @@ pub enum OpenError {
 impl Reasoned for OpenError {
     fn reason(&self) -> Reason {
         match self {
-            Self::NotAge => Reason::BadFormat,
+            Self::NotAge | Self::TwoArmored => Reason::BadFormat,
             Self::NoMatch | Self::Passphrase => Reason::CannotOpen,
             Self::WorkFactor | Self::TooLarge { .. } => Reason::TooLarge,
-            Self::Damaged => Reason::Damaged,
+            Self::Damaged | Self::TextMode | Self::CutArmor => Reason::Damaged,
         }
     }
 }

@@ -6,9 +6,10 @@
 //! right. The last line may be cut off.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::sync::Arc;
 
+use crate::decode;
 use crate::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid, PeerPath};
 use crate::error::{Reason, Reasoned};
 use crate::limits::{self, LimitError};
@@ -157,7 +158,14 @@ impl FailedPush {
             if size > limit {
                 return Err(LimitError::TooLarge { limit });
             }
-            found.line(line, &raw);
+            if line == 1 && is_utf16(&raw) {
+                reader.read_to_end(&mut raw)?;
+                return match raw.len() as u64 > limit {
+                    true => Err(LimitError::TooLarge { limit }),
+                    false => Ok(Self::parse(&raw)),
+                };
+            }
+            found.raw_line(&raw);
         }
         Ok(found.finish())
     }
@@ -165,8 +173,12 @@ impl FailedPush {
     /// The same from memory; never fails.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut found = Reading::default();
-        for (index, raw) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            found.line(index + 1, raw);
+        let lines = |bytes: &[u8], found: &mut Reading| {
+            bytes.split_inclusive(|byte| *byte == b'\n').for_each(|raw| found.raw_line(raw));
+        };
+        match bytes.split_inclusive(|byte| *byte == b'\n').next().is_some_and(is_utf16) {
+            true => lines(decode::lossy(bytes).as_bytes(), &mut found),
+            false => lines(bytes, &mut found),
         }
         found.finish()
     }
@@ -186,23 +198,40 @@ impl FailedPush {
     }
 }
 
+/// Whether a first line begins as one of a copy that Windows PowerShell's `>` has made.
+fn is_utf16(first: &[u8]) -> bool {
+    matches!(first, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] | [1..=0x7f, 0, ..])
+}
+
 /// A file of which some lines are read.
 #[derive(Default)]
 struct Reading {
     found: FailedPush,
+    /// How many lines there were so far.
+    lines: usize,
     /// Where each device stands in `found`, and its first line.
     position: HashMap<DeviceUuid, (usize, usize)>,
     recent: Sources,
 }
 
 impl Reading {
+    /// A line up to its LF; several, when CR ends the lines of a copy.
+    fn raw_line(&mut self, raw: &[u8]) {
+        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+        let end = raw.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at + 1);
+        for part in raw.get(..end).unwrap_or_default().split(|byte| *byte == b'\r') {
+            self.lines += 1;
+            self.line(self.lines, part);
+        }
+    }
+
     fn line(&mut self, line: usize, raw: &[u8]) {
         // an editor of Windows begins a file with U+FEFF
         let mark = if line == 1 { &b"\xef\xbb\xbf"[..] } else { b"" };
         let raw = raw.strip_prefix(mark).unwrap_or(raw);
         let text = String::from_utf8_lossy(raw);
-        // also drops the carriage return of a file that went through Windows
-        let text = text.trim();
+        let text = text.trim_start();
+        let text = text.trim_end_matches(|c: char| c.is_whitespace() || decode::is_unseen(c));
         if text.is_empty() {
             return;
         }
@@ -430,6 +459,32 @@ mod tests {
         assert_eq!(marked, FailedPush::parse(text.as_bytes()));
         assert_eq!(FailedPush::parse("\u{feff}".as_bytes()), FailedPush::default());
         assert_eq!(only_problem(&format!("\n\u{feff}{text}")).error, LineError::NoUuid);
+    }
+
+    #[test]
+    fn a_copy_of_windows_or_macos_reads_as_the_list_itself() {
+        let text = ["cacert.pem", "sftunnel-key.pem", "x"]
+            .map(|file| line("a b 10.0.0.1", file))
+            .join("\n")
+            + "\n";
+        let list = FailedPush::parse(text.as_bytes());
+        assert_eq!((list.devices.len(), list.problems.len()), (0, 1));
+        let utf16 =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        for copy in [
+            utf16(&text),
+            utf16(&format!("\u{feff}{}", text.replace('\n', "\r\n"))),
+            format!("\u{feff}{}", text.replace('\n', "\r")).into_bytes(),
+            text.replace('\n', "\r\r\n").into_bytes(),
+            text.replace('\n', "\u{a0}\u{200b} \n").into_bytes(),
+        ] {
+            assert_eq!(FailedPush::parse(&copy), list, "{}", String::from_utf8_lossy(&copy));
+            for capacity in [1, 4096] {
+                let reader = std::io::BufReader::with_capacity(capacity, &copy[..]);
+                assert_eq!(FailedPush::read(reader, copy.len() as u64).unwrap(), list);
+            }
+            assert!(FailedPush::read(&copy[..], copy.len() as u64 - 1).is_err());
+        }
     }
 
     #[test]

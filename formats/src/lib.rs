@@ -20,7 +20,7 @@
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | what a device hands back |
 //! | [`channels`] | what Cisco's programs print of the tunnels |
-//! | [`decode`] | text that people wrote or copied, on whatever machine |
+//! | [`decode`], [`csv`] | text and tables that people wrote or copied, on whatever machine |
 //! | [`json`] | the one reader of our own JSON |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
@@ -29,6 +29,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod channels;
 pub mod checksum;
+pub mod csv;
 pub mod decode;
 pub mod device;
 pub mod envelope;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, CheckedCredentials, CredentialsError};
 use crate::checksum::Sha256;
+use crate::decode;
 use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::error::{Reason, Reasoned};
 use crate::json::{self, JsonError};
@@ -145,7 +146,13 @@ impl Claim {
             signature: BASE64_STANDARD.encode(signature),
             certificate,
         };
-        let mut bytes = serde_json::to_vec_pretty(&file).map_err(|_| ReceiptError::CannotSign)?;
+        file.bytes().map_err(|_| ReceiptError::CannotSign)
+    }
+}
+
+impl File {
+    fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -196,6 +203,36 @@ impl SignedReceipt {
         }
         Ok(())
     }
+}
+
+/// A receipt as the device wrote it, from one that a person pasted, mailed or saved anew: in
+/// another encoding, with text around it, its lines broken or quoted, typographic quote marks.
+/// Only when the device's signature fits the result.
+pub fn recovered(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = decode::text(bytes).ok()?;
+    let text = text.get(text.find('{')?..=text.rfind('}')?)?;
+    // a terminal breaks lines at its edge, a mail program in place of a blank
+    ["", " "].into_iter().find_map(|between| {
+        let file: File = json::read(in_one_line(text, between).as_bytes(), FORMAT).ok()?;
+        let bytes = file.bytes().ok()?;
+        SignedReceipt::open(&bytes).is_ok().then_some(bytes)
+    })
+}
+
+fn in_one_line(text: &str, between: &str) -> String {
+    let plain = |c: char| match c {
+        '\u{201c}'..='\u{201f}' => '"',
+        c if c.is_whitespace() => ' ',
+        c => c,
+    };
+    let line = |line: &str| -> String {
+        let line = match line.trim_start().strip_prefix('>') {
+            Some(quoted) => quoted.trim_start_matches([' ', '>']),
+            None => line,
+        };
+        line.chars().filter(|c| c.is_whitespace() || !decode::is_unseen(*c)).map(plain).collect()
+    };
+    text.lines().map(line).collect::<Vec<_>>().join(between)
 }
 
 /// The name of a receipt's file: unique, and readable beside others on a stick.
@@ -284,6 +321,36 @@ mod tests {
         let receipt: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(receipt["certificate"].as_str().unwrap().as_bytes(), certificate);
         SignedReceipt::open(&bytes).unwrap();
+    }
+
+    #[test]
+    fn a_receipt_that_people_handed_on_is_the_one_that_the_device_wrote() {
+        let live = live(DEVICE);
+        let bytes = claim(&live, DEVICE).sign(&live).unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let broken = |width: usize, end: &str| -> String {
+            let chunks = text.trim_end().as_bytes().chunks(width);
+            chunks.map(|part| String::from_utf8_lossy(part).into_owned() + end).collect()
+        };
+        for copy in [
+            utf16(&text),
+            utf16(&format!("\u{feff}{}", text.replace('\n', "\r\n"))),
+            format!("\u{feff}{text}").into_bytes(),
+            text.replace('"', "\u{201d}").replace("  ", "\u{a0} ").into_bytes(),
+            format!("root@ftd:~# cat receipt\n{text}root@ftd:~# \n").into_bytes(),
+            format!("> {}", text.replace('\n', "\r\n> ")).into_bytes(),
+            text.replace("BEGIN CERT", "BEGIN\nCERT").into_bytes(),
+            broken(80, "\n").into_bytes(),
+        ] {
+            assert!(SignedReceipt::open(&copy).is_err());
+            let found = recovered(&copy).unwrap_or_default();
+            assert_eq!(found, bytes, "{}", String::from_utf8_lossy(&copy));
+        }
+        let changed = format!("x{}", text.replace("installed", "restored"));
+        assert_eq!(recovered(changed.as_bytes()), None, "what the device did not sign");
+        assert_eq!(recovered(b"}{"), None);
+        assert_eq!(recovered(b""), None);
     }
 
     #[test]

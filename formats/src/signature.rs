@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
 use crate::checksum::Sha256;
+use crate::decode;
 use crate::error::{Reason, Reasoned};
 
 /// A signature of 64 raw bytes.
@@ -127,19 +128,22 @@ impl VerifyingKey {
         Ok(Self(raw))
     }
 
-    /// Reads a PEM `PUBLIC KEY`, or base64 of the 32 raw bytes.
+    /// Reads a PEM `PUBLIC KEY`, or base64 of the 32 raw bytes, as a person copied it.
     ///
     /// # Errors
     /// [`SignatureError::NotAKey`].
     pub fn from_file(bytes: &[u8]) -> Result<Self, SignatureError> {
-        if let Ok(key) = PKey::public_key_from_pem(bytes) {
+        let text = decode::text(bytes).map_err(|_| SignatureError::NotAKey)?;
+        let lines: Vec<_> = text.lines().map(|line| decode::bare(line).to_string()).collect();
+        let text = lines.join("\n");
+        if let Ok(key) = PKey::public_key_from_pem(text.as_bytes()) {
             let raw = key.raw_public_key().map_err(|_| SignatureError::NotAKey)?;
             return match key.id() {
                 Id::ED25519 => Self::from_raw(&raw),
                 _ => Err(SignatureError::NotAKey),
             };
         }
-        std::str::from_utf8(bytes).map_err(|_| SignatureError::NotAKey)?.trim().parse()
+        text.trim().parse()
     }
 
     /// As a PEM `PUBLIC KEY`, for openssl's command line.
@@ -219,24 +223,52 @@ impl Fingerprint {
     /// Whether a person means a fingerprint by this, and not a file: it begins as one, or is
     /// hex digits in groups, at least half of all.
     pub fn is_meant_by(text: &str) -> bool {
-        let mut hex = text.chars().filter(|c| !c.is_whitespace());
-        text.trim_start().starts_with(Self::PREFIX)
+        let text = decode::bare(text);
+        let mut hex = text.chars().filter(|c| !c.is_whitespace() && *c != ':');
+        without_prefix(&text).is_some()
+            || hex_digits(&text).is_some()
             || (hex.clone().count() >= 32 && hex.all(|c| c.is_ascii_hexdigit()))
     }
 
     /// Reads what a person has typed or pasted: `SHA256:...`, or the 64 hex digits of
-    /// [`Fingerprint::spoken`] in upper or lower case, with any blanks and line ends.
+    /// [`Fingerprint::spoken`] in upper or lower case; with any blanks and line ends, colons or
+    /// hyphens between digits, quote marks around.
     ///
     /// # Errors
     /// [`SignatureError::NotAFingerprint`]; [`SignatureError::NotSpoken`] when digits are
     /// missing or too many.
     pub fn from_person(text: &str) -> Result<Self, SignatureError> {
-        let hex: String = text.split_whitespace().collect::<String>().to_ascii_lowercase();
-        if text.trim_start().starts_with(Self::PREFIX) || !Self::is_meant_by(text) {
-            return text.trim().parse();
+        let text = decode::bare(text);
+        let rest = without_prefix(&text);
+        if let Some(hex) = hex_digits(rest.unwrap_or(&text)) {
+            return hex.parse().map(Self).map_err(|_| SignatureError::NotSpoken(hex.len()));
         }
-        hex.parse().map(Self).map_err(|_| SignatureError::NotSpoken(hex.len()))
+        match rest {
+            Some(rest) => {
+                let base64: String = rest.split_whitespace().collect();
+                format!("{}{}", Self::PREFIX, base64.trim_end_matches('=')).parse()
+            }
+            None if Self::is_meant_by(&text) => {
+                let digits = text.chars().filter(char::is_ascii_hexdigit).count();
+                Err(SignatureError::NotSpoken(digits))
+            }
+            None => Err(SignatureError::NotAFingerprint),
+        }
     }
+}
+
+/// What follows `SHA256:` in either case.
+fn without_prefix(text: &str) -> Option<&str> {
+    let (start, rest) = text.split_at_checked(Fingerprint::PREFIX.len())?;
+    start.eq_ignore_ascii_case(Fingerprint::PREFIX).then_some(rest)
+}
+
+/// The 64 hex digits, when there are so many and nothing else but what people put between them.
+fn hex_digits(text: &str) -> Option<String> {
+    let between = |c: char| c.is_whitespace() || matches!(c, ':' | '-' | '.');
+    let hex: String = text.chars().filter(|c| !between(*c)).collect();
+    let is_whole = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_whole.then(|| hex.to_ascii_lowercase())
 }
 
 impl fmt::Display for Fingerprint {
@@ -331,6 +363,17 @@ mod tests {
         let public = SigningKey::generate().unwrap().verifying_key().unwrap();
         assert_eq!(VerifyingKey::from_file(&public.to_pem().unwrap()), Ok(public));
         assert_eq!(VerifyingKey::from_file(format!("{public}\n").as_bytes()), Ok(public));
+        let pem = String::from_utf8(public.to_pem().unwrap()).unwrap();
+        for text in [
+            format!("\u{feff}{pem}"),
+            format!("> {}", pem.trim_end().replace('\n', "\r> ")),
+            format!("“{}\u{a0}”", pem.replace('\n', " \r\n  ")),
+            format!("\"{public}\"\r\n"),
+        ] {
+            assert_eq!(VerifyingKey::from_file(text.as_bytes()), Ok(public), "{text}");
+            let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            assert_eq!(VerifyingKey::from_file(&utf16), Ok(public), "{text}");
+        }
         let print = public.fingerprint();
         assert_eq!(print.to_string().parse(), Ok(print));
         assert_eq!(print.to_string().len(), 7 + 43);
@@ -351,6 +394,14 @@ mod tests {
             format!("  {}\r\n\t{}\n", lines[0], lines[1]),
             print.to_string(),
             format!(" {print}\n"),
+            format!("\"{print}\""),
+            format!("“{spoken}”,"),
+            spoken.replace(' ', ":"),
+            spoken.to_ascii_uppercase().replace(' ', "-"),
+            spoken.replace(' ', "\u{a0}"),
+            format!("sha256:{}", spoken.replace(' ', "")),
+            print.to_string().replace("SHA256", "Sha256") + "=",
+            print.to_string().chars().map(|c| format!("{c}\u{200b}\n")).collect(),
         ];
         for text in typed {
             assert!(Fingerprint::is_meant_by(&text), "{text}");

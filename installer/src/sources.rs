@@ -14,7 +14,6 @@ use formats::bundle::{BundleError, SignedBundle, VouchedBundle};
 use formats::device::DeviceUuid;
 use formats::envelope::OpenError;
 use formats::error::Reason;
-use formats::limits;
 use formats::text::named;
 
 use crate::records::Signers;
@@ -61,9 +60,9 @@ pub(crate) fn open(
 /// Reads a bundle's file.
 ///
 /// # Errors
-/// As [`input::read`]; with what to name in place of something else.
+/// As [`input::read_bundle`]; with what to name in place of something else.
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
-    input::read(path, limits::BUNDLE).map_err(|failure| match failure.reason {
+    input::read_bundle(path).map_err(|failure| match failure.reason {
         Some(Reason::BadFormat) => {
             failure.hint(kits_inside(path).unwrap_or_else(|| NAME_ONE.to_owned()))
         }

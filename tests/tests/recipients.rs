@@ -113,7 +113,7 @@ fn an_entry_for_nobody_is_an_error_with_its_line() {
     let case = Case::new();
     let escrow = ["--recipient", &case.escrow];
     let flags = [&MAP[..], &escrow[..]].concat();
-    for entry in ["BSNS-1120-9", "bsns-1120-1", "BSNS-11?0-9", "nothing*", "11111111-*"] {
+    for entry in ["BSNS-1120-9", "bsns-1120", "BSNS-11?0-9", "nothing*", "11111111-*"] {
         case.map(&format!("device,recipient\nBSNS-1120-1,NORTH\n{entry},SOUTH\n"));
         case.is_wrong_usage(&flags, "sites.csv, line 3");
     }

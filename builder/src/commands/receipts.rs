@@ -23,7 +23,7 @@ use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::failed_push::FailedPush;
 use formats::limits;
-use formats::receipt::SignedReceipt;
+use formats::receipt::{SignedReceipt, recovered};
 
 use self::tally::{Authority, Judged, Standing, judge, last, standing};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
@@ -155,8 +155,10 @@ impl Gathered {
         let entries =
             std::fs::read_dir(path).map_err(|error| Failure::io(path.display(), &error))?;
         let is_receipt = |name: &OsStr| {
-            name.to_str()
-                .is_some_and(|name| name.starts_with("receipt_") && name.ends_with(".json"))
+            // in capitals and short as old file systems have them, or saved anew as text
+            let name = name.to_string_lossy().to_ascii_lowercase();
+            name.starts_with("receipt_") && (name.ends_with(".json") || name.ends_with(".txt"))
+                || name.starts_with("receip~") && name.ends_with(".jso")
         };
         let mut names: Vec<_> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name()))
@@ -186,7 +188,14 @@ impl Gathered {
                 return Ok(());
             }
         };
-        let opened = SignedReceipt::open(&bytes).map_err(|error| {
+        let (bytes, opened) = match SignedReceipt::open(&bytes) {
+            Err(error) => match recovered(&bytes) {
+                Some(better) => (better.clone(), SignedReceipt::open(&better)),
+                None => (bytes, Err(error)),
+            },
+            opened => (bytes, opened),
+        };
+        let opened = opened.map_err(|error| {
             let hint = match error.reason() {
                 Reason::BadFormat => "name a receipt_*.json; copy it again if it should be one",
                 _ => "copy it again from the device; if it is the same there, look at the device",

@@ -1,10 +1,12 @@
 //! Files that the operator names on the command line: bundles, keys, passphrases.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use formats::decode::{self, NotText};
+use formats::envelope::{OpenError, recovered};
 use formats::error::Reason;
 use formats::limits::{self, LimitError};
 use rustix::fd::AsFd;
@@ -75,6 +77,23 @@ pub fn read_secret_fd(number: u32, limit: u64) -> Result<Zeroizing<Vec<u8>>, Fai
     };
     limits::read_secret(file, limit)
         .map_err(|error| of_limit(Path::new("the file descriptor"), &error))
+}
+
+/// Reads a bundle as [`read`] does; one in armor may have been pasted.
+///
+/// # Errors
+/// Those of [`read`]; what is wrong with a copy, and how to make a better one.
+pub fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read(path, limits::BUNDLE)?;
+    match recovered(&bytes) {
+        Ok(Cow::Borrowed(_)) => Ok(bytes),
+        Ok(Cow::Owned(mended)) => Ok(mended),
+        Err(error) => Err(Failure::of(path.display(), &error).hint(match error {
+            OpenError::TwoArmored => "give each bundle by itself",
+            OpenError::CutArmor => "copy it again, to the last line",
+            _ => "copy it again, in binary mode",
+        })),
+    }
 }
 
 /// Decodes text that a person wrote or copied.

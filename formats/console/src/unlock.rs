@@ -1,8 +1,10 @@
 //! Identities and passphrases, from wherever the operator has them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use formats::decode::{self, NotText};
 use formats::envelope::{
     Identities, IdentityError, IdentityFile, OpenError, Passphrase, ProtectedIdentity,
 };
@@ -19,6 +21,9 @@ use crate::terminal::Terminal;
 
 /// How often a passphrase may be typed.
 const TRIES: usize = 3;
+
+/// Where a passphrase is asked for: the person may only have heard it.
+const GENERATED: &str = "A generated passphrase is six words of five letters; capitals, blanks and\nhyphens do not matter in it.\n";
 
 const FEWER_ROUNDS: &str =
     "`ssh-keygen -p -a 16 -f FILE` writes the key anew with fewer; do that on a copy";
@@ -39,7 +44,7 @@ pub struct OpenArgs {
 }
 
 /// What opens bundles, and what it says about who sealed them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Unlocked {
     /// Private halves.
     pub identities: Identities,
@@ -54,15 +59,19 @@ pub struct Unlocker<'a> {
     args: &'a OpenArgs,
     terminal: &'a Terminal,
     passphrases: Vec<Passphrase>,
+    /// What `--identity` names, read once: a pipe gives nothing the second time.
+    files: Arc<Vec<(String, IdentityFile)>>,
+    /// The same, once opened.
+    named: Option<Unlocked>,
 }
 
 impl<'a> Unlocker<'a> {
-    /// Reads the passphrase, where a file or descriptor is named. `sources` is what will be
-    /// opened with it.
+    /// Reads the passphrases and identities that are named. `sources` is what will be opened
+    /// with them.
     ///
     /// # Errors
-    /// When that cannot be read, or is empty, or there is no such identity file; usage when
-    /// standard input is named twice.
+    /// When one cannot be read, or is empty, or is none; usage when standard input is named
+    /// twice.
     pub fn new(
         args: &'a OpenArgs,
         sources: &[PathBuf],
@@ -77,7 +86,15 @@ impl<'a> Unlocker<'a> {
                     failure.hint("name the file that holds your AGE-SECRET-KEY-1... or SSH key")
                 })?;
         }
-        Ok(Self { args, terminal, passphrases: args.passphrases()? })
+        let files = args.identity.iter().map(|path| {
+            let name = path.display().to_string();
+            let bytes = input::read_secret(path, limits::KEY_FILE)?;
+            let file =
+                IdentityFile::from_person(&bytes).map_err(|error| no_identity(&name, &error))?;
+            Ok((name, file))
+        });
+        let files = Arc::new(files.collect::<Result<_, Failure>>()?);
+        Ok(Self { args, terminal, passphrases: args.passphrases()?, files, named: None })
     }
 
     /// What opens the bundles of a kit (with its `kit.identity.age`) or a bundle by itself.
@@ -85,38 +102,45 @@ impl<'a> Unlocker<'a> {
     /// # Errors
     /// `cannot-open` for a wrong passphrase; usage when there is nothing to open with.
     pub fn unlock(&mut self, kit_identity: Option<&KitIdentity>) -> Result<Unlocked, Failure> {
-        let mut all: Option<Unlocked> = None;
-        for path in &self.args.identity {
-            let bytes = input::read_secret(path, limits::KEY_FILE)?;
-            let unlocked = self.open_file(&path.display().to_string(), &bytes)?;
-            match &mut all {
-                None => all = Some(unlocked),
-                Some(all) => {
-                    all.identities.extend(unlocked.identities);
-                    all.vouched_signer = all.vouched_signer.or(unlocked.vouched_signer);
-                }
-            }
+        if let Some(named) = self.named()? {
+            return Ok(named);
         }
-        match (all, kit_identity) {
-            (Some(all), _) => Ok(all),
-            (None, Some(identity)) => {
-                self.open_file(&identity.path.display().to_string(), &identity.bytes)
+        match kit_identity {
+            Some(KitIdentity { path, bytes }) => {
+                let name = path.display().to_string();
+                let file =
+                    IdentityFile::parse(bytes).map_err(|error| no_identity(&name, &error))?;
+                self.open_file(&name, &file)
             }
-            (None, None) => self.pasted_identity(),
+            None => self.pasted_identity(),
         }
     }
 
-    fn open_file(&mut self, name: &str, bytes: &[u8]) -> Result<Unlocked, Failure> {
-        let file = IdentityFile::parse(bytes).map_err(|error| {
-            let failure = Failure::of(name, &error);
-            match error {
-                IdentityError::Rounds { .. } => failure.hint(FEWER_ROUNDS),
-                _ => failure,
+    /// What opens with `--identity`, where that is given.
+    fn named(&mut self) -> Result<Option<Unlocked>, Failure> {
+        let mut all = self.named.take();
+        if all.is_none() {
+            for (name, file) in Arc::clone(&self.files).iter() {
+                let unlocked = self.open_file(name, file)?;
+                match &mut all {
+                    None => all = Some(unlocked),
+                    Some(all) => {
+                        all.identities.extend(unlocked.identities);
+                        all.vouched_signer = all.vouched_signer.or(unlocked.vouched_signer);
+                    }
+                }
             }
-        })?;
+        }
+        self.named.clone_from(&all);
+        Ok(all)
+    }
+
+    fn open_file(&mut self, name: &str, file: &IdentityFile) -> Result<Unlocked, Failure> {
         match file {
-            IdentityFile::Plain(identities) => Ok(Unlocked { identities, vouched_signer: None }),
-            IdentityFile::Protected(protected) => self.open_protected(name, &protected),
+            IdentityFile::Plain(identities) => {
+                Ok(Unlocked { identities: identities.clone(), vouched_signer: None })
+            }
+            IdentityFile::Protected(protected) => self.open_protected(name, protected),
         }
     }
 
@@ -139,8 +163,12 @@ impl<'a> Unlocker<'a> {
             return Err(cannot_open(name, &error));
         }
         let mut hidden = self.terminal.hidden_input()?;
+        let prompt = format!("Passphrase for {}: ", printable(name));
+        // an SSH key has one that a person chose
+        let form = if protected.memory().is_some() { GENERATED } else { "" };
         for left in (0..TRIES).rev() {
-            let passphrase = hidden.ask(&format!("Passphrase for {}: ", printable(name)))?;
+            let form = if left + 1 == TRIES { form } else { "" };
+            let passphrase = hidden.ask(&format!("{form}{prompt}"))?;
             if let Some(unlocked) = identity_text(&passphrase) {
                 return Ok(unlocked);
             }
@@ -210,20 +238,37 @@ impl OpenArgs {
     }
 }
 
-/// The first line of a passphrase file.
+/// The first line of a passphrase file, as it stands there.
 ///
 /// # Errors
 /// When it is empty or not text.
 pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
-    let text = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
-        .map_err(|_| Failure::usage("the passphrase is not UTF-8 text"))?;
-    if text.is_empty() {
+    let text = decode::text(bytes).map_err(|error| {
+        Failure::usage(format!("the passphrase's file: {error}")).hint(NotText::HINT)
+    })?;
+    let line = text.split('\n').next().unwrap_or(&text);
+    if decode::tidy(line).is_empty() {
         return Err(
             Failure::usage("the passphrase is empty").hint("put it on the first line of the file")
         );
     }
-    Ok(Passphrase::new(text.to_owned()))
+    // kits of earlier versions were sealed with the mark, too
+    let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };
+    Ok(Passphrase::new(format!("{mark}{line}")))
+}
+
+const MARK: &str = "\u{feff}";
+
+fn no_identity(name: &str, error: &IdentityError) -> Failure {
+    let failure = Failure::of(name, error);
+    match error {
+        IdentityError::Rounds { .. } => failure.hint(FEWER_ROUNDS),
+        IdentityError::NotText(_) => failure.hint(NotText::HINT),
+        IdentityError::Open(OpenError::TextMode | OpenError::CutArmor) => {
+            failure.hint("copy it again, whole and in binary mode")
+        }
+        _ => failure,
+    }
 }
 
 impl From<formats::envelope::OpenedIdentity> for Unlocked {
@@ -234,10 +279,10 @@ impl From<formats::envelope::OpenedIdentity> for Unlocked {
 
 /// A pasted `AGE-SECRET-KEY-1…` in place of a passphrase. It vouches for nobody.
 fn identity_text(typed: &Passphrase) -> Option<Unlocked> {
-    let text = typed.expose().trim();
+    let text = decode::bare(typed.expose());
     let is_identity =
         text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("AGE-SECRET-KEY-"));
-    match IdentityFile::parse(text.as_bytes()) {
+    match IdentityFile::from_person(text.as_bytes()) {
         Ok(IdentityFile::Plain(identities)) if is_identity => {
             Some(Unlocked { identities, vouched_signer: None })
         }
@@ -252,6 +297,8 @@ fn is_wrong(error: &IdentityError) -> bool {
 fn cannot_open(name: &str, error: &IdentityError) -> Failure {
     Failure::of(name, error).hint(match error {
         IdentityError::Open(OpenError::WorkFactor) => memory::MADE_ANEW,
-        _ => "check the passphrase with the team that made the kit; upper and lower case differ",
+        _ => {
+            "check the passphrase with the team that made the kit; in one that a person chose, upper and lower case differ"
+        },
     })
 }

@@ -1,25 +1,31 @@
 //! What opens: age identities, SSH private keys, either under a passphrase, and new ones.
 
 use std::fmt;
+use std::sync::Arc;
 
-use age::secrecy::{ExposeSecret, SecretString};
+use age::secrecy::ExposeSecret;
 use age::{scrypt, ssh, x25519};
 use zeroize::Zeroizing;
 
 mod ssh_rounds;
 
 use super::{
-    ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Recipient, SealError, decrypt, decryptor,
-    encrypt, hybrid, stanzas,
+    ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Passphrase, Recipient, SealError, decrypt,
+    decryptor, encrypt, hybrid, recovered, stanzas,
 };
+use crate::decode::{self, NotText};
 use crate::error::{Reason, Reasoned};
 use crate::limits;
 use crate::signature::Fingerprint;
 
+const PEM_BEGIN: &str = "-----BEGIN ";
 pub(super) const SIGNER_LINE: &str = "# signer: ";
 
 /// Private halves: what opens.
-pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
+#[derive(Clone)]
+pub struct Identities(Vec<Boxed>);
+
+type Boxed = Arc<dyn age::Identity + Send + Sync>;
 
 impl fmt::Debug for Identities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,33 +45,6 @@ impl Identities {
     /// These and the others.
     pub fn extend(&mut self, others: Identities) {
         self.0.extend(others.0);
-    }
-}
-
-/// A passphrase; never shown, wiped when dropped.
-#[derive(Clone)]
-pub struct Passphrase(SecretString);
-
-impl Passphrase {
-    /// Takes it over.
-    pub fn new(text: String) -> Self {
-        Self(SecretString::from(text))
-    }
-
-    /// How many characters it has.
-    pub fn chars(&self) -> usize {
-        self.0.expose_secret().chars().count()
-    }
-
-    /// For the one place that shows a generated passphrase, once.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passphrase(..)")
     }
 }
 
@@ -102,6 +81,15 @@ pub enum IdentityError {
         /// Counted from 1.
         line: usize,
     },
+    /// The public half, which opens nothing.
+    #[error("line {line} is a recipient, the public half; an identity is AGE-SECRET-KEY-1...")]
+    Public {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Nothing that can be read as text.
+    #[error("{0}")]
+    NotText(#[from] NotText),
     /// Nothing but comments.
     #[error("holds no identity")]
     Empty,
@@ -157,7 +145,7 @@ impl IdentityFile {
             }
             return Ok(Self::Protected(ProtectedIdentity(Protected::Age(bytes.to_vec()))));
         }
-        if trimmed.starts_with(b"-----BEGIN ") {
+        if trimmed.starts_with(PEM_BEGIN.as_bytes()) {
             return match ssh::Identity::from_buffer(trimmed, None) {
                 Ok(ssh::Identity::Encrypted(key)) => {
                     let rounds = ssh_rounds::of(trimmed).ok_or(IdentityError::Ssh)?;
@@ -167,13 +155,61 @@ impl IdentityFile {
                     Ok(Self::Protected(ProtectedIdentity(Protected::Ssh(key))))
                 }
                 Ok(key @ ssh::Identity::Unencrypted(_)) => {
-                    Ok(Self::Plain(Identities(vec![Box::new(key)])))
+                    Ok(Self::Plain(Identities(vec![Arc::new(key)])))
                 }
                 _ => Err(IdentityError::Ssh),
             };
         }
         parse_native(bytes).map(Self::Plain)
     }
+
+    /// The same of a file that a person wrote or copied: in any encoding, with quote marks or
+    /// blanks around its lines, a key in lower case or in several lines.
+    ///
+    /// # Errors
+    /// As [`IdentityFile::parse`]; [`IdentityError::NotText`].
+    pub fn from_person(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let sealed = recovered(bytes)?;
+        let trimmed = sealed.trim_ascii_start();
+        if trimmed.starts_with(ARMOR_BEGIN) || trimmed.starts_with(BINARY_BEGIN) {
+            return Self::parse(&sealed);
+        }
+        let text = decode::text(bytes)?;
+        if let Some((_, key)) = text.split_once(PEM_BEGIN) {
+            let mut pem = Zeroizing::new(String::with_capacity(bytes.len() * 3));
+            pem.push_str(PEM_BEGIN);
+            for line in key.lines() {
+                pem.push_str(&decode::bare(line));
+                pem.push('\n');
+            }
+            return Self::parse(pem.as_bytes());
+        }
+        // in capitals, as bech32's checksum tells every other slip
+        let native = |entry: &str| native(&Zeroizing::new(entry.to_ascii_uppercase()));
+        let mut identities = Vec::new();
+        for (line, entry) in decode::entries(&text, |entry| native(entry).is_some()) {
+            identities.push(native(&entry).ok_or_else(|| {
+                let is_public = entry.parse::<Recipient>().is_ok();
+                if is_public {
+                    IdentityError::Public { line }
+                } else {
+                    IdentityError::Line { line }
+                }
+            })?);
+        }
+        of_all(identities).map(Self::Plain)
+    }
+}
+
+fn native(text: &str) -> Option<Boxed> {
+    if let Ok(identity) = text.parse::<x25519::Identity>() {
+        return Some(Arc::new(identity));
+    }
+    Some(Arc::new(text.parse::<hybrid::Identity>().ok()?))
+}
+
+fn of_all(identities: Vec<Boxed>) -> Result<Identities, IdentityError> {
+    if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Identities(identities)) }
 }
 
 /// Whether this is what `kit.identity.age` of a kit has to be: an age file that exactly one
@@ -191,22 +227,16 @@ pub fn require_one_passphrase(bytes: &[u8]) -> Result<(), IdentityError> {
 }
 
 fn parse_native(bytes: &[u8]) -> Result<Identities, IdentityError> {
-    let mut identities: Vec<Box<dyn age::Identity + Send + Sync>> = Vec::new();
+    let mut identities = Vec::new();
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let native = |text: &str| -> Option<Box<dyn age::Identity + Send + Sync>> {
-            if let Ok(identity) = text.parse::<x25519::Identity>() {
-                return Some(Box::new(identity));
-            }
-            Some(Box::new(text.parse::<hybrid::Identity>().ok()?))
-        };
         let identity = std::str::from_utf8(line).ok().and_then(native);
         identities.push(identity.ok_or(IdentityError::Line { line: at + 1 })?);
     }
-    if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Identities(identities)) }
+    of_all(identities)
 }
 
 /// Looks at a scrypt stanza and opens nothing.
@@ -237,15 +267,27 @@ impl ProtectedIdentity {
         Some(1024 << factor)
     }
 
-    /// Opens it with a passphrase. Costs one scrypt of at most [`limits::WORK_FACTOR_READ`].
+    /// Opens it with a passphrase. Costs one scrypt of at most [`limits::WORK_FACTOR_READ`] for
+    /// each of its [`Passphrase::spellings`], which is one as a rule.
     ///
     /// # Errors
     /// See [`IdentityError`]; a wrong passphrase is [`OpenError::Passphrase`].
     pub fn open(&self, passphrase: &Passphrase) -> Result<OpenedIdentity, IdentityError> {
+        let mut result = Err(OpenError::Passphrase.into());
+        for spelling in passphrase.spellings() {
+            result = self.open_spelled(&spelling);
+            if result.as_ref().err() != Some(&IdentityError::Open(OpenError::Passphrase)) {
+                break;
+            }
+        }
+        result
+    }
+
+    fn open_spelled(&self, passphrase: &Passphrase) -> Result<OpenedIdentity, IdentityError> {
         match &self.0 {
             Protected::Ssh(key) => {
                 let key = key.decrypt(passphrase.0.clone()).map_err(|_| OpenError::Passphrase)?;
-                let identities = Identities(vec![Box::new(ssh::Identity::from(key))]);
+                let identities = Identities(vec![Arc::new(ssh::Identity::from(key))]);
                 Ok(OpenedIdentity { identities, signer: None })
             }
             Protected::Age(sealed) => {

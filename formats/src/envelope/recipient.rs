@@ -6,6 +6,7 @@ use std::str::FromStr;
 use age::{ssh, x25519};
 
 use super::hybrid;
+use crate::decode;
 use crate::error::{Reason, Reasoned};
 
 /// Somebody who may open: `age1…`, `age1pq1…`, `ssh-ed25519 …` or `ssh-rsa …`.
@@ -53,19 +54,22 @@ impl FromStr for Recipient {
     type Err = RecipientError;
 
     fn from_str(text: &str) -> Result<Self, RecipientError> {
-        let text = text.trim();
+        // from a mail or a table: what stands around it does not count
+        let text = &*decode::bare(text);
         if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY")
         {
             return Err(RecipientError::Secret);
         }
-        if text.starts_with(hybrid::RECIPIENT_BEGIN) {
-            return text
+        // either case will do (BIP 173), a mixture is what a spelling aid makes of it
+        let lower = text.to_ascii_lowercase();
+        if lower.starts_with(hybrid::RECIPIENT_BEGIN) {
+            return lower
                 .parse()
                 .map(|hybrid| Self::Hybrid(Box::new(hybrid)))
                 .map_err(|_| RecipientError::Unknown);
         }
-        if text.starts_with("age1") {
-            return text.parse().map(Self::X25519).map_err(|_| RecipientError::Unknown);
+        if lower.starts_with("age1") {
+            return lower.parse().map(Self::X25519).map_err(|_| RecipientError::Unknown);
         }
         text.parse().map(Self::Ssh).map_err(|error| match error {
             ssh::ParseRecipientKeyError::RsaModulusTooLarge
@@ -116,11 +120,9 @@ impl Reasoned for RecipientsFileError {
 ///
 /// # Errors
 /// The first line that is no recipient.
-pub fn parse_recipients_file(bytes: &[u8]) -> Result<Vec<Recipient>, RecipientsFileError> {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().map(str::trim).enumerate();
-    lines
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(at, line)| line.parse().map_err(|error| RecipientsFileError { line: at + 1, error }))
+pub fn parse_recipients_file(text: &str) -> Result<Vec<Recipient>, RecipientsFileError> {
+    decode::entries(text, |entry| entry.parse::<Recipient>().is_ok())
+        .into_iter()
+        .map(|(line, entry)| entry.parse().map_err(|error| RecipientsFileError { line, error }))
         .collect()
 }

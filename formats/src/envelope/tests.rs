@@ -4,6 +4,7 @@ use super::identity::{SIGNER_LINE, signer_line};
 use super::*;
 use crate::signature::SigningKey;
 
+mod people;
 mod vectors;
 
 fn identities(new: &NewIdentity) -> Identities {
@@ -134,7 +135,7 @@ fn secrets_are_not_taken_for_recipients() {
     let new = NewIdentity::generate();
     let secret = new.file(&[]).lines().last().unwrap().to_owned();
     assert_eq!(secret.parse::<Recipient>(), Err(RecipientError::Secret));
-    let error = parse_recipients_file(format!("# x\n\n{secret}").as_bytes()).unwrap_err();
+    let error = parse_recipients_file(&format!("# x\n\n{secret}")).unwrap_err();
     assert_eq!((error.line, error.to_string().contains("AGE-SECRET")), (3, false));
 }
 
@@ -253,7 +254,7 @@ fn each_kind_of_recipient_is_read_as_it_is_shown() {
     assert!(native != other && native != hybrid);
     assert!(hybrid.is_post_quantum() && !native.is_post_quantum());
     let file = format!("# a comment\n\n {native}\r\n{hybrid}\n");
-    assert_eq!(parse_recipients_file(file.as_bytes()), Ok(vec![native, hybrid]));
+    assert_eq!(parse_recipients_file(&file), Ok(vec![native, hybrid]));
 }
 
 #[test]
@@ -276,7 +277,7 @@ fn what_is_no_recipient_says_what_it_is_instead() {
     for secret in ["age-secret-key-1", "-----BEGIN OPENSSH PRIVATE KEY-----"] {
         assert_eq!(secret.parse::<Recipient>(), Err(RecipientError::Secret));
     }
-    let error = parse_recipients_file(b"\nx").unwrap_err();
+    let error = parse_recipients_file("\nx").unwrap_err();
     assert_eq!((error.line, error.reason()), (2, Reason::BadFormat));
 }
 

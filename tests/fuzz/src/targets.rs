@@ -12,7 +12,7 @@ use formats::archive;
 use formats::certificate::{Certificate, Credentials, CredentialsError, RevocationList};
 use formats::checksum::{Sha256, Sums};
 use formats::device::CredentialFile;
-use formats::envelope::{IdentityFile, encoding_of, parse_recipients_file};
+use formats::envelope::{IdentityFile, encoding_of, parse_recipients_file, recovered};
 use formats::error::Reasoned;
 use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
@@ -149,7 +149,10 @@ pub fn certificate(data: &[u8]) {
 pub fn age_file(data: &[u8]) {
     black_box(encoding_of(data).is_ok());
     black_box(IdentityFile::parse(data).map_err(|error| error.to_string()).is_ok());
-    match parse_recipients_file(data) {
+    black_box(IdentityFile::from_person(data).map_err(|error| error.to_string()).is_ok());
+    black_box(recovered(data).is_ok());
+    let Ok(text) = formats::decode::text(data) else { return };
+    match parse_recipients_file(&text) {
         Ok(recipients) => {
             for recipient in recipients {
                 assert_eq!(recipient.to_string().parse(), Ok(recipient));
