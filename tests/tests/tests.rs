@@ -23,6 +23,8 @@
 //! - `room`: a disk that is or becomes full, at every size
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
+//! - `copied`: text from other people's machines, at every place where some is read
+//! - `passphrases`: as people say, type and choose them
 //! - `failed_push`: the list of devices in every shape that it is found in
 //! - `output`: golden files for what people read; no escape sequences, 80 columns
 //! - `json`: every JSON object into a type that knows all its fields
@@ -58,6 +60,7 @@ mod attributes;
 mod between_teams;
 mod check;
 mod clock;
+mod copied;
 mod docs;
 mod documented;
 mod failed_push;
@@ -74,6 +77,7 @@ mod manual;
 mod meanwhile;
 mod output;
 mod pairs;
+mod passphrases;
 mod races;
 mod recipients;
 mod refusals;

@@ -264,6 +264,9 @@ fn no_identity(name: &str, error: &IdentityError) -> Failure {
     match error {
         IdentityError::Rounds { .. } => failure.hint(FEWER_ROUNDS),
         IdentityError::NotText(_) => failure.hint(NotText::HINT),
+        IdentityError::Public { .. } | IdentityError::Line { .. } => {
+            failure.hint("name the whole file that `keygen identity` or `age-keygen` wrote")
+        }
         IdentityError::Open(OpenError::TextMode | OpenError::CutArmor) => {
             failure.hint("copy it again, whole and in binary mode")
         }
