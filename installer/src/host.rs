@@ -25,6 +25,8 @@ const PMTOOL: &str = "pmtool";
 const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// What to do where something is missing that every FTD has.
 pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
+/// For a manager that is no device of another one.
+pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The box, or a tree that stands for one.

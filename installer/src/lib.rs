@@ -127,7 +127,7 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
         status_limit: Duration::from_secs(cli.global.status_timeout),
     };
     let session = Session { host: Host::open(&cli.global.root, told)?, terminal };
-    match &cli.command {
+    let result = match &cli.command {
         Command::Status(args) => commands::status::run(&session, args),
         Command::Inspect(args) => commands::inspect::run(&session, args),
         Command::Verify(args) => commands::verify::run(&session, args),
@@ -137,7 +137,8 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
         Command::Backups { command } => commands::backups::run(&session, command),
         Command::Signers { command } => commands::signers::run(&session, command),
         Command::Log => commands::log::run(&session),
-    }
+    };
+    result.map_err(|failure| preflight::on_the_right_box(&session.host, failure))
 }
 
 impl Command {

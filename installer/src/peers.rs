@@ -252,10 +252,13 @@ impl PeerDir {
 
     /// Whether there is any of the three files, of whatever kind; reads none.
     pub(crate) fn has_files(&self) -> bool {
-        CredentialFile::ALL.iter().any(|file| {
-            let found = statat(&self.dir, file.name(), AtFlags::SYMLINK_NOFOLLOW);
-            !matches!(found, Err(Errno::NOENT))
-        })
+        CredentialFile::ALL.into_iter().any(|file| self.has(file))
+    }
+
+    /// Whether anything has that file's name.
+    pub(crate) fn has(&self, file: CredentialFile) -> bool {
+        let found = statat(&self.dir, file.name(), AtFlags::SYMLINK_NOFOLLOW);
+        !matches!(found, Err(Errno::NOENT))
     }
 
     /// Reads the three files as they are now.

@@ -7,12 +7,12 @@ use console::box_kind::BoxKind;
 use console::exit::Failure;
 use formats::bundle::VouchedBundle;
 use formats::certificate::ValidityError;
-use formats::device::ManagerUuid;
+use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::timestamp::Timestamp;
 use rustix::fs::fstatvfs;
 
-use crate::host::Host;
+use crate::host::{Host, IS_A_MANAGER};
 use crate::journal::Pair;
 use crate::peers::{self, LiveSet, PeerDir};
 use crate::records::InstalledSet;
@@ -166,6 +166,25 @@ pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Failure> {
             .hint("make room, for example below /ngfw/var/common"));
     }
     Ok(())
+}
+
+/// Says of what is missing here that it is to be missing, where this is no box to install on.
+pub(crate) fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
+    let is_missing = matches!(
+        failure.reason,
+        Some(Reason::WrongDevice | Reason::NotRegistered | Reason::NotFound)
+    );
+    if is_missing && host.kind() == BoxKind::Manager && !has_manager(host) {
+        return Failure { hint: IS_A_MANAGER.to_owned(), ..failure };
+    }
+    failure
+}
+
+/// Whether a peer's CA is here: it is that peer that this box is a device of. A manager keeps
+/// only its devices' certificates and keys.
+fn has_manager(host: &Host) -> bool {
+    let Ok(mut peers) = PeerDir::all(host) else { return true };
+    peers.any(|(_, peer)| peer.map_or(true, |peer| peer.has(CredentialFile::Ca)))
 }
 
 /// Another manager's set that a restart of sftunnel would drop for good.

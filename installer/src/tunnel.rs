@@ -178,6 +178,9 @@ fn ask(host: &Host, limit: Duration) -> Brief {
             }
         };
         let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
         // its exit codes are not documented; what it prints decides
         let printed = match crate::host::command::run(&program, &[], Print::Kept, left) {
             Ok(finished) => Printed::new(name, &finished.output, None),

@@ -296,6 +296,15 @@ fn slow_and_late_starts_are_waited_for() {
     }
 }
 
+/// pmtool has returned, and the process of before is still the one that runs.
+#[test]
+fn an_old_process_that_runs_on_for_a_while_is_waited_out() {
+    let case = Case::with(&Fault::Lags(Duration::from_secs(4)));
+    let ran = case.install(&[]).expect(0);
+    assert!(ran.took > Duration::from_secs(4), "{:?}", ran.took);
+    case.is_up();
+}
+
 #[test]
 fn an_sftunnel_that_did_not_run_before_is_started() {
     let case = Case::new();

@@ -260,7 +260,7 @@ schemas! {
     }
     Status {
         state: String, summary: String, thresholds: Thresholds,
-        device_uuid: Option<String>, now: Timestamp, clock_behind: Option<bool>, sftunnel: Service, peers: Vec<PeerStatus>,
+        device_uuid: Option<String>, is_lone_manager: Option<bool>, now: Timestamp, clock_behind: Option<bool>, sftunnel: Service, peers: Vec<PeerStatus>,
         ports: Vec<u16>,
         connections: Option<Vec<Connection>>,
         backups: Vec<String>, interrupted_run: Option<String>, steps: Vec<String>,

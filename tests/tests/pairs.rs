@@ -30,6 +30,40 @@ fn install_kit(
     run.args(flags).arg(&kit.path).run()
 }
 
+/// A device's pair may lie right in its directory on the manager; with a CA it would be a
+/// manager's. And what a restart would drop is asked about on a device that has a CA of its own.
+#[test]
+fn a_manager_that_is_no_device_is_told_which_program_is_for_it() {
+    let spec = LabSpec { device_ca: true, ..LabSpec::for_tests(1) };
+    let world = World::of(spec.and_manager(ManagerSpec::valid("fmc2"))).start();
+    let [one, two] = managers(&world.lab);
+    let device = world.ftd(1);
+    let fmc = Device { root: one.root.clone(), ..device.clone() };
+    for (name, content) in one.new_credentials(&device.uuid).unwrap() {
+        if name != "cacert.pem" {
+            fs::write(one.root.join("var/sf/peers").join(&device.uuid).join(name), content)
+                .unwrap();
+        }
+    }
+    let ran = world.on(&fmc, &["status", "--json"]).run().expect(0);
+    let json = ran.json();
+    assert_eq!((&json["is_lone_manager"], &json["peers"]), (&true.into(), &serde_json::json!([])));
+    world.on(&fmc, &["status"]).run().expect(0).says("sftunnel-bundle check").says("no device of");
+    let kit = world.kit_on(one, &[]);
+    for words in [&["install", "--yes"][..], &["verify"], &["install", "--dry-run"]] {
+        let run = world.on(&fmc, words).args(world.trust()).arg(&kit.path);
+        run.run().expect(3).says("refused (wrong-device)").says("sftunnel-bundle plan");
+    }
+    world.on(device, &["status"]).run().expect(0).never_says("sftunnel-bundle plan");
+
+    // on the device the CA is no reason to leave another manager out of account
+    fs::remove_file(device.peer_dir(two).join("cacert.pem")).unwrap();
+    let before = world.snapshot(device);
+    let ran =
+        install_kit(&world, device, one, &kit, &[]).expect(3).says("refused (would-drop-peer)");
+    world.unchanged(device, &before, &ran);
+}
+
 #[test]
 fn one_after_the_other_each_touches_its_own_directory() {
     // the primary is renewed; the secondary's CA is good still, and is renewed later

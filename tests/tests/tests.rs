@@ -21,6 +21,7 @@
 //! - `attributes`: ACL, label and the like of what is replaced, and what cannot be replaced
 //! - `journal`: what the journal of an interrupted run may name, and knows of it
 //! - `room`: a disk that is or becomes full, at every size
+//! - `limits`: thousands of peer directories; a shell that allows hardly any open files
 //! - `signals`: signals at any moment, a terminal that is gone, runs beside each other
 //! - `manual`: what pasting by hand leaves: named, installed over, restored exactly
 //! - `copied`: text from other people's machines, at every place where some is read
@@ -73,6 +74,7 @@ mod interruption;
 mod journal;
 mod journey;
 mod json;
+mod limits;
 mod manual;
 mod meanwhile;
 mod output;

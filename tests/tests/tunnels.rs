@@ -342,6 +342,18 @@ fn the_other_program_is_asked_where_the_first_says_nothing() {
     assert!(seen["why"].as_str().unwrap().contains("--status-timeout"), "{seen}");
 }
 
+/// The long form of Cisco's command reference, without the program of the `>` prompt.
+#[test]
+fn the_published_form_of_the_other_program_is_read() {
+    let world = World::of(LabSpec { status_pl: true, ..LabSpec::for_tests(1) }).start();
+    let (device, fmc) = (world.ftd(1), world.fmc());
+    fs::remove_file(brief(device)).unwrap();
+    world.down(device, fmc);
+    assert_eq!(tunnel(&world, device)["state"], "down");
+    install(&world, &["--wait-connected", "30", "--require-connected"]).expect(0);
+    assert_eq!(tunnel(&world, device)["state"], "up");
+}
+
 #[test]
 fn the_waiting_ends_when_it_is_said_to() {
     let world = World::started(1);

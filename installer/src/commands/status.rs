@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use console::box_kind::BoxKind;
 use console::exit::Failure;
 use console::level::{Level, Thresholds};
 use console::new_file;
@@ -43,6 +44,9 @@ struct StatusReport {
     thresholds: Thresholds,
     /// The box's UUID; absent when `ims.conf` gives none.
     device_uuid: Option<formats::device::DeviceUuid>,
+    /// Whether it is a manager that is no device of another one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_lone_manager: bool,
     /// The box's clock.
     now: Timestamp,
     /// Whether it says less than when this program was made.
@@ -116,6 +120,13 @@ struct PeerStatus {
     tunnel: Option<Tunnel>,
 }
 
+impl PeerStatus {
+    /// Whether it was looked for that file, and it was not there.
+    fn lacks(&self, file: CredentialFile) -> bool {
+        self.files.iter().any(|one| one.name == file.name() && one.found.is_none())
+    }
+}
+
 /// One file.
 #[derive(Debug, Serialize)]
 struct FileStatus {
@@ -158,7 +169,10 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         status.level = level_of(status.state, status.days_left, thresholds);
         status
     });
-    let mut peers: Vec<PeerStatus> = peers.collect();
+    // a manager keeps its devices' certificates in such directories, and not their CA
+    let is_manager = host.kind() == BoxKind::Manager;
+    let mut peers: Vec<PeerStatus> =
+        peers.filter(|peer| !(is_manager && peer.lacks(CredentialFile::Ca))).collect();
     let sftunnel = service::status(host);
     let (ports, connections) = look_at_tunnels(host, &mut peers, &sftunnel);
     peers.sort_by_key(|peer| (Reverse(peer.level), peer.days_left.unwrap_or(i64::MAX)));
@@ -171,6 +185,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         summary: String::new(),
         thresholds,
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
+        is_lone_manager: is_manager && peers.is_empty(),
         now,
         clock_behind: now < preflight::built(),
         sftunnel,

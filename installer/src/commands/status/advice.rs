@@ -3,6 +3,7 @@
 use console::level::{Level, days_text};
 
 use super::{PeerStatus, StatusReport};
+use crate::host::IS_A_MANAGER;
 use crate::preflight;
 use crate::service::Service;
 use crate::tunnel::{self, TunnelState};
@@ -10,6 +11,9 @@ use crate::tunnel::{self, TunnelState};
 /// The steps, in their order: what must not be lost, what must be finished, what is to be done.
 pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<String> {
     let mut steps = Vec::new();
+    if report.is_lone_manager {
+        steps.push(IS_A_MANAGER.to_owned());
+    }
     if report.clock_behind {
         steps.push(format!(
             "set the clock (NTP, or `date -u -s`): it says {}, and this program was made at {}; whatever is said here of certificates goes by it",

@@ -32,7 +32,7 @@ pub(super) fn text(
     let behind = if report.clock_behind { " (behind)" } else { "" };
     let _ = writeln!(text, "Clock     {}{behind}", report.now);
     text.push_str(&labelled("sftunnel", &report.sftunnel.to_string()));
-    if report.peers.is_empty() {
+    if report.peers.is_empty() && !report.is_lone_manager {
         text.push_str("This box has no peer directory: it is registered with no manager.\n");
     }
     text.push_str(&certificates(terminal, report));
@@ -106,6 +106,10 @@ fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4
 
 /// The most urgent manager's files, and how many more want to be looked at.
 pub(super) fn summary(report: &StatusReport) -> String {
+    if report.is_lone_manager {
+        return "a manager (FMC), and no device of another one: see sftunnel-bundle check"
+            .to_owned();
+    }
     let files = sentence(&report.peers);
     let is_urgent = report.peers.iter().any(|peer| peer.level != Level::Ok);
     match trouble(report) {
