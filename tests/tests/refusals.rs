@@ -121,6 +121,7 @@ fn valid(from: i64, until: i64) -> Issue {
 fn every_reason_has_a_test() {
     let sources = concat!(
         include_str!("refusals/manager.rs"),
+        include_str!("refusals/belief.rs"),
         include_str!("refusals/device.rs"),
         include_str!("refusals/run.rs"),
         include_str!("hostile.rs"),
