@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fleet_in_one_block_is_not_searched_for_each_of_its_lines() {
+        let text: String = (0..200_000).map(|n| format!("connected to 'p{n}'\n")).collect();
+        let started = std::time::Instant::now();
+        let blocks = blocks(&text);
+        assert_eq!(blocks[0].connected.len(), 200_000);
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    }
+
+    #[test]
     fn a_channel_that_is_up_names_its_peer() {
         let blocks = blocks(&format!("{UP_LINE}\n{UP_EVENT}\n{UP_LINE}\n"));
         let [block] = &blocks[..] else { panic!("{blocks:?}") };

@@ -92,9 +92,10 @@ fn a_program_that_somebody_else_could_have_put_there_is_not_run() {
     script(&world, &format!("touch {}", marker.display()));
     let path = program(&world);
     let folder = path.parent().unwrap().to_owned();
-    for loose in [&path, &folder] {
+    // in a sticky folder anybody gives one of root's own programs this name, with a hard link
+    for (loose, mode) in [(&path, 0o777), (&folder, 0o777), (&folder, 0o1777)] {
         let was = fs::metadata(loose).unwrap().permissions();
-        fs::set_permissions(loose, Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(loose, Permissions::from_mode(mode)).unwrap();
         let json = check(&world, &["--json"]).expect(1).json();
         let note = json["tunnels"]["note"].as_str().unwrap();
         assert!(note.contains("not run") && note.contains("777"), "{note}");

@@ -1,13 +1,14 @@
-//! What is handed out beside the programs: manuals, completions, lists of parts, checksums; and
-//! which commit it all is of.
+//! What is handed out beside the programs: manuals, completions, lists of parts, checksums; which
+//! commit it all is of, and that the builder knows the installers of its own build.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use formats::checksum::Sha256;
 use serde_json::Value;
-use tests::{Run, listed_commands, note, tool};
+use tests::{Run, World, listed_commands, note, tool};
 
 use super::dist;
 
@@ -165,5 +166,38 @@ fn the_version_says_which_commit() {
         // from files that no commit holds
         let built = built.strip_suffix("-dirty").unwrap_or(built);
         assert_eq!((built, words[3]), (hash, date), "{}: run `make dist`", said.stdout);
+    }
+}
+
+/// What it carries are digests, so who could have written the file or its folder does not matter.
+#[test]
+fn the_builder_takes_the_installers_of_its_own_build_and_no_others() {
+    let world = World::new(1);
+    let shared = world.path("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+    let installers = ["sftunnel-install-aarch64", "sftunnel-install-x86_64"];
+    let builder = "sftunnel-bundle-x86_64";
+    for name in installers.iter().chain([&builder]) {
+        fs::copy(dist(name), shared.join(name)).unwrap();
+    }
+    let recipient = world.recipient();
+    let build = |flags: &[&str]| {
+        let run = Run::new(shared.join(builder)).arg("--root").arg(&world.fmc().root);
+        let run = run.args(["build", "--json", "--recipient", &recipient]).args(flags);
+        run.arg("--out").arg(world.out()).run().expect(0).json()
+    };
+    let taken = |json: &Value| json["installers"].as_array().unwrap().len();
+    let json = build(&[]);
+    assert_eq!((taken(&json), &json["installers_left_out"]), (2, &Value::Array(Vec::new())));
+    for name in installers {
+        let path = shared.join(name);
+        let genuine = fs::read(&path).unwrap();
+        fs::write(&path, [&genuine[..], b"x"].concat()).unwrap();
+        let json = build(&[]);
+        assert_eq!(taken(&json), 1, "{json}");
+        assert_eq!(json["installers_left_out"][0]["reason"], "unknown-installer", "{json}");
+        assert_eq!(taken(&build(&["--installer", path.to_str().unwrap()])), 2, "named it goes in");
+        fs::write(&path, genuine).unwrap();
     }
 }
