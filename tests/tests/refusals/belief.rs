@@ -201,6 +201,12 @@ fn a_source_is_looked_at_before_it_is_opened_and_never_waited_for() {
     tool("mkfifo", "coreutils").arg(&key).run().expect(0);
     build_refused(&world, "missing-source");
     fs::remove_file(&key).unwrap();
+    // to open one is an error of its own: nobody tried
+    let socket = std::os::unix::net::UnixListener::bind(world.path("s")).unwrap();
+    fs::rename(world.path("s"), &key).unwrap();
+    build_refused(&world, "missing-source");
+    drop(socket);
+    fs::remove_file(&key).unwrap();
     symlink("sftunnel-key.pem", &key).unwrap();
     build_refused(&world, "cannot-read");
 }
