@@ -1,6 +1,7 @@
 //! What became of each device, in the words that people and JSON share.
 
 use console::exit::{Exit, Failure};
+use console::terminal::columns;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::error::Reason;
 use formats::text::printable;
@@ -136,11 +137,11 @@ pub(crate) fn refusals_text<F>(results: &[DeviceResult<F>]) -> String {
 /// `text` in lines of at most 79 columns, at blanks; the first begins with `start`, the
 /// others are indented as far.
 pub(crate) fn wrapped(start: &str, text: &str) -> String {
-    let indent = start.chars().count();
+    let indent = columns(start);
     let mut lines = String::from(start);
     let mut column = indent;
     for (at, word) in text.split(' ').enumerate() {
-        let width = word.chars().count();
+        let width = columns(word);
         if at > 0 && column + 1 + width > 79 {
             lines.push_str(&format!("\n{:indent$}", ""));
             column = indent;

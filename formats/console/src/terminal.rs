@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use formats::text::printable;
 use rustix::io::ioctl_fionread;
 use rustix::termios::{QueueSelector, tcflush};
+use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Failure;
 use crate::hidden_input::HiddenInput;
@@ -224,7 +225,7 @@ impl Table {
             self.rows
                 .iter()
                 .filter_map(|row| row.get(column))
-                .map(|cell| visible_width(cell))
+                .map(|cell| self::columns(cell))
                 .max()
                 .unwrap_or(0)
         };
@@ -233,7 +234,7 @@ impl Table {
         for row in &self.rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
-                let padding = width.saturating_sub(visible_width(cell));
+                let padding = width.saturating_sub(self::columns(cell));
                 let _ = write!(line, "  {cell}{:padding$}", "");
             }
             let _ = writeln!(text, "{}", line.trim_end());
@@ -242,24 +243,56 @@ impl Table {
     }
 }
 
-/// Characters that take a column: all but the colour sequences of [`Terminal::paint`].
-fn visible_width(cell: &str) -> usize {
-    let mut width = 0;
-    let mut in_sequence = false;
-    for c in cell.chars() {
-        match (in_sequence, c) {
-            (false, '\u{1b}') => in_sequence = true,
-            (true, 'm') => in_sequence = false,
-            (false, _) => width += 1,
-            (true, _) => {}
+/// The columns that `text` takes at a terminal, where a character of East Asia takes two. The
+/// colour sequences of [`Terminal::paint`] take none.
+pub fn columns(text: &str) -> usize {
+    let mut pieces = text.split('\u{1b}');
+    let plain = pieces.next().unwrap_or_default().width();
+    let after = pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.width()));
+    plain + after.sum::<usize>()
+}
+
+/// `text`, or so many of its first characters that with dots behind them they take at most
+/// `width` columns; for table cells.
+pub fn shortened(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut start = String::new();
+    for c in text.chars() {
+        start.push(c);
+        if start.width() + 3 > width {
+            start.pop();
+            break;
         }
     }
-    width
+    format!("{start}...")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A character of East Asia takes two columns, a combining one none.
+    #[test]
+    fn columns_align_whatever_the_script() {
+        let mut table = Table::default();
+        for name in ["台北防火牆一", "Zu\u{308}rich", "x"] {
+            table.row([name.to_owned(), "|".to_owned()]);
+        }
+        assert_eq!(
+            table.text(),
+            "  台北防火牆一  |\n  Zu\u{308}rich        |\n  x             |\n"
+        );
+        assert_eq!(columns("\u{1b}[31m台北\u{1b}[0m"), 4);
+        assert_eq!(shortened("台北防火牆一", 12), "台北防火牆一");
+        for (width, expected) in [(11, "台北防火..."), (10, "台北防..."), (9, "台北防...")]
+        {
+            assert_eq!(shortened("台北防火牆一", width), expected, "{width}");
+        }
+        let wrapped = wrap("", 0, &"防火牆 ".repeat(20));
+        assert!(wrapped.lines().all(|line| columns(line) <= 80), "{wrapped}");
+    }
 
     #[test]
     fn columns_align_also_with_colour() {
