@@ -3,16 +3,19 @@
 mod examples;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use console::level::Thresholds;
 use console::unlock::OpenArgs;
+use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;
 
 use self::examples::{
     BUILD_EXAMPLES, CHECK_EXAMPLES, EXAMPLES, HANDOFF_EXAMPLES, INSPECT_EXAMPLES, KEYGEN_EXAMPLES,
     PLAN_EXAMPLES, RECEIPTS_EXAMPLES, VERIFY_EXAMPLES,
 };
+use crate::peers::Asked;
 
 /// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach
 #[derive(Debug, Parser)]
@@ -151,6 +154,16 @@ pub struct SourceArgs {
     /// /var/tmp/certs/*/FAILED_PUSH]
     #[arg(long, value_name = "FILE")]
     pub failed_push: Vec<PathBuf>,
+    /// In place of a list: the pair that lies in this device's folder at the manager
+    /// (certs_pushed/, else the folder itself); may be repeated
+    #[arg(long, value_name = "UUID", group = "without_list", conflicts_with = "failed_push")]
+    pub peer: Vec<DeviceUuid>,
+    /// The same for every device that has a pair there under the CA in use
+    #[arg(long, group = "without_list", conflicts_with_all = ["failed_push", "peer"])]
+    pub all_peers: bool,
+    /// With --peer or --all-peers: what the device is called; may be repeated
+    #[arg(long, value_name = "UUID=NAME", requires = "without_list")]
+    pub name: Vec<PeerName>,
     /// Only this device; may be repeated
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
@@ -167,6 +180,34 @@ pub struct SourceArgs {
     /// way, or the files are not the CA in use and of the device's own folder
     #[arg(long)]
     pub accept_source: bool,
+}
+
+impl SourceArgs {
+    /// What is asked for in place of a list.
+    pub(crate) fn peers(&self) -> Option<Asked<'_>> {
+        let is_asked = self.all_peers || !self.peer.is_empty();
+        is_asked.then_some(Asked { peers: &self.peer, names: &self.name })
+    }
+}
+
+/// `UUID=NAME`.
+#[derive(Debug, Clone)]
+pub struct PeerName {
+    /// The device.
+    pub uuid: DeviceUuid,
+    /// What it is called.
+    pub name: DeviceName,
+}
+
+impl FromStr for PeerName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (uuid, name) = text.split_once('=').ok_or("expected UUID=NAME")?;
+        let uuid = uuid.parse().map_err(|error: UuidError| error.to_string())?;
+        let name = name.parse().map_err(|error: NameError| error.to_string())?;
+        Ok(Self { uuid, name })
+    }
 }
 
 /// Who may open.

@@ -21,7 +21,7 @@ use crate::plan::PlannedDevice;
 /// The CA in use (docs/facts.md).
 pub(crate) const CA: &str = "/etc/sf/ca_root/cacert.pem";
 /// Holds a folder for each device, with its pair (docs/facts.md).
-const PEERS: &str = "/var/sf/peers";
+pub(crate) const PEERS: &str = "/var/sf/peers";
 
 /// What is checked beside the set itself.
 #[derive(Debug, Clone, Copy)]
@@ -201,8 +201,12 @@ fn locate_pair(
             return Ok(pair);
         }
     }
+    let unlisted = match (&certificate, &key) {
+        (None, None) => "",
+        _ => "FAILED_PUSH does not list both files of the pair, and ",
+    };
     let message = format!(
-        "FAILED_PUSH does not list both files of the pair, and there is no {} with {} in {}",
+        "{unlisted}there is no {} with {} in {}",
         CredentialFile::Certificate,
         CredentialFile::Key,
         places.join(" or ")

@@ -50,6 +50,8 @@ pub(crate) enum BatchFrom {
     SameList,
     /// A copy that is like none: the file's modification time, which a copy makes young.
     Modified,
+    /// There is no list: [`crate::peers`].
+    Peers,
 }
 
 /// What the FMC says of itself.

@@ -9,6 +9,7 @@
 //! | `commands` | one file for each command |
 //! | `belief` | which files of the manager root alone could have written |
 //! | `discover` | which `FAILED_PUSH`, which manager |
+//! | `peers` | the same without a list |
 //! | `plan` | which devices, which are refused; pure |
 //! | `recipients`, `passphrase` | who may open what |
 //! | `prepare` | the four above in one, for `plan` and `build` |
@@ -20,6 +21,7 @@
 //! | `sealed` | kits and bundles that are named, for `inspect`, `verify` and `handoff` |
 //! | `judge` | what is decided about an opened bundle |
 //! | `status_source`, `tunnel_status` | which tunnels are up, for `check` and `receipts` |
+//! | `wrong_box` | what is said on a box that is no manager |
 //! | `parallel` | what the others stand on |
 
 pub mod args;
@@ -35,6 +37,7 @@ mod kit_writer;
 mod outcome;
 mod parallel;
 mod passphrase;
+mod peers;
 mod plan;
 mod prepare;
 mod recipients;
@@ -42,6 +45,7 @@ mod sealed;
 mod signing_key;
 mod status_source;
 mod tunnel_status;
+mod wrong_box;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,8 +78,6 @@ pub fn command() -> clap::Command {
 
 /// For the fuzzer: what reads bytes that may be anybody's, and no other way in.
 pub mod untrusted {
-    use std::collections::{HashMap, HashSet};
-
     use formats::device::DeviceUuid;
 
     use crate::tunnel_status;
@@ -91,10 +93,8 @@ pub mod untrusted {
 
     /// How many of these devices, by these names, a saved `sftunnel_status.pl` shows connected.
     pub fn tunnel_status(text: &str, devices: &[(&str, DeviceUuid)]) -> usize {
-        let mut names: HashMap<&str, HashSet<&DeviceUuid>> = HashMap::new();
-        for (name, device) in devices {
-            names.entry(name).or_default().insert(device);
-        }
+        let mut names = tunnel_status::Names::default();
+        devices.iter().for_each(|(name, device)| names.add(device, Some(name), Some(name)));
         let seen = tunnel_status::read(text, &names).of;
         seen.values().filter(|seen| seen.tunnel == tunnel_status::Tunnel::Up).count()
     }
@@ -109,10 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
-            let is_command = |arg: &&OsString| {
-                arg.to_str().is_some_and(|arg| Cli::command().find_subcommand(arg).is_some())
-            };
-            let plugin = args.iter().skip(1).find(is_command).is_some_and(|arg| arg == "check");
+            let plugin = command_word(&args) == Some("check");
             return report::usage_error(PROGRAM, &args, &error, plugin);
         }
     };
@@ -124,6 +121,24 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         result = report::as_plugin(&terminal, result);
     }
     report::finish(&terminal, PROGRAM, &schema, result)
+}
+
+/// The command that is meant by a line that cannot be parsed.
+fn command_word(args: &[OsString]) -> Option<&str> {
+    let command = Cli::command();
+    let takes_value = |arg: &str| {
+        let of_its_name = |known: &&clap::Arg| arg.strip_prefix("--") == known.get_long();
+        command.get_arguments().find(of_its_name).is_some_and(|a| a.get_action().takes_values())
+    };
+    let mut words = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    while let Some(word) = words.next() {
+        if takes_value(word) {
+            words.next();
+        } else if command.find_subcommand(word).is_some() {
+            return Some(word);
+        }
+    }
+    None
 }
 
 fn dispatch(cli: &Cli, terminal: Terminal) -> Result<Report, Failure> {
@@ -152,4 +167,22 @@ fn now() -> Result<Timestamp, Failure> {
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .and_then(|seconds| Timestamp::from_unix(seconds).ok())
         .ok_or_else(|| Failure::unexpected("the clock is before 1970").hint("set the clock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_flag_is_no_command() {
+        let word = |line: &str| {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            command_word(&args).map(str::to_owned)
+        };
+        assert_eq!(word("x --root check build --nonsense").as_deref(), Some("build"));
+        assert_eq!(word("x --root=check build --nonsense").as_deref(), Some("build"));
+        assert_eq!(word("x --json --root build check --nonsense").as_deref(), Some("check"));
+        assert_eq!(word("x -q check build").as_deref(), Some("check"));
+        assert_eq!(word("x --root check"), None);
+    }
 }

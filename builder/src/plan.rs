@@ -11,6 +11,7 @@ use formats::failed_push::{ListedDevice, Problem, Sources};
 use formats::limits;
 use formats::manifest::{Device, Manager};
 use formats::text::{is_printable, printable, shell_quote};
+use serde::Serialize;
 
 use crate::discover::{BATCHES, BatchFrom, Listing, Surroundings};
 use crate::outcome::{DeviceRef, Refusal};
@@ -22,7 +23,9 @@ pub(crate) struct Plan {
     pub manager: Option<Manager>,
     /// The newest run of `generate_certs.pl` among the listings.
     pub batch: u64,
-    /// The listings, the newest first.
+    /// Where the devices come from.
+    pub source: Source,
+    /// The listings, the newest first; none without a list.
     pub failed_push: Vec<String>,
     /// Who gets a bundle, if their files are good.
     pub devices: Vec<PlannedDevice>,
@@ -35,6 +38,16 @@ pub(crate) struct Plan {
     pub warnings: Vec<String>,
     /// Every device that a listing names in a line that cannot be used.
     unusable: HashSet<DeviceUuid>,
+}
+
+/// Where devices come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// A FAILED_PUSH lists them.
+    FailedPush,
+    /// They have a folder at the manager: `--peer`, `--all-peers`.
+    Peers,
 }
 
 /// A device that gets a bundle.
@@ -81,10 +94,16 @@ pub(crate) fn plan(
 ) -> Result<Plan, Failure> {
     listings.sort_by_key(|listing| Reverse(listing.batch));
     let batch = listings.first().map_or(0, |listing| listing.batch);
+    let is_list = |listing: &&Listing| listing.batch_from != BatchFrom::Peers;
     let mut plan = Plan {
         manager: None,
         batch,
-        failed_push: listings.iter().map(|listing| listing.path.clone()).collect(),
+        source: if listings.iter().all(|l| is_list(&l)) {
+            Source::FailedPush
+        } else {
+            Source::Peers
+        },
+        failed_push: listings.iter().filter(is_list).map(|listing| listing.path.clone()).collect(),
         devices: Vec::new(),
         refused: Vec::new(),
         known: Vec::new(),
@@ -341,7 +360,8 @@ impl PlannedDevice {
             .filter(|file| sources.get(*file).is_none())
             .map(CredentialFile::name)
             .collect();
-        if !absent.is_empty() {
+        // without a list, none is listed, and that is told for all
+        if !absent.is_empty() && !sources.is_empty() {
             notes.push(format!(
                 "FAILED_PUSH does not list {}; the bundle holds all three files all the same",
                 absent.join(" and ")

@@ -14,8 +14,10 @@ use crate::collect::Rules;
 use crate::discover::{self, Batches};
 use crate::installers::{self, Installers, LeftOut};
 use crate::passphrase;
+use crate::peers;
 use crate::plan::{self, Choice, Plan};
 use crate::recipients::{Named, Recipients};
+use crate::wrong_box::WrongBox;
 
 /// A plan, and who and what else is needed to carry it out.
 #[derive(Debug)]
@@ -49,15 +51,29 @@ pub(crate) fn prepare(
     let installers = installers::find(&args.kit.installer)?;
     check_clock(context.now, args.source.accept_clock)?;
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
+    let explain = |failure| WrongBox::explain(&context.root, failure);
     let batches = Batches::look(belief)?;
-    let listings = discover::listings(belief, &batches, &args.source.failed_push)?;
+    let asked = args.source.peers();
+    let mut listings = match asked {
+        Some(_) => Vec::new(),
+        None => discover::listings(belief, &batches, &args.source.failed_push).map_err(explain)?,
+    };
+    let surroundings = discover::surroundings(&context.root, batches);
+    let mut warnings = Vec::new();
+    if let Some(asked) = asked {
+        let (listing, known) =
+            peers::listing(&context.root, &surroundings, asked).map_err(explain)?;
+        listings.push(listing);
+        warnings = known;
+    }
     for listing in &listings {
         let path = printable(&listing.path);
         context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
     }
-    let surroundings = discover::surroundings(&context.root, batches);
     let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
+    plan.warnings.extend(warnings);
+    plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));
     let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
     recipients.check_none_is_mixed(passphrase != passphrase::Source::None)?;
     if passphrase == passphrase::Source::None {

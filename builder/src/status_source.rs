@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use console::command::{self, Print};
+use console::command::{self, CommandError, Print};
 use console::exit::Failure;
 use console::input;
 use formats::decode;
@@ -45,6 +45,8 @@ pub(crate) struct Output {
     pub at: Timestamp,
     /// All of it, or the first MiB of a program's; foreign text.
     pub text: String,
+    /// Why there may be more to say than it does.
+    pub cut: Option<String>,
 }
 
 /// The output, or why there is none.
@@ -102,12 +104,25 @@ fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Asked {
     };
     match command::run(&program, &[], Print::Kept, limit) {
         // its exit codes are not documented; what it prints decides
-        Ok(finished) => {
-            let text = String::from_utf8_lossy(&finished.output).into_owned();
-            Asked::Printed(Output { source: Source::Program, path, at, text })
+        Ok(finished) => printed(path, at, &finished.output, None),
+        // it asks one device after the other, and those that are down take long
+        Err(error @ CommandError::TimeOut { .. }) => {
+            let longer = "--status-timeout SECONDS gives it longer";
+            let why = format!("{} {error}", path.display());
+            match error {
+                CommandError::TimeOut { output, .. } if !output.is_empty() => {
+                    let why = format!("{why}; what it had printed by then counts. {longer}");
+                    printed(path, at, &output, Some(why))
+                }
+                _ => Asked::Silent(format!("{why}; {longer}")),
+            }
         }
         Err(error) => Asked::Silent(format!("{}: {error}", path.display())),
     }
+}
+
+fn printed(path: PathBuf, at: Timestamp, output: &[u8], cut: Option<String>) -> Asked {
+    Asked::Printed(Output { source: Source::Program, path, at, text: decode::lossy(output), cut })
 }
 
 fn saved(path: &Path) -> Result<Output, Failure> {
@@ -117,7 +132,7 @@ fn saved(path: &Path) -> Result<Output, Failure> {
         .map_err(|error| input::of_limit(path, &error))?;
     let at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
     let text = decode::lossy(&bytes);
-    Ok(Output { source: Source::File, path: path.to_owned(), at, text })
+    Ok(Output { source: Source::File, path: path.to_owned(), at, text, cut: None })
 }
 
 /// The JSON of where the tunnels are from, and how many are how.
@@ -138,7 +153,7 @@ pub(crate) struct TunnelsView {
     /// Of `check`: how many more are up, and not known whose.
     #[serde(skip_serializing_if = "is_none")]
     pub strangers: usize,
-    /// Why nothing is known; foreign text.
+    /// Why nothing is known, or, with a source, why there may be more; foreign text.
     pub note: Option<String>,
 }
 
@@ -154,11 +169,18 @@ impl TunnelsView {
                 source: Some(output.source),
                 path: Some(output.path.clone()),
                 at: Some(output.at),
+                note: output.cut.clone(),
                 ..Self::default()
             },
             Asked::Silent(why) => Self { note: Some(why.clone()), ..Self::default() },
             Asked::NotWanted => Self::default(),
         }
+    }
+
+    /// The note, for people.
+    pub(crate) fn note_text(&self) -> Option<String> {
+        let what = if self.source.is_some() { "perhaps not all" } else { "not known" };
+        self.note.as_ref().map(|note| format!("{what}: {note}"))
     }
 
     /// Where it is from, for people: the program, or the file and its age.

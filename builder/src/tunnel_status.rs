@@ -1,19 +1,44 @@
 //! What the output of `sftunnel_status.pl` says of each device's tunnel.
 //!
-//! Its form is not documented (docs/facts.md); the lines are read by [`formats::channels`]. A
-//! tunnel is up only by a line `connected to` in the device's own block, or with an address
-//! or name in it that is this device's alone; down only by a line of a disconnect in its own
-//! block. Whatever contradicts itself, and everything else, is unknown.
+//! The lines are read by [`formats::channels`]. A tunnel is up only by a line that says so in the
+//! device's own block, or with an address or name in it that is this device's alone; down only by
+//! a line in its own block. Whatever contradicts itself, and everything else, is unknown.
 
 use std::collections::{HashMap, HashSet};
 
-use formats::channels::{self, Block, Owner};
+use formats::channels::{self, Block, Owner, peer_key};
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-/// Every name, address or UUID that a device may stand under.
-pub(crate) type Names<'a> = HashMap<&'a str, HashSet<&'a DeviceUuid>>;
+/// What each device may stand under: its UUID, else its address, else its name. What several
+/// have tells nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Names<'a> {
+    addresses: HashMap<String, HashSet<&'a DeviceUuid>>,
+    names: HashMap<String, HashSet<&'a DeviceUuid>>,
+}
+
+impl<'a> Names<'a> {
+    /// Adds a device, with the address and the name that are known.
+    pub(crate) fn add(&mut self, uuid: &'a DeviceUuid, address: Option<&str>, name: Option<&str>) {
+        // a UUID is never an address, and a device that is called as another's UUID is nobody
+        self.addresses.entry(uuid.as_str().to_owned()).or_default().insert(uuid);
+        if let Some(address) = address.filter(|text| is_address(text)) {
+            self.addresses.entry(peer_key(address)).or_default().insert(uuid);
+        }
+        if let Some(name) = name {
+            self.names.entry(peer_key(name)).or_default().insert(uuid);
+        }
+    }
+
+    /// The only device of that name.
+    fn only(&self, name: &str) -> Option<&'a DeviceUuid> {
+        let key = peer_key(name);
+        let mut devices = self.addresses.get(&key).or_else(|| self.names.get(&key))?.iter();
+        devices.next().filter(|_| devices.next().is_none()).copied()
+    }
+}
 
 /// A tunnel, as the manager sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -39,9 +64,9 @@ impl Tunnel {
     }
 }
 
-/// An address of FAILED_PUSH that tells devices apart: a device that was registered by NAT ID
+/// Whether an address of FAILED_PUSH tells devices apart: a device that was registered by NAT ID
 /// has none, or a placeholder (docs/facts.md).
-pub(crate) fn is_address(text: &str) -> bool {
+fn is_address(text: &str) -> bool {
     !text.is_empty() && !text.eq_ignore_ascii_case("DONTRESOLVE")
 }
 
@@ -52,6 +77,8 @@ pub(crate) struct Seen {
     pub tunnel: Tunnel,
     /// When the connection that stands began, where the device's own block says so.
     pub started_at: Option<Timestamp>,
+    /// The same, no later than it was: also from a time without a zone.
+    pub started_after: Option<Timestamp>,
     /// The newest time at which it was alive, where its own block says so.
     pub alive_at: Option<Timestamp>,
 }
@@ -68,21 +95,21 @@ pub(crate) struct Tunnels<'a> {
 /// Reads it.
 pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
     let Tunnels { of: mut seen, mut strangers } = Tunnels::default();
+    let mut denied = HashSet::new();
     for block in channels::blocks(text) {
         let owner = match &block.owner {
-            Owner::Uuid(name) | Owner::Name(name) => only(names, name),
+            Owner::Uuid(name) | Owner::Name(name) => names.only(name),
             Owner::Nobody | Owner::Several => None,
         };
         let devices = connected(&block, owner, names);
-        strangers += usize::from(devices.is_empty() && !block.connected.is_empty());
-        if let Some(owner) = owner
-            && devices.is_empty()
-            && block.connected.is_empty()
-            && block.is_disconnected
-        {
+        strangers += usize::from(devices.is_empty() && block.is_connected);
+        if let Some(owner) = owner {
             let tunnel = &mut seen.entry(owner).or_default().tunnel;
-            if *tunnel == Tunnel::Unknown {
+            if *tunnel == Tunnel::Unknown && block.is_disconnected {
                 *tunnel = Tunnel::Down;
+            }
+            if block.is_denied {
+                denied.insert(owner);
             }
         }
         for device in devices {
@@ -91,9 +118,16 @@ pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
             // the times of a block that is nobody's may be another device's
             if owner == Some(device) {
                 found.started_at = found.started_at.max(block.started_at);
+                found.started_after = found.started_after.max(block.started_after);
                 let alive = block.started_at.max(block.heard_at);
                 found.alive_at = found.alive_at.max(alive);
             }
+        }
+    }
+    for device in denied {
+        let found = seen.entry(device).or_default();
+        if found.tunnel == Tunnel::Up {
+            found.tunnel = Tunnel::Unknown;
         }
     }
     Tunnels { of: seen, strangers }
@@ -105,23 +139,16 @@ fn connected<'a>(
     owner: Option<&'a DeviceUuid>,
     names: &Names<'a>,
 ) -> HashSet<&'a DeviceUuid> {
-    let named = block.connected.iter().filter_map(|peer| only(names, peer));
+    let named = block.connected.iter().filter_map(|peer| names.only(peer));
     let named: HashSet<_> = named.collect();
     match (&block.owner, owner) {
-        _ if block.connected.is_empty() => HashSet::new(),
+        _ if !block.is_connected => HashSet::new(),
         (Owner::Several, _) => HashSet::new(),
         (_, Some(owner)) if named.iter().all(|device| *device == owner) => HashSet::from([owner]),
         // a block of one device with another one's address; or of somebody who is none of ours
         (_, Some(_)) | (Owner::Uuid(_), None) => HashSet::new(),
         (Owner::Nobody | Owner::Name(_), None) => named,
     }
-}
-
-/// The device of that name; a name that several have tells nothing.
-fn only<'a>(names: &Names<'a>, name: &str) -> Option<&'a DeviceUuid> {
-    let devices = names.get(name).or_else(|| names.get(name.to_ascii_lowercase().as_str()))?;
-    let mut devices = devices.iter();
-    devices.next().filter(|_| devices.next().is_none()).copied()
 }
 
 #[cfg(test)]
@@ -140,11 +167,10 @@ mod tests {
     fn tunnels(text: &str) -> [Tunnel; 3] {
         let all = uuids();
         let [a, b, c] = &all;
-        let mut names: Names<'_> =
-            all.iter().map(|uuid| (uuid.as_str(), HashSet::from([uuid]))).collect();
-        names.insert("10.0.0.1", HashSet::from([a]));
-        names.insert("10.0.0.10", HashSet::from([b]));
-        names.insert("same", HashSet::from([a, b, c]));
+        let mut names = Names::default();
+        names.add(a, Some("10.0.0.1"), Some("same"));
+        names.add(b, Some("10.0.0.10"), Some("same"));
+        names.add(c, None, Some("same"));
         let seen = read(text, &names).of;
         [a, b, c].map(|uuid| seen.get(uuid).copied().unwrap_or_default().tunnel)
     }
@@ -167,6 +193,45 @@ mod tests {
         ] {
             assert_eq!(tunnels(nothing), [Unknown; 3], "{nothing}");
         }
+    }
+
+    /// The devices of the README there, and the verdict in each file's name.
+    #[test]
+    fn every_published_form_is_read_as_its_name_says() {
+        let uuids: [DeviceUuid; 3] =
+            [1, 2, 3].map(|n| format!("c8d5d5c6-87c9-11ef-a993-{n:012}").parse().unwrap());
+        let mut names = Names::default();
+        let addresses = ["10.48.0.1", "10.48.0.2", "2001:420:2710:2556:1::41"];
+        for ((uuid, address), number) in uuids.iter().zip(addresses).zip(1..) {
+            names.add(uuid, Some(address), Some(&format!("BSNS-1120-{number}")));
+        }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/sftunnel-status/manager");
+        let mut files = 0;
+        for item in std::fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            let expected = path.file_stem().unwrap().to_str().unwrap().split_once('.').unwrap().1;
+            let text = formats::decode::lossy(&std::fs::read(&path).unwrap());
+            let seen = read(&text, &names).of;
+            let found = uuids
+                .each_ref()
+                .map(|uuid| seen.get(uuid).copied().unwrap_or_default().tunnel.word());
+            assert_eq!(found.join("-"), expected, "{}", path.display());
+            files += 1;
+        }
+        assert!(files > 20, "{files}");
+    }
+
+    #[test]
+    fn a_name_that_is_anothers_address_is_the_address() {
+        let [a, b, _] = uuids();
+        let mut names = Names::default();
+        names.add(&a, Some("10.0.0.1"), Some("x"));
+        names.add(&b, None, Some("10.0.0.1"));
+        let seen = read(UP, &names).of;
+        assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [&a]);
+        names.add(&b, Some("10.0.0.1"), Some("x"));
+        assert!(read(&UP.replace("10.0.0.1'", "x'"), &names).of.is_empty());
+        assert!(read(UP, &names).of.is_empty());
     }
 
     #[test]
@@ -206,8 +271,8 @@ mod tests {
     #[test]
     fn times_count_only_in_the_devices_own_block() {
         let [a, ..] = uuids();
-        let names =
-            Names::from([("10.0.0.1", HashSet::from([&a])), (a.as_str(), HashSet::from([&a]))]);
+        let mut names = Names::default();
+        names.add(&a, Some("10.0.0.1"), None);
         let heard = "Heartbeat Received Time: Mon Jun 15 09:02:16 2020 UTC";
         let alive = |text: String| read(&text, &names).of[&a].alive_at;
         assert_eq!(alive(format!("{UP}\n{heard}")), None);

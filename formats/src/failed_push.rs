@@ -51,6 +51,11 @@ pub struct ListedDevice {
 pub struct Sources([Option<Arc<str>>; 3]);
 
 impl Sources {
+    /// All three, in the order of [`CredentialFile::ALL`].
+    pub fn new(paths: [String; 3]) -> Self {
+        Self(paths.map(|path| Some(path.into())))
+    }
+
     /// The path of one file, where it is listed.
     pub fn get(&self, file: CredentialFile) -> Option<&str> {
         let (_, path) = CredentialFile::ALL.into_iter().zip(&self.0).find(|(f, _)| *f == file)?;

@@ -56,6 +56,9 @@ pub struct KitIndex {
     pub manager: Manager,
     /// The run of `generate_certs.pl`.
     pub batch: u64,
+    /// Where the builder had the devices from; absent when a FAILED_PUSH listed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// When the kit was made.
     pub created_at: Timestamp,
     /// Who signed this index; after a handoff not who signed the bundles.
@@ -72,6 +75,14 @@ pub struct KitIndex {
     pub bundles: Vec<BundleEntry>,
     /// At most one for each of [`ARCHITECTURES`].
     pub installers: Vec<InstallerEntry>,
+}
+
+/// Where a kit's devices are from, when no FAILED_PUSH lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// They have a folder with a pair at the manager.
+    Peers,
 }
 
 /// The bundles were opened and sealed anew for others, their inside unchanged.
@@ -309,6 +320,7 @@ mod tests {
             format: FORMAT.to_owned(),
             manager: Manager { uuid, hostname: Default::default() },
             batch: 1,
+            source: None,
             created_at: Timestamp::EPOCH,
             signer: SignerEntry::of(key.verifying_key().unwrap()),
             built_by: None,

@@ -198,14 +198,14 @@ objects! {
 schemas! {
     Usage {}
     Plan {
-        kit: Option<String>, manager: Option<Manager>, batch: u64, failed_push: Vec<String>,
+        kit: Option<String>, manager: Option<Manager>, batch: u64, source: String, failed_push: Vec<String>,
         checked_at: Timestamp, passphrase: String, ready: usize, refused: usize,
         results: Vec<Planned>, installers: Vec<PlannedInstaller>,
         installers_left_out: Vec<LeftOutInstaller>, warnings: Vec<String>,
     }
     Build {
         kit: Option<String>, manager: Option<Manager>, batch: u64, created_at: Timestamp,
-        failed_push: Vec<String>, signer: Option<BuildSigner>, passphrase: String,
+        source: String, failed_push: Vec<String>, signer: Option<BuildSigner>, passphrase: String,
         bundled: usize, refused: usize, results: Vec<Bundled>,
         installers: Vec<InstallerEntry>, installers_left_out: Vec<LeftOutInstaller>,
         warnings: Vec<String>,

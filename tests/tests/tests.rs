@@ -14,6 +14,7 @@
 //! - `meanwhile`: the manager pushes files of its own while a run is under way or cut off
 //! - `clock`: 1970, behind, too early, too late
 //! - `check`: the manager's view: tunnels, who was reached, what monitoring systems are told
+//! - `without_list`: a list that is gone, kits of what lies at the manager, a box of the wrong kind
 //! - `revocation`: the list of revoked certificates, judged by `check`
 //! - `status`: the same at the device
 //! - `store`: the backups and records on the device, damaged ones, and what others left there
@@ -98,3 +99,4 @@ mod tunnels;
 mod twice;
 mod verdicts;
 mod vouching;
+mod without_list;

@@ -47,6 +47,8 @@ Examples:
   sftunnel-bundle build --recipient-map sites.csv --device BSNS-1120-1
       sites.csv holds lines such as BSNS-1120-1,age1...
   sftunnel-bundle build --failed-push /var/tmp/certs/1726805447/FAILED_PUSH
+  sftunnel-bundle build --peer c8d5d5c6-87c9-11ef-a993-b9831565bc4e
+      without a list: the pair that lies in that device's folder
 
 Then: copy the folder, `sha256sum -c SHA256SUMS` in the copy, and on the device
 `sh install.sh`.";

@@ -40,7 +40,9 @@ struct BuildBody {
     batch: u64,
     /// What the kit says of when it was made.
     created_at: Timestamp,
-    /// The FAILED_PUSH files that were read, the newest first.
+    /// Where the devices come from: `failed-push`, or `peers`.
+    source: crate::plan::Source,
+    /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
     /// Who vouches for the kit and its bundles; null when none was made.
     signer: Option<SignerBody>,
@@ -223,6 +225,10 @@ impl Run<'_> {
             format: kit::FORMAT.to_owned(),
             manager: self.manager.clone(),
             batch: self.prepared.plan.batch,
+            source: match self.prepared.plan.source {
+                crate::plan::Source::FailedPush => None,
+                crate::plan::Source::Peers => Some(kit::Source::Peers),
+            },
             created_at: self.prepared.created_at,
             signer: signer.entry,
             built_by: None,
@@ -294,6 +300,7 @@ fn report(
         manager: prepared.plan.manager,
         batch: prepared.plan.batch,
         created_at: prepared.created_at,
+        source: prepared.plan.source,
         failed_push: prepared.plan.failed_push,
         signer,
         passphrase: prepared.passphrase,

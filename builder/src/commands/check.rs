@@ -23,7 +23,6 @@ use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 
-use self::devices::Reached;
 use self::state::{Checked, Role, Thresholds};
 use self::view::{CheckBody, Found};
 use crate::Context;
@@ -32,6 +31,7 @@ use crate::commands::receipts;
 use crate::discover::{self, Newest};
 use crate::outcome::DeviceRef;
 use crate::status_source::{self, Asked};
+use crate::wrong_box::WrongBox;
 
 // all from docs/facts.md
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
         HashSet::new()
     });
     let (tunnels, devices) = look.devices(&asked, &done);
-    let waiting = devices.iter().filter(|device| device.reached == Reached::No);
+    let waiting = devices.iter().filter(|device| device.reached.is_waiting());
     let waiting: HashSet<_> = waiting.map(|device| device.device.uuid.clone()).collect();
     state::mark_superseded(&mut look.found, &waiting);
     state::by_urgency(&mut look.found);
@@ -79,6 +79,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
         tunnels,
         devices,
         problems,
+        wrong_box: WrongBox::look(&context.root),
     });
     if let Some(path) = &args.prometheus {
         let text = prometheus::text(&body);
@@ -110,7 +111,7 @@ impl<'a> Look<'a> {
         let mut found = Vec::new();
         let (listing, failed_push) = match discover::newest(&context.root) {
             Newest::List(listing) => {
-                let view = view::FailedPushView::of(&listing);
+                let view = view::FailedPushView::of(&listing, &context.root);
                 found.extend(Checked::failed_push(&listing));
                 (Some(listing), Some(view))
             }

@@ -10,7 +10,7 @@ pub(crate) mod receipts;
 pub(crate) mod verify;
 
 use console::exit::Exit;
-use console::terminal::Terminal;
+use console::terminal::{Terminal, shortened};
 use formats::kit::Handoff;
 use formats::manifest::Manager;
 use formats::signature::SignerEntry;
@@ -18,6 +18,7 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 use crate::outcome::wrapped;
+use crate::plan::Source;
 use crate::prepare::Prepared;
 
 /// Where the devices come from and for whom.
@@ -27,6 +28,9 @@ fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {
         text.push_str(&format!("  manager      {}{}\n", manager.uuid, host(manager)));
     }
     text.push_str(&format!("  batch        {}{}\n", prepared.plan.batch, day(prepared.plan.batch)));
+    if prepared.plan.source == Source::Peers {
+        text.push_str("  from         the devices' folders in /var/sf/peers, without a list\n");
+    }
     for file in &prepared.plan.failed_push {
         text.push_str(&format!("  from         {}\n", printable(file)));
     }
@@ -71,15 +75,6 @@ fn warnings_text(warnings: &[String]) -> String {
     let lines: String =
         warnings.iter().map(|warning| wrapped("  ! ", &printable(warning).to_string())).collect();
     if lines.is_empty() { lines } else { format!("\nWarnings\n{lines}") }
-}
-
-/// `text`, or its first characters and dots; for table cells.
-fn shortened(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let start: String = text.chars().take(width.saturating_sub(3)).collect();
-    format!("{start}...")
 }
 
 /// `1 device`, `2 devices`.

@@ -21,6 +21,7 @@ use crate::installers::LeftOut;
 use crate::kit_writer;
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::Source;
+use crate::plan;
 use crate::prepare::{Prepared, prepare};
 use crate::signing_key;
 
@@ -33,7 +34,9 @@ struct PlanBody {
     manager: Option<Manager>,
     /// The run of `generate_certs.pl` (its unix time).
     batch: u64,
-    /// The FAILED_PUSH files that were read, the newest first.
+    /// Where the devices come from: `failed-push`, or `peers`.
+    source: plan::Source,
+    /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
     /// The time by this machine's clock that the checks were made at.
     checked_at: Timestamp,
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
         kit: kit.map(|(path, _)| path).filter(|_| refused < results.len()),
         manager: prepared.plan.manager,
         batch: prepared.plan.batch,
+        source: prepared.plan.source,
         failed_push: prepared.plan.failed_push,
         checked_at: context.now,
         passphrase: prepared.passphrase,

@@ -35,7 +35,7 @@ use crate::judge::Judge;
 use crate::outcome::{DeviceRef, Refusal};
 use crate::signing_key;
 use crate::status_source::{self, Asked, Output, TunnelsView};
-use crate::tunnel_status::{self, Names, Seen, Tunnel, is_address};
+use crate::tunnel_status::{self, Names, Seen, Tunnel};
 
 /// The CA in use (docs/facts.md).
 const CA: &str = "/etc/sf/ca_root/cacert.pem";
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
             let path = receipt.path.display();
             Some(format!("{path}: refused ({}): {}", refusal.reason, refusal.message))
         });
-        let note = body.tunnels.note.iter().map(|note| format!("tunnels not known: {note}"));
+        let note = body.tunnels.note_text().map(|note| format!("tunnels {note}"));
         let all = body.warnings.iter().cloned().chain(refusals).chain(note);
         all.for_each(|line| context.terminal.warn(&line));
     }
@@ -272,13 +272,11 @@ impl Gathered {
     }
 
     fn names<'a>(&'a self, addresses: &'a HashMap<DeviceUuid, String>) -> Names<'a> {
-        let mut names = Names::new();
+        let mut names = Names::default();
         for entry in self.kits.iter().flat_map(|kit| &kit.index().bundles) {
             let uuid = &entry.device.uuid;
-            let address = addresses.get(uuid).map(String::as_str).filter(|text| is_address(text));
-            for name in [uuid.as_str(), entry.device.name.as_str()].into_iter().chain(address) {
-                names.entry(name).or_default().insert(uuid);
-            }
+            let address = addresses.get(uuid).map(String::as_str);
+            names.add(uuid, address, Some(entry.device.name.as_str()));
         }
         names
     }

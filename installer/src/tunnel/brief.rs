@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use formats::channels::{self, Block, Owner};
+use formats::channels::{self, Block, Owner, peer_key};
 use formats::device::ManagerUuid;
 
 /// As many addresses of one manager as are kept: it has two channels, and either family.
@@ -49,12 +49,17 @@ pub(super) enum Verdict {
 struct Said {
     addresses: Vec<String>,
     seen: HashSet<String>,
+    is_connected: bool,
     is_disconnected: bool,
+    /// A line says `No` of a control channel.
+    is_denied: bool,
 }
 
 impl Said {
     fn add(&mut self, block: Block) {
+        self.is_connected |= block.is_connected;
         self.is_disconnected |= block.is_disconnected;
+        self.is_denied |= block.is_denied;
         for address in block.connected {
             if self.addresses.len() < ADDRESSES && self.seen.insert(address.clone()) {
                 self.addresses.push(address);
@@ -71,7 +76,7 @@ impl Printed {
         let mut by_uuid = blocks.iter().any(is_named).then(HashMap::<String, Said>::new);
         let (mut all, mut controls) = (Said::default(), HashSet::new());
         for block in blocks {
-            controls.extend(block.control.iter().cloned());
+            controls.extend(block.control.iter().map(|peer| peer_key(peer)));
             if let (Some(by_uuid), Owner::Uuid(uuid)) = (&mut by_uuid, &block.owner) {
                 by_uuid.entry(uuid.clone()).or_default().add(block.clone());
             }
@@ -82,7 +87,7 @@ impl Printed {
 
     /// Whether any line of it is known.
     pub(super) fn says_anything(&self) -> bool {
-        self.all.is_disconnected || !self.all.addresses.is_empty()
+        self.all.is_disconnected || self.all.is_connected
     }
 
     /// `registered`: how many managers this box has files of; `None` where that is not known.
@@ -90,11 +95,11 @@ impl Printed {
         if let Some(by_uuid) = &self.by_uuid {
             return self.verdict(by_uuid.get(manager.as_str()).unwrap_or(&Said::default()));
         }
-        let all = self.verdict(&self.all);
-        let Verdict::Connected(addresses) = &all else { return all };
+        let Said { is_connected, addresses, .. } = &self.all;
         // without names: the tunnels of all managers, or of none, or nobody knows whose
         match registered {
-            Some(managers) if managers <= 1 || self.controls >= managers => all,
+            _ if !is_connected => self.verdict(&self.all),
+            Some(managers) if managers <= 1 || self.controls >= managers => self.verdict(&self.all),
             managers => {
                 let number = managers.map_or_else(|| "the".to_owned(), |number| number.to_string());
                 Verdict::Unknown(format!(
@@ -108,13 +113,16 @@ impl Printed {
 
     fn verdict(&self, said: &Said) -> Verdict {
         let Self { program, cut, .. } = self;
-        match (said.addresses.as_slice(), said.is_disconnected, cut) {
-            ([], _, Some(cut)) => Verdict::Unknown(format!("{program}: {cut}")),
-            ([], true, None) => Verdict::NotConnected(format!("{program} shows no connection")),
-            ([], false, None) => {
+        match (said.is_connected, said.is_disconnected, cut) {
+            (true, ..) if said.is_denied => Verdict::Unknown(format!(
+                "{program} says both that it is connected and that it is not"
+            )),
+            (true, ..) => Verdict::Connected(said.addresses.clone()),
+            (false, _, Some(cut)) => Verdict::Unknown(format!("{program}: {cut}")),
+            (false, true, None) => Verdict::NotConnected(format!("{program} shows no connection")),
+            (false, false, None) => {
                 Verdict::Unknown(format!("{program} prints no line that is known here"))
             }
-            (addresses, ..) => Verdict::Connected(addresses.to_vec()),
         }
     }
 }
@@ -123,7 +131,11 @@ impl Printed {
 pub(super) fn shown(addresses: &[String]) -> String {
     const SHOWN: usize = 4;
     let (first, more) = addresses.split_at(addresses.len().min(SHOWN));
-    let more = if more.is_empty() { "" } else { ", and more" };
+    let more = match (first, more) {
+        ([], _) => "a peer whose address is not told",
+        (_, []) => "",
+        _ => ", and more",
+    };
     format!("{}{more}", first.join(", "))
 }
 
@@ -198,6 +210,47 @@ mod tests {
         assert_eq!(of(&format!("PEER:10.0.0.1\n{UP_A}"), 0, 1), connected(&["10.0.0.1"]));
     }
 
+    /// The long form gives the UUID in another part than the channels.
+    #[test]
+    fn a_uuid_below_a_heading_names_all_blocks_of_that_heading() {
+        let [a, b] = managers();
+        let part = |address: &str, channels: &str, uuid: &str| {
+            format!(
+                "**RUN STATUS****{address}****\nChannelA Connected: {channels}\nChannelB Connected: {channels}\nRegistration: Completed.\n**RPC STATUS****{address}****\n'uuid' => '{uuid}',\n***********************\n"
+            )
+        };
+        let text = part("10.0.0.1", "Yes, Interface br1", a.as_str())
+            + &part("10.0.0.2", "No", b.as_str());
+        assert_eq!(of(&text, 0, 2), connected(&["10.0.0.1"]));
+        assert_eq!(of(&text, 1, 2), not_connected());
+        // twice, and not the same
+        let text = text + &part("10.0.0.1", "No", a.as_str());
+        assert!(matches!(of(&text, 0, 2), Verdict::Unknown(_)));
+    }
+
+    /// The managers of the README there, and the verdicts in each file's name.
+    #[test]
+    fn every_published_form_is_read_as_its_name_says() {
+        let managers: Vec<ManagerUuid> =
+            [1, 2].map(|n| format!("cdb123c8-4347-11ef-aca1-{n:012}").parse().unwrap()).into();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/sftunnel-status/device");
+        let mut files = 0;
+        for item in std::fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            let expected = path.file_stem().unwrap().to_str().unwrap().split_once('.').unwrap().1;
+            let printed = Printed::new("x", &std::fs::read(&path).unwrap(), None);
+            let word = |manager: &ManagerUuid| match printed.of(manager, Some(managers.len())) {
+                Verdict::Connected(_) => "up",
+                Verdict::NotConnected(_) => "down",
+                Verdict::Unknown(_) => "unknown",
+            };
+            let found: Vec<_> = managers.iter().map(word).collect();
+            assert_eq!(found.join("-"), expected, "{}", path.display());
+            files += 1;
+        }
+        assert!(files > 5, "{files}");
+    }
+
     #[test]
     fn without_names_two_managers_are_all_up_all_down_or_unknown() {
         let both = connected(&["10.0.0.1", "10.0.0.3"]);
@@ -205,6 +258,12 @@ mod tests {
         assert_eq!(of(&format!("{DOWN}{DOWN}"), 1, 2), not_connected());
         // one control channel, whoever's it is; the event channel may have another address
         assert!(matches!(of(&format!("{UP_A}{UP_EVENT}{DOWN}"), 0, 2), Verdict::Unknown(_)));
+        let up = "**RUN STATUS****10.0.0.1****\nChannelA Connected: Yes, Interface br1\n";
+        let other = up.replace("0.1", "0.3");
+        assert_eq!(of(&format!("{up}{other}"), 0, 2), both);
+        let down = other.replace("Yes, Interface br1", "No");
+        let verdict = of(&format!("{up}{down}"), 0, 2);
+        assert!(matches!(verdict, Verdict::Unknown(why) if why.contains("which of 2 managers")));
     }
 
     #[test]

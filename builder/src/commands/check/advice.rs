@@ -53,7 +53,9 @@ pub(super) struct Situation<'a> {
     pub version: Option<&'a str>,
     /// How many devices of the newest batch's FAILED_PUSH are not shown to be done.
     pub not_reached: usize,
-    /// Of these, whose tunnel is not seen to be down.
+    /// How many more have a new pair here that nothing shows to have arrived.
+    pub undelivered: usize,
+    /// Of these and those, whose tunnel is not seen to be down.
     pub waiting_up: usize,
     /// Shown to be done by a receipt alone, with a tunnel that is seen to be down.
     pub done_but_down: usize,
@@ -101,18 +103,28 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
             if number == 1 { " is" } else { "s are" }
         ));
     }
-    if situation.not_reached > 0 {
+    let (listed, undelivered) = (situation.not_reached, situation.undelivered);
+    if listed + undelivered > 0 {
         if situation.waiting_up > 0 {
             steps.push(format!(
                 "{} of the devices that were not reached may still be up on the old certificate: reboot or upgrade neither the FMC nor them before they are done",
                 situation.waiting_up
             ));
         }
-        let number = situation.not_reached;
-        steps.push(format!(
-            "FAILED_PUSH lists {number} device{} that nothing shows to be done: sftunnel-bundle build; afterwards sftunnel-bundle receipts, and this again with --receipts",
-            if number == 1 { "" } else { "s" }
-        ));
+        let then = "afterwards sftunnel-bundle receipts, and this again with --receipts";
+        if listed > 0 {
+            let s = if listed == 1 { "" } else { "s" };
+            steps.push(format!(
+                "FAILED_PUSH lists {listed} device{s} that nothing shows to be done: sftunnel-bundle build; {then}"
+            ));
+        }
+        if undelivered > 0 {
+            let s = if undelivered == 1 { "" } else { "s" };
+            steps.push(format!(
+                "{undelivered} device{s} {} a new pair in certs_pushed that nothing shows to have arrived: sftunnel-bundle build --all-peers, or --peer UUID for each; {then}",
+                if undelivered == 1 { "has" } else { "have" }
+            ));
+        }
         return steps;
     }
     if situation.others_urgent {
@@ -188,6 +200,7 @@ mod tests {
         others_urgent: true,
         version: Some("7.2.5"),
         not_reached: 3,
+        undelivered: 0,
         waiting_up: 0,
         done_but_down: 0,
         tunnels: Counts { up: 0, down: 0, unknown: 5 },
@@ -202,6 +215,8 @@ mod tests {
         assert_eq!(next(&good).len(), 1);
         let done = Situation { not_reached: 0, others_urgent: false, ..good };
         assert!(next(&done).is_empty());
+        let lies_here = next(&Situation { undelivered: 1, ..done });
+        assert!(matches!(&lies_here[..], [step] if step.contains("--all-peers")), "{lies_here:?}");
         let down = next(&Situation { done_but_down: 2, ..done });
         assert!(matches!(&down[..], [step] if step.starts_with("2 devices are done by a receipt")));
     }

@@ -1,6 +1,6 @@
 //! What is known of each device beside its files: its tunnel, and whether it has been reached.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
@@ -10,13 +10,14 @@ use super::Look;
 use super::state::Role;
 use crate::outcome::DeviceRef;
 use crate::status_source::{Asked, TunnelsView};
-use crate::tunnel_status::{self, Names, Seen, Tunnel, Tunnels, is_address};
+use crate::tunnel_status::{self, Names, Seen, Tunnel, Tunnels};
 
 /// Whether a device has what the newest batch made for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Reached {
-    /// The newest FAILED_PUSH does not list it.
+    /// The newest FAILED_PUSH does not list it, and its tunnel is not seen down while a new
+    /// pair lies here.
     Pushed,
     /// A receipt under the CA in use says so.
     Receipt,
@@ -24,8 +25,29 @@ pub(super) enum Reached {
     Tunnel,
     /// FAILED_PUSH lists it, and nothing says otherwise.
     No,
-    /// The newest run left no list.
+    /// A new pair lies here for it, and nothing shows that it has arrived.
+    #[serde(rename = "no")]
+    Undelivered,
+    /// The newest run left no list, and no new pair.
     Unknown,
+}
+
+impl Reached {
+    /// Whether there is something to be brought to it.
+    pub(super) fn is_waiting(self) -> bool {
+        matches!(self, Self::No | Self::Undelivered)
+    }
+}
+
+/// What the files here say of one device.
+#[derive(Debug, Clone, Copy, Default)]
+struct Files {
+    /// Last second of what it had before.
+    old_until: Option<Timestamp>,
+    /// First second of the new pair.
+    new_from: Option<Timestamp>,
+    /// A new pair lies here, readable or not.
+    has_new: bool,
 }
 
 /// A device.
@@ -61,13 +83,15 @@ impl Look<'_> {
             Asked::Printed(output) => tunnel_status::read(&output.text, &self.known_as(&devices)),
             Asked::Silent(_) | Asked::NotWanted => Tunnels::default(),
         };
+        let files = self.files();
         let state = |device: &DeviceRef| {
+            let files = files.get(&device.uuid).copied().unwrap_or_default();
             let seen = read.of.get(&device.uuid).copied().unwrap_or_default();
             DeviceState {
                 device: device.clone(),
                 tunnel: seen.tunnel,
                 connected_since: seen.started_at,
-                reached: self.reached(&device.uuid, seen, done),
+                reached: self.reached(&device.uuid, files, seen, done),
             }
         };
         let states: Vec<DeviceState> = devices.iter().map(state).collect();
@@ -79,40 +103,78 @@ impl Look<'_> {
 
     /// Names, addresses and UUIDs, and whose they are.
     fn known_as<'a>(&'a self, devices: &'a [DeviceRef]) -> Names<'a> {
-        let mut names = Names::new();
+        let mut names = Names::default();
         for DeviceRef { uuid, name } in devices {
             let address = self.addresses.get(uuid).map(String::as_str);
-            let name = name.as_ref().map(|name| name.as_str());
-            let all = [Some(uuid.as_str()), name, address.filter(|text| is_address(text))];
-            for name in all.into_iter().flatten() {
-                names.entry(name).or_default().insert(uuid);
-            }
+            names.add(uuid, address, name.as_ref().map(|name| name.as_str()));
         }
         names
     }
 
+    /// What lies here for each device.
+    fn files(&self) -> HashMap<&DeviceUuid, Files> {
+        let mut all = HashMap::<_, Files>::new();
+        for checked in &self.found {
+            let Some(device) = &checked.device else { continue };
+            let files = all.entry(&device.uuid).or_default();
+            let ca = self.ca.as_ref().map(|ca| ca.facts());
+            let is_ca = ca.is_some_and(|ca| {
+                (Some(ca.not_before), Some(ca.not_after)) == (checked.not_before, checked.not_after)
+            });
+            match checked.role {
+                // what an older CA signed says so in its own row
+                Role::Pushed if checked.issued_by_ca != Some(false) => {
+                    (files.has_new, files.new_from) = (true, checked.not_before);
+                }
+                // the manager's copy of what is new already
+                Role::Peer if checked.issued_by_ca == Some(true) => {}
+                Role::PeerCa if is_ca => {}
+                Role::Peer | Role::PeerCa => {
+                    let ends = [files.old_until, checked.not_after];
+                    files.old_until = ends.into_iter().flatten().min();
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
     /// A session outlives its certificates, so a tunnel that is up tells nothing of them,
-    /// unless it began when the old ones could no longer begin one.
-    fn reached(&self, device: &DeviceUuid, seen: Seen, done: &HashSet<DeviceUuid>) -> Reached {
-        let Some(list) = &self.failed_push else { return Reached::Unknown };
-        if !self.listed.contains(device) {
-            return Reached::Pushed;
+    /// unless it began when the old ones could no longer begin one. Cisco's list tells who was
+    /// not reached, and by its silence who was (docs/facts.md), of the pairs that its run made;
+    /// a tunnel that is down speaks against it. Whether a pair that was pushed stays in its
+    /// folder is not known.
+    fn reached(
+        &self,
+        device: &DeviceUuid,
+        files: Files,
+        seen: Seen,
+        done: &HashSet<DeviceUuid>,
+    ) -> Reached {
+        let is_listed = self.listed.contains(device);
+        if !is_listed && !files.has_new {
+            return if self.failed_push.is_some() { Reached::Pushed } else { Reached::Unknown };
         }
         if done.contains(device) {
             return Reached::Receipt;
         }
-        let is_old = |role: Role| matches!(role, Role::Peer | Role::PeerCa);
-        let is_its = |of: &DeviceRef| of.uuid == *device;
-        let its = self
-            .found
-            .iter()
-            .filter(|checked| is_old(checked.role) && checked.device.as_ref().is_some_and(is_its));
-        let end = its.filter_map(|checked| checked.not_after).min();
         // one that began before this run is on what an earlier one made
-        let batch = i64::try_from(list.batch).unwrap_or(i64::MAX);
-        let is_new = end
-            .zip(seen.started_at)
-            .is_some_and(|(end, started)| started > end && started.unix() > batch);
-        if seen.tunnel == Tunnel::Up && is_new { Reached::Tunnel } else { Reached::No }
+        let run = self.failed_push.as_ref().and_then(|list| i64::try_from(list.batch).ok());
+        let run = run.or(self.ca.as_ref().map(|ca| ca.facts().not_before.unix()));
+        let is_new = files.old_until.zip(seen.started_after).is_some_and(|(end, started)| {
+            started > end && run.is_some_and(|run| started.unix() > run)
+        });
+        if seen.tunnel == Tunnel::Up && is_new {
+            return Reached::Tunnel;
+        }
+        let is_of_the_run = self
+            .failed_push
+            .as_ref()
+            .is_some_and(|list| files.new_from.is_some_and(|from| from <= list.written));
+        match seen.tunnel {
+            _ if is_listed => Reached::No,
+            Tunnel::Up | Tunnel::Unknown if is_of_the_run => Reached::Pushed,
+            _ => Reached::Undelivered,
+        }
     }
 }

@@ -43,13 +43,13 @@ fn devices(file: &mut Textfile, body: &CheckBody) {
     file.gauge("sftunnel_tunnel_up", "1 the tunnel is up, 0 it is down, NaN not known.", up);
     let reached = body.devices.iter().map(|device| {
         let value = match device.reached {
-            Reached::No => "0",
+            Reached::No | Reached::Undelivered => "0",
             Reached::Unknown => "NaN",
             _ => "1",
         };
         (device_labels(Some(&device.device)), value)
     });
-    let help = "0 the newest FAILED_PUSH lists it and nothing shows it to be done, else 1; NaN without a list.";
+    let help = "0 the newest FAILED_PUSH lists it or a new pair lies here, and nothing shows it to be done, else 1; NaN without a list.";
     file.gauge("sftunnel_device_reached", help, reached);
 }
 

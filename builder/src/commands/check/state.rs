@@ -209,9 +209,9 @@ impl Checked {
 }
 
 /// A peer's old certificate does not count once a good new pair was made for it, unless the
-/// device is `waiting`: generate_certs.pl did not reach it and nothing shows that somebody
-/// else did. Then there is work left, and it is WARNING; CRITICAL once the old one has expired,
-/// for then the device does not come back by itself.
+/// device is `waiting`: nothing shows that it has the new one. Then there is work left, and it is
+/// WARNING; CRITICAL once the old one has expired, for then the device does not come back by
+/// itself.
 pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<DeviceUuid>) {
     let renewed: HashSet<DeviceUuid> = all
         .iter()
@@ -228,7 +228,8 @@ pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<DeviceUuid>
             if !checked.is_expired() {
                 checked.state = State::Warning;
             }
-            let message = "a new pair is there, but generate_certs.pl did not reach the device, and no receipt or new tunnel shows that it has it";
+            let message =
+                "a new pair is there, and no receipt or new tunnel shows that the device has it";
             checked.message = Some(message.to_owned());
         } else {
             checked.superseded = true;

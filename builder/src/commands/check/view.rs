@@ -1,8 +1,11 @@
 //! What `check` found, for people, monitoring systems and JSON.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use console::level::{self, days_text};
+use console::root::Root;
 use console::terminal::{Color, Table, Terminal};
 use formats::ims_conf::ImsConf;
 use formats::text::printable;
@@ -17,6 +20,7 @@ use crate::discover::Listing;
 use crate::outcome::wrapped;
 use crate::status_source::{Source, TunnelsView};
 use crate::tunnel_status::Tunnel;
+use crate::wrong_box::WrongBox;
 
 /// Rows that are shown although nothing is wrong with them, unless `--verbose`.
 const GOOD_SHOWN: usize = 8;
@@ -60,6 +64,9 @@ pub(super) struct FailedPushView {
     pub batch: u64,
     /// How many devices it lists.
     pub devices: usize,
+    /// When it was last written.
+    #[serde(skip)]
+    pub written: Timestamp,
 }
 
 /// All that was looked at.
@@ -72,27 +79,33 @@ pub(super) struct Found {
     pub(super) tunnels: TunnelsView,
     pub(super) devices: Vec<DeviceState>,
     pub(super) problems: Vec<String>,
+    pub(super) wrong_box: Option<WrongBox>,
 }
 
 impl FailedPushView {
-    pub(super) fn of(listing: &Listing) -> Self {
+    pub(super) fn of(listing: &Listing, root: &Root) -> Self {
         let devices = listing.found.devices.len() + listing.found.unusable.len();
-        Self { path: listing.path.clone(), batch: listing.batch, devices }
+        let modified = root.open_file(Path::new(&listing.path)).and_then(|file| file.metadata());
+        let written = modified.ok().and_then(|file| Timestamp::from_unix(file.mtime()).ok());
+        let written = written.unwrap_or(Timestamp::EPOCH);
+        Self { path: listing.path.clone(), batch: listing.batch, devices, written }
     }
 }
 
 impl CheckBody {
     pub(super) fn new(found: Found) -> Self {
-        let Found { results, thresholds, now, conf, failed_push, tunnels, devices, problems } =
-            found;
+        let Found { results, thresholds, now, conf, failed_push, .. } = found;
+        let Found { tunnels, devices, problems, wrong_box, .. } = found;
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
         let is_urgent = |checked: &Checked| checked.state >= State::Warning;
-        let is_waiting = |device: &&DeviceState| device.reached == Reached::No;
+        let is_waiting = |device: &&DeviceState| device.reached.is_waiting();
         let waiting = devices.iter().filter(is_waiting).count();
+        let is_listed = |device: &&DeviceState| device.reached == Reached::No;
+        let listed = devices.iter().filter(is_listed).count();
         let waiting_up =
             devices.iter().filter(is_waiting).filter(|device| device.tunnel != Tunnel::Down);
-        // a saved output tells what was down, not what is
-        let is_now = tunnels.source == Some(Source::Program);
+        // a saved output tells what was down, not what is, and one that was cut not of all
+        let is_now = tunnels.source == Some(Source::Program) && tunnels.note.is_none();
         let (down, was_down) = if is_now { (tunnels.down, 0) } else { (0, tunnels.down) };
         // a receipt is a claim, and no proof of a tunnel
         let is_down = |device: &&DeviceState| {
@@ -105,7 +118,8 @@ impl CheckBody {
             ca: how_it_stands(ca, &thresholds, now),
             others_urgent: results.iter().any(is_urgent),
             version: conf.version.as_deref(),
-            not_reached: waiting,
+            not_reached: listed,
+            undelivered: waiting - listed,
             waiting_up: waiting_up.count(),
             done_but_down,
             tunnels: Counts {
@@ -117,7 +131,7 @@ impl CheckBody {
         let steps = advice::next(&situation);
         let mut body = Self {
             state: overall(&results).max(at_least),
-            summary: summary(&results, waiting, done_but_down),
+            summary: summary(&results, listed, waiting - listed, done_but_down),
             checked_at: now,
             thresholds,
             version: conf.version,
@@ -130,6 +144,12 @@ impl CheckBody {
             steps,
         };
         problems.into_iter().for_each(|problem| body.add_problem(problem));
+        if let Some(WrongBox { message, next }) = wrong_box {
+            // whatever is found here, it is not what was asked about
+            body.state = State::Unknown;
+            body.summary = format!("{message}; {}", body.summary);
+            body.steps = vec![next.to_owned()];
+        }
         body
     }
 
@@ -174,12 +194,13 @@ impl CheckBody {
     fn tunnels_text(&self, terminal: &Terminal) -> String {
         let TunnelsView { up, down, unknown, note, .. } = &self.tunnels;
         let mut text = String::from("\nTunnels\n");
-        if let Some(note) = note {
-            text.push_str(&wrapped("  not known: ", &printable(note).to_string()));
-            return text;
-        }
-        let Some(heading) = self.tunnels.heading() else {
-            return "\nTunnels\n  not looked at\n".to_owned();
+        let heading = match (self.tunnels.heading(), note) {
+            (Some(heading), _) => heading,
+            (None, Some(note)) => {
+                text.push_str(&wrapped("  not known: ", &printable(note).to_string()));
+                return text;
+            }
+            (None, None) => return "\nTunnels\n  not looked at\n".to_owned(),
         };
         let strangers = match self.tunnels.strangers {
             0 => String::new(),
@@ -187,6 +208,9 @@ impl CheckBody {
         };
         let numbers = format!("{up} up, {down} down, {unknown} unknown, {strangers}{heading}");
         text.push_str(&wrapped("  ", &printable(&numbers).to_string()));
+        if let Some(note) = note {
+            text.push_str(&wrapped("  ! ", &printable(note).to_string()));
+        }
         let others = self.devices.iter().filter(|device| device.tunnel != Tunnel::Up);
         let (mut table, mut more) = (Table::default(), 0);
         for (at, device) in others.enumerate() {
@@ -266,7 +290,7 @@ impl CheckBody {
             let TunnelsView { up, down, unknown, .. } = &self.tunnels;
             let _ = write!(data, " tunnels_up={up} tunnels_down={down} tunnels_unknown={unknown}");
         }
-        let waiting = self.devices.iter().filter(|device| device.reached == Reached::No);
+        let waiting = self.devices.iter().filter(|device| device.reached.is_waiting());
         let _ = write!(data, " not_reached={}", waiting.count());
         data
     }
@@ -286,9 +310,9 @@ fn how_it_stands(ca: Option<&Checked>, thresholds: &Thresholds, now: Timestamp) 
     }
 }
 
-/// The most urgent one, and how many more; when none is, the devices that are `waiting` or
-/// `done_but_down`.
-fn summary(results: &[Checked], waiting: usize, done_but_down: usize) -> String {
+/// The most urgent one, and how many more; when none is, the devices that are `listed`,
+/// `undelivered` or `done_but_down`.
+fn summary(results: &[Checked], listed: usize, undelivered: usize, done_but_down: usize) -> String {
     let Some(first) = results.first() else { return "no certificate was found".to_owned() };
     let what = match &first.device {
         Some(device) => format!("{} of {}", first.role.word(), device.shown()),
@@ -300,12 +324,15 @@ fn summary(results: &[Checked], waiting: usize, done_but_down: usize) -> String 
         let days = ca.and_then(|ca| ca.days_left).unwrap_or_default();
         let files = count(results.len(), "file");
         let good = format!("InternalCA valid for {days} more days, {files} good");
-        let waiting = (waiting > 0)
-            .then(|| format!("{} of FAILED_PUSH not shown to be done", count(waiting, "device")));
+        let listed = (listed > 0)
+            .then(|| format!("{} of FAILED_PUSH not shown to be done", count(listed, "device")));
+        let undelivered = (undelivered > 0)
+            .then(|| format!("{} not shown to have arrived", count(undelivered, "new pair")));
         let down = (done_but_down > 0).then(|| {
             format!("{} done by receipt with the tunnel down", count(done_but_down, "device"))
         });
-        let parts: Vec<_> = [waiting, down, Some(good)].into_iter().flatten().collect();
+        let parts = [listed, undelivered, down, Some(good)].into_iter().flatten();
+        let parts: Vec<_> = parts.collect();
         return parts.join(", ");
     }
     let more =
@@ -333,9 +360,9 @@ mod tests {
         (expired.days_left, expired.not_after) = (Some(-1), Some(Timestamp::EPOCH));
         let other = Checked::unreadable(Role::Own, None, "/y", "damaged".into());
         assert_eq!(
-            summary(&[expired, other], 1, 0),
+            summary(&[expired, other], 1, 0, 0),
             "InternalCA expired 1 day ago (1970-01-01T00:00:00Z), and 1 more to look at"
         );
-        assert_eq!(summary(&[], 0, 0), "no certificate was found");
+        assert_eq!(summary(&[], 0, 0, 0), "no certificate was found");
     }
 }

@@ -249,6 +249,7 @@ impl Sealer<'_> {
             format: kit::FORMAT.to_owned(),
             manager: old.manager.clone(),
             batch: old.batch,
+            source: old.source,
             created_at: old.created_at,
             signer: old.signer,
             built_by: old.built_by,

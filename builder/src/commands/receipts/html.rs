@@ -42,8 +42,8 @@ fn page(body: &ReceiptsBody) -> String {
     if let Some(heading) = body.tunnels.heading() {
         term(&mut page, "tunnels", &heading);
     }
-    if let Some(note) = &body.tunnels.note {
-        term(&mut page, "tunnels", &format!("not known: {note}"));
+    if let Some(note) = body.tunnels.note_text() {
+        term(&mut page, "tunnels", &note);
     }
     page.push_str("</dl>\n<table>\n<thead><tr><th>device</th><th>UUID</th><th>state</th><th>when (its clock)</th><th>tunnel</th><th>certificate (SHA-256)</th></tr></thead>\n<tbody>\n");
     body.results.iter().for_each(|device| row(&mut page, device));

@@ -337,9 +337,8 @@ impl ReceiptsBody {
         if let Some(heading) = self.tunnels.heading() {
             text.push_str(&wrapped("  tunnels ", &printable(&heading).to_string()));
         }
-        if let Some(note) = &self.tunnels.note {
-            let note = format!("not known: {}", printable(note));
-            text.push_str(&wrapped("  tunnels ", &note));
+        if let Some(note) = self.tunnels.note_text() {
+            text.push_str(&wrapped("  tunnels ", &printable(&note).to_string()));
         }
         if !self.results.is_empty() {
             let headings = ["device", "UUID", "state", "when (its clock)", "tunnel"];

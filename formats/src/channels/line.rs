@@ -1,0 +1,245 @@
+//! One line of a status program's output, as it came over a terminal.
+
+use std::borrow::Cow;
+
+use time::{Date, Month, PrimitiveDateTime, Time};
+
+use super::Owner;
+use crate::decode;
+use crate::device::DeviceUuid;
+use crate::timestamp::Timestamp;
+
+const UP: &str = "connected to '";
+/// Of the two channels of each peer this one carries the control traffic.
+const CONTROL: [&str; 2] = ["(CONTROL)", "Channel-A"];
+const DISCONNECTED: &str = "Last disconnect reason";
+const PEER_OF: &str = "Connection to peer";
+const ATTEMPT: &str = "Attempted at";
+/// Before times that only a tunnel that is up has.
+const HEARTBEAT: &str = "Heartbeat Received Time:";
+const STARTED: &str = "Start Time:";
+const PEER: &str = "PEER:";
+const RULE: &str = "**";
+/// The programs, in what was typed to have this output.
+const PROGRAMS: [&str; 3] = ["sftunnel-status", "sftunnel-status-brief", "sftunnel_status.pl"];
+/// No zone is farther ahead of UTC.
+const FARTHEST_AHEAD: i64 = 14 * 3600;
+
+/// A line that brings a peer, or ends the one above.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heading {
+    /// What follows is nobody's.
+    End,
+    /// What follows is this peer's.
+    Peer(Owner),
+    /// The UUID of the peer above.
+    Own(String),
+    /// It stands in a line of another form.
+    Mentioned(Owner),
+}
+
+/// What a line says of a peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said<'a> {
+    Nothing,
+    Channel { is_control: bool, is_up: bool },
+    ConnectedTo { is_control: bool, peer: &'a str },
+    Disconnected,
+    Started(Clock),
+    Heard(Clock),
+}
+
+/// A time as a line gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    Utc(Timestamp),
+    /// In no zone, or one that is not known here, read as if it were UTC.
+    Elsewhere(Timestamp),
+}
+
+impl Clock {
+    pub(super) fn exact(self) -> Option<Timestamp> {
+        match self {
+            Self::Utc(time) => Some(time),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    pub(super) fn earliest(self) -> Timestamp {
+        match self {
+            Self::Utc(time) => time,
+            Self::Elsewhere(time) => {
+                Timestamp::from_unix(time.unix() - FARTHEST_AHEAD).unwrap_or(Timestamp::EPOCH)
+            }
+        }
+    }
+}
+
+/// The line without what a terminal adds: sequences for colours and titles, characters that were
+/// struck out, blanks of other kinds and curled quote marks of a mail program, marks of a quoted
+/// mail.
+pub(super) fn clean(line: &str) -> Cow<'_, str> {
+    if line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(line.trim_start_matches(['>', ' ']).trim_end());
+    }
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' => skip_sequence(&mut rest),
+            '\u{9b}' => skip_parameters(&mut rest),
+            '\u{8}' => drop(shown.pop()),
+            '\u{2018}' | '\u{2019}' => shown.push('\''),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(decode::tidy(&shown).trim_start_matches(['>', ' ']).to_owned())
+}
+
+/// What follows an escape character, by ECMA-48.
+fn skip_sequence(rest: &mut std::str::Chars<'_>) {
+    match rest.next() {
+        Some('[') => skip_parameters(rest),
+        // a title: up to BEL, or to ESC and a backslash
+        Some(']') => {
+            if rest.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
+                rest.next();
+            }
+        }
+        // ESC ( B: which characters
+        Some(' '..='/') => drop(rest.next()),
+        _ => {}
+    }
+}
+
+fn skip_parameters(rest: &mut std::str::Chars<'_>) {
+    while rest.next().is_some_and(|c| !matches!(c, '@'..='~')) {}
+}
+
+/// The heading that a line is, when it is one.
+pub(super) fn heading(line: &str) -> Option<Heading> {
+    if is_typed(line) {
+        return Some(Heading::End);
+    }
+    let uuid = uuid_in(line);
+    let name = if let Some(name) = line.strip_prefix(PEER) {
+        name.trim()
+    } else if let Some(rest) = line.strip_prefix(RULE) {
+        title(rest)
+    } else {
+        return match (key(line), uuid?) {
+            (Some("uuid"), Owner::Uuid(uuid)) => Some(Heading::Own(uuid)),
+            // 'uuid_gw' => '…' is somebody else's, and says nothing of who this is
+            (Some(_), _) => None,
+            (None, owner) => Some(Heading::Mentioned(owner)),
+        };
+    };
+    Some(match uuid {
+        Some(owner) => Heading::Peer(owner),
+        None if name.is_empty() => Heading::End,
+        None => Heading::Peer(Owner::Name(name.to_owned())),
+    })
+}
+
+/// The name in `RPC STATUS****10.10.17.202*******`. A rule of asterisks alone, and one without a
+/// name, have none.
+fn title(rest: &str) -> &str {
+    let mut parts = rest.split('*').map(str::trim).filter(|part| !part.is_empty());
+    let first = parts.next().unwrap_or_default();
+    let is_kind = first.to_ascii_uppercase().ends_with("STATUS");
+    parts.next().unwrap_or(if is_kind { "" } else { first })
+}
+
+/// The key of `'uuid' => '…'`.
+fn key(line: &str) -> Option<&str> {
+    let (key, _) = line.split_once("=>")?;
+    Some(key.trim().trim_matches(['\'', '"']))
+}
+
+/// The peer that the UUIDs in a line name.
+fn uuid_in(line: &str) -> Option<Owner> {
+    let words = line.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
+    let mut uuids = words.filter_map(|word| word.parse::<DeviceUuid>().ok());
+    let first = uuids.next()?;
+    let is_only = uuids.all(|other| other == first);
+    Some(if is_only { Owner::Uuid(first.as_str().to_owned()) } else { Owner::Several })
+}
+
+/// Whether the line is a prompt, or what was typed at one.
+fn is_typed(line: &str) -> bool {
+    let is_prompt = |before: &str| before.contains('@') && !before.contains(' ');
+    let prompt = line.split_once(['#', '$']).is_some_and(|(before, _)| is_prompt(before));
+    let program = line.split(' ').next().and_then(|word| word.rsplit('/').next());
+    prompt || program.is_some_and(|program| PROGRAMS.contains(&program))
+}
+
+/// What a line says.
+pub(super) fn said(line: &str) -> Said<'_> {
+    if let Some(said) = channel(line) {
+        return said;
+    }
+    if let Some(peer) = peer(line) {
+        let is_control = CONTROL.iter().any(|word| line.contains(word));
+        return Said::ConnectedTo { is_control, peer };
+    }
+    if line.contains(DISCONNECTED) || line.contains(PEER_OF) && line.contains(ATTEMPT) {
+        return Said::Disconnected;
+    }
+    // `SFTUNNEL Start Time:` is the daemon's, not a connection's
+    let start = line.split_once(PEER_OF).and_then(|(_, rest)| rest.split_once(STARTED));
+    if let Some(time) = start.and_then(|(_, time)| ctime(time)) {
+        return Said::Started(time);
+    }
+    let heard = line.split_once(HEARTBEAT).and_then(|(_, time)| ctime(time));
+    heard.map_or(Said::Nothing, Said::Heard)
+}
+
+/// `ChannelA Connected: Yes, Interface br1`.
+fn channel(line: &str) -> Option<Said<'_>> {
+    let rest = line.strip_prefix("Channel")?;
+    let rest: String = rest.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+    let is_control = match rest.as_bytes().first()? {
+        b'A' => true,
+        b'B' => false,
+        _ => return None,
+    };
+    let answer = rest.get(1..)?.strip_prefix("Connected:")?;
+    let answer = answer.split(',').next()?;
+    let is_up = match () {
+        () if answer.eq_ignore_ascii_case("yes") => true,
+        () if answer.eq_ignore_ascii_case("no") => false,
+        () => return None,
+    };
+    Some(Said::Channel { is_control, is_up })
+}
+
+/// The peer that a line says this box is connected to.
+fn peer(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once(UP)?;
+    // "not connected to", "disconnected to"
+    let before = before.trim_end().to_ascii_lowercase();
+    let negated = before.ends_with("not") || before.ends_with("dis");
+    let (peer, _) = after.split_once('\'')?;
+    Some(peer).filter(|peer| !negated && !peer.is_empty())
+}
+
+/// `Mon Jun 15 09:02:16 2020 UTC`, or without the zone.
+fn ctime(text: &str) -> Option<Clock> {
+    let mut words = text.split_ascii_whitespace().skip(1);
+    let months =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = words.next()?;
+    let number = months.iter().zip(1u8..).find(|(name, _)| **name == month)?.1;
+    let day = words.next()?.parse().ok()?;
+    let mut clock = words.next()?.split(':').map(|part| part.parse::<u8>().ok());
+    let mut part = || clock.next().flatten();
+    let time = Time::from_hms(part()?, part()?, part()?).ok()?;
+    let year = words.next()?.parse().ok()?;
+    let date = Date::from_calendar_date(year, Month::try_from(number).ok()?, day).ok()?;
+    let unix = PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp();
+    let time = Timestamp::from_unix(unix).ok()?;
+    Some(match words.next() {
+        Some("UTC" | "GMT") => Clock::Utc(time),
+        _ => Clock::Elsewhere(time),
+    })
+}
