@@ -1,7 +1,7 @@
 //! What became of each device, in the words that people and JSON share.
 
 use console::exit::{Exit, Failure};
-use console::terminal::columns;
+use console::terminal::{columns, shortened};
 use formats::device::{DeviceName, DeviceUuid};
 use formats::error::Reason;
 use formats::text::printable;
@@ -20,7 +20,10 @@ impl DeviceRef {
     /// Name and the UUID's first eight characters, or the UUID, sanitised.
     pub(crate) fn shown(&self) -> String {
         match &self.name {
-            Some(name) => format!("{} ({})", printable(name.as_str()), self.uuid.short()),
+            Some(name) => {
+                let name = printable(name.as_str()).to_string();
+                format!("{} ({})", shortened(&name, 60), self.uuid.short())
+            }
             None => self.uuid.to_string(),
         }
     }

@@ -438,6 +438,38 @@ pub(crate) fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut K
     Run::new("sh").args(["-ec", sums]).cwd(kit).run().expect(0);
 }
 
+/// What this identity does not open may be another site's; what it opens is told.
+#[test]
+fn inspecting_a_kit_hides_no_bundle_that_is_not_sound() {
+    let case = Case::new();
+    let world = &case.world;
+    let name = case.kit.bundle(world.ftd(1)).file_name().unwrap().to_owned();
+    let other = NewIdentity::generate();
+    let sealed = fs::read(case.kit.bundle(world.ftd(1))).unwrap();
+    let elsewhere =
+        Forge::open(&sealed, &world.identity(), &other.recipient().to_string()).sign(&case.key);
+    let cases = [
+        (case.forge().edit(|m| m["batch"] = json!(1)), Some("bad-signature")),
+        (case.forge().edit(|m| m["format"] = json!("x/9")).sign(&case.key), Some("bad-format")),
+        (case.forge().edit(|m| m["device"]["name"] = json!("x")).sign(&case.key), Some("damaged")),
+        (elsewhere, None),
+    ];
+    for (forge, reason) in cases {
+        let kit = copy(&case);
+        let forged = forge.seal();
+        fs::write(kit.join("bundles").join(&name), &forged).unwrap();
+        reindexed(&kit, &case.key, |index| {
+            index.bundles[0].size = forged.len() as u64;
+            index.bundles[0].sha256 = Sha256::of(&forged);
+        });
+        let inspect = world.on(world.ftd(1), &["inspect", "--identity", "identity.txt", "--json"]);
+        let json = inspect.arg(&kit).run().expect(if reason.is_some() { 3 } else { 0 }).json();
+        assert_eq!(json["reason"].as_str(), reason);
+        let problem = &json["results"][0]["problems"][0];
+        assert_eq!(problem["reason"].as_str(), reason, "{json}");
+    }
+}
+
 /// What stands beside the words of the plan is short, and shows what it is.
 #[test]
 fn host_names_and_addresses_are_short_and_printable() {

@@ -105,7 +105,9 @@ objects! {
     InspectedSource {
         source: String, kind: String, kit: Option<KitIndex>, size: Option<u64>,
         sha256: Option<Sha256>, manifests: Option<Vec<Manifest>>,
+        problems: Option<Vec<InspectProblem>>,
     }
+    InspectProblem { file: String, reason: String, message: String, }
     Pinned { key: PinnedKey, pinned_at: Timestamp, }
     PinnedKey { public_key: Option<String>, fingerprint: String, }
     PeerStatus {

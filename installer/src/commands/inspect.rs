@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use console::exit::Failure;
+use console::exit::{Exit, Failure};
 use console::input::STDIN;
 use console::kit_folder::{KitFolder, identity_around, is_kit};
 use console::report::Report;
 use console::terminal::{Table, wrap};
 use console::unlock::Unlocker;
 use formats::checksum::Sha256;
+use formats::error::Reason;
 use formats::kit::KitIndex;
 use formats::manifest::Manifest;
 use formats::text::{named, printable};
@@ -45,6 +46,20 @@ struct Inspected {
     /// The manifests that could be opened; their signatures fit the keys that they name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     manifests: Vec<Manifest>,
+    /// The bundles that could be opened, or should have been, and are not sound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
+}
+
+/// A bundle of a kit that would be refused wherever it goes.
+#[derive(Debug, Serialize)]
+struct Problem {
+    /// The bundle, in the kit.
+    file: String,
+    /// Why.
+    reason: Reason,
+    /// What was expected and what was found.
+    message: String,
 }
 
 /// Runs it.
@@ -68,20 +83,32 @@ pub(crate) fn run(session: &Session, args: &InspectArgs) -> Result<Report, Failu
         text.push_str(&describe(session, &inspected));
         results.push(inspected);
     }
-    Ok(Report::done(&InspectReport { results }, text))
+    let mut problems = results.iter().flat_map(|inspected| &inspected.problems);
+    let reason = problems.next().map(|problem| problem.reason);
+    let exit = if reason.is_some() { Exit::Refused } else { Exit::Done };
+    Ok(Report::done(&InspectReport { results }, text).ending(exit, reason))
 }
 
 fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
     let kit = KitFolder::open(path)?;
     let identity = kit.identity()?;
-    let mut manifests = Vec::new();
+    let (mut manifests, mut problems) = (Vec::new(), Vec::new());
     if let Some(unlocker) = unlocker {
         let unlocked = unlocker.unlock(identity.as_ref())?;
         for entry in &kit.index().bundles {
-            let sealed = kit.bundle(entry)?;
-            // a kit for several recipients: what this identity does not open is not shown
-            if let Ok(bundle) = sources::open_sealed(&entry.file, &sealed, &unlocked) {
-                manifests.push(bundle.manifest().clone());
+            let opened = kit.bundle(entry).and_then(|sealed| {
+                let bundle = sources::open_sealed(&entry.file, &sealed, &unlocked)?;
+                kit.require_described(entry, bundle.manifest())?;
+                Ok(bundle.manifest().clone())
+            });
+            match opened {
+                Ok(manifest) => manifests.push(manifest),
+                // a kit for several recipients: what this identity does not open is not shown
+                Err(Failure { reason: Some(Reason::CannotOpen), .. }) => {}
+                Err(Failure { reason: Some(reason), message, .. }) => {
+                    problems.push(Problem { file: entry.file.clone(), reason, message });
+                }
+                Err(failure) => return Err(failure),
             }
         }
     }
@@ -93,6 +120,7 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
         size: None,
         sha256: None,
         manifests,
+        problems,
     })
 }
 
@@ -106,7 +134,8 @@ fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<In
         manifests.push(sources::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
     }
     let (size, sha256) = (Some(sealed.len() as u64), Some(Sha256::of(&sealed)));
-    Ok(Inspected { source, kind: "bundle", kit: None, size, sha256, manifests })
+    let problems = Vec::new();
+    Ok(Inspected { source, kind: "bundle", kit: None, size, sha256, manifests, problems })
 }
 
 fn describe(session: &Session, inspected: &Inspected) -> String {
@@ -136,6 +165,9 @@ fn describe(session: &Session, inspected: &Inspected) -> String {
         if inspected.manifests.is_empty() {
             text.push_str("It is sealed: --identity FILE, or the passphrase of its kit, shows what is in it.\n");
         }
+    }
+    for Problem { reason, message, .. } in &inspected.problems {
+        text.push_str(&wrap("\nProblem   ", 10, &format!("({reason}) {}", printable(message))));
     }
     let now = session.host.now();
     for manifest in &inspected.manifests {
