@@ -374,3 +374,39 @@ fn a_limit_on_the_memory_of_the_process_is_a_refusal_in_both_programs() {
         assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "nothing half-made");
     }
 }
+
+/// Groups cannot be made everywhere, so the kernel's word on them is another one here.
+#[test]
+fn a_control_group_counts_as_much_as_the_machine() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let device = world.ftd(1);
+    let group = world.path("group/inner");
+    fs::create_dir_all(&group).unwrap();
+    fs::write(world.path("group/memory.max"), "314572800\n").unwrap();
+    fs::write(world.path("group/memory.current"), "10485760\n").unwrap();
+    let own = world.write("cgroup", "0::/inner\n");
+    let mount = format!("29 23 0:26 / {} rw - cgroup2 cgroup2 rw\n", world.path("group").display());
+    let mounts = world.write("mountinfo", mount);
+    let script = format!(
+        "mount --bind '{}' /proc/$$/cgroup && mount --bind '{}' /proc/$$/mountinfo && exec \"$@\"",
+        own.display(),
+        mounts.display()
+    );
+    let install = || {
+        let run = world.on(device, &["install", "--yes", "--settle", "0", "--passphrase-file"]);
+        run.arg("passphrase.txt")
+            .arg(&kit.path)
+            .under(&["unshare", "-m", "sh", "-c", &script, "sh"])
+    };
+    let before = world.snapshot(device);
+    let ran = refused(install(), "too-large")
+        .says("256 MiB")
+        .says("290 MiB are available in the control");
+    world.unchanged(device, &before, &ran);
+    // pages of files are given back by the kernel
+    fs::write(world.path("group/memory.stat"), "inactive_file 10485760\n").unwrap();
+    drop(refused(install(), "too-large").says("300 MiB"));
+    fs::write(world.path("group/memory.max"), "max\n").unwrap();
+    install().run().expect(0);
+}

@@ -217,6 +217,8 @@ mod tests {
         };
         let der = BASE64_STANDARD.decode(&base64).unwrap();
         assert_eq!((of_width(64), of_content(&der)), (pem.clone(), pem.clone()));
+        // a length in more bytes than it takes: OpenSSL reads that, and writes it otherwise
+        let wide = [&[0x30, 0x83, 0], &der[2..]].concat();
         let header = pem.replacen('\n', "\nProc-Type: 4,CLEAR\n\n", 1);
         // 254 characters are one line to OpenSSL, what follows is the next
         let hidden = format!("{}-----BEGIN CERTIFICATE-----\n{pem}", "x".repeat(254));
@@ -253,6 +255,7 @@ mod tests {
             (pem.replacen("MII", "MI=", 1), PemError::Content),
             (of_content(&[&der[..], b"tail"].concat()), PemError::Content),
             (of_content(&der[..der.len() - 1]), PemError::Content),
+            (of_content(&wide), PemError::Content),
             (of_content(b""), at(2)),
             (of_content(b"\x30\x80\x00\x00"), PemError::Content),
             (of_content(&[0x30, 0x03, 1, 1, 0]), PemError::Content),
@@ -267,9 +270,13 @@ mod tests {
             // a SEQUENCE that is no certificate is left to OpenSSL
             assert_eq!(found.unwrap_or(PemError::Content), problem, "{text}");
         }
+        let of_key: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+        let with_tail =
+            of_content(&[&BASE64_STANDARD.decode(of_key).unwrap()[..], b"tail"].concat());
         for (text, problem) in [
             (format!("{pem}{key}"), PemError::Second),
             (key.repeat(2), PemError::Second),
+            (with_tail.replace("CERTIFICATE", "PRIVATE KEY"), PemError::Content),
             (pem, PemError::Kind),
             (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), PemError::Encrypted),
         ] {
