@@ -14,6 +14,8 @@
 //! file system cannot exchange two names, `--force` moves the old kit aside first, so for
 //! an instant there is none.
 
+mod temporary;
+
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,23 +25,18 @@ use std::thread;
 
 use console::exit::Failure;
 use console::kit_folder::is_kit;
-use console::new_file::{create_only, random_hex, set_mode, sync_dir};
-use console::root::{names_in, open_dir_at};
+use console::new_file::{create_only, set_mode, sync_dir};
+use console::root::open_dir_at;
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::error::Reason;
 use formats::kit;
 use formats::limits;
 use rustix::fd::OwnedFd;
-use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, renameat,
-    renameat_with, statat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, renameat, renameat_with, statat};
 use rustix::io::Errno;
 
+use self::temporary::{held_folder, remove_leftovers, temporary_name};
 use crate::parallel::joined;
-
-const PREFIX: &str = ".sftunnel-kit-";
-const INFIX: &str = ".tmp-";
 
 /// A kit under construction.
 #[derive(Debug)]
@@ -298,7 +295,7 @@ impl KitWriter {
         }
         match renameat_with(out, temporary, out, name, RenameFlags::EXCHANGE) {
             Err(Errno::INVAL | Errno::NOSYS) => {
-                let aside = format!(".{name}{INFIX}{}", random_hex()?);
+                let aside = temporary_name(name)?;
                 renameat(out, name, out, &*aside)?;
                 if let Err(error) = renameat(out, temporary, out, name) {
                     renameat(out, &*aside, out, name)?;
@@ -355,212 +352,9 @@ fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn holds_receipts(dir: &OwnedFd) -> bool {
-    statat(dir, kit::RECEIPTS, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-}
-
-/// Makes a temporary folder and holds it. Between the two another run can take it for a leftover:
-/// what it holds or has removed by then is left to it, and another one made.
-fn held_folder(out: &OwnedFd, name: &str) -> io::Result<(String, OwnedFd)> {
-    const TRIES: usize = 16;
-    for _ in 0..TRIES {
-        let temporary = format!(".{name}{INFIX}{}", random_hex()?);
-        mkdirat(out, &*temporary, Mode::from(0o700))?;
-        if let Some(dir) = hold(out, &temporary)? {
-            return Ok((temporary, dir));
-        }
-    }
-    Err(io::Error::other("other runs remove every folder that is made here"))
-}
-
-/// The folder, held; none when another run was faster.
-fn hold(out: &OwnedFd, temporary: &str) -> io::Result<Option<OwnedFd>> {
-    let dir = match open_dir_at(out, OsStr::new(temporary)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        // where there are no locks there is no clearing up either
-        Ok(()) | Err(_) => {}
-    }
-    // removed between the two?
-    let (held, there) = (fstat(&dir)?, statat(out, temporary, AtFlags::SYMLINK_NOFOLLOW));
-    let is_there =
-        there.is_ok_and(|there| (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino));
-    Ok(is_there.then_some(dir))
-}
-
-/// Removes temporary folders that belong to this user and that no running process holds.
-fn remove_leftovers(out: &Path, dir: &OwnedFd) {
-    let ours = rustix::process::geteuid().as_raw();
-    for name in names_in(dir).unwrap_or_default() {
-        let is_temporary =
-            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.contains(INFIX));
-        if !is_temporary {
-            continue;
-        }
-        let Ok(left) = open_dir_at(dir, &name) else { continue };
-        let is_ours = fstat(&left).is_ok_and(|stat| stat.st_uid == ours);
-        if is_ours
-            && !holds_receipts(&left)
-            && flock(&left, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            let _ = std::fs::remove_dir_all(out.join(&name));
-        }
-    }
-}
-
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::io(path.display(), error).hint("choose another place with --out DIR")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAME: &str = "sftunnel-kit-cdb123c8-1";
-
-    fn place(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("kit-writer-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        path
-    }
-
-    fn entries(path: &Path) -> Vec<String> {
-        let names = std::fs::read_dir(path).unwrap();
-        let mut names: Vec<String> =
-            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn write(out: &Path, content: &str, force: bool) -> Result<PathBuf, Failure> {
-        let writer = KitWriter::create(out, NAME, force)?;
-        writer.file(kit::INDEX, content.as_bytes(), 0o644)?;
-        writer.bundle("bundles/x.age", b"x")?;
-        Ok(writer.commit()?.path)
-    }
-
-    #[test]
-    fn a_kit_is_there_whole_or_not_at_all() {
-        let out = place("whole");
-        let writer = KitWriter::create(&out, NAME, false).unwrap();
-        writer.file(kit::INDEX, b"{}", 0o644).unwrap();
-        assert!(!out.join(NAME).exists());
-        writer.discard();
-        assert!(entries(&out).is_empty());
-        let kit = write(&out, "{}", false).unwrap();
-        assert_eq!(entries(&out), [NAME]);
-        assert_eq!(entries(&kit), ["SHA256SUMS", "bundles", "kit.json"]);
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn only_force_replaces_and_only_a_kit() {
-        let out = place("force");
-        write(&out, "old", false).unwrap();
-        assert_eq!(write(&out, "new", false).unwrap_err().reason, Some(Reason::Exists));
-        assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"old");
-        let receipt = out.join(NAME).join(kit::RECEIPTS).join("receipt_x.json");
-        std::fs::create_dir(receipt.parent().unwrap()).unwrap();
-        std::fs::write(&receipt, "claim").unwrap();
-        write(&out, "new", true).unwrap();
-        assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"new");
-        assert_eq!(std::fs::read(receipt).unwrap(), b"claim");
-        assert_eq!(entries(&out), [NAME]);
-        std::fs::remove_file(out.join(NAME).join(kit::INDEX)).unwrap();
-        assert_eq!(write(&out, "new", true).unwrap_err().reason, Some(Reason::Exists));
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn a_folder_that_another_run_holds_or_has_removed_is_left_to_it() {
-        let out = place("held");
-        let dir = open_out(&out).unwrap();
-        std::fs::create_dir(out.join("a")).unwrap();
-        let other = open_dir_at(&dir, OsStr::new("a")).unwrap();
-        flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
-        assert!(hold(&dir, "a").unwrap().is_none(), "it is about to remove it");
-        assert!(hold(&dir, "b").unwrap().is_none());
-        drop(other);
-        assert!(hold(&dir, "a").unwrap().is_some());
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn runs_that_begin_at_the_same_time_leave_each_other_alone() {
-        let out = place("together");
-        thread::scope(|scope| {
-            let sweeping = scope.spawn(|| {
-                let dir = open_out(&out).unwrap();
-                (0..3000).for_each(|_| remove_leftovers(&out, &dir));
-            });
-            while !sweeping.is_finished() {
-                let writer = KitWriter::create(&out, NAME, false).unwrap();
-                writer.bundle("bundles/x.age", b"x").unwrap();
-                writer.discard();
-            }
-        });
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn an_old_kit_that_cannot_be_cleared_away_is_no_failure() {
-        let out = place("away");
-        write(&out, "old", false).unwrap();
-        let writer = KitWriter::create(&out, NAME, true).unwrap();
-        writer.file(kit::INDEX, b"new", 0o644).unwrap();
-        // the receipts of the old one have no place in the new one
-        std::fs::create_dir(out.join(NAME).join(kit::RECEIPTS)).unwrap();
-        std::fs::create_dir_all(out.join(&writer.temporary).join(kit::RECEIPTS).join("x")).unwrap();
-        let published = writer.commit().unwrap();
-        assert_eq!(std::fs::read(published.path.join(kit::INDEX)).unwrap(), b"new");
-        let old = out.join(&writer.temporary);
-        let [warning] = &published.warnings[..] else { panic!("{published:?}") };
-        assert!(warning.contains(old.to_str().unwrap()), "{warning}");
-        assert!(old.join(kit::RECEIPTS).is_dir());
-        writer.discard();
-        assert!(old.is_dir() && out.join(NAME).is_dir());
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn leftovers_are_removed_unless_in_use() {
-        let out = place("leftovers");
-        let running = KitWriter::create(&out, NAME, false).unwrap();
-        std::fs::create_dir_all(out.join(format!(".{NAME}.tmp-dead/bundles"))).unwrap();
-        std::fs::create_dir(out.join(".sftunnel-kit-somebody-elses")).unwrap();
-        let with_receipts = format!(".{NAME}.tmp-receipts");
-        std::fs::create_dir_all(out.join(&with_receipts).join(kit::RECEIPTS)).unwrap();
-        write(&out, "{}", false).unwrap();
-        let mut expected =
-            [&*running.temporary, &*with_receipts, ".sftunnel-kit-somebody-elses", NAME];
-        expected.sort_unstable();
-        assert_eq!(entries(&out), expected);
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn what_does_not_reach_the_disk_is_told_by_whoever_hears_of_it() {
-        let out = place("flush");
-        let mut writer = KitWriter::create(&out, NAME, false).unwrap();
-        assert_eq!(writer.flush_beside(|| Ok(7)).unwrap(), 7);
-        let failed = || Err::<(), _>(Failure::unexpected("the work's"));
-        assert_eq!(writer.flush_beside(failed).unwrap_err().message, "the work's");
-        // syncfs refuses this kind of descriptor, and no other call is made on it here
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = out.join(&writer.temporary);
-        writer.dir = rustix::fs::open(dir, flags, Mode::empty()).unwrap();
-        assert!(writer.flush_beside(|| Ok(())).is_err());
-        writer.discard();
-        std::fs::remove_dir_all(out).unwrap();
-    }
-
-    #[test]
-    fn a_place_that_is_not_there_is_not_made() {
-        let out = std::env::temp_dir().join("kit-writer-absent");
-        assert_eq!(write(&out, "", false).unwrap_err().reason, Some(Reason::NotFound));
-        assert!(!out.exists());
-    }
-}
+mod tests;

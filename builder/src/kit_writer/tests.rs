@@ -1,0 +1,148 @@
+use rustix::fs::{FlockOperation, flock};
+
+use super::temporary::hold;
+use super::*;
+
+const NAME: &str = "sftunnel-kit-cdb123c8-1";
+
+fn place(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("kit-writer-{name}-{}", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
+fn entries(path: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(path).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn write(out: &Path, content: &str, force: bool) -> Result<PathBuf, Failure> {
+    let writer = KitWriter::create(out, NAME, force)?;
+    writer.file(kit::INDEX, content.as_bytes(), 0o644)?;
+    writer.bundle("bundles/x.age", b"x")?;
+    Ok(writer.commit()?.path)
+}
+
+#[test]
+fn a_kit_is_there_whole_or_not_at_all() {
+    let out = place("whole");
+    let writer = KitWriter::create(&out, NAME, false).unwrap();
+    writer.file(kit::INDEX, b"{}", 0o644).unwrap();
+    assert!(!out.join(NAME).exists());
+    writer.discard();
+    assert!(entries(&out).is_empty());
+    let kit = write(&out, "{}", false).unwrap();
+    assert_eq!(entries(&out), [NAME]);
+    assert_eq!(entries(&kit), ["SHA256SUMS", "bundles", "kit.json"]);
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn only_force_replaces_and_only_a_kit() {
+    let out = place("force");
+    write(&out, "old", false).unwrap();
+    assert_eq!(write(&out, "new", false).unwrap_err().reason, Some(Reason::Exists));
+    assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"old");
+    let receipt = out.join(NAME).join(kit::RECEIPTS).join("receipt_x.json");
+    std::fs::create_dir(receipt.parent().unwrap()).unwrap();
+    std::fs::write(&receipt, "claim").unwrap();
+    write(&out, "new", true).unwrap();
+    assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"new");
+    assert_eq!(std::fs::read(receipt).unwrap(), b"claim");
+    assert_eq!(entries(&out), [NAME]);
+    std::fs::remove_file(out.join(NAME).join(kit::INDEX)).unwrap();
+    assert_eq!(write(&out, "new", true).unwrap_err().reason, Some(Reason::Exists));
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn a_folder_that_another_run_holds_or_has_removed_is_left_to_it() {
+    let out = place("held");
+    let dir = open_out(&out).unwrap();
+    std::fs::create_dir(out.join("a")).unwrap();
+    let other = open_dir_at(&dir, OsStr::new("a")).unwrap();
+    flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
+    assert!(hold(&dir, "a").unwrap().is_none(), "it is about to remove it");
+    assert!(hold(&dir, "b").unwrap().is_none());
+    drop(other);
+    assert!(hold(&dir, "a").unwrap().is_some());
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn runs_that_begin_at_the_same_time_leave_each_other_alone() {
+    let out = place("together");
+    thread::scope(|scope| {
+        let sweeping = scope.spawn(|| {
+            let dir = open_out(&out).unwrap();
+            (0..3000).for_each(|_| remove_leftovers(&out, &dir));
+        });
+        while !sweeping.is_finished() {
+            let writer = KitWriter::create(&out, NAME, false).unwrap();
+            writer.bundle("bundles/x.age", b"x").unwrap();
+            writer.discard();
+        }
+    });
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn an_old_kit_that_cannot_be_cleared_away_is_no_failure() {
+    let out = place("away");
+    write(&out, "old", false).unwrap();
+    let writer = KitWriter::create(&out, NAME, true).unwrap();
+    writer.file(kit::INDEX, b"new", 0o644).unwrap();
+    // the receipts of the old one have no place in the new one
+    std::fs::create_dir(out.join(NAME).join(kit::RECEIPTS)).unwrap();
+    std::fs::create_dir_all(out.join(&writer.temporary).join(kit::RECEIPTS).join("x")).unwrap();
+    let published = writer.commit().unwrap();
+    assert_eq!(std::fs::read(published.path.join(kit::INDEX)).unwrap(), b"new");
+    let old = out.join(&writer.temporary);
+    let [warning] = &published.warnings[..] else { panic!("{published:?}") };
+    assert!(warning.contains(old.to_str().unwrap()), "{warning}");
+    assert!(old.join(kit::RECEIPTS).is_dir());
+    writer.discard();
+    assert!(old.is_dir() && out.join(NAME).is_dir());
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn leftovers_are_removed_unless_in_use() {
+    let out = place("leftovers");
+    let running = KitWriter::create(&out, NAME, false).unwrap();
+    std::fs::create_dir_all(out.join(format!(".{NAME}.tmp-dead/bundles"))).unwrap();
+    std::fs::create_dir(out.join(".sftunnel-kit-somebody-elses")).unwrap();
+    let with_receipts = format!(".{NAME}.tmp-receipts");
+    std::fs::create_dir_all(out.join(&with_receipts).join(kit::RECEIPTS)).unwrap();
+    write(&out, "{}", false).unwrap();
+    let mut expected = [&*running.temporary, &*with_receipts, ".sftunnel-kit-somebody-elses", NAME];
+    expected.sort_unstable();
+    assert_eq!(entries(&out), expected);
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn what_does_not_reach_the_disk_is_told_by_whoever_hears_of_it() {
+    let out = place("flush");
+    let mut writer = KitWriter::create(&out, NAME, false).unwrap();
+    assert_eq!(writer.flush_beside(|| Ok(7)).unwrap(), 7);
+    let failed = || Err::<(), _>(Failure::unexpected("the work's"));
+    assert_eq!(writer.flush_beside(failed).unwrap_err().message, "the work's");
+    // syncfs refuses this kind of descriptor, and no other call is made on it here
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = out.join(&writer.temporary);
+    writer.dir = rustix::fs::open(dir, flags, Mode::empty()).unwrap();
+    assert!(writer.flush_beside(|| Ok(())).is_err());
+    writer.discard();
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn a_place_that_is_not_there_is_not_made() {
+    let out = std::env::temp_dir().join("kit-writer-absent");
+    assert_eq!(write(&out, "", false).unwrap_err().reason, Some(Reason::NotFound));
+    assert!(!out.exists());
+}
