@@ -206,27 +206,27 @@ pub(crate) fn dropped_peers(
     changed: &[ManagerUuid],
     now: Timestamp,
 ) -> Result<Vec<DroppedPeer>, Failure> {
-    let is_manager = host.kind() == BoxKind::Manager;
+    let kind = host.kind();
     let mut dropped = Vec::new();
     for (manager, peer) in PeerDir::all(host)? {
         if changed.contains(&manager) {
             continue;
         }
-        let live = peer.and_then(|peer| peer.read(host));
-        let why = match live {
-            Err(failure) => failure.message,
-            Ok(live) if live.is_absent() => continue,
-            // the other FMC of a pair keeps its devices' certificates in such directories. Where it
-            // is not certain that this is one, nothing is left out
-            Ok(live) if is_manager && live.sha256_of_ca().is_none() => continue,
-            Ok(live) => match live.usable_at(now) {
-                Err(why) => why,
-                Ok(_) => continue,
-            },
+        let why = match peer.and_then(|peer| peer.read(host)) {
+            Err(failure) => Some(failure.message),
+            Ok(live) if !expects_tunnel(&live, kind) => None,
+            Ok(live) => live.usable_at(now).err(),
         };
-        dropped.push(DroppedPeer { manager, why });
+        dropped.extend(why.map(|why| DroppedPeer { manager, why }));
     }
     Ok(dropped)
+}
+
+/// Whether such files are for a tunnel of this kind of box. A manager keeps its devices'
+/// certificates in such directories, without a CA. Where it is not certain that the box is one,
+/// a set without a CA is one that lost it.
+fn expects_tunnel(live: &LiveSet, kind: BoxKind) -> bool {
+    !live.is_absent() && !(kind == BoxKind::Manager && live.sha256_of_ca().is_none())
 }
 
 /// The refusal for [`dropped_peers`].
@@ -238,4 +238,37 @@ pub(crate) fn would_drop(dropped: &[DroppedPeer]) -> Failure {
     );
     Failure::refused(Reason::WouldDropPeer, message)
         .hint("install that manager's new bundle in the same run (name both kits), or go on with --accept-drop")
+}
+
+#[cfg(test)]
+mod tests {
+    use formats::checksum::Sha256;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::attributes::SFTUNNEL_ATTRIBUTES;
+    use crate::peers::{Live, LiveFile};
+
+    #[test]
+    fn only_a_certain_manager_keeps_sets_without_a_ca_for_others() {
+        let file = || {
+            let bytes = Zeroizing::new(b"x".to_vec());
+            let sha256 = Sha256::of(&bytes);
+            Live::File(LiveFile { bytes, sha256, attributes: SFTUNNEL_ATTRIBUTES })
+        };
+        let none = || Live::Absent;
+        use BoxKind::{Device, Manager, Neither, Unknown};
+        for (files, kinds) in [
+            ([none(), none(), none()], &[][..]),
+            ([none(), file(), file()], &[Device, Unknown, Neither]),
+            ([none(), none(), file()], &[Device, Unknown, Neither]),
+            ([file(), none(), none()], &[Manager, Device, Unknown, Neither]),
+            ([file(), file(), file()], &[Manager, Device, Unknown, Neither]),
+        ] {
+            let live = LiveSet(files);
+            for kind in [Manager, Device, Unknown, Neither] {
+                assert_eq!(expects_tunnel(&live, kind), kinds.contains(&kind), "{live:?} {kind:?}");
+            }
+        }
+    }
 }

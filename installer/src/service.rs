@@ -411,6 +411,57 @@ mod tests {
         assert_eq!(watch.see(running(8), begun), Seen::Up(8));
     }
 
+    /// Seconds since the restart was begun, the last of which decides.
+    #[test]
+    fn a_slow_restart_is_one_and_no_restart_is_none() {
+        let running = |pid| Service::Running { pid };
+        let stopped = || Service::NotRunning { detail: "Down".to_owned() };
+        let waiting = || Service::NotRunning { detail: "Waiting".to_owned() };
+        let unknown = || Service::Unknown { detail: "garbage".to_owned() };
+        let patience =
+            Patience { restart: Duration::from_secs(330), settle: Duration::from_secs(5) };
+        for (old, looks, expected) in [
+            // six seconds before the old one is told, three until the new one is there
+            (
+                Some(7),
+                vec![
+                    (0, running(7)),
+                    (6, running(7)),
+                    (7, stopped()),
+                    (8, waiting()),
+                    (9, running(8)),
+                    (14, running(8)),
+                ],
+                Seen::Up(8),
+            ),
+            // the old one takes as long as pmtool lets it
+            (
+                Some(7),
+                vec![(0, running(7)), (299, running(7)), (300, running(8)), (305, running(8))],
+                Seen::Up(8),
+            ),
+            (Some(7), vec![(0, running(7)), (330, running(7))], Seen::NotUp { last: running(7) }),
+            (None, vec![(0, stopped()), (1, running(7)), (6, running(7))], Seen::Up(7)),
+            (None, vec![(0, waiting()), (30, waiting())], Seen::NotUp { last: waiting() }),
+            (Some(7), vec![(0, running(8)), (3, unknown()), (5, running(8))], Seen::Up(8)),
+            (
+                Some(7),
+                vec![(0, running(8)), (4, running(9))],
+                Seen::Died { pid: 8, after: running(9) },
+            ),
+        ] {
+            let begun = Instant::now();
+            let mut watch = Watch::new(old, patience, begun);
+            let see = |(second, state): &(u64, Service)| {
+                watch.see(state.clone(), begun + Duration::from_secs(*second))
+            };
+            let seen: Vec<_> = looks.iter().map(see).collect();
+            let (last, before) = seen.split_last().unwrap();
+            assert_eq!(*last, expected, "{looks:?}");
+            assert!(before.iter().all(|seen| *seen == Seen::Nothing), "{looks:?}: {seen:?}");
+        }
+    }
+
     #[test]
     fn an_old_process_that_is_seen_again_is_not_yet_stopped() {
         let (begun, seconds) = (Instant::now(), Duration::from_secs);
