@@ -265,6 +265,9 @@ pub struct KitArgs {
     /// program; may be repeated
     #[arg(long, value_name = "FILE")]
     pub installer: Vec<PathBuf>,
+    /// Make the kit without an installer, for boxes that have one
+    #[arg(long, conflicts_with = "installer")]
+    pub no_installer: bool,
     /// Write bundles as text that can be pasted into a console
     #[arg(long)]
     pub armor: bool,

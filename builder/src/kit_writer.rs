@@ -29,7 +29,7 @@ use console::new_file::{create_only, set_mode, sync_dir};
 use console::root::open_dir_at;
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::error::Reason;
-use formats::kit;
+use formats::kit::{self, TextEntry};
 use formats::limits;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, renameat, renameat_with, statat};
@@ -159,6 +159,15 @@ impl KitWriter {
     /// As [`KitWriter::bundle`].
     pub(crate) fn file(&self, name: &str, bytes: &[u8], mode: u32) -> Result<Written, Failure> {
         self.copy(name, bytes, bytes.len() as u64, mode)
+    }
+
+    /// Writes one of them that the index lists.
+    ///
+    /// # Errors
+    /// As [`KitWriter::bundle`].
+    pub(crate) fn text(&self, name: &str, bytes: &[u8], mode: u32) -> Result<TextEntry, Failure> {
+        let Written { size, sha256 } = self.file(name, bytes, mode)?;
+        Ok(TextEntry { file: name.to_owned(), size, sha256 })
     }
 
     /// Writes an installer (0755).

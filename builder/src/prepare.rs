@@ -48,7 +48,10 @@ pub(crate) fn prepare(
     let named = Named::load(&args.recipients)?;
     let passphrase =
         passphrase::source(&args.passphrase, !named.is_empty(), &context.terminal, dry_run)?;
-    let installers = installers::find(&args.kit.installer)?;
+    let installers = match args.kit.no_installer {
+        true => Installers::default(),
+        false => installers::find(&args.kit.installer)?,
+    };
     check_clock(context.now, args.source.accept_clock)?;
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
     let explain = |failure| WrongBox::explain(&context.root, failure);
@@ -84,11 +87,13 @@ pub(crate) fn prepare(
         }
     }
     plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
-    if installers.taken.is_empty() {
-        plan.warnings.push(
-            "no installer found beside this program: the kit will hold none; name them with --installer FILE"
-                .to_owned(),
-        );
+    if installers.taken.is_empty() && !args.kit.no_installer && plan.manager.is_some() {
+        let failure = no_installer(&installers);
+        if !dry_run {
+            return Err(failure);
+        }
+        let Failure { message, hint, .. } = failure;
+        plan.warnings.push(format!("{message}, so build refuses: {hint}"));
     }
     let rules = Rules {
         now: context.now,
@@ -98,6 +103,16 @@ pub(crate) fn prepare(
     };
     let created_at = args.kit.created_at.unwrap_or(context.now);
     Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })
+}
+
+fn no_installer(installers: &Installers) -> Failure {
+    let mut message = "there is no installer beside this program for the kit".to_owned();
+    for left_out in &installers.left_out {
+        message.push_str(&format!("\n{}", left_out.warning()));
+    }
+    let reason = installers.left_out.first().map_or(Reason::NotFound, |left_out| left_out.reason);
+    Failure::refused(reason, message)
+        .hint("put sftunnel-install-x86_64 and sftunnel-install-aarch64 there, name one with --installer FILE, or give --no-installer for boxes that have one")
 }
 
 impl Prepared {

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use console::exit::Failure;
 use console::input::{self, STDIN};
 use console::kit_folder::{KitFolder, KitIdentity, identity_around, is_kit};
+use console::not_a_kit;
 use formats::checksum::Sha256;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::encoding_of;
+use formats::error::Reason;
 use formats::kit::BundleEntry;
 use serde::Serialize;
 
@@ -46,12 +48,16 @@ impl Loose {
     /// `not-found`, `too-large`, `bad-format` for something else than an age file; those of the kit
     /// that it lies in.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = input::read_bundle(path)?;
-        encoding_of(&bytes).map_err(|error| {
-            Failure::of(path.display(), &error).hint(
-                "name a kit's folder or a .tar.gz.age file; copy it again if it should be one",
-            )
+        let what_to_name = || {
+            let known = (path.as_os_str() != STDIN).then(|| not_a_kit::explain(path)).flatten();
+            known.unwrap_or_else(|| NAME_ONE.to_owned())
+        };
+        let bytes = input::read_bundle(path).map_err(|failure| match failure.reason {
+            Some(Reason::TooLarge) => failure.hint(what_to_name()),
+            _ => failure,
         })?;
+        encoding_of(&bytes)
+            .map_err(|error| Failure::of(path.display(), &error).hint(what_to_name()))?;
         Ok(Self { bytes, kit_identity: identity_around(path)? })
     }
 
@@ -61,6 +67,9 @@ impl Loose {
         Outside { path: path.to_owned(), size, sha256 }
     }
 }
+
+const NAME_ONE: &str =
+    "name a kit's folder or a .tar.gz.age file; copy it again if it should be one";
 
 /// The bundles of a kit that were asked for; all, when none was named.
 ///

@@ -113,11 +113,21 @@ impl DeviceName {
         &self.0
     }
 
-    /// The part of a file name that this name becomes: the stick is FAT, so everything
-    /// outside `[A-Za-z0-9._-]` becomes `-`, and the result is cut at 100 characters.
+    /// The part of a file name that this name becomes: the stick is FAT, so everything outside
+    /// `[A-Za-z0-9._-]` becomes `-`. Cut at [`limits::FILE_STEM`] characters, so that the whole
+    /// name fits an ISO image with Joliet; a `-` or `.` in front, which makes an option or a hidden
+    /// file of it, becomes `_`.
     pub fn file_stem(&self) -> String {
+        let mut stem = self.plain(limits::FILE_STEM);
+        if stem.starts_with(['-', '.']) {
+            stem.replace_range(..1, "_");
+        }
+        stem
+    }
+
+    fn plain(&self, most: usize) -> String {
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        self.0.chars().take(100).map(|c| if safe(c) { c } else { '-' }).collect()
+        self.0.chars().take(most).map(|c| if safe(c) { c } else { '-' }).collect()
     }
 }
 
@@ -194,6 +204,11 @@ impl<'de> Deserialize<'de> for Label {
 /// The file name of a device's bundle inside a kit.
 pub fn bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
     format!("{}_{uuid}.tar.gz.age", name.file_stem())
+}
+
+/// The name that it had in kits of before: the stem of up to 100 characters, as it came.
+pub fn older_bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
+    format!("{}_{uuid}.tar.gz.age", name.plain(100))
 }
 
 /// One of the three files that are always used as one set.
@@ -348,7 +363,10 @@ mod tests {
     #[test]
     fn file_names_survive_fat() {
         let name: DeviceName = "Zürich: site/1 *?".parse().unwrap();
-        assert_eq!(name.file_stem(), "Z-rich--site-1---");
+        assert_eq!(name.file_stem(), "Z-rich--site-1--");
+        for (name, stem) in [("-rf", "_rf"), (".hidden", "_hidden"), ("é", "_"), ("a-.", "a-.")] {
+            assert_eq!(name.parse::<DeviceName>().unwrap().file_stem(), stem);
+        }
     }
 
     #[test]
@@ -375,8 +393,11 @@ mod tests {
         assert_eq!(serde_json::to_string(&one).unwrap(), "\"x\"");
         assert_eq!(serde_json::from_str::<DeviceName>("\"x\"").unwrap(), one);
         assert!(serde_json::from_str::<DeviceName>("\"\"").is_err());
+        let uuid = MANAGER.parse().unwrap();
+        let file = format!("{}_{MANAGER}.tar.gz.age", "x".repeat(16));
+        assert_eq!((bundle_file_name(&most, &uuid), file.len()), (file, 64), "Joliet's limit");
         let file = format!("{}_{MANAGER}.tar.gz.age", "x".repeat(100));
-        assert_eq!(bundle_file_name(&most, &MANAGER.parse().unwrap()), file);
+        assert_eq!(older_bundle_file_name(&most, &uuid), file);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::{Sha256, is_plain_relative};
-use crate::device::{DeviceName, DeviceUuid, ManagerUuid, bundle_file_name};
+use crate::device::{
+    DeviceName, DeviceUuid, ManagerUuid, bundle_file_name, older_bundle_file_name,
+};
 use crate::error::{Reason, Reasoned};
 use crate::json::{self, JsonError};
 use crate::limits;
@@ -75,6 +77,10 @@ pub struct KitIndex {
     pub bundles: Vec<BundleEntry>,
     /// At most one for each of [`ARCHITECTURES`].
     pub installers: Vec<InstallerEntry>,
+    /// The other files of the kit, among them the script that root runs; none in kits that were
+    /// made before there was this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<TextEntry>,
 }
 
 /// Where a kit's devices are from, when no FAILED_PUSH lists them.
@@ -135,6 +141,21 @@ pub struct InstallerEntry {
     pub sha256: Sha256,
 }
 
+/// A further file in the index: one of [`TEXTS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextEntry {
+    /// Its name.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// Of them.
+    pub sha256: Sha256,
+}
+
+/// The files that [`KitIndex::texts`] may list.
+pub const TEXTS: [&str; 3] = [README, INSTALL_SCRIPT, IDENTITY];
+
 /// An index that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KitError {
@@ -186,10 +207,17 @@ impl Reasoned for KitError {
     }
 }
 
+impl DeviceEntry {
+    /// The bundle's path in a kit.
+    pub fn bundle_file(&self) -> String {
+        format!("{BUNDLES}/{}", bundle_file_name(&self.name, &self.uuid))
+    }
+}
+
 impl BundleEntry {
     /// The entry for a sealed bundle.
     pub fn new(device: DeviceEntry, size: u64, sha256: Sha256) -> Self {
-        let file = format!("{BUNDLES}/{}", bundle_file_name(&device.name, &device.uuid));
+        let file = device.bundle_file();
         Self { device, file, size, sha256 }
     }
 }
@@ -287,9 +315,14 @@ impl KitIndex {
         }
         let mut seen = std::collections::HashSet::new();
         for entry in &self.bundles {
-            let device = entry.device.clone();
-            let expected = BundleEntry::new(device, entry.size, entry.sha256).file;
-            if entry.file != expected || !is_plain_relative(&entry.file) {
+            let device = &entry.device;
+            let expected = device.bundle_file();
+            let is_older = || {
+                let older = older_bundle_file_name(&device.name, &device.uuid);
+                entry.file.strip_prefix(BUNDLES).and_then(|rest| rest.strip_prefix('/'))
+                    == Some(&*older)
+            };
+            if !(entry.file == expected || is_older()) || !is_plain_relative(&entry.file) {
                 return Err(KitError::FileName { expected });
             }
             if !seen.insert(entry.device.uuid.as_str()) {
@@ -303,6 +336,14 @@ impl KitIndex {
             }
             if !seen.insert(&entry.arch) {
                 return Err(KitError::Twice { what: expected });
+            }
+        }
+        for entry in &self.texts {
+            if !TEXTS.contains(&entry.file.as_str()) {
+                return Err(KitError::FileName { expected: TEXTS.join("' or '") });
+            }
+            if !seen.insert(&entry.file) {
+                return Err(KitError::Twice { what: entry.file.clone() });
             }
         }
         Ok(())
@@ -327,6 +368,7 @@ mod tests {
             handoffs: Vec::new(),
             bundles: Vec::new(),
             installers: Vec::new(),
+            texts: Vec::new(),
         };
         (index, key)
     }
@@ -398,6 +440,10 @@ mod tests {
                 InstallerEntry { arch: arch.into(), file, size: 9, sha256: Sha256::of(b"x") };
             index.installers.push(entry);
         }
+        for file in TEXTS {
+            let text = TextEntry { file: file.into(), size: 9, sha256: Sha256::of(b"x") };
+            index.texts.push(text);
+        }
         index
     }
 
@@ -438,6 +484,23 @@ mod tests {
             index.installers[0].file = installer_file("mips");
         });
         assert!(name(&error), "{error}");
+        let (_, error) = refused(|index| index.texts.push(index.texts[0].clone()));
+        assert!(twice(&error), "{error}");
+        for file in ["kit.json", "SHA256SUMS", "bin/x", "../install.sh", "/etc/shadow"] {
+            let mut changed = index.clone();
+            changed.texts[1].file = file.into();
+            assert!(name(&reopened(&changed, &key).unwrap_err()), "{file}");
+        }
+        // of before there were texts, and with the longer names of before
+        let mut older = index.clone();
+        older.texts.clear();
+        let bytes = older.sign(&key).unwrap().0;
+        assert!(!String::from_utf8(bytes).unwrap().contains("texts"));
+        let long = "x".repeat(40);
+        older.bundles[0].device.name = long.parse().unwrap();
+        let uuid = older.bundles[0].device.uuid.clone();
+        older.bundles[0].file = format!("bundles/{long}_{uuid}.tar.gz.age");
+        assert_eq!(reopened(&older, &key).as_ref(), Ok(&older));
         // the signature's own refusal
         let (bytes, mut signature) = index.sign(&key).unwrap();
         signature[0] ^= 1;

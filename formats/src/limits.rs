@@ -50,6 +50,9 @@ pub const CRL: u64 = 1024 * 1024;
 pub const IMS_CONF: u64 = 1024 * 1024;
 /// A device's or host's name or address, in bytes. The FMC itself takes far fewer, and DNS 253.
 pub const NAME: usize = 255;
+/// What a device's name leaves in the name of its bundle, in characters: with `_`, the UUID and
+/// `.tar.gz.age` that makes 64, the most that Joliet has on an ISO image.
+pub const FILE_STEM: usize = 16;
 /// scrypt's log2(N) as written: 256 MiB and about a second.
 pub const WORK_FACTOR_WRITTEN: u8 = 18;
 /// scrypt's log2(N) as read: 1 GiB. The firewalls of this world have little more to spare.

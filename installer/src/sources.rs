@@ -6,13 +6,14 @@ use std::path::Path;
 
 use console::exit::Failure;
 use console::input::{self, STDIN};
-use console::kit_folder::{KitFolder, identity_around, is_kit, kits_inside};
+use console::kit_folder::{KitFolder, identity_around, is_kit};
+use console::not_a_kit;
 use console::terminal::Terminal;
 use console::unlock::{Unlocked, Unlocker};
 use console::vouch::{Known, NamedSigner, Verdict, confirm, refusal};
 use formats::bundle::{BundleError, SignedBundle, VouchedBundle};
 use formats::device::DeviceUuid;
-use formats::envelope::OpenError;
+use formats::envelope::{OpenError, encoding_of};
 use formats::error::Reason;
 use formats::text::named;
 
@@ -62,15 +63,21 @@ pub(crate) fn open(
 /// # Errors
 /// As [`input::read_bundle`]; with what to name in place of something else.
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
-    input::read_bundle(path).map_err(|failure| match failure.reason {
-        Some(Reason::BadFormat) => {
-            failure.hint(kits_inside(path).unwrap_or_else(|| NAME_ONE.to_owned()))
-        }
+    let sealed = input::read_bundle(path).map_err(|failure| match failure.reason {
+        Some(Reason::BadFormat | Reason::TooLarge) => failure.hint(what_to_name(path)),
         _ => failure,
-    })
+    })?;
+    encoding_of(&sealed)
+        .map_err(|error| Failure::of(origin(path), &error).hint(what_to_name(path)))?;
+    Ok(sealed)
 }
 
-const NAME_ONE: &str = "name a kit folder (it holds kit.json) or a bundle file (*.tar.gz.age)";
+fn what_to_name(path: &Path) -> String {
+    let known = (path.as_os_str() != STDIN).then(|| not_a_kit::explain(path)).flatten();
+    known.unwrap_or_else(|| NAME_ONE.to_owned())
+}
+
+const NAME_ONE: &str = "name a bundle file (*.tar.gz.age) or a kit folder (it holds kit.json)";
 
 fn open_from_kit(
     kit: &KitFolder,
@@ -116,7 +123,7 @@ pub(crate) fn open_sealed(
             BundleError::Open(OpenError::NoMatch) => {
                 "give the identity (--identity) or the kit's passphrase that it was sealed for; if that is certain, the file was changed: copy it again"
             }
-            BundleError::Open(OpenError::NotAge) => "name a bundle file (*.tar.gz.age) or a kit folder",
+            BundleError::Open(OpenError::NotAge) => NAME_ONE,
             BundleError::Signature(_) => "do not use it; have it made anew, and find out who changed it",
             BundleError::Manifest(_) => "use an installer of the version that made the kit",
             _ => "copy it again from where it was made, or have it made anew",

@@ -76,7 +76,12 @@ objects! {
         manager: Option<Manager>, batch: Option<u64>, created_at: Option<Timestamp>,
         signer: Option<String>, vouched_by: Option<String>, built_by: Option<SignerEntry>,
         handoffs: Vec<Handoff>, passphrase: Option<bool>,
-        files: Option<usize>, bytes: Option<u64>,
+        files: Option<usize>, bytes: Option<u64>, texts_signed: Option<bool>,
+        not_listed: Vec<String>, left_by_systems: Vec<String>,
+    }
+    CheckedKit {
+        files: usize, bytes: u64, texts_signed: bool,
+        not_listed: Vec<String>, left_by_systems: Vec<String>,
     }
     VerifiedBundle {
         path: String, size: Option<u64>, sha256: Option<Sha256>, kit: Option<String>,
@@ -252,7 +257,8 @@ schemas! {
         receipts: Option<Vec<String>>, files: Vec<FilePlan>,
     }
     InstallerVerify {
-        files_checked: Option<usize>, results: Option<Vec<Source>>, dropped: Option<Vec<Why>>,
+        files_checked: Option<usize>, kits: Option<Vec<CheckedKit>>, results: Option<Vec<Source>>,
+        dropped: Option<Vec<Why>>,
         rehearsals: Option<Vec<Rehearsal>>, interrupted_run: Option<String>,
     }
     InstallerInspect { results: Vec<InspectedSource>, }

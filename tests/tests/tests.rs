@@ -9,6 +9,7 @@
 //! - `pairs`: two managers, the other manager as a device, the second manager's builder, two units
 //! - `refusals`: every reason of docs/json.md, on both sides; nothing changes
 //! - `hostile`: bundles and kits that somebody made or changed on purpose
+//! - `couriers`: kits renamed, packed, changed by a transfer; what `verify` names of it
 //! - `tampering`: every byte of header and manifest; what changes meanwhile; local users
 //! - `races`: names in the peer directory exchanged while the installer works
 //! - `meanwhile`: the manager pushes files of its own while a run is under way or cut off
@@ -63,6 +64,7 @@ mod between_teams;
 mod check;
 mod clock;
 mod copied;
+mod couriers;
 mod docs;
 mod documented;
 mod failed_push;

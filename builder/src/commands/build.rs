@@ -8,7 +8,7 @@ use console::exit::Failure;
 use console::report::Report;
 use formats::envelope::{Encoding, NewIdentity, Passphrase};
 use formats::error::Reason;
-use formats::kit::{self, InstallerEntry, KitIndex};
+use formats::kit::{self, InstallerEntry, KitIndex, TextEntry};
 use formats::manifest::Manager;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
@@ -21,7 +21,7 @@ use crate::belief::Belief;
 use crate::bundling::{self, Bundled, Sealing, Shared};
 use crate::collect::Authorities;
 use crate::installers::{Installer, LeftOut};
-use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
+use crate::kit_texts::{self, ReadmeFacts};
 use crate::kit_writer::{self, KitWriter, Published};
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::{self, Source};
@@ -165,10 +165,11 @@ impl Run<'_> {
             return Ok((None, results));
         }
         let (passphrase, installers) = writer.flush_beside(|| {
+            let mut texts = Vec::new();
             let passphrase = match protecting.map(thread::JoinHandle::join) {
                 None => None,
                 Some(Ok(Ok((identity, passphrase)))) => {
-                    writer.file(kit::IDENTITY, &identity, 0o644)?;
+                    texts.push(writer.text(kit::IDENTITY, &identity, 0o644)?);
                     Some(passphrase)
                 }
                 Some(_) => {
@@ -176,8 +177,17 @@ impl Run<'_> {
                 }
             };
             let installers = copy_installers(writer, &self.prepared.installers.taken)?;
-            self.write_texts(writer, bundles, passphrase.is_some())?;
-            self.write_index(writer, signer, &results, &installers)?;
+            let readme = ReadmeFacts {
+                kit: self.name,
+                manager: self.manager,
+                batch: self.prepared.plan.batch,
+                created_at: self.prepared.created_at,
+                bundles,
+                has_passphrase: passphrase.is_some(),
+                installers: &installers,
+            };
+            texts.extend(kit_texts::write(writer, &readme)?);
+            self.write_index(writer, signer, &results, &installers, texts)?;
             Ok((passphrase, installers))
         })?;
         signer.keep(&self.context.root)?;
@@ -220,6 +230,7 @@ impl Run<'_> {
         signer: &Signer,
         results: &Results,
         installers: &[InstallerEntry],
+        texts: Vec<TextEntry>,
     ) -> Result<(), Failure> {
         let index = KitIndex {
             format: kit::FORMAT.to_owned(),
@@ -235,31 +246,13 @@ impl Run<'_> {
             handoffs: Vec::new(),
             bundles: bundling::entries(results),
             installers: installers.to_vec(),
+            texts,
         };
         let (bytes, signature) =
             index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
         drop(index);
         writer.file(kit::INDEX, &bytes, 0o644)?;
         writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
-        Ok(())
-    }
-
-    fn write_texts(
-        &self,
-        writer: &KitWriter,
-        bundles: usize,
-        has_passphrase: bool,
-    ) -> Result<(), Failure> {
-        let text = readme(&ReadmeFacts {
-            kit: self.name,
-            manager: self.manager,
-            batch: self.prepared.plan.batch,
-            created_at: self.prepared.created_at,
-            bundles,
-            has_passphrase,
-        });
-        writer.file(kit::README, text.as_bytes(), 0o644)?;
-        writer.file(kit::INSTALL_SCRIPT, INSTALL_SCRIPT.as_bytes(), 0o755)?;
         Ok(())
     }
 }

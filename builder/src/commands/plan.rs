@@ -18,6 +18,7 @@ use crate::belief::Belief;
 use crate::bundling::{self, FILES, Ready, Shared};
 use crate::collect::Authorities;
 use crate::installers::LeftOut;
+use crate::kit_texts::runs_on;
 use crate::kit_writer;
 use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
 use crate::passphrase::Source;
@@ -123,10 +124,8 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
         None => "no kit would be made\n".to_owned(),
     };
     text.push_str(&kit_heading(prepared, prepared.plan.manager.as_ref()));
-    let archs: Vec<&str> =
-        prepared.installers.taken.iter().map(|installer| installer.arch).collect();
-    let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
-    let _ = writeln!(text, "  installers   {archs}");
+    let archs = prepared.installers.taken.iter().map(|installer| installer.arch);
+    let _ = writeln!(text, "  runs on      {}", runs_on(archs));
     let ready: Vec<_> = results
         .iter()
         .filter_map(|r| Some((r.device.as_ref()?, r.facts.as_ref()?, &r.notes)))

@@ -106,8 +106,7 @@ impl Run<'_> {
         kit: &KitFolder,
         view: &mut KitView,
     ) -> Result<Option<Unlocked>, Failure> {
-        let checked = kit.check_all()?;
-        (view.files, view.bytes) = (Some(checked.files), Some(checked.bytes));
+        view.checked(kit.check_all()?);
         let identity = kit.identity()?;
         view.passphrase = Some(identity.is_some());
         let unlocked = match &mut self.unlocker {

@@ -3,24 +3,28 @@
 //! Everything is read through directory handles without following links, and each file is
 //! read once: the bytes that were checked are the bytes that are used.
 
+mod whole;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use formats::checksum::{HashingWriter, Sha256, Sums};
+use formats::checksum::Sha256;
 use formats::envelope::require_one_passphrase;
 use formats::error::Reason;
 use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
 use formats::limits::{self, LimitError};
 use formats::manifest::Manifest;
 use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
-use formats::text::printable;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 
 use crate::exit::Failure;
-use crate::root::{open_dir_at, open_file_at};
+use crate::not_a_kit;
+use crate::root::{names_in, open_dir_at, open_file_at};
+
+pub use self::whole::CheckedFiles;
 
 /// A kit whose index fits the signature beside it.
 #[derive(Debug)]
@@ -30,15 +34,6 @@ pub struct KitFolder {
     index: KitIndex,
     index_sha256: Sha256,
     signer: VerifyingKey,
-}
-
-/// What [`KitFolder::check_all`] counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckedFiles {
-    /// Files that `SHA256SUMS` lists, all of them as listed.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
 }
 
 /// Whether `path` is a folder with a `kit.json`.
@@ -67,19 +62,6 @@ pub fn identity_around(bundle: &Path) -> Result<Option<KitIdentity>, Failure> {
     kit_around(bundle).map_or(Ok(None), |kit| KitFolder::open(&kit)?.identity())
 }
 
-/// What to name in place of a folder that is no kit itself, where kits lie in it: a stick, or the
-/// folder that a kit was unpacked into.
-pub fn kits_inside(path: &Path) -> Option<String> {
-    let entries = std::fs::read_dir(path).ok()?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut kits: Vec<_> = paths.filter(|path| is_kit(path)).collect();
-    kits.sort();
-    let shown = |kit: &PathBuf| printable(&kit.display().to_string()).to_string();
-    let names: Vec<_> = kits.iter().take(3).map(shown).collect();
-    let what = if kits.len() == 1 { "there is a kit in it" } else { "there are kits in it" };
-    (!names.is_empty()).then(|| format!("{what}: name {}", names.join(" or ")))
-}
-
 fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?)
 }
@@ -102,7 +84,7 @@ impl KitFolder {
         let dir = open_root(path).map_err(|error| Failure::io(path.display(), &error))?;
         if !is_kit_at(&dir) {
             let message = format!("{} is no kit: it has no {}", path.display(), kit::INDEX);
-            let hint = kits_inside(path).unwrap_or_else(|| NAME_A_KIT.to_owned());
+            let hint = not_a_kit::explain(path).unwrap_or_else(|| NAME_A_KIT.to_owned());
             return Err(Failure::refused(Reason::NotFound, message).hint(hint));
         }
         let read = |name: &str, limit| {
@@ -112,6 +94,10 @@ impl KitFolder {
                 .map_err(|error| failure(path, name, &error))
         };
         let bytes = read(kit::INDEX, limits::KIT_INDEX)?;
+        if let Some(how) = not_a_kit::changed_as_text(&bytes) {
+            let message = format!("{}: {} {how}", path.display(), kit::INDEX);
+            return Err(Failure::refused(Reason::Damaged, message).hint(COPY_AS_IT_IS));
+        }
         let signature = read(kit::INDEX_SIGNATURE, SIGNATURE_SIZE as u64)?;
         let (index, signer) = KitIndex::open(&bytes, &signature)
             .map_err(|error| Failure::of(path.display(), &error).hint(COPY_AGAIN))?;
@@ -152,20 +138,46 @@ impl KitFolder {
         Ok(Some(KitIdentity { path, bytes }))
     }
 
-    /// Reads a bundle and compares it with the index.
+    /// Reads a bundle and compares it with the index. One whose name did not survive the way (an
+    /// image that cuts names, a stick without long ones) is found by what is in it.
     ///
     /// # Errors
     /// `damaged` when it is not the file that the index lists.
     pub fn bundle(&self, entry: &BundleEntry) -> Result<Vec<u8>, Failure> {
-        let file = self
-            .open_below(&entry.file)
-            .map_err(|error| failure(&self.path, &entry.file, &error.into()))?;
+        let file = match self.open_below(&entry.file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.renamed(entry).ok_or_else(|| self.lost(&entry.file, &error));
+            }
+            other => other.map_err(|error| failure(&self.path, &entry.file, &error.into()))?,
+        };
         let bytes = limits::read_public(file, limits::BUNDLE)
             .map_err(|error| failure(&self.path, &entry.file, &error))?;
-        if bytes.len() as u64 != entry.size || Sha256::of(&bytes) != entry.sha256 {
-            return Err(self.damaged(&entry.file, "kit.json"));
+        if is_listed(&bytes, entry) {
+            return Ok(bytes);
         }
-        Ok(bytes)
+        let failure = self.damaged(&entry.file, "kit.json");
+        if is_listed(&not_a_kit::without_carriage_returns(&bytes), entry) {
+            let message = format!("{}, as its line ends were changed", failure.message);
+            return Err(Failure { message, hint: COPY_AS_IT_IS.to_owned(), ..failure });
+        }
+        Err(failure)
+    }
+
+    /// The bundle of an entry under another name.
+    fn renamed(&self, entry: &BundleEntry) -> Option<Vec<u8>> {
+        let folder = open_dir_at(&self.dir, OsStr::new(kit::BUNDLES)).ok()?;
+        names_in(&folder).ok()?.iter().find_map(|name| {
+            let file = open_file_at(&folder, name).ok()?;
+            if file.metadata().ok()?.len() != entry.size {
+                return None;
+            }
+            let bytes = limits::read_public(file, limits::BUNDLE).ok()?;
+            is_listed(&bytes, entry).then_some(bytes)
+        })
+    }
+
+    fn lost(&self, name: &str, error: &io::Error) -> Failure {
+        Failure::io(self.path.join(name).display(), error).hint(format!("{COPY_AGAIN}; a file name that was cut on the way is no harm, but no file in bundles/ is this one"))
     }
 
     /// Whether an opened bundle is the one that the index describes.
@@ -199,54 +211,6 @@ impl KitFolder {
         Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
     }
 
-    /// Compares every file of the kit with `SHA256SUMS`, and that with the index.
-    ///
-    /// # Errors
-    /// `damaged` for the first that differs; `not-found` for one that is missing.
-    pub fn check_all(&self) -> Result<CheckedFiles, Failure> {
-        let bytes = open_file_at(&self.dir, OsStr::new(kit::SUMS))
-            .map_err(LimitError::Io)
-            .and_then(|file| limits::read_public(file, limits::KIT_SUMS))
-            .map_err(|error| failure(&self.path, kit::SUMS, &error))?;
-        let sums = Sums::parse(&bytes)
-            .map_err(|error| Failure::of(self.path.display(), &error).hint(COPY_AGAIN))?;
-        let mut checked = CheckedFiles { files: 0, bytes: 0 };
-        let mut listed = std::collections::HashMap::new();
-        for (expected, name) in sums.iter() {
-            let (found, size) =
-                self.hash(name).map_err(|error| failure(&self.path, name, &error))?;
-            if found != *expected {
-                return Err(self.damaged(name, kit::SUMS));
-            }
-            listed.insert(name.to_owned(), found);
-            checked.files += 1;
-            checked.bytes += size;
-        }
-        let bundles = self.index.bundles.iter().map(|entry| (entry.file.as_str(), entry.sha256));
-        let installers =
-            self.index.installers.iter().map(|entry| (entry.file.as_str(), entry.sha256));
-        let index = std::iter::once((kit::INDEX, self.index_sha256));
-        for (name, expected) in bundles.chain(installers).chain(index) {
-            match listed.get(name) {
-                Some(found) if *found == expected => {}
-                _ => return Err(self.damaged(name, "kit.json and SHA256SUMS together")),
-            }
-        }
-        Ok(checked)
-    }
-
-    fn hash(&self, name: &str) -> Result<(Sha256, u64), LimitError> {
-        let limit = if name.starts_with(kit::BIN) { limits::INSTALLER } else { limits::KIT_INDEX };
-        let mut hashing = HashingWriter::new(io::sink());
-        let mut limited = io::Read::take(self.open_below(name)?, limit + 1);
-        let size = io::copy(&mut limited, &mut hashing)?;
-        if size > limit {
-            return Err(LimitError::TooLarge { limit });
-        }
-        let (_, digest, size) = hashing.finish();
-        Ok((digest, size))
-    }
-
     /// Opens `name` or `folder/name` without following a link at either.
     fn open_below(&self, name: &str) -> io::Result<File> {
         match name.split_once('/') {
@@ -262,6 +226,11 @@ impl KitFolder {
 }
 
 const ANOTHER_IDENTITY: &str = "copy the kit again from where it was made; if it is so there, do not use it: somebody has changed how it is opened";
+fn is_listed(bytes: &[u8], entry: &BundleEntry) -> bool {
+    bytes.len() as u64 == entry.size && Sha256::of(bytes) == entry.sha256
+}
+
+const COPY_AS_IT_IS: &str = "copy the kit again, byte by byte: no transfer in text (ASCII) mode, no editor; a .zip or .tar of it keeps it as it is";
 const NAME_A_KIT: &str =
     "name a kit's folder, sftunnel-kit-...; if this was one, copy it again from where it was made";
 const COPY_AGAIN: &str =

@@ -13,6 +13,7 @@
 //! | [`unlock`] | identities and passphrases |
 //! | [`vouch`] | who vouches for a signer |
 //! | [`kit_folder`] | a kit on a disk |
+//! | [`not_a_kit`] | what was handed over in place of one, in words |
 //! | [`hidden_input`] | passphrases typed at the terminal |
 //! | [`signals`] | signals where nothing is half done |
 //! | [`new_file`] | a file that is there whole or not at all |
@@ -31,6 +32,7 @@ pub mod kit_folder;
 pub mod level;
 pub mod memory;
 pub mod new_file;
+pub mod not_a_kit;
 pub mod ownership;
 pub mod prometheus;
 pub mod report;

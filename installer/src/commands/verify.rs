@@ -1,8 +1,9 @@
 //! `verify`: everything that an installation would check, and nothing that it would change.
 
 use console::exit::Failure;
-use console::kit_folder::{KitFolder, is_kit};
+use console::kit_folder::{CheckedFiles, KitFolder, is_kit};
 use console::report::Report;
+use console::terminal::wrap;
 use serde::Serialize;
 
 use super::Session;
@@ -19,6 +20,8 @@ use crate::state::State;
 struct VerifyReport {
     /// Files of kits that were compared with `SHA256SUMS`.
     files_checked: usize,
+    /// One for each kit: what was compared, and what lies beside it.
+    kits: Vec<CheckedFiles>,
     /// One for each source.
     results: Vec<SourceResult>,
     /// Other managers whose tunnels would not come back.
@@ -39,9 +42,9 @@ struct VerifyReport {
 pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failure> {
     let Session { host, terminal } = session;
     let state = State::open(host)?;
-    let mut files_checked = 0;
+    let mut checked = Vec::new();
     for path in args.judge.sources.sources.iter().filter(|path| is_kit(path)) {
-        files_checked += KitFolder::open(path)?.check_all()?.files;
+        checked.push(KitFolder::open(path)?.check_all()?);
     }
     let appliance = host.appliance()?;
     let found =
@@ -54,6 +57,7 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
         [] => Vec::new(),
         hosts => rehearsal::run(host, &accepted, hosts)?,
     };
+    let files_checked: usize = checked.iter().map(|kit| kit.files).sum();
     let mut text = plan_text::appliance(&appliance);
     for one in &accepted {
         text.push_str(&plan_text::bundle(one, host.now()));
@@ -64,10 +68,15 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
             "\nThe kit's {files_checked} files are as SHA256SUMS lists them.\n"
         ));
     }
+    for remark in checked.iter().flat_map(CheckedFiles::remarks) {
+        text.push_str(&wrap("Note: ", 6, &remark));
+    }
     let (interrupted_run, note) = interrupted_note(state.as_ref());
     text.push_str(&note);
     text.push_str(&plan_text::drops(terminal, &dropped));
     text.push_str("Verified: this box would accept it. Nothing was changed.\n");
-    let report = VerifyReport { files_checked, results, dropped, rehearsals, interrupted_run };
+    let kits = checked;
+    let report =
+        VerifyReport { files_checked, kits, results, dropped, rehearsals, interrupted_run };
     Ok(Report::done(&report, text))
 }

@@ -94,7 +94,7 @@ fn what_is_neither_kit_nor_bundle_gets_a_word_on_what_is() {
     let in_it = format!("there is a kit in it: name {}", kit.path.display());
     for (named, word) in [
         (Path::new(&file), "name a bundle file (*.tar.gz.age) or a kit folder"),
-        (&kit.path.join("bin"), "name a kit folder (it holds kit.json) or a bundle file"),
+        (&kit.path.join("bin"), "it lies in a kit: name"),
         (stick, &in_it),
     ] {
         let json = install_refused(&world, world.ftd(1), named, "bad-format").json();
@@ -112,7 +112,7 @@ fn what_is_neither_kit_nor_bundle_gets_a_word_on_what_is() {
             looked.says("there is a kit in it");
             assert_eq!(next, in_it);
         } else {
-            looked.says("name a kit folder");
+            looked.says("kit");
             assert!(next.starts_with("name a kit's folder"), "{next}");
         }
     }

@@ -12,7 +12,7 @@ use formats::checksum::Sha256;
 use formats::device::bundle_file_name;
 use formats::envelope::{Encoding, NewIdentity, Passphrase, Recipient};
 use formats::error::{Reason, Reasoned};
-use formats::kit::{self, BundleEntry, DeviceEntry, InstallerEntry, KitIndex};
+use formats::kit::{self, BundleEntry, DeviceEntry, InstallerEntry, KitIndex, TextEntry};
 use formats::limits;
 use formats::manifest::Tool;
 use formats::signature::Fingerprint;
@@ -24,7 +24,7 @@ use super::{SourceBundle, SourceKit, of_one_bundle};
 use crate::Context;
 use crate::args::HandoffArgs;
 use crate::judge::{self, Judge};
-use crate::kit_texts::{INSTALL_SCRIPT, ReadmeFacts, readme};
+use crate::kit_texts::{self, ReadmeFacts};
 use crate::kit_writer::{KitWriter, Published};
 use crate::outcome::{DeviceRef, DeviceResult};
 use crate::parallel::in_order;
@@ -115,16 +115,27 @@ impl Sealer<'_> {
         if bundles.is_empty() {
             return Ok(Made { kit: None, results, warnings: Vec::new() });
         }
+        let mut texts = Vec::new();
         if let (Some(identity), Some(passphrase)) = (&identity, passphrase) {
             let vouched = self.protect(judge, &results, identity, passphrase)?;
-            writer.file(kit::IDENTITY, &vouched.sealed, 0o644)?;
+            texts.push(writer.text(kit::IDENTITY, &vouched.sealed, 0o644)?);
             for facts in results.iter_mut().filter_map(|result| result.facts.as_mut()) {
                 facts.vouched_by = Some(vouched.vouch);
             }
         }
         let installers = self.copy_installers(writer)?;
-        self.write_texts(writer, bundles.len(), identity.is_some())?;
-        let index = self.index(signer, bundles, installers);
+        let old = self.source.folder.index();
+        let readme = ReadmeFacts {
+            kit: &self.source.new_name(),
+            manager: &old.manager,
+            batch: old.batch,
+            created_at: old.created_at,
+            bundles: bundles.len(),
+            has_passphrase: identity.is_some(),
+            installers: &installers,
+        };
+        texts.extend(kit_texts::write(writer, &readme)?);
+        let index = self.index(signer, bundles, installers, texts);
         let (bytes, signature) =
             index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
         writer.file(kit::INDEX, &bytes, 0o644)?;
@@ -164,8 +175,10 @@ impl Sealer<'_> {
                     return Ok(DeviceResult::refused(Some(device_of(entry)), refusal, Vec::new()));
                 }
             };
-            let written = writer.bundle(&entry.file, &sealed)?;
-            let path = self.part.out.join(self.source.new_name()).join(&entry.file);
+            // a kit of before may have a longer name for it
+            let file = entry.device.bundle_file();
+            let written = writer.bundle(&file, &sealed)?;
+            let path = self.part.out.join(self.source.new_name()).join(&file);
             let outside = (path, written.size, written.sha256);
             // the kit's own identity is not a recipient that anybody knows
             recipients.truncate(recipients.len() - usize::from(identity.is_some()));
@@ -217,32 +230,13 @@ impl Sealer<'_> {
         folder.index().installers.iter().map(copy).collect()
     }
 
-    fn write_texts(
-        &self,
-        writer: &KitWriter,
-        bundles: usize,
-        has_passphrase: bool,
-    ) -> Result<(), Failure> {
-        let index = self.source.folder.index();
-        let text = readme(&ReadmeFacts {
-            kit: &self.source.new_name(),
-            manager: &index.manager,
-            batch: index.batch,
-            created_at: index.created_at,
-            bundles,
-            has_passphrase,
-        });
-        writer.file(kit::README, text.as_bytes(), 0o644)?;
-        writer.file(kit::INSTALL_SCRIPT, INSTALL_SCRIPT.as_bytes(), 0o755)?;
-        Ok(())
-    }
-
     /// The old index with the new bundles, and this handoff in it.
     fn index(
         &self,
         signer: &Signer,
         bundles: Vec<BundleEntry>,
         installers: Vec<InstallerEntry>,
+        texts: Vec<TextEntry>,
     ) -> KitIndex {
         let old = self.source.folder.index();
         let mut index = KitIndex {
@@ -256,6 +250,7 @@ impl Sealer<'_> {
             handoffs: old.handoffs.clone(),
             bundles,
             installers,
+            texts,
         };
         let version = console::version::VERSION.to_owned();
         let tool = Tool { name: crate::PROGRAM.to_owned(), version };

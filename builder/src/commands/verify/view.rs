@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use console::exit::Failure;
-use console::kit_folder::KitFolder;
+use console::kit_folder::{CheckedFiles, KitFolder};
 use formats::bundle::Vouch;
 use formats::checksum::Sha256;
 use formats::error::Reason;
@@ -61,6 +61,15 @@ pub(super) struct KitView {
     pub files: Option<usize>,
     /// Their bytes.
     pub bytes: Option<u64>,
+    /// Whether the signed index covers the scripts and texts as well.
+    pub texts_signed: Option<bool>,
+    /// Files and folders in it that belong to no kit.
+    pub not_listed: Vec<String>,
+    /// Those that file systems and other machines leave behind.
+    pub left_by_systems: Vec<String>,
+    /// The three in words.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 /// A bundle.
@@ -111,6 +120,10 @@ impl KitView {
             passphrase: None,
             files: None,
             bytes: None,
+            texts_signed: None,
+            not_listed: Vec::new(),
+            left_by_systems: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -129,7 +142,18 @@ impl KitView {
             passphrase: None,
             files: None,
             bytes: None,
+            texts_signed: None,
+            not_listed: Vec::new(),
+            left_by_systems: Vec::new(),
+            remarks: Vec::new(),
         }
+    }
+
+    pub(super) fn checked(&mut self, checked: CheckedFiles) {
+        (self.files, self.bytes) = (Some(checked.files), Some(checked.bytes));
+        self.texts_signed = Some(checked.texts_signed);
+        self.remarks = checked.remarks();
+        (self.not_listed, self.left_by_systems) = (checked.not_listed, checked.left_by_systems);
     }
 
     pub(super) fn refuse(&mut self, failure: Failure) {
@@ -203,6 +227,9 @@ fn kit_text(kit: &KitView) -> String {
     text.push_str(&handoffs_text(kit.built_by, &kit.handoffs));
     if let (Some(files), Some(bytes)) = (kit.files, kit.bytes) {
         let _ = writeln!(text, "  checksums    {files} files, {bytes} bytes, all as listed");
+    }
+    for remark in &kit.remarks {
+        text.push_str(&wrapped("  note: ", remark));
     }
     text.push_str(&signer_text(kit.signer, kit.vouched_by, kit.refusal.as_ref()));
     text.push_str(&refusal_text(kit.refusal.as_ref()));

@@ -1,0 +1,193 @@
+//! What couriers hand over in place of a kit, and what became of one on the way, in words.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use formats::kit;
+use formats::text::printable;
+
+use crate::kit_folder::is_kit;
+
+/// What to name, or to do, in place of a path that is neither a kit nor a bundle; `None` when
+/// nothing is known of it.
+pub fn explain(path: &Path) -> Option<String> {
+    if path.is_dir() {
+        kits_inside(path).or_else(|| kit_above(path)).or_else(|| shortened(path))
+    } else if path.is_file() {
+        kit_of(path).or_else(|| packed(path))
+    } else {
+        None
+    }
+}
+
+/// A stick, or the folder that a kit was unpacked into.
+fn kits_inside(path: &Path) -> Option<String> {
+    let entries = fs::read_dir(path).ok()?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut kits: Vec<_> = paths.filter(|path| is_kit(path)).collect();
+    kits.sort();
+    let names: Vec<_> = kits.iter().take(3).map(|kit| shown(kit)).collect();
+    let what = if kits.len() == 1 { "there is a kit in it" } else { "there are kits in it" };
+    (!names.is_empty()).then(|| format!("{what}: name {}", names.join(" or ")))
+}
+
+/// `bundles` or `bin` of a kit.
+fn kit_above(path: &Path) -> Option<String> {
+    let whole = fs::canonicalize(path).ok()?;
+    let kit = whole.parent().filter(|kit| is_kit(kit))?;
+    Some(format!("it lies in a kit: name {}", shown(kit)))
+}
+
+/// `kit.json`, `SHA256SUMS` or `install.sh` of a kit.
+fn kit_of(path: &Path) -> Option<String> {
+    let kit = match path.parent()? {
+        parent if parent.as_os_str().is_empty() => Path::new("."),
+        parent => parent,
+    };
+    let own = [kit::INDEX, kit::INDEX_SIGNATURE, kit::SUMS, kit::README, kit::INSTALL_SCRIPT];
+    let is_own = own.iter().any(|own| path.file_name() == Some(OsStr::new(own)));
+    (is_own && is_kit(kit)).then(|| format!("it is a file of a kit: name {}", shown(kit)))
+}
+
+/// A stick or image that was read or written without long names.
+fn shortened(path: &Path) -> Option<String> {
+    let names =
+        fs::read_dir(path).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    // kit.json on a file system with eight and three characters is KIT~1.JSO or KIT.JSO
+    let is_of_kit = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let is_index = name.starts_with("kit") && (name.ends_with(".jso") || name == kit::INDEX);
+        is_index || name == "sha256su" || name == "sha256sums" || name.starts_with("sha256~")
+    };
+    let found = names.into_iter().find(|name| is_of_kit(name))?;
+    Some(format!(
+        "this was a kit, but its names came in capitals or cut short ({}): the stick or image was written or read without long names. Copy the kit again with them (FAT32, exFAT or NTFS; an ISO image with Joliet or Rock Ridge), or as one .tar file that is unpacked here",
+        printable(&found)
+    ))
+}
+
+/// An archive or a disk image.
+fn packed(path: &Path) -> Option<String> {
+    // looked at once more, only to find words for it
+    let mut file = File::open(path).ok()?;
+    let mut part = |at: u64, size: usize| -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(at)).ok()?;
+        file.by_ref().take(size as u64).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let start = part(0, 8)?;
+    let kind = [
+        (&b"PK\x03\x04"[..], "a zip file"),
+        (b"PK\x05\x06", "a zip file"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+        (b"Rar!", "a RAR archive"),
+        (b"\x1f\x8b", "a compressed archive (.gz, .tgz)"),
+        (b"\xfd7zXZ", "a compressed archive (.xz)"),
+        (b"BZh", "a compressed archive (.bz2)"),
+        (b"\x28\xb5\x2f\xfd", "a compressed archive (.zst)"),
+    ];
+    let kind = kind.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, kind)| *kind);
+    let is = |bytes: Option<Vec<u8>>, magic: &[u8]| bytes.is_some_and(|bytes| bytes == magic);
+    let (kind, how) = match kind {
+        Some(kind) => (kind, "unpack it"),
+        None if is(part(257, 5), b"ustar") => ("a tar archive", "unpack it"),
+        None if is(part(0x8001, 5), b"CD001") => ("an ISO image", "mount it (-o loop)"),
+        None if is(part(510, 2), b"\x55\xaa") => ("an image of a disk", "mount it (-o loop)"),
+        None => return None,
+    };
+    Some(format!("this is {kind}, not a kit: {how}, and name the folder sftunnel-kit-... in it"))
+}
+
+/// How a file of ours was changed by somebody who took it for text; `None` when it was not.
+pub fn changed_as_text(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        Some("begins with a byte order mark, which an editor or a transfer has put there")
+    } else if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        Some("was made UTF-16 by an editor or a transfer")
+    } else if bytes.contains(&b'\r') {
+        Some(
+            "has other line ends (CR) than it was made with: a transfer in text mode, or an editor",
+        )
+    } else {
+        None
+    }
+}
+
+/// The same bytes with `\n` for each `\r\n`.
+pub(crate) fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
+            kept.push(*byte);
+        }
+    }
+    kept
+}
+
+/// Whether file systems and other machines leave a file or folder of that name (a path in a kit).
+pub(crate) fn is_left_by_systems(path: &OsStr) -> bool {
+    const NAMES: [&str; 16] = [
+        "System Volume Information",
+        "$RECYCLE.BIN",
+        "RECYCLER",
+        "Thumbs.db",
+        "desktop.ini",
+        ".DS_Store",
+        ".Trashes",
+        ".fseventsd",
+        ".Spotlight-V100",
+        ".TemporaryItems",
+        ".DocumentRevisions-V100",
+        ".apdisk",
+        ".metadata_never_index",
+        "__MACOSX",
+        "lost+found",
+        "TRANS.TBL",
+    ];
+    let path = path.to_string_lossy();
+    let path = path.trim_end_matches('/');
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with("._")
+        || name.starts_with(".Trash-")
+        || name.starts_with(".fuse_hidden")
+        || NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+        || (name.starts_with("FSCK") && name.ends_with(".REC"))
+        || (name.starts_with("FOUND.") && name.len() == 9)
+}
+
+fn shown(path: &Path) -> String {
+    printable(&PathBuf::from(path).display().to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_editor_or_transfer_did_is_named() {
+        for (bytes, word) in [
+            (&b"\xef\xbb\xbf{}\n"[..], "byte order mark"),
+            (b"\xff\xfe{\0}\0", "UTF-16"),
+            (b"{\r\n}\r\n", "line ends"),
+        ] {
+            assert!(changed_as_text(bytes).unwrap().contains(word), "{word}");
+        }
+        assert_eq!(changed_as_text(b"{\n}\n"), None);
+        assert_eq!(without_carriage_returns(b"\ra\r\nb\r\r\n\r"), b"\ra\nb\r\n\r");
+    }
+
+    #[test]
+    fn what_systems_leave_is_told_apart_from_strangers() {
+        for name in
+            ["._kit.json", "bundles/._x", "System Volume Information/", "THUMBS.DB", "FSCK0001.REC"]
+        {
+            assert!(is_left_by_systems(OsStr::new(name)), "{name}");
+        }
+        for name in ["run-me.sh", "bin/sftunnel-install", ".profile", "FOUND.", "_"] {
+            assert!(!is_left_by_systems(OsStr::new(name)), "{name}");
+        }
+    }
+}
