@@ -272,7 +272,11 @@ fn a_handoff_writes_nothing_in_clear_not_even_for_a_moment() {
     fs::copy(tests::program("sftunnel-bundle"), &program).unwrap();
     let out = world.out();
     let run = Run::new(&program).arg("--root").arg(&world.fmc().root).arg("build");
-    let made = run.args(["--json", "-r", &world.recipient(), "--out"]).arg(&out).run().expect(0);
+    let made = run
+        .args(["--json", "--no-installer", "-r", &world.recipient(), "--out"])
+        .arg(&out)
+        .run()
+        .expect(0);
     let kit = Kit { path: made.json()["kit"].as_str().unwrap().into() };
     let alone = world.write("alone.tar.gz.age", fs::read(kit.bundle(world.ftd(2))).unwrap());
 

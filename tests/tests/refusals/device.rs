@@ -112,8 +112,8 @@ fn what_is_neither_kit_nor_bundle_gets_a_word_on_what_is() {
             looked.says("there is a kit in it");
             assert_eq!(next, in_it);
         } else {
-            looked.says("kit");
-            assert!(next.starts_with("name a kit's folder"), "{next}");
+            looked.says("it lies in a kit");
+            assert!(next.starts_with("it lies in a kit: name"), "{next}");
         }
     }
     // more than one: the first three
