@@ -158,8 +158,9 @@ impl CheckedCredentials {
     /// session.
     ///
     /// The stream has to end a read that takes too long with [`io::ErrorKind::WouldBlock`];
-    /// `after` is called once the client's side is done, and again after each time that the
-    /// certificate was given later, and sets the time to wait for what the other side does.
+    /// `after` is called once the client's side is done, again after each time that the
+    /// certificate was given later, and before the goodbye; it sets the time to wait for what the
+    /// other side does.
     ///
     /// # Errors
     /// [`HandshakeError`], as precisely as the protocol tells.
@@ -167,7 +168,7 @@ impl CheckedCredentials {
         &self,
         stream: S,
         now: Timestamp,
-        after: impl FnMut(&mut S),
+        mut after: impl FnMut(&mut S),
     ) -> Result<Handshake, HandshakeError> {
         let watch = Watch::default();
         let ssl = self.prepare(now, &watch).map_err(HandshakeError::Own)?;
@@ -178,7 +179,7 @@ impl CheckedCredentials {
         })?;
         let of_peer = stream.ssl().peer_certificate().and_then(|peer| facts(&peer));
         let peer = of_peer.ok_or(HandshakeError::Closed("without a certificate"))?;
-        let ended = look_after(&mut stream, &watch, now, after)?;
+        let ended = look_after(&mut stream, &watch, now, &mut after)?;
         let handshake = Handshake {
             protocol: stream.ssl().version_str().to_owned(),
             cipher: stream.ssl().current_cipher().map_or("", |cipher| cipher.name()).to_owned(),
@@ -187,7 +188,8 @@ impl CheckedCredentials {
             given: watch.proofs() > 0,
             ended,
         };
-        // the other side may be gone already
+        // in good order, for which there has to be time; the other side may be gone already
+        after(stream.get_mut());
         let _ = stream.shutdown();
         Ok(handshake)
     }
@@ -264,7 +266,7 @@ fn look_after<S: Read + Write>(
     stream: &mut SslStream<S>,
     watch: &Watch,
     now: Timestamp,
-    mut after: impl FnMut(&mut S),
+    after: &mut impl FnMut(&mut S),
 ) -> Result<bool, HandshakeError> {
     for _ in 0..ROUNDS {
         let proofs = watch.proofs();
