@@ -59,7 +59,7 @@ pub struct KitIndex {
     /// The run of `generate_certs.pl`.
     pub batch: u64,
     /// Where the builder had the devices from; absent when a FAILED_PUSH listed them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// When the kit was made.
     pub created_at: Timestamp,
@@ -522,9 +522,9 @@ mod tests {
         let mut value: serde_json::Value = serde_json::from_str(&bytes).unwrap();
         value["manager"] = serde_json::from_str(&list).unwrap();
         let as_list = value.to_string();
-        let null = bytes.replacen('{', r#"{"built_by":null,"#, 1);
+        let null = |field: &str| bytes.replacen('{', &format!(r#"{{"{field}":null,"#), 1);
         let twice = bytes.replacen('{', r#"{"batch":2,"#, 1);
-        for changed in [as_list, null, twice] {
+        for changed in [as_list, null("built_by"), null("source"), twice] {
             let error = opened(&changed).unwrap_err();
             assert!(matches!(error, KitError::Json(JsonError::Syntax { .. })), "{changed}");
         }
