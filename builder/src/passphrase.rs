@@ -104,8 +104,6 @@ pub(crate) fn obtain(
 }
 
 fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Failure> {
-    terminal
-        .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
     let mut tries = TRIES;
     loop {
         let passphrase = typed_twice(terminal, accept_unusual, &mut tries)?;
@@ -129,8 +127,10 @@ fn typed_twice(
     accept_unusual: bool,
     tries: &mut usize,
 ) -> Result<Passphrase, Failure> {
-    // with the echo off from the first to the last
+    // before anything is shown that somebody could answer, and to the last
     let mut hidden = terminal.hidden_input()?;
+    terminal
+        .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
     loop {
         *tries = tries.saturating_sub(1);
         let first = hidden.ask("Passphrase for the kit: ")?;

@@ -146,13 +146,7 @@ impl Claim {
             signature: BASE64_STANDARD.encode(signature),
             certificate,
         };
-        file.bytes().map_err(|_| ReceiptError::CannotSign)
-    }
-}
-
-impl File {
-    fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
+        let mut bytes = serde_json::to_vec_pretty(&file).map_err(|_| ReceiptError::CannotSign)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -179,6 +173,23 @@ impl SignedReceipt {
         Ok(Self { claim, certificate })
     }
 
+    /// The same of one that a person pasted, mailed or saved anew: in another encoding, with text
+    /// around it, its lines broken or quoted, typographic quote marks. What comes out of it is
+    /// taken only when the device's signature fits.
+    ///
+    /// # Errors
+    /// As [`SignedReceipt::open`], about the bytes as they are.
+    pub fn from_person(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        let recovered = || {
+            let text = decode::text(bytes).ok()?;
+            let text = text.get(text.find('{')?..=text.rfind('}')?)?;
+            // a terminal breaks lines at its edge, a mail program in place of a blank
+            let joined = |between| Self::open(in_one_line(text, between).as_bytes()).ok();
+            joined("").or_else(|| joined(" "))
+        };
+        Self::open(bytes).or_else(|error| recovered().ok_or(error))
+    }
+
     /// What the device says.
     pub fn claim(&self) -> &Claim {
         &self.claim
@@ -203,20 +214,6 @@ impl SignedReceipt {
         }
         Ok(())
     }
-}
-
-/// A receipt as the device wrote it, from one that a person pasted, mailed or saved anew: in
-/// another encoding, with text around it, its lines broken or quoted, typographic quote marks.
-/// Only when the device's signature fits the result.
-pub fn recovered(bytes: &[u8]) -> Option<Vec<u8>> {
-    let text = decode::text(bytes).ok()?;
-    let text = text.get(text.find('{')?..=text.rfind('}')?)?;
-    // a terminal breaks lines at its edge, a mail program in place of a blank
-    ["", " "].into_iter().find_map(|between| {
-        let file: File = json::read(in_one_line(text, between).as_bytes(), FORMAT).ok()?;
-        let bytes = file.bytes().ok()?;
-        SignedReceipt::open(&bytes).is_ok().then_some(bytes)
-    })
 }
 
 fn in_one_line(text: &str, between: &str) -> String {
@@ -344,13 +341,18 @@ mod tests {
             broken(80, "\n").into_bytes(),
         ] {
             assert!(SignedReceipt::open(&copy).is_err());
-            let found = recovered(&copy).unwrap_or_default();
-            assert_eq!(found, bytes, "{}", String::from_utf8_lossy(&copy));
+            let found = SignedReceipt::from_person(&copy);
+            let found = found.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&copy)));
+            assert_eq!(found.claim(), &claim(&live, DEVICE));
         }
+        // what the device did not sign
         let changed = format!("x{}", text.replace("installed", "restored"));
-        assert_eq!(recovered(changed.as_bytes()), None, "what the device did not sign");
-        assert_eq!(recovered(b"}{"), None);
-        assert_eq!(recovered(b""), None);
+        for other in [changed.as_bytes(), b"}{", b""] {
+            assert_eq!(
+                SignedReceipt::from_person(other).unwrap_err(),
+                SignedReceipt::open(other).unwrap_err()
+            );
+        }
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn an_armored_bundle_is_taken_as_it_was_mailed_and_pasted() {
     world.write("b.txt", &text[..text.len() - 40]);
     run("b.txt").run().expect(3).says("damaged").says("it ends before the line END");
     world.write("b.txt", format!("{text}{text}"));
-    run("b.txt").run().expect(3).says("more than one armored file");
+    run("b.txt").run().expect(3).says("more than one");
     world.write("b.txt", text.replacen('A', "B", 1));
     run("b.txt").run().expect(3);
     let binary = fs::read(world.kit(&[]).bundle(world.ftd(1))).unwrap();

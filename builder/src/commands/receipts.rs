@@ -23,7 +23,7 @@ use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::failed_push::FailedPush;
 use formats::limits;
-use formats::receipt::{SignedReceipt, recovered};
+use formats::receipt::SignedReceipt;
 
 use self::tally::{Authority, Judged, Standing, judge, last, standing};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
@@ -132,7 +132,7 @@ pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<Devic
 #[derive(Default)]
 struct Gathered {
     kits: Vec<KitFolder>,
-    /// Each content once, by its digest: a courier's copy is no second receipt.
+    /// Each claim or unreadable content once, by its digest: a courier's copy is no second receipt.
     files: BTreeMap<Sha256, (PathBuf, Result<SignedReceipt, Refusal>)>,
     found: usize,
 }
@@ -188,13 +188,10 @@ impl Gathered {
                 return Ok(());
             }
         };
-        let (bytes, opened) = match SignedReceipt::open(&bytes) {
-            Err(error) => match recovered(&bytes) {
-                Some(better) => (better.clone(), SignedReceipt::open(&better)),
-                None => (bytes, Err(error)),
-            },
-            opened => (bytes, opened),
-        };
+        let opened = SignedReceipt::from_person(&bytes);
+        // saved anew it is the same receipt: who signed it is in the claim
+        let claim = opened.as_ref().ok().and_then(|one| serde_json::to_vec(one.claim()).ok());
+        let key = Sha256::of(claim.as_ref().unwrap_or(&bytes));
         let opened = opened.map_err(|error| {
             let hint = match error.reason() {
                 Reason::BadFormat => "name a receipt_*.json; copy it again if it should be one",
@@ -202,7 +199,7 @@ impl Gathered {
             };
             Refusal::of(Failure::refused(error.reason(), &error).hint(hint))
         });
-        self.files.entry(Sha256::of(&bytes)).or_insert((path.to_owned(), opened));
+        self.files.entry(key).or_insert((path.to_owned(), opened));
         Ok(())
     }
 
