@@ -131,7 +131,7 @@ fn a_passphrase_is_asked_for_without_echo_and_three_times() {
     // typed at the builder, twice
     let out = world.out();
     let mut pty = Pty::start(world.bundle(&["build"]).arg("--out").arg(&out));
-    pty.expect("assphrase");
+    pty.expect("Passphrase for the kit: ");
     pty.type_line(PASSPHRASE);
     pty.expect("again");
     pty.type_line(PASSPHRASE);
