@@ -36,6 +36,11 @@ pub enum SignatureError {
     /// Neither that nor 64 hex digits; this many of them were found.
     #[error("not a fingerprint read aloud: it has 64 hex digits, here are {0}")]
     NotSpoken(usize),
+    /// Base64 that went through something that writes all in one case.
+    #[error(
+        "not a fingerprint any more: upper and lower case are part of one after SHA256:, its 64 hex digits do without"
+    )]
+    LostCase,
     /// The signature was not made over these bytes by this key.
     #[error("the signature does not fit the signed bytes")]
     Mismatch,
@@ -47,9 +52,11 @@ pub enum SignatureError {
 impl Reasoned for SignatureError {
     fn reason(&self) -> Reason {
         match self {
-            Self::NotAKey | Self::Unsound | Self::NotAFingerprint | Self::NotSpoken(_) => {
-                Reason::BadFormat
-            }
+            Self::NotAKey
+            | Self::Unsound
+            | Self::NotAFingerprint
+            | Self::NotSpoken(_)
+            | Self::LostCase => Reason::BadFormat,
             Self::Mismatch | Self::Library => Reason::BadSignature,
         }
     }
@@ -246,6 +253,11 @@ impl Fingerprint {
         match rest {
             Some(rest) => {
                 let base64: String = rest.split_whitespace().collect();
+                // of 43 random characters some are capitals and some are not
+                let has = |kind: fn(&u8) -> bool| base64.as_bytes().iter().any(kind);
+                if !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) {
+                    return Err(SignatureError::LostCase);
+                }
                 format!("{}{}", Self::PREFIX, base64.trim_end_matches('=')).parse()
             }
             None if Self::is_meant_by(&text) => {
@@ -401,11 +413,14 @@ mod tests {
             spoken.replace(' ', "\u{a0}"),
             format!("sha256:{}", spoken.replace(' ', "")),
             print.to_string().replace("SHA256", "Sha256") + "=",
-            print.to_string().chars().map(|c| format!("{c}\u{200b}\n")).collect(),
+            print.to_string().replacen(':', ":\u{200b}\n", 1),
         ];
         for text in typed {
             assert!(Fingerprint::is_meant_by(&text), "{text}");
             assert_eq!(Fingerprint::from_person(&text), Ok(print), "{text}");
+        }
+        for lost in [print.to_string().to_lowercase(), print.to_string().to_uppercase()] {
+            assert_eq!(Fingerprint::from_person(&lost), Err(SignatureError::LostCase));
         }
         let short = spoken.split_at(spoken.len() - 1).0;
         assert_eq!(Fingerprint::from_person(short), Err(SignatureError::NotSpoken(63)));

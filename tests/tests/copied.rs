@@ -267,6 +267,6 @@ fn a_signer_is_known_by_its_key_or_fingerprint_however_that_was_handed_on() {
     ] {
         verify(&said).expect(0);
     }
-    verify(&print.to_lowercase()).expect(2);
+    verify(&print.to_lowercase()).expect(2).says("upper and lower case");
     verify(&spoken[..70]).expect(2);
 }
