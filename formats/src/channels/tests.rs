@@ -187,7 +187,8 @@ fn a_flood_of_channels_is_read_in_linear_time() {
     let text: String = (0..200_000).map(line).collect();
     let started = std::time::Instant::now();
     assert_eq!(blocks(&text)[0].connected.len(), 200_000);
-    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+    // a list takes minutes; a busy machine is allowed for
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 #[test]
