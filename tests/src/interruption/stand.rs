@@ -160,7 +160,8 @@ impl<'a> Stand<'a> {
     /// Says what is not so.
     pub fn runs_on_live_files(&self) -> Result<(), String> {
         let status = self.lab_pmtool("status");
-        if !status.stdout.contains("sftunnel (normal) - Running") {
+        let runs = |line: &str| line.starts_with("sftunnel (") && line.contains(") - Running");
+        if !status.stdout.lines().map(str::trim).any(runs) {
             return Err("sftunnel does not run".to_owned());
         }
         let noted = fs::read_to_string(self.dir.join("started-on")).unwrap_or_default();
@@ -218,8 +219,11 @@ impl<'a> Stand<'a> {
             serde_json::from_str(journal.lines().next().unwrap_or_default()).unwrap_or_default();
         let word = |field: &str| journal[field].as_str().unwrap_or("-").to_owned();
         let status = self.lab_pmtool("status").stdout;
-        let running = format!("sftunnel (normal) - Running {}", journal["old_pid"]);
-        let is_old = status.lines().any(|line| line == running);
+        let running = format!(") - Running {}", journal["old_pid"]);
+        let is_old = status
+            .lines()
+            .map(str::trim)
+            .any(|line| line.starts_with("sftunnel (") && line.ends_with(&running));
         let process = if is_old { "process of before" } else { "another process or none" };
         let mut dotted: Vec<_> = self
             .capture()

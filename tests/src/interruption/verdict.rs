@@ -32,6 +32,8 @@ fn fitting(error: Option<&str>) -> &'static [&'static str] {
     match error {
         Some("ENOSPC" | "EDQUOT") => &["no-space"],
         Some("EROFS") => &["read-only"],
+        // an attribute that is refused, and what is found out without any fault
+        Some("EPERM" | "EACCES" | "EOPNOTSUPP") | None => &["cannot-replace"],
         _ => &[],
     }
 }
