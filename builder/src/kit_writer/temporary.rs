@@ -44,11 +44,19 @@ pub(super) fn hold(out: &OwnedFd, temporary: &str) -> io::Result<Option<OwnedFd>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
+    hold_opened(out, temporary, dir)
+}
+
+/// The same from when it is opened: until then, and until it is held, another run may remove it.
+pub(super) fn hold_opened(
+    out: &OwnedFd,
+    temporary: &str,
+    dir: OwnedFd,
+) -> io::Result<Option<OwnedFd>> {
     // where there are no locks there is no clearing up either
     if flock(&dir, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
         return Ok(None);
     }
-    // removed between the two?
     let (held, there) = (fstat(&dir)?, statat(out, temporary, AtFlags::SYMLINK_NOFOLLOW));
     let is_there =
         there.is_ok_and(|there| (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino));

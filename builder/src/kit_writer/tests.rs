@@ -1,6 +1,6 @@
 use rustix::fs::{FlockOperation, flock};
 
-use super::temporary::hold;
+use super::temporary::{hold, hold_opened};
 use super::*;
 
 const NAME: &str = "sftunnel-kit-cdb123c8-1";
@@ -69,6 +69,11 @@ fn a_folder_that_another_run_holds_or_has_removed_is_left_to_it() {
     assert!(hold(&dir, "b").unwrap().is_none());
     drop(other);
     assert!(hold(&dir, "a").unwrap().is_some());
+    let opened = open_dir_at(&dir, OsStr::new("a")).unwrap();
+    std::fs::remove_dir(out.join("a")).unwrap();
+    assert!(hold_opened(&dir, "a", opened.try_clone().unwrap()).unwrap().is_none(), "it is gone");
+    std::fs::create_dir(out.join("a")).unwrap();
+    assert!(hold_opened(&dir, "a", opened).unwrap().is_none(), "it is another one");
     std::fs::remove_dir_all(out).unwrap();
 }
 
