@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lab::{Fault, Snapshot, layout};
-use tests::{Kit, Run, World, program, running};
+use tests::{Kit, Run, World, program, running, wait_until};
 
 /// One device with its tunnel down, a kit for it, and how it looked.
 struct Case {
@@ -145,6 +145,18 @@ fn a_pmtool_that_hangs_is_given_up() {
     assert!(ran.took < Duration::from_secs(30), "{:?}", ran.took);
     case.is_as_before();
     case.goes_on_well();
+}
+
+/// Of the lab: a stand-in that hangs would outlive the tests by an hour.
+#[test]
+fn a_stand_in_that_hangs_ends_with_its_tree() {
+    let case = Case::with(&Fault::Hangs);
+    let pmtool = layout::programs(&case.world.ftd(1).root).join("pmtool");
+    let mut child = Command::new(pmtool).args(["restartbyid", "sftunnel"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(child.try_wait().unwrap().is_none(), "it hangs");
+    drop(case);
+    wait_until(|| child.try_wait().unwrap().is_some());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 // a `json!` object takes any index; nothing here reads foreign input
 #![allow(clippy::indexing_slicing)]
 
+mod completions;
 mod parts;
 
 use std::error::Error;
@@ -12,7 +13,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use clap_complete::Shell;
 
 /// Writes manual pages, completions and lists of parts beside the static programs.
 #[derive(Parser)]
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (package, command) in [("builder", builder::command()), ("installer", installer::command())]
     {
         parts::write(package, &command, &dist)?;
-        completions(command.clone(), &dist.join("completions"))?;
+        completions::write(command.clone(), &dist.join("completions"))?;
         manual(command, &dist.join("man/man1"))?;
     }
     Ok(())
@@ -36,14 +36,4 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn manual(command: clap::Command, folder: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
     Ok(clap_mangen::generate_to(command, folder)?)
-}
-
-fn completions(mut command: clap::Command, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let name = command.get_name().to_owned();
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let folder = folder.join(shell.to_string());
-        fs::create_dir_all(&folder)?;
-        clap_complete::generate_to(shell, &mut command, &name, folder)?;
-    }
-    Ok(())
 }
