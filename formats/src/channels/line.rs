@@ -102,7 +102,8 @@ fn skip_sequence(rest: &mut std::str::Chars<'_>) {
         Some('[') => skip_parameters(rest),
         // a title: up to BEL, or to ESC and a backslash
         Some(']') => {
-            if rest.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
+            let end = rest.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+            if end == Some('\u{1b}') {
                 rest.next();
             }
         }
