@@ -25,6 +25,8 @@ const PMTOOL: &str = "pmtool";
 const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// What to do where something is missing that every FTD has.
 pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
+/// For what only root may look at.
+const AS_ROOT: &str = "in `expert` mode run `sudo su`, then the same command again";
 /// For a manager that is no device of another one.
 pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -89,8 +91,7 @@ impl Host {
             return Ok(());
         }
         let message = format!("'{command}' needs root");
-        Err(Failure::refused(Reason::NotRoot, message)
-            .hint("in `expert` mode run `sudo su`, then the same command again"))
+        Err(Failure::refused(Reason::NotRoot, message).hint(AS_ROOT))
     }
 
     /// A value that changes with each boot of the kernel; `None` where there is none.
@@ -162,8 +163,10 @@ impl Host {
                 Ok(program) => return Ok(Some(program)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
+                    let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
                     let error = LimitError::Io(error);
-                    failure = Some(console::input::of_limit(&self.root.outside(&path), &error));
+                    let found = console::input::of_limit(&self.root.outside(&path), &error);
+                    failure = Some(if is_forbidden { found.hint(AS_ROOT) } else { found });
                 }
             }
         }

@@ -226,7 +226,7 @@ pub(crate) fn dropped_peers(
 /// certificates in such directories, without a CA. Where it is not certain that the box is one,
 /// a set without a CA is one that lost it.
 fn expects_tunnel(live: &LiveSet, kind: BoxKind) -> bool {
-    !live.is_absent() && !(kind == BoxKind::Manager && live.sha256_of_ca().is_none())
+    !live.is_absent() && (kind != BoxKind::Manager || live.sha256_of_ca().is_some())
 }
 
 /// The refusal for [`dropped_peers`].
