@@ -100,7 +100,7 @@ pub(super) fn clean(line: &str) -> Cow<'_, str> {
 fn skip_sequence(rest: &mut std::str::Chars<'_>) {
     match rest.next() {
         Some('[') => skip_parameters(rest),
-        // a title: up to BEL, or to ESC and a backslash
+        // a title: up to BEL, or to ESC and the character behind it
         Some(']') => {
             let end = rest.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'));
             if end == Some('\u{1b}') {
