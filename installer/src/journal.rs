@@ -144,7 +144,6 @@ pub(crate) struct Journal {
 impl Journal {
     /// A journal at [`Phase::Commit`].
     pub(crate) fn new(
-        device: Option<DeviceUuid>,
         goal: Goal,
         backup: (BackupId, Option<Sha256>),
         started_at: Timestamp,
@@ -155,7 +154,7 @@ impl Journal {
     ) -> Self {
         Self {
             format: FORMAT.to_owned(),
-            device,
+            device: None,
             phase: Phase::Commit,
             goal,
             backup: backup.0,
@@ -167,6 +166,13 @@ impl Journal {
             known,
             must_restart: false,
         }
+    }
+
+    /// The same, of this box.
+    #[must_use]
+    pub(crate) fn on(mut self, device: Option<&DeviceUuid>) -> Self {
+        self.device = device.cloned();
+        self
     }
 
     /// sftunnel's process before, where it can still be that one: a PID means something only

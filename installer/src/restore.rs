@@ -91,7 +91,6 @@ fn files_back(
         remove_leftovers(host, &change.peer)?;
     }
     let mut journal = Journal::new(
-        undone.device.clone(),
         Goal::Restore,
         (undone.backup.clone(), undone.backup_sums),
         host.now(),
@@ -100,7 +99,8 @@ fn files_back(
         remember,
         // also what is not live any more: renames that are not durable yet may be lost again
         undone.known.clone(),
-    );
+    )
+    .on(undone.device.as_ref());
     journal.must_restart = must_restart;
     journal.write(state)?;
     let staged = staging::stage(host, &undone.backup, &changes)?;

@@ -148,8 +148,8 @@ pub(crate) fn run(
     let known = known_digests(&changes);
     let now = host.now();
     let named = (backup.clone(), Some(sums));
-    let device = state.device().cloned();
-    let journal = Journal::new(device, goal, named, now, old.pid(), boot_id, remember, known);
+    let journal = Journal::new(goal, named, now, old.pid(), boot_id, remember, known);
+    let journal = journal.on(state.device());
     let staged = match prepare(context, &journal, &changes, &managers) {
         Ok(staged) => staged,
         Err(Unprepared { failure, journal_may_be_there }) => {

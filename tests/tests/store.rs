@@ -128,7 +128,7 @@ const DAMAGES: [(&str, Damage); 11] = [
         fs::write(backup.join(peer).join("cacert.pem"), "something else").unwrap();
         forged(backup, |_| {});
     }),
-    ("backup.json is not of the format sftunnel-backup/1", |backup, _| {
+    ("backup.json is not of the format 'sftunnel-backup/1'", |backup, _| {
         forged(backup, |record| record["format"] = json!("sftunnel-backup/2"));
     }),
     ("backup.json cannot be read", |backup, _| {
