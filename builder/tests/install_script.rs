@@ -125,6 +125,10 @@ fn words_pass_through_and_the_kit_is_named_where_none_is() {
                 &["--root", "/r", "--json", "status", "x"],
             ),
             (&["--root=/r", "-vq", "log"], &["--root=/r", "-vq", "log"]),
+            (
+                &["--port", "8306", "--status-timeout=60", "status"],
+                &["--port", "8306", "--status-timeout=60", "status"],
+            ),
             (&["rollback", "--to", "3"], &["rollback", "--receipt-out", here, "--to", "3"]),
             (&["-q", "rollback"], &["-q", "rollback", "--receipt-out", here]),
             (&["install", "--yes"], &["install", "--kit", here, "--yes"]),

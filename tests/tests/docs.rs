@@ -116,6 +116,31 @@ fn every_flag_stands_in_the_table_of_its_command() {
     }
 }
 
+/// One that it does not know is taken for one of `install`, and the command behind it for a kit.
+#[test]
+fn the_script_of_a_kit_knows_the_flags_that_may_stand_before_a_command() {
+    let script = document("builder/src/texts/install.sh");
+    let help = Run::new(program("sftunnel-install")).args(["log", "--help"]).run().expect(0).stdout;
+    let (_, section) = help.split_once("Flags of every command:").expect("the section");
+    let mut with_value = 0;
+    for line in section.lines().filter(|line| line.starts_with("      --")) {
+        let mut words = line.split_whitespace();
+        let flag = words.next().unwrap_or_default();
+        let forms = match words.next() {
+            Some(value) if value.starts_with('<') => {
+                with_value += 1;
+                vec![format!(",{flag} | "), format!(",{flag}=* | ")]
+            }
+            _ => vec![format!(",{flag} | ")],
+        };
+        for form in forms {
+            let is_known = script.contains(&form) || script.contains(&form.replace(" | ", ")"));
+            assert!(is_known, "install.sh takes {flag} for a flag of install");
+        }
+    }
+    assert!(with_value > 3, "{section}");
+}
+
 #[test]
 fn every_flag_in_the_documents_exists() {
     let known: BTreeSet<String> = ["sftunnel-bundle", "sftunnel-install"]
