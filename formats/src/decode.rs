@@ -125,8 +125,8 @@ pub fn is_unseen(c: char) -> bool {
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// `line` without unseen characters; each blank of any kind (tab, non-breaking, ideographic) is
@@ -179,6 +179,8 @@ pub fn entries(text: &str, whole: impl Fn(&str) -> bool) -> Vec<(usize, Zeroizin
 
 #[cfg(test)]
 mod tests {
+    use regex_syntax::hir::{Class, HirKind};
+
     use super::*;
 
     fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -226,6 +228,16 @@ mod tests {
         for c in "aZ9 é東-\u{301}".chars() {
             assert!(!is_unseen(c), "{c}");
         }
+    }
+
+    /// By Unicode's own table, not by a list of ours.
+    #[test]
+    fn everything_that_unicode_calls_ignorable_is_unseen() {
+        let hir = regex_syntax::parse(r"[\p{Default_Ignorable_Code_Point}\p{Cc}]").unwrap();
+        let HirKind::Class(Class::Unicode(class)) = hir.into_kind() else { panic!("a class") };
+        let all = class.ranges().iter().flat_map(|range| range.start()..=range.end());
+        let shown: Vec<u32> = all.filter(|c| !is_unseen(*c)).map(u32::from).collect();
+        assert!(shown.is_empty(), "{shown:x?}");
     }
 
     #[test]
