@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use console::exit::Failure;
-use console::root::Root;
+use console::root::{Root, is_absent};
 use formats::certificate::{Authority, CheckedCredentials, Credentials, CredentialsError};
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
@@ -229,10 +229,6 @@ fn is_there(root: &Root, path: &str) -> Result<bool, Failure> {
         Err(error) if is_absent(&error) => Ok(false),
         Err(error) => Err(cannot_read(path, &error)),
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Whether a place without links is in the folder of this device, or further below.

@@ -15,7 +15,7 @@ use std::path::Path;
 use console::exit::Failure;
 use console::new_file;
 use console::report::Report;
-use console::root::Root;
+use console::root::{Root, is_absent};
 use formats::certificate::{Certificate, RevocationList};
 use formats::device::{CredentialFile, DeviceName, DeviceUuid};
 use formats::error::Reasoned;
@@ -212,13 +212,7 @@ impl<'a> Look<'a> {
     ) {
         let read = self.root.read(Path::new(path), limits::PEM);
         let certificate = match read {
-            Err(LimitError::Io(error))
-                if !required
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) =>
-            {
+            Err(LimitError::Io(error)) if !required && is_absent(&error) => {
                 return;
             }
             Err(error) => {

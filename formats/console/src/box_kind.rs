@@ -4,7 +4,6 @@
 //! nothing may follow that a guess must not decide.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::Path;
 
 use formats::certificate::Certificate;
@@ -12,7 +11,7 @@ use formats::device::{CredentialFile, DeviceUuid};
 use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 
-use crate::root::Root;
+use crate::root::{Root, is_absent};
 
 // all from docs/facts.md
 const IMS_CONF: &str = "/etc/sf/ims.conf";
@@ -111,10 +110,6 @@ pub fn signs(root: &Root) -> Signs {
         has_managers_ca: peers.iter().any(has_its_ca),
         is_bare,
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Whether the CN of that CA is this UUID.

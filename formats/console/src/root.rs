@@ -280,6 +280,11 @@ impl Root {
     }
 }
 
+/// Tells whether there is nothing under a path. Every other error leaves that open.
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Opens a directory by its name in another, not following a link.
 ///
 /// # Errors
