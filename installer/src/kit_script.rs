@@ -10,6 +10,7 @@ use std::path::Path;
 
 use console::exit::Exit;
 use console::terminal::say;
+use formats::text::shell_quote;
 
 use crate::args::Command;
 
@@ -42,7 +43,7 @@ pub(crate) fn name_it(command: &Command, exit: Exit) {
 /// A path is shown only in plain characters, as what is typed has to be the same.
 fn how_to_type(script: &str) -> String {
     if script.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        format!("type sh '{}' for sftunnel-install", script.replace('\'', "'\\''"))
+        format!("type sh {} for sftunnel-install", shell_quote(script))
     } else {
         "in the kit's folder, type sh install.sh for sftunnel-install".to_owned()
     }

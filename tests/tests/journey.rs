@@ -173,7 +173,7 @@ fn the_passphrase_opens_vouches_and_makes_no_pin() {
     ran.never_says("for sftunnel-install");
     world.up(second, world.fmc());
     // what the program says next is not to be typed as it stands: it is not installed here
-    let named = format!("type sh '{}/install.sh' for sftunnel-install", kit.path.display());
+    let named = format!("type sh {}/install.sh for sftunnel-install", kit.path.display());
     script(&["rollback", "--to", "99"]).expect(2).never_says(&named);
     let rollback = Run::new("sh").arg(kit.path.join("install.sh")).args(["rollback", "--yes"]);
     rollback.args(["--to", "99", "--root"]).arg(&second.root).run().expect(3).says(&named);

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use formats::channels::{self, Block, Owner, peer_key};
+use formats::decode;
 use formats::device::ManagerUuid;
 
 /// As many addresses of one manager as are kept: it has two channels, and either family.
@@ -71,7 +72,7 @@ impl Said {
 impl Printed {
     /// Reads the output of `program`; `cut` is why it is not all.
     pub(super) fn new(program: &str, output: &[u8], cut: Option<String>) -> Self {
-        let blocks = channels::blocks(&String::from_utf8_lossy(output));
+        let blocks = channels::blocks(&decode::lossy(output));
         let is_named = |block: &Block| matches!(block.owner, Owner::Uuid(_) | Owner::Several);
         let mut by_uuid = blocks.iter().any(is_named).then(HashMap::<String, Said>::new);
         let (mut all, mut controls) = (Said::default(), HashSet::new());
