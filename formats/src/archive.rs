@@ -90,8 +90,12 @@ impl Reasoned for ArchiveError {
 ///
 /// # Errors
 /// Those of `sink`; or when a header field cannot hold its value, which the limits exclude.
-pub fn write(contents: [&[u8]; 6], created_at: Timestamp, sink: impl io::Write) -> io::Result<()> {
-    let mut archive = tar::Builder::new(sink);
+pub fn write(
+    contents: [&[u8]; 6],
+    created_at: Timestamp,
+    mut sink: impl io::Write,
+) -> io::Result<()> {
+    const ZEROS: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
     for ((name, _), content) in ENTRIES.into_iter().zip(contents) {
         let mut header = Header::new_ustar();
         header.set_path(name)?;
@@ -102,9 +106,13 @@ pub fn write(contents: [&[u8]; 6], created_at: Timestamp, sink: impl io::Write) 
         header.set_mtime(u64::try_from(created_at.unix()).unwrap_or(0));
         header.set_size(content.len() as u64);
         header.set_cksum();
-        archive.append(&header, content)?;
+        // not by `tar::Builder`: it copies through a buffer on the stack, and nobody wipes that
+        sink.write_all(header.as_bytes())?;
+        sink.write_all(content)?;
+        let padding = content.len().next_multiple_of(BLOCK) - content.len();
+        sink.write_all(ZEROS.get(..padding).unwrap_or_default())?;
     }
-    archive.finish()
+    sink.write_all(&ZEROS)
 }
 
 /// Reads the six entries: their contents, borrowed from `bytes`.
