@@ -298,6 +298,7 @@ fn a_result_that_cannot_be_written_does_not_say_that_nothing_was_changed() {
     let all_is_well = ["--no-status-program", "--warning", "0", "--critical", "0"];
     let other = World::new(1);
     fs::remove_dir_all(other.fmc().root.join("var/tmp/certs")).unwrap();
+    fs::remove_dir_all(other.fmc().certs_pushed(&other.ftd(1).uuid)).unwrap();
     other.bundle(&["check"]).args(all_is_well).run().expect(0);
     to_dev_full(other.bundle(&["check"]).args(all_is_well)).expect(3).says(said);
     to_dev_full(world.bundle(&["plan", "--recipient", &world.recipient()])).expect(1).says(said);
