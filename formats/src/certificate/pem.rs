@@ -17,6 +17,11 @@ const WIDTH: usize = 64;
 const TEXT_LINE: usize = 253;
 /// What a private key begins with in PEM and as `openssl pkey -text` prints it.
 const KEY_MARKS: [&[u8]; 2] = [b"PRIVATE KEY", b"Private-Key:"];
+/// Lines that stand in that text over the numbers that are secret, of RSA and of other kinds.
+const KEY_LINES: [&[u8]; 3] = [b"privateExponent:", b"prime1:", b"priv:"];
+/// As many characters of base64 or hex in one word are no text: what has lost its first and last
+/// line, or was encoded once more. A line of base64 has 64, one of `xxd -p` 60.
+const ENCODED: usize = 48;
 
 /// What keeps a file from being one block in the form that OpenSSL writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +41,8 @@ pub enum PemError {
     /// A NUL, which ends the text for some readers and not for others.
     #[error("it holds a NUL byte")]
     Nul,
-    /// Text before the block that looks like part of one, or is too long for a line.
+    /// Text before the block that looks like part of one or like something encoded, or is too long
+    /// for a line.
     #[error("line {line}, before the block, is no line of plain text")]
     Text {
         /// Counted from 1.
@@ -62,6 +68,7 @@ pub enum PemError {
 /// Tells whether a file that is not a key's shows a private key, in whatever surroundings.
 pub(super) fn shows_private_key(file: &[u8]) -> bool {
     KEY_MARKS.iter().any(|mark| find(file, mark).is_some())
+        || file.split(|byte| *byte == b'\n').any(|line| KEY_LINES.contains(&line.trim_ascii()))
 }
 
 /// The content of the one block of a file in the strict form, whose label is one of `labels`.
@@ -116,7 +123,8 @@ fn check_text(text: &[u8]) -> Result<usize, PemError> {
     let mut count = 0;
     for line in lines {
         count += 1;
-        if line.len() > TEXT_LINE || find(line, DASHES).is_some() {
+        let is_text = line.len() <= TEXT_LINE && find(line, DASHES).is_none();
+        if !is_text || line.split(is_no_digit).any(|word| word.len() >= ENCODED) {
             return Err(PemError::Text { line: count });
         }
     }
@@ -137,6 +145,11 @@ fn without_return(line: &[u8]) -> &[u8] {
 
 fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
+/// Of base64 or hex; `=` is a rule in many a text.
+fn is_no_digit(byte: &u8) -> bool {
+    !is_base64(*byte) || *byte == b'='
 }
 
 /// Whether DER is one SEQUENCE and nothing after it: OpenSSL passes over what follows.
@@ -180,8 +193,9 @@ mod tests {
         let [pem, key] = certificate_and_key();
         let subject = format!("        Subject: {}\n", "title = InternalCA, ".repeat(11));
         assert!(subject.len() > 200);
+        let rule = "=".repeat(72);
         let x509_text =
-            format!("Certificate:\n    Data:\n        Version: 1 (0x0)\n{subject}{pem}");
+            format!("{rule}\nCertificate:\n    Data:\n        Version: 1 (0x0)\n{subject}{pem}");
         let crlf = format!("text\n{pem}").replace('\n', "\r\n");
         let (open, blank) = (pem.trim_end(), format!("{pem}\n\r\n\n"));
         for good in [&pem, &x509_text, &crlf, open, &blank, &format!("\n\n{pem}")] {
@@ -234,6 +248,8 @@ mod tests {
             (format!("text\n---- ----- ----\n{pem}"), before(2)),
             (format!("text\n {pem}"), before(2)),
             (format!("x{pem}"), before(1)),
+            (format!("text\n{}\n{pem}", line(2)), before(2)),
+            (format!("text {}\n{pem}", "0f".repeat(24)), before(1)),
             (pem.replace("CERTIFICATE", "X509 CERTIFICATE"), PemError::Kind),
             (pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), PemError::Kind),
             (pem.replacen("-----\n", "----- \n", 1), PemError::Kind),
@@ -288,8 +304,9 @@ mod tests {
     fn a_private_key_is_seen_wherever_it_stands() {
         let [pem, key] = certificate_and_key();
         let shown = "Private-Key: (2048 bit, 2 primes)\nmodulus:\n    00:c4\n";
-        let bad = ["----BEGIN PRIVATE KEY----\n", shown].map(|text| format!("{text}{pem}"));
-        for text in [&format!("{pem}{key}"), &format!("{key}{pem}"), &bad[0], &bad[1]] {
+        let cut = "    priv:\n        00:c4\n";
+        let bad = ["----BEGIN PRIVATE KEY----\n", shown, cut].map(|text| format!("{text}{pem}"));
+        for text in [&format!("{pem}{key}"), &format!("{key}{pem}")].into_iter().chain(&bad) {
             let file = CredentialFile::Certificate;
             let error = Certificate::from_pem(text.as_bytes(), file).unwrap_err();
             assert_eq!(error, CredentialsError::PrivateKey { file });
