@@ -408,3 +408,15 @@ fn the_kit_is_found_from_wherever_the_script_is_named() {
         assert_eq!(refused(&kit, &output).0, Some(2), "{shell:?} {output:?}");
     }
 }
+
+/// Its private directory is made with a mask that a daemon must not get from it.
+#[test]
+fn the_installer_begins_with_the_mask_of_its_caller() {
+    let kit = Kit::new("mask");
+    kit.hold(STAND_IN.replace("exit 6", "umask"));
+    for shell in shells() {
+        let line = format!("umask 027; exec {} \"$0\"", shell.join(" "));
+        let output = kit.run_here(&["sh", "-c", &line], &[]);
+        assert!(output.stdout.ends_with(b"0027\n"), "{output:?}");
+    }
+}

@@ -353,11 +353,14 @@ fn a_limit_on_the_size_of_files_is_an_error_like_any_other() {
 fn what_pmtool_starts_has_signals_and_limits_as_they_were_found() {
     let case = Case::new();
     let device = case.world.ftd(1);
-    let lines =
-        "[ \"$1\" = restartbyid ] && cat /proc/self/status /proc/self/limits >\"$here/began\"";
+    let lines = "[ \"$1\" = restartbyid ] && {
+        cat /proc/self/status /proc/self/limits; echo cwd $(pwd)
+        ls -l /proc/$$/fd | sed 's/.*-> /open /'; env | sed 's/^/env /'; } >\"$here/began\"";
     let pmtool = case.world.pmtool(device, lines);
-    let caller = "trap '' HUP TERM INT USR1 ALRM XFSZ; ulimit -Sc 4096; exec \"$@\"";
-    let run = case.install().args(["--pmtool", &pmtool]).under(&["bash", "-c", caller, "bash"]);
+    let caller = "trap '' HUP TERM INT USR1 ALRM XFSZ; ulimit -Sc 4096; exec 7<passphrase.txt
+        export SFTUNNEL_INSTALL_SCRIPT=x; exec \"$@\"";
+    let install = case.install().args(["--pmtool", &pmtool]).cwd(case.world.path(""));
+    let run = install.under(&["bash", "-c", caller, "bash"]);
     run.run().expect(0);
     let began = fs::read_to_string(case.world.path("began")).unwrap();
     let line = |name: &str| {
@@ -371,4 +374,9 @@ fn what_pmtool_starts_has_signals_and_limits_as_they_were_found() {
     }
     // in the units of bash
     assert_eq!(line("Max core file size"), (4096 * 1024).to_string(), "{began}");
+    // nor does it keep a stick busy, or hold a descriptor that gave a passphrase
+    assert_eq!(line("cwd "), "/", "{began}");
+    for kept in ["passphrase.txt", "SFTUNNEL_INSTALL_"] {
+        assert!(!began.contains(kept), "{began}");
+    }
 }

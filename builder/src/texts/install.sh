@@ -10,6 +10,7 @@
 # phone and not with the kit, else with SHA256SUMS. The program removes its copy as it starts.
 
 set -fu
+mask=$(umask)
 umask 077
 
 fail() { # exit code, message, what to do next
@@ -147,6 +148,8 @@ for place in "${TMPDIR:-/var/tmp}" /var/tmp /tmp /ngfw/var/tmp /root /run; do
         command -v sftunnel-install >/dev/null 2>&1 ||
             export SFTUNNEL_INSTALL_SCRIPT="$kit/install.sh"
         export SFTUNNEL_INSTALL_COPY="$private"
+        # what pmtool starts begins with the mask of who typed this
+        umask "$mask"
         exec "$copy" "$@"
     fi
     rm -rf -- "$private"

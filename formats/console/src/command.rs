@@ -4,6 +4,8 @@
 //! waiting for ever; therefore the end of the *program* ends the reading, not the end of
 //! the pipe.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -116,9 +118,14 @@ pub fn run(
     limit: Duration,
 ) -> Result<Finished, CommandError> {
     give_children_usual_signals()?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(std::path::absolute(program)?);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_our_own(name)) {
+        command.env_remove(name);
+    }
     command
         .args(arguments)
+        // a daemon in the folder of a kit would keep the stick from being unmounted
+        .current_dir("/")
         .stdin(nowhere())
         .stdout(if print == Print::Kept { Stdio::piped() } else { nowhere() })
         .stderr(nowhere())
@@ -159,6 +166,11 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Finished, CommandError> {
         }
         std::thread::sleep(TICK);
     }
+}
+
+/// A variable by which a kit's `install.sh` speaks to the installer.
+fn is_our_own(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"SFTUNNEL_INSTALL_")
 }
 
 /// `/dev/null`, or a pipe that is read and dropped where a bare root has none.

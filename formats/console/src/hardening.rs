@@ -12,13 +12,16 @@ static CORE: OnceLock<Rlimit> = OnceLock::new();
 
 /// Turns core dumps of this process off: it is not dumpable (`PR_SET_DUMPABLE`, which also
 /// keeps other processes of the same user from attaching) and its core size is 0. The hard limit
-/// stays: no child could raise it again.
+/// stays: no child could raise it again. What the caller has open is handed on to no child: a daemon
+/// would keep it for as long as it runs.
 ///
 /// A kernel that refuses either changes nothing for the operator, so there is no error.
 pub fn protect_process() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let found = *CORE.get_or_init(|| getrlimit(Resource::Core));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..found });
+    // beyond the three standard ones: a passphrase's, or that of a file on the stick
+    close_fds::set_fds_cloexec(3, &[]);
 }
 
 /// Begins a program under the limits that this one was begun under: a daemon that it starts keeps
