@@ -167,6 +167,10 @@ pub fn entries(text: &str, whole: impl Fn(&str) -> bool) -> Vec<(usize, Zeroizin
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        if let Some(parts) = parts(&line, &whole).filter(|_| !whole(&line)) {
+            entries.extend(parts.into_iter().map(|part| (at + 1, part)));
+            continue;
+        }
         match entries.last_mut() {
             Some((_, last)) if !whole(&line) && !whole(last) => {
                 *last = Zeroizing::new([last.as_str(), line.as_str()].concat());
@@ -175,6 +179,21 @@ pub fn entries(text: &str, whole: impl Fn(&str) -> bool) -> Vec<(usize, Zeroizin
         }
     }
     entries
+}
+
+/// The entries of a line that holds several, or one after the mark of a list or before a comment.
+/// Nothing else may stand there: other words could say that a key no longer counts.
+fn parts(line: &str, whole: impl Fn(&str) -> bool) -> Option<Vec<Zeroizing<String>>> {
+    let is_mark = |word: &str| {
+        let digits = word.trim_end_matches(['.', ')']);
+        let is_number = digits.len() < word.len() && digits.chars().all(|c| c.is_ascii_digit());
+        is_number || matches!(word, "-" | "*" | "+" | "\u{2022}" | "\u{b7}" | "\u{2013}")
+    };
+    let keys = line.split(" #").next()?;
+    let mut words = keys.split([' ', ',', ';']).filter(|word| !word.is_empty()).peekable();
+    let _mark = words.next_if(|word| is_mark(word));
+    let parts: Vec<_> = words.map(bare).collect();
+    (!parts.is_empty() && parts.iter().all(|part| whole(part))).then_some(parts)
 }
 
 #[cfg(test)]
@@ -247,6 +266,27 @@ mod tests {
         let found: Vec<_> = found.iter().map(|(line, entry)| (*line, entry.as_str())).collect();
         let [one, two, three, four] = [(2, "whole"), (3, "whole"), (8, "whole"), (11, "whole")];
         assert_eq!(found, [one, two, three, (9, "wrongwrong"), four]);
+    }
+
+    #[test]
+    fn a_line_may_hold_several_entries_or_be_one_of_a_list() {
+        let whole = |entry: &str| matches!(entry, "k1" | "k2");
+        let all = |text: &str| -> Vec<String> {
+            entries(text, whole).iter().map(|(_, entry)| entry.to_string()).collect()
+        };
+        for text in [
+            "k1 k2",
+            "k1,k2",
+            "\"k1\"; \"k2\";",
+            "- k1\n- k2",
+            "1. k1\n2) k2",
+            "* k1 # a\n\u{2022}\tk2",
+        ] {
+            assert_eq!(all(text), ["k1", "k2"], "{text}");
+        }
+        for text in ["revoked: k1", "k1 is no longer used", "- old k1", "-", "# k1"] {
+            assert!(!all(text).iter().any(|entry| whole(entry)), "{text}");
+        }
     }
 
     #[test]

@@ -87,6 +87,17 @@ fn passphrases_and_identities_open_however_they_were_saved() {
         world.write("i.txt", text);
         opens().expect(0);
     }
+    let hyphens = key.replace('-', "\u{2011}");
+    for text in [
+        format!("root@fmc:~# cat i.txt\n{}root@fmc:~# ", world.identity()),
+        format!("Identity: {key}  # of the site\n- {hyphens}"),
+    ] {
+        world.write("i.txt", text);
+        opens().expect(0);
+    }
+    world.write("i.txt", format!("{key}\n{}", &key[..60]));
+    opens().expect(3).says("line 2 is not an identity");
+    opens_no_folder(&world, &kit, &locked);
     world.write("i.txt", world.recipient());
     opens().expect(3).says("line 1 is a recipient");
     world.write("i.txt", b"caf\xe9\n");
@@ -94,6 +105,13 @@ fn passphrases_and_identities_open_however_they_were_saved() {
     world.write("p.txt", b"caf\xe9\n");
     let ran = verify(&world, &["--passphrase-file", "p.txt"], &locked).expect(2);
     ran.says("line 1 is not UTF-8").says("save it as UTF-8");
+}
+
+fn opens_no_folder(world: &World, kit: &Kit, locked: &Kit) {
+    for (flag, kit) in [("--identity", kit), ("--passphrase-file", locked)] {
+        let ran = verify(world, &[flag, "."], kit).expect(3).says("refused (bad-format)");
+        ran.says("expected a file, found a directory");
+    }
 }
 
 #[test]
@@ -117,6 +135,14 @@ fn recipients_are_taken_from_files_mails_and_spreadsheets() {
         is(&ran, [&[&one, &two]; 2]);
         ran
     });
+    for text in
+        [format!("- {one}\n- {two}\n"), format!("{one}; {two};"), format!("{one} # a\n{two}")]
+    {
+        world.write("r.txt", text);
+        is(&planned(&["--recipients-file", "r.txt"]).expect(0), [&[&one, &two]; 2]);
+    }
+    world.write("r.txt", format!("{one}\n{two} is no longer ours\n"));
+    planned(&["--recipients-file", "r.txt"]).expect(2).says("line 2");
     for written in [format!("\"{one}\""), format!("\u{201c}{one}\u{201d},"), one.to_uppercase()] {
         is(&planned(&["--recipient", &written]).expect(0), [&[&one]; 2]);
     }

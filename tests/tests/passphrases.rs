@@ -49,6 +49,8 @@ fn a_generated_one_is_taken_however_it_is_said_and_the_prompt_tells_its_form() {
         words.join(" - "),
         words.join("\u{2013}"),
         generated.chars().map(|c| format!("{c} ")).collect(),
+        format!("{}-\n{}\n", words[..3].join("-"), words[3..].join("-")),
+        generated.replace('o', "0").replace(['l', 'i'], "1"),
     ] {
         assert!(opens(&world, &kit, &said), "{said}");
     }
@@ -57,6 +59,11 @@ fn a_generated_one_is_taken_however_it_is_said_and_the_prompt_tells_its_form() {
     pty.expect("six words of five letters");
     pty.expect("Passphrase for");
     pty.type_line(&words.join(" ").to_uppercase());
+    assert_eq!(pty.end().0, 0);
+    // pasted out of a mail that was broken in the middle
+    let mut pty = Pty::start(world.on(world.ftd(1), &["verify"]).arg(&kit.path));
+    pty.expect("Passphrase for");
+    pty.type_line(&format!("{}-\n{}", words[..3].join("-"), words[3..].join("-")));
     assert_eq!(pty.end().0, 0);
 }
 
@@ -209,4 +216,17 @@ fn an_identity_from_a_pipe_opens_several_kits() {
     let (run, kits) = verify();
     let pipe = ["sh", "-c", "cat identity.txt | \"$@\"", "sh"];
     run.arg("/dev/stdin").args(kits).under(&pipe).run().expect(0);
+}
+
+#[test]
+fn an_identity_and_a_passphrase_open_the_kits_that_each_is_for() {
+    let world = World::new(1);
+    let kits = [world.kit(&[]), world.passphrase_kit()];
+    let open = ["--identity", "identity.txt", "--passphrase-file", "passphrase.txt"];
+    let run = world.bundle(&["verify"]).args(open).args(kits.each_ref().map(|kit| &kit.path));
+    run.run().expect(0);
+    // one that is for neither is in nobody's way
+    world.write("other.txt", "for something else\n");
+    let run = world.bundle(&["verify", "--identity", "identity.txt", "--passphrase-file"]);
+    run.arg("other.txt").arg(&kits[0].path).run().expect(0);
 }

@@ -123,6 +123,10 @@ fn of_io(path: &Path, error: &io::Error) -> Failure {
             Reason::BadFormat,
             format!("{}: expected a regular file", path.display()),
         ),
+        io::ErrorKind::IsADirectory => Failure::refused(
+            Reason::BadFormat,
+            format!("{}: expected a file, found a directory", path.display()),
+        ),
         _ => Failure::io(path.display(), error),
     }
 }

@@ -102,18 +102,31 @@ impl<'a> Unlocker<'a> {
     /// # Errors
     /// `cannot-open` for a wrong passphrase; usage when there is nothing to open with.
     pub fn unlock(&mut self, kit_identity: Option<&KitIdentity>) -> Result<Unlocked, Failure> {
-        if let Some(named) = self.named()? {
-            return Ok(named);
-        }
-        match kit_identity {
-            Some(KitIdentity { path, bytes }) => {
-                let name = path.display().to_string();
-                let file =
-                    IdentityFile::parse(bytes).map_err(|error| no_identity(&name, &error))?;
-                self.open_file(&name, &file)
+        match (self.named()?, kit_identity) {
+            (Some(mut named), Some(kit)) if self.passphrase_is_for_kits() => {
+                // one kit has a passphrase, another was sealed to the identity; it may not be this
+                if let Ok(kit) = self.open_kit(kit) {
+                    named.identities.extend(kit.identities);
+                    named.vouched_signer = kit.vouched_signer.or(named.vouched_signer);
+                }
+                Ok(named)
             }
-            None => self.pasted_identity(),
+            (Some(named), _) => Ok(named),
+            (None, Some(kit)) => self.open_kit(kit),
+            (None, None) => self.pasted_identity(),
         }
+    }
+
+    /// Whether a passphrase is given that no identity file needs.
+    fn passphrase_is_for_kits(&self) -> bool {
+        let is_plain = |file: &IdentityFile| matches!(file, IdentityFile::Plain(_));
+        self.args.names_passphrase() && self.files.iter().all(|(_, file)| is_plain(file))
+    }
+
+    fn open_kit(&mut self, kit: &KitIdentity) -> Result<Unlocked, Failure> {
+        let name = kit.path.display().to_string();
+        let file = IdentityFile::parse(&kit.bytes).map_err(|error| no_identity(&name, &error))?;
+        self.open_file(&name, &file)
     }
 
     /// What opens with `--identity`, where that is given.
@@ -166,9 +179,12 @@ impl<'a> Unlocker<'a> {
         let prompt = format!("Passphrase for {}: ", printable(name));
         // an SSH key has one that a person chose
         let form = if protected.memory().is_some() { GENERATED } else { "" };
+        let mut line_before = Passphrase::new(String::new());
         for left in (0..TRIES).rev() {
             let form = if left + 1 == TRIES { form } else { "" };
-            let passphrase = hidden.ask(&format!("{form}{prompt}"))?;
+            let line = hidden.ask(&format!("{form}{prompt}"))?;
+            let passphrase = pasted_in_two(&line_before, &line).unwrap_or_else(|| line.clone());
+            line_before = line;
             if let Some(unlocked) = identity_text(&passphrase) {
                 return Ok(unlocked);
             }
@@ -247,6 +263,11 @@ pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
         Failure::usage(format!("the passphrase's file: {error}")).hint(NotText::HINT)
     })?;
     let line = text.split('\n').next().unwrap_or(&text);
+    // a generated one that a mail program has broken in two is no passphrase and a remark
+    let whole = Passphrase::new(text.to_string());
+    if whole.is_generated() && !Passphrase::new(line.to_owned()).is_generated() {
+        return Ok(whole.canonical());
+    }
     if decode::tidy(line).is_empty() {
         return Err(
             Failure::usage("the passphrase is empty").hint("put it on the first line of the file")
@@ -278,6 +299,14 @@ impl From<formats::envelope::OpenedIdentity> for Unlocked {
     fn from(opened: formats::envelope::OpenedIdentity) -> Self {
         Self { identities: opened.identities, vouched_signer: opened.signer }
     }
+}
+
+/// A generated passphrase that came in two lines, as a mail program breaks it.
+fn pasted_in_two(one: &Passphrase, two: &Passphrase) -> Option<Passphrase> {
+    let mut both = String::with_capacity(one.expose().len() + two.expose().len());
+    both.extend([one.expose(), two.expose()]);
+    let both = Passphrase::new(both);
+    (both.is_generated() && !two.is_generated()).then_some(both)
 }
 
 /// A pasted `AGE-SECRET-KEY-1…` in place of a passphrase. It vouches for nobody.

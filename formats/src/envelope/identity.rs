@@ -184,6 +184,13 @@ impl IdentityFile {
             }
             return Self::parse(pem.as_bytes());
         }
+        // word processors make other hyphens of ours
+        let plain = |c: char| if matches!(c, '\u{2010}'..='\u{2014}') { '-' } else { c };
+        let mut in_capitals = Zeroizing::new(String::with_capacity(text.len()));
+        in_capitals.extend(text.chars().map(plain).map(|c| c.to_ascii_uppercase()));
+        if let Some(identities) = among_others(&in_capitals) {
+            return Ok(Self::Plain(Identities(identities)));
+        }
         // in capitals, as bech32's checksum tells every other slip
         let native = |entry: &str| native(&Zeroizing::new(entry.to_ascii_uppercase()));
         let mut identities = Vec::new();
@@ -206,6 +213,16 @@ fn native(text: &str) -> Option<Boxed> {
         return Some(Arc::new(identity));
     }
     Some(Arc::new(text.parse::<hybrid::Identity>().ok()?))
+}
+
+/// The identities in a text that may hold other things, such as a prompt and a command: all that it
+/// speaks of, or none. One too many opens nothing that it should not.
+fn among_others(text: &str) -> Option<Vec<Boxed>> {
+    const BEGIN: &str = "AGE-SECRET-KEY-";
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let all: Vec<_> =
+        words.filter(|word| word.starts_with(BEGIN)).map(native).collect::<Option<_>>()?;
+    (!all.is_empty() && all.len() == text.matches(BEGIN).count()).then_some(all)
 }
 
 fn of_all(identities: Vec<Boxed>) -> Result<Identities, IdentityError> {

@@ -155,13 +155,20 @@ fn proquint(bits: u16) -> String {
 }
 
 /// A generated passphrase as it was shown, from one in any case, with anything or nothing
-/// between its letters that is no letter or digit. Nobody thinks up six such words.
+/// between its letters that is no letter or digit. Who wrote it down may have read an o as a zero,
+/// an l or i as a one; where it stands tells which it is. Nobody thinks up six such words.
 fn generated_form(text: &str) -> Option<Zeroizing<String>> {
     let mut words = Zeroizing::new(String::with_capacity(WORDS * (LETTERS + 1)));
     let mut letters = 0;
     for c in text.chars().filter(|c| c.is_alphanumeric()) {
-        let c = c.to_ascii_lowercase();
-        let kind: &[u8] = if (letters % LETTERS).is_multiple_of(2) { CONSONANTS } else { VOWELS };
+        let is_consonant = (letters % LETTERS).is_multiple_of(2);
+        let kind: &[u8] = if is_consonant { CONSONANTS } else { VOWELS };
+        let c = match (c.to_ascii_lowercase(), is_consonant) {
+            ('0', false) => 'o',
+            ('1' | 'i', true) => 'l',
+            ('1' | 'l', false) => 'i',
+            (c, _) => c,
+        };
         if letters == WORDS * LETTERS || !kind.iter().any(|letter| char::from(*letter) == c) {
             return None;
         }
@@ -205,6 +212,9 @@ mod tests {
             words.join("\u{2011}"),
             words.join("\u{a0}"),
             words.concat().chars().map(|c| format!("{c} ")).collect(),
+            format!("{}-\n{}", words[..3].join("-"), words[3..].join("-")),
+            shown.replace('o', "0").replace(['l', 'i'], "1"),
+            shown.to_uppercase().replace('L', "I"),
         ] {
             assert_eq!(spellings(&written), [shown, &written], "as generated, then as typed");
         }
