@@ -33,6 +33,7 @@ fn refused_with(case: &Case, kit: &Path, reason: &str, words: &[&str]) {
         for word in words {
             assert!(said.contains(word), "'{word}' in: {said}");
         }
+        assert!(!said.contains("\\u{a}"), "each in a line of its own: {said}");
     }
 }
 
@@ -78,6 +79,9 @@ fn verify_names_every_file_that_is_altered_missing_or_not_of_the_kit() {
     refused_with(&case, &kit, "damaged", &named);
     sum_up(&kit);
     refused_with(&case, &kit, "damaged", &named[..3]);
+    let cut = copy(&case);
+    fs::write(cut.join("SHA256SUMS"), "").unwrap();
+    refused_with(&case, &cut, "damaged", &["SHA256SUMS does not list install.sh"]);
 }
 
 #[test]
@@ -194,7 +198,25 @@ fn what_is_not_quite_a_kit_is_explained() {
     let short = world.path("short");
     fs::create_dir_all(short.join("BUNDLES")).unwrap();
     fs::write(short.join("KIT.JSO"), "x").unwrap();
+    let bare = world.path("bare");
+    fs::create_dir(&bare).unwrap();
+    fs::write(bare.join("KIT.JSO;1"), "x").unwrap();
+    let [renamed, lost] = ["renamed", "lost"].map(|name| {
+        let to = world.path(name);
+        Run::new("cp").arg("-r").arg(&kit).arg(&to).run().expect(0);
+        to
+    });
+    fs::rename(renamed.join("kit.json"), renamed.join("kit.json.txt")).unwrap();
+    fs::remove_file(lost.join("kit.json")).unwrap();
+    let stick = world.path("stick");
+    fs::create_dir_all(stick.join("unpacked")).unwrap();
+    fs::rename(copy(&case), stick.join("unpacked/kit")).unwrap();
     for (path, words) in [
+        (stick, "unpacked/kit"),
+        (short.join("BUNDLES"), "capitals or cut short (KIT.JSO)"),
+        (bare, "capitals or cut short (KIT.JSO;1)"),
+        (renamed, "its kit.json is named kit.json.txt here"),
+        (lost, "its kit.json is missing"),
         (above.to_path_buf(), "there is a kit in it: name"),
         (kit.join("bundles"), "it lies in a kit: name"),
         (kit.join("kit.json"), "it is a file of a kit: name"),

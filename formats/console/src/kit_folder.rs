@@ -211,6 +211,12 @@ impl KitFolder {
         Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
     }
 
+    /// The refusal for a file that `SHA256SUMS` leaves out, as one that was cut does.
+    fn not_summed(&self, name: &str) -> Failure {
+        let message = format!("{}: {} does not list {name}", self.path.display(), kit::SUMS);
+        Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
+    }
+
     /// Opens `name` or `folder/name` without following a link at either.
     fn open_below(&self, name: &str) -> io::Result<File> {
         match name.split_once('/') {

@@ -14,7 +14,8 @@ use crate::kit_folder::is_kit;
 /// nothing is known of it.
 pub fn explain(path: &Path) -> Option<String> {
     if path.is_dir() {
-        kits_inside(path).or_else(|| kit_above(path)).or_else(|| shortened(path))
+        let sound = kits_inside(path).or_else(|| kit_above(path));
+        sound.or_else(|| changed_names(path)).or_else(|| changed_above(path))
     } else if path.is_file() {
         kit_of(path).or_else(|| packed(path))
     } else {
@@ -22,15 +23,29 @@ pub fn explain(path: &Path) -> Option<String> {
     }
 }
 
-/// A stick, or the folder that a kit was unpacked into.
+/// How many folders are looked into: of a stick that holds much else, the first ones.
+const FOLDERS: usize = 100;
+
+/// A stick, or the folder that a kit was unpacked into; zip programs make one more around it.
 fn kits_inside(path: &Path) -> Option<String> {
-    let entries = fs::read_dir(path).ok()?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut kits: Vec<_> = paths.filter(|path| is_kit(path)).collect();
+    let folders = folders_in(path);
+    let are_kits = |paths: Vec<PathBuf>| -> Vec<PathBuf> {
+        paths.into_iter().filter(|path| is_kit(path)).collect()
+    };
+    let mut kits = are_kits(folders.clone());
+    if kits.is_empty() {
+        let deeper = folders.iter().take(FOLDERS).flat_map(|folder| folders_in(folder));
+        kits = are_kits(deeper.take(FOLDERS).collect());
+    }
     kits.sort();
     let names: Vec<_> = kits.iter().take(3).map(|kit| shown(kit)).collect();
     let what = if kits.len() == 1 { "there is a kit in it" } else { "there are kits in it" };
     (!names.is_empty()).then(|| format!("{what}: name {}", names.join(" or ")))
+}
+
+fn folders_in(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// `bundles` or `bin` of a kit.
@@ -51,21 +66,51 @@ fn kit_of(path: &Path) -> Option<String> {
     (is_own && is_kit(kit)).then(|| format!("it is a file of a kit: name {}", shown(kit)))
 }
 
-/// A stick or image that was read or written without long names.
-fn shortened(path: &Path) -> Option<String> {
-    let names =
-        fs::read_dir(path).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    // kit.json on a file system with eight and three characters is KIT~1.JSO or KIT.JSO
-    let is_of_kit = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        let is_index = name.starts_with("kit") && (name.ends_with(".jso") || name == kit::INDEX);
-        is_index || name == "sha256su" || name == "sha256sums" || name.starts_with("sha256~")
+/// A kit whose names did not survive the way, or that has lost its index.
+fn changed_names(path: &Path) -> Option<String> {
+    let entries = fs::read_dir(path).ok()?.flatten();
+    let mut names: Vec<_> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    if let Some(found) = names.iter().find(|name| is_shortened(name)) {
+        return Some(format!(
+            "this was a kit, but its names came in capitals or cut short ({}): the stick or image was written or read without long names. Copy the kit again with them (FAT32, exFAT or NTFS; an ISO image with Joliet or Rock Ridge), or as one .tar file that is unpacked here",
+            printable(found)
+        ));
+    }
+    let is_index = |name: &&String| {
+        name.starts_with(kit::INDEX) && **name != kit::INDEX && **name != kit::INDEX_SIGNATURE
     };
-    let found = names.into_iter().find(|name| is_of_kit(name))?;
-    Some(format!(
-        "this was a kit, but its names came in capitals or cut short ({}): the stick or image was written or read without long names. Copy the kit again with them (FAT32, exFAT or NTFS; an ISO image with Joliet or Rock Ridge), or as one .tar file that is unpacked here",
-        printable(&found)
-    ))
+    if let Some(found) = names.iter().find(is_index) {
+        return Some(format!(
+            "this was a kit, but its {} is named {} here: name it {0} again",
+            kit::INDEX,
+            printable(found)
+        ));
+    }
+    let has = |name: &str| names.iter().any(|found| found == name);
+    (has(kit::SUMS) && has(kit::INDEX_SIGNATURE) && !has(kit::INDEX)).then(|| {
+        format!("this was a kit, but its {} is missing: copy the kit again, whole", kit::INDEX)
+    })
+}
+
+/// The same of the kit that `BUNDLES` or `BIN` lies in.
+fn changed_above(path: &Path) -> Option<String> {
+    let whole = fs::canonicalize(path).ok()?;
+    let name = whole.file_name()?;
+    let is_ours = [kit::BUNDLES, kit::BIN].iter().any(|ours| name.eq_ignore_ascii_case(ours));
+    changed_names(whole.parent().filter(|_| is_ours)?)
+}
+
+/// Whether a name is that of a file of ours on a file system without long names: `KIT~1.JSO` and
+/// `SHA256~1` on FAT, `KIT.JSO;1` and `SHA256SU.;1` on a bare ISO 9660.
+fn is_shortened(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let lower = lower.strip_suffix(";1").unwrap_or(&lower);
+    let lower = lower.strip_suffix('.').unwrap_or(lower);
+    let is_index = lower.starts_with("kit") && lower.ends_with(".jso") || lower == kit::INDEX;
+    let is_sums = matches!(lower, "sha256su" | "sha256sums") || lower.starts_with("sha256~");
+    (is_index || is_sums) && name != kit::INDEX && name != kit::SUMS
 }
 
 /// An archive or a disk image.
@@ -177,6 +222,20 @@ mod tests {
         }
         assert_eq!(changed_as_text(b"{\n}\n"), None);
         assert_eq!(without_carriage_returns(b"\ra\r\nb\r\r\n\r"), b"\ra\nb\r\n\r");
+    }
+
+    #[test]
+    fn names_of_bare_file_systems_are_known() {
+        for name in
+            ["KIT.JSON", "KIT.JSO", "KIT~1.JSO", "KIT.JSO;1", "KIT.JSON;1", "Kit.json", "kit~1.jso"]
+                .into_iter()
+                .chain(["SHA256SU", "SHA256SU.;1", "SHA256~1", "SHA256SUMS.;1", "sha256sums"])
+        {
+            assert!(is_shortened(name), "{name}");
+        }
+        for name in ["kit.json", "SHA256SUMS", "kit.json.txt", "KITTEN.JPG", "bundles"] {
+            assert!(!is_shortened(name), "{name}");
+        }
     }
 
     #[test]

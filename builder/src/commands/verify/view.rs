@@ -298,8 +298,15 @@ fn signer_text(
 
 fn refusal_text(refusal: Option<&Refusal>) -> String {
     let Some(refusal) = refusal else { return String::new() };
-    let message = format!("refused ({}): {}", refusal.reason, printable(&refusal.message));
-    let mut text = wrapped("    ", &message);
+    let mut text = String::new();
+    // the line breaks are ours
+    for (at, line) in refusal.message.lines().enumerate() {
+        let line = printable(line);
+        text.push_str(&match at {
+            0 => wrapped("    ", &format!("refused ({}): {line}", refusal.reason)),
+            _ => wrapped("      ", &line.to_string()),
+        });
+    }
     for line in refusal.next.lines() {
         text.push_str(&wrapped("    next: ", &printable(line).to_string()));
     }

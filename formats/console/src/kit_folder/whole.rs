@@ -98,7 +98,7 @@ impl KitFolder {
             };
             checked.files += 1;
             match self.judge(name, expected, found) {
-                Ok(_) if !in_sums.contains(name) => problems.push(self.damaged(name, kit::SUMS)),
+                Ok(_) if !in_sums.contains(name) => problems.push(self.not_summed(name)),
                 Ok(size) => checked.bytes += size,
                 Err(problem) => problems.push(problem),
             }
