@@ -77,15 +77,7 @@ pub(crate) fn prepare(
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
     plan.warnings.extend(warnings);
     plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));
-    let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
-    recipients.check_none_is_mixed(passphrase != passphrase::Source::None)?;
-    if passphrase == passphrase::Source::None {
-        let devices = || plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
-        recipients.check_all_have_one(devices())?;
-        if let Some(warning) = recipients.unmapped_warning(devices()) {
-            plan.warnings.push(warning);
-        }
-    }
+    let recipients = recipients(named, &mut plan, passphrase)?;
     plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
     if installers.taken.is_empty() && !args.kit.no_installer && plan.manager.is_some() {
         let failure = no_installer(&installers);
@@ -103,6 +95,24 @@ pub(crate) fn prepare(
     };
     let created_at = args.kit.created_at.unwrap_or(context.now);
     Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })
+}
+
+/// Finds the recipients of each planned device; every one needs some, where there is no passphrase.
+fn recipients(
+    named: Named,
+    plan: &mut Plan,
+    passphrase: passphrase::Source,
+) -> Result<Recipients, Failure> {
+    let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
+    recipients.check_none_is_mixed(passphrase != passphrase::Source::None)?;
+    if passphrase == passphrase::Source::None {
+        let devices = || plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
+        recipients.check_all_have_one(devices())?;
+        if let Some(warning) = recipients.unmapped_warning(devices()) {
+            plan.warnings.push(warning);
+        }
+    }
+    Ok(recipients)
 }
 
 fn no_installer(installers: &Installers) -> Failure {

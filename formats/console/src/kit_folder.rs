@@ -232,15 +232,15 @@ impl KitFolder {
 }
 
 const ANOTHER_IDENTITY: &str = "copy the kit again from where it was made; if it is so there, do not use it: somebody has changed how it is opened";
-fn is_listed(bytes: &[u8], entry: &BundleEntry) -> bool {
-    bytes.len() as u64 == entry.size && Sha256::of(bytes) == entry.sha256
-}
-
 const COPY_AS_IT_IS: &str = "copy the kit again, byte by byte: no transfer in text (ASCII) mode, no editor; a .zip or .tar of it keeps it as it is";
 const NAME_A_KIT: &str =
     "name a kit's folder, sftunnel-kit-...; if this was one, copy it again from where it was made";
 const COPY_AGAIN: &str =
     "copy the kit again from where it was made, and run `sha256sum -c SHA256SUMS` in it";
+
+fn is_listed(bytes: &[u8], entry: &BundleEntry) -> bool {
+    bytes.len() as u64 == entry.size && Sha256::of(bytes) == entry.sha256
+}
 
 fn failure(kit: &Path, name: &str, error: &LimitError) -> Failure {
     let subject = kit.join(name);
