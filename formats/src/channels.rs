@@ -162,6 +162,8 @@ struct Draft {
     owner: Owner,
     control: Channel,
     other: Channel,
+    /// With whom a connection stands, of either family; which channels use it is not said.
+    begun: Channel,
     was_disconnected: bool,
     started_at: Option<Timestamp>,
     started_after: Option<Timestamp>,
@@ -174,6 +176,7 @@ impl Default for Draft {
             owner: Owner::Nobody,
             control: Channel::default(),
             other: Channel::default(),
+            begun: Channel::default(),
             was_disconnected: false,
             started_at: None,
             started_after: None,
@@ -196,7 +199,10 @@ impl Draft {
                 channel.add(peer);
             }
             Said::Disconnected => self.was_disconnected = true,
-            Said::Started(time) => {
+            Said::Started { time, peer } => {
+                if !peer.is_empty() {
+                    self.begun.add(peer);
+                }
                 self.started_at = self.started_at.max(time.exact());
                 self.started_after = self.started_after.max(Some(time.earliest()));
             }
@@ -205,7 +211,7 @@ impl Draft {
     }
 
     fn finish(self, uuids: &HashMap<String, Owner>) -> Block {
-        let Self { control, other, .. } = self;
+        let Self { control, other, begun, .. } = self;
         let contradicts = [&control, &other].iter().any(|channel| channel.no && channel.is_up());
         let is_up = control.is_up() || other.is_up() && !control.no;
         let is_connected = is_up && !contradicts;
@@ -227,6 +233,12 @@ impl Draft {
         if is_connected {
             let others = other.peers.into_iter().filter(|peer| !control.seen.contains(peer));
             connected = control_to.iter().cloned().chain(others).collect();
+            // where a name stands above `Connected: Yes`, the address may stand here alone
+            if control.seen.is_empty() && other.seen.is_empty() {
+                let of_name = control_to.first().map(|name| peer_key(name));
+                let begun = begun.peers.into_iter();
+                connected.extend(begun.filter(|peer| Some(peer_key(peer)) != of_name));
+            }
         } else {
             control_to.clear();
         }

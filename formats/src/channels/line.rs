@@ -42,10 +42,20 @@ pub(super) enum Heading {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said<'a> {
     Nothing,
-    Channel { is_control: bool, is_up: bool },
-    ConnectedTo { is_control: bool, peer: &'a str },
+    Channel {
+        is_control: bool,
+        is_up: bool,
+    },
+    ConnectedTo {
+        is_control: bool,
+        peer: &'a str,
+    },
     Disconnected,
-    Started(Clock),
+    /// A connection that stands, and with whom.
+    Started {
+        time: Clock,
+        peer: &'a str,
+    },
     Heard(Clock),
 }
 
@@ -127,6 +137,10 @@ pub(super) fn heading(line: &str) -> Option<Heading> {
         name.trim()
     } else if let Some(rest) = line.strip_prefix(RULE) {
         title(rest)
+    } else if is_warning(line) {
+        return None;
+    } else if let Some(owner) = file_of(line) {
+        return Some(Heading::Own(owner));
     } else {
         return match (key(line), uuid?) {
             (Some("uuid"), Owner::Uuid(uuid)) => Some(Heading::Own(uuid)),
@@ -155,6 +169,22 @@ fn title(rest: &str) -> &str {
 fn key(line: &str) -> Option<&str> {
     let (key, _) = line.split_once("=>")?;
     Some(key.trim().trim_matches(['\'', '"']))
+}
+
+/// The UUID in `Key File = /var/sf/peers/<UUID>/sftunnel-key.pem`: whose files those are.
+fn file_of(line: &str) -> Option<String> {
+    let (_, path) = line.split_once("= /")?;
+    let (_, below) = path.split_once("peers/")?;
+    let uuid: DeviceUuid = below.split('/').next()?.parse().ok()?;
+    Some(uuid.as_str().to_owned())
+}
+
+/// Whether it is Perl's: `peer <UUID> did not reply at sftunnel_status.pl line 309.` It comes by
+/// another way than the rest, so it may stand in the middle of anybody's block.
+fn is_warning(line: &str) -> bool {
+    let rest = line.rsplit_once(" line ").filter(|(before, _)| before.contains(" at "));
+    rest.and_then(|(_, number)| number.strip_suffix('.'))
+        .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The peer that the UUIDs in a line name.
@@ -188,8 +218,10 @@ pub(super) fn said(line: &str) -> Said<'_> {
     }
     // `SFTUNNEL Start Time:` is the daemon's, not a connection's
     let start = line.split_once(PEER_OF).and_then(|(_, rest)| rest.split_once(STARTED));
-    if let Some(time) = start.and_then(|(_, time)| ctime(time)) {
-        return Said::Started(time);
+    if let Some((peer, time)) = start
+        && let Some(time) = ctime(time)
+    {
+        return Said::Started { time, peer: peer.trim().trim_matches('\'') };
     }
     let heard = line.split_once(HEARTBEAT).and_then(|(_, time)| ctime(time));
     heard.map_or(Said::Nothing, Said::Heard)

@@ -80,6 +80,43 @@ fn another_uuid_below_a_heading_makes_the_rest_nobodys() {
 }
 
 #[test]
+fn a_warning_of_perl_is_nobodys_heading_and_a_file_of_a_peer_is_its_name() {
+    let (a, b) = (uuid("a"), uuid("b"));
+    let head = "**RUN STATUS****10.0.0.1****\n";
+    let up = "ChannelA Connected: Yes, Interface br1\n";
+    let owner = |text: &str| {
+        let mut said = said(text);
+        assert_eq!(said.len(), 1, "{text}");
+        said.remove(0).0
+    };
+    let warned = |uuid: &str| {
+        format!("peer {uuid} did not reply at /usr/local/sf/bin/sftunnel_status.pl line 309.\n")
+    };
+    let name = Owner::Name("10.0.0.1".to_owned());
+    assert_eq!(owner(&format!("{head}{}{up}", warned(&b))), name);
+    assert_eq!(owner(&format!("{}{UP_LINE}", warned(&b))), Owner::Nobody);
+    let file = |uuid: &str| format!("  Key File   = /ngfw/var/sf/peers/{uuid}/sftunnel-key.pem\n");
+    assert_eq!(owner(&format!("{head}{}{up}", file(&a))), Owner::Uuid(a.clone()));
+    assert_eq!(owner(&format!("{head}{}{}{up}", file(&a), file(&b))), Owner::Several);
+    let own = "  Key File   = /etc/sf/keys/sftunnel-key.pem\n";
+    assert_eq!(owner(&format!("{head}{own}{up}")), name);
+}
+
+/// A device that was registered by its host name, or behind a NAT.
+#[test]
+fn a_connection_that_began_names_its_peer_where_no_channel_does() {
+    let connected = |lines: &str| {
+        blocks(&format!("**RUN STATUS****fw.example****\n{lines}")).pop().unwrap().connected
+    };
+    let began = "IPv4 Connection to peer '10.0.0.1' Start Time: Tue Oct 11 21:46:00 2016\n";
+    let up = "ChannelA Connected: Yes, Interface br1\n";
+    assert_eq!(connected(&format!("{up}{began}{began}")), ["fw.example", "10.0.0.1"]);
+    assert_eq!(connected(&format!("{up}{began}{UP_LINE}")), ["10.0.0.1"]);
+    assert!(connected(began).is_empty());
+    assert!(connected(&format!("ChannelA Connected: No\n{began}")).is_empty());
+}
+
+#[test]
 fn a_uuid_of_a_part_is_that_of_every_block_of_its_heading() {
     let (a, b) = (uuid("a"), uuid("b"));
     let run = "**RUN STATUS****2001:db8:0:0:1:0:0:41****\nChannelA Connected: Yes, Interface br1\n";

@@ -121,6 +121,9 @@ impl Printed {
             (true, ..) => Verdict::Connected(said.addresses.clone()),
             (false, _, Some(cut)) => Verdict::Unknown(format!("{program}: {cut}")),
             (false, true, None) => Verdict::NotConnected(format!("{program} shows no connection")),
+            (false, false, None) if said.is_denied => Verdict::Unknown(format!(
+                "{program} shows the control channel down, and a connection as well"
+            )),
             (false, false, None) => {
                 Verdict::Unknown(format!("{program} prints no line that is known here"))
             }
@@ -192,6 +195,28 @@ mod tests {
         for line in ["not connected to '10.0.0.1'", "disconnected to '10.0.0.1' Attempted"] {
             assert!(!matches!(of(line, 0, 1), Verdict::Connected(_)), "{line}");
         }
+    }
+
+    /// As Cisco's document 225502 has it: the warnings stand where they come, with a UUID in them.
+    #[test]
+    fn a_poll_that_failed_does_not_hide_what_the_channels_say() {
+        let [manager, other] = managers();
+        for uuid in [&manager, &other] {
+            let failed = format!(
+                "peer {uuid} did not reply at /ngfw/usr/local/sf/bin/sftunnel_status.pl line 309.\nRetry rpc status poll at /ngfw/usr/local/sf/bin/sftunnel_status.pl line 315.\n**RPC STATUS****10.0.0.1****\nRPC status :Failed\n"
+            );
+            let up = "**RUN STATUS****10.0.0.1****\nChannelA Connected: Yes, Interface br1\n";
+            let down = up.replace("Yes, Interface br1", "No");
+            for order in [[up, &failed].concat(), [&failed, up].concat()] {
+                assert_eq!(of(&order, 0, 1), connected(&["10.0.0.1"]), "{order}");
+            }
+            assert_eq!(of(&[&down, &failed].concat(), 0, 1), not_connected());
+            assert!(matches!(of(&failed, 0, 1), Verdict::Unknown(_)));
+        }
+        let events =
+            "**RUN STATUS****10.0.0.1****\nChannelA Connected: No\nChannelB Connected: Yes\n";
+        let Verdict::Unknown(why) = of(events, 0, 1) else { panic!("events alone") };
+        assert!(why.contains("control channel down"), "{why}");
     }
 
     #[test]
