@@ -154,6 +154,9 @@ pub(crate) fn collect(
 
 const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";
 
+/// For a device that no list names.
+const ISSUE: &str = "is it a device of this manager? Have a pair issued for it here; generate_certs.pl would make a new CA for all of them";
+
 fn hint(reason: Reason) -> &'static str {
     match reason {
         Reason::Expired => {
@@ -211,7 +214,8 @@ fn locate_pair(
         CredentialFile::Key,
         places.join(" or ")
     );
-    Err(Failure::refused(Reason::MissingSource, message).hint(RUN_AGAIN))
+    let hint = if unlisted.is_empty() { ISSUE } else { RUN_AGAIN };
+    Err(Failure::refused(Reason::MissingSource, message).hint(hint))
 }
 
 /// Whether there is something, a link included.

@@ -121,7 +121,9 @@ fn no_list(root: &Root, batches: &Batches) -> Failure {
         return untrusted(format!("no FAILED_PUSH of root's below {}: {first}", looked.display()));
     }
     Failure::refused(Reason::NotFound, format!("no FAILED_PUSH below {}", looked.display()))
-        .hint("run generate_certs.pl first, or name the file with --failed-push FILE")
+        .hint(
+        "is it gone, and do the devices' pairs still lie in /var/sf/peers? --all-peers takes them without it; --failed-push FILE names one elsewhere. Where generate_certs.pl has never been run: run it",
+    )
 }
 
 /// The list of the newest batch that has one.

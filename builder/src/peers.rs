@@ -72,7 +72,8 @@ pub(crate) fn listing(
         let pair = Pair::find(root, &uuid, ca.as_ref());
         // what a device had before may lie in its folder, too
         let is_its = pair.as_ref().is_some_and(|pair| pair.is_of_ca || pair.was_pushed);
-        if is_all && !is_its {
+        // half a pair was meant for it all the same: it is refused, and not passed over
+        if is_all && !is_its && !has_half(root, &uuid) {
             left_out.push(DeviceRef { uuid, name });
             continue;
         }
@@ -112,6 +113,13 @@ fn every_peer(root: &Root) -> Result<Vec<DeviceUuid>, Failure> {
     };
     let uuids = list().map_err(|error| Failure::io(root.outside(PEERS).display(), &error))?;
     Ok(once(&uuids))
+}
+
+/// Whether a file of a pair lies where generate_certs.pl leaves pairs.
+fn has_half(root: &Root, uuid: &DeviceUuid) -> bool {
+    [CredentialFile::Certificate, CredentialFile::Key]
+        .into_iter()
+        .any(|file| root.open_file(Path::new(&format!("{PEERS}/{uuid}/{PUSHED}/{file}"))).is_ok())
 }
 
 type Known = HashMap<DeviceUuid, (Option<DeviceName>, String)>;

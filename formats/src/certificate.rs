@@ -34,7 +34,7 @@ use crate::timestamp::Timestamp;
 
 pub use self::crl::{RevocationList, RevocationListError};
 pub use self::error::{CredentialsError, SubjectError, ValidityError};
-pub use self::handshake::{Asked, Handshake, HandshakeError};
+pub use self::handshake::{Asked, Handshake, HandshakeError, Unfinished};
 pub use self::pem::PemError;
 pub use self::verdict::{Refusal, Side};
 

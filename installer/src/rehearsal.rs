@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use console::exit::Failure;
-use formats::certificate::{Asked, CertificateFacts, Handshake, HandshakeError};
+use formats::certificate::{Asked, CertificateFacts, Handshake, HandshakeError, Unfinished};
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::text::printable;
@@ -110,6 +110,8 @@ impl Rehearsal {
             failed_at: Some(problem.failed_at),
             message: Some(problem.message),
             certificate: problem.certificate.map(|facts| *facts),
+            asked: problem.asked,
+            given: problem.given,
             ..self
         }
     }
@@ -140,11 +142,21 @@ struct Problem {
     message: String,
     hint: &'static str,
     certificate: Option<Box<CertificateFacts>>,
+    /// What was seen of our certificate before.
+    asked: Vec<Asked>,
+    given: bool,
 }
 
 impl Problem {
     fn new(failed_at: &'static str, message: impl Into<String>, hint: &'static str) -> Self {
-        Self { failed_at, message: message.into(), hint, certificate: None }
+        Self {
+            failed_at,
+            message: message.into(),
+            hint,
+            certificate: None,
+            asked: Vec::new(),
+            given: false,
+        }
     }
 }
 
@@ -248,7 +260,10 @@ fn rehearse(host: &Host, accepted: &Accepted, named: &str) -> Result<Handshake, 
     let limited = Limited { stream, until: Instant::now() + HANDSHAKE_LIMIT };
     let credentials = accepted.bundle.credentials();
     let after = |limited: &mut Limited| limited.until = Instant::now() + AFTER_LIMIT;
-    credentials.handshake(limited, host.now(), after).map_err(problem)
+    credentials.handshake(limited, host.now(), after).map_err(|unfinished| {
+        let Unfinished { error, asked, given } = unfinished;
+        Problem { asked, given, ..problem(error) }
+    })
 }
 
 /// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, or a bare IPv6 address; `port` where none is named.

@@ -85,8 +85,9 @@ pub(crate) fn parse_status(output: &[u8]) -> Service {
     let detail = || state.chars().take(80).collect();
     match state.split_once(char::is_whitespace).unwrap_or((state, "")) {
         ("Running", pid) => match pid.trim().parse() {
-            Ok(pid) => Service::Running { pid },
-            Err(_) => Service::Unknown { detail: detail() },
+            // no process has 0: one that is not told yet
+            Ok(pid @ 1..) => Service::Running { pid },
+            _ => Service::Unknown { detail: detail() },
         },
         _ => Service::NotRunning { detail: detail() },
     }
@@ -348,6 +349,7 @@ mod tests {
         }
         for line in [
             "sftunnel (system) - Running x",
+            "sftunnel (system) - Running 0",
             "sftunnel (system) - Running",
             "sftunnel - Running 1",
             "sftunnel system - Running 1",

@@ -333,6 +333,8 @@ fn a_manager_that_refuses_our_certificate_is_told() {
         let server = Server::start(world.fmc(), &world.lab.managers[1], &[flag]);
         let seen = failed(rehearse(&world, &kit, &server.address, &[]));
         assert_eq!(seen["failed_at"], "our-certificate", "{flag}: {seen}");
+        let was_given = (&seen["given"], &seen["asked"][0]);
+        assert_eq!(was_given, (&true.into(), &"in-handshake".into()), "{seen}");
         assert!(seen["message"].as_str().unwrap().contains("alert"), "{seen}");
     }
     // one that says only that it failed (handshake_failure), or nothing at all

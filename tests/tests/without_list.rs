@@ -96,9 +96,21 @@ fn a_pair_that_was_issued_by_hand_is_found_in_the_devices_folder() {
     let sources = |ran: Ran| result(&ran.json(), &device.uuid)["sources"][1].clone();
     let expected = format!("/var/sf/peers/{}/sftunnel-cert.pem", device.uuid);
     assert_eq!(sources(plan(&world, &["--peer", &device.uuid]).expect(0)), expected.as_str());
-    // half a pair is none
+    // half a pair is none; without another its device is refused, and not passed over
     fs::copy(folder.join("sftunnel-key.pem"), pushed.join("sftunnel-key.pem")).unwrap();
     assert_eq!(sources(plan(&world, &["--all-peers"]).expect(0)), expected.as_str());
+    for name in ["sftunnel-cert.pem", "sftunnel-key.pem"] {
+        fs::rename(folder.join(name), pushed.join(format!("{name}.aside"))).unwrap();
+    }
+    let half = plan(&world, &["--all-peers"]).expect(3).json();
+    assert_eq!(result(&half, &device.uuid)["reason"], "missing-source", "{half}");
+    for name in ["sftunnel-cert.pem", "sftunnel-key.pem"] {
+        fs::rename(pushed.join(format!("{name}.aside")), folder.join(name)).unwrap();
+    }
+    // nor is the manager content while the tunnel is down, unless a receipt says why it is
+    assert_eq!(reached(&check(&world, &["--json"]).expect(1), &device.uuid), "no");
+    prints(&world, "");
+    assert_eq!(reached(&check(&world, &["--json"]).expect(0), &device.uuid), "unknown");
     // an older pair in certs_pushed is not the one that is meant
     for name in ["sftunnel-cert.pem", "sftunnel-key.pem"] {
         fs::copy(device.peer_dir(fmc).join(name), pushed.join(name)).unwrap();

@@ -62,6 +62,18 @@ pub enum Asked {
     AfterHandshake,
 }
 
+/// A handshake that came to nothing, and what was seen of our certificate until then.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unfinished {
+    /// Why.
+    pub error: HandshakeError,
+    /// As in [`Handshake`].
+    pub asked: Vec<Asked>,
+    /// As in [`Handshake`].
+    pub given: bool,
+}
+
 /// Why the two did not take each other.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
@@ -137,6 +149,8 @@ struct Seen {
     asked: (usize, usize),
     /// Proofs of our key that were sent.
     proofs: usize,
+    /// Of the protocol, once the first handshake is done.
+    version: Option<SslVersion>,
 }
 
 /// [`Seen`], as OpenSSL's callbacks share it.
@@ -163,28 +177,42 @@ impl CheckedCredentials {
     /// other side does.
     ///
     /// # Errors
-    /// [`HandshakeError`], as precisely as the protocol tells.
+    /// [`HandshakeError`], as precisely as the protocol tells, with what was seen before.
     pub fn handshake<S: Read + Write + fmt::Debug>(
         &self,
         stream: S,
         now: Timestamp,
+        after: impl FnMut(&mut S),
+    ) -> Result<Handshake, Unfinished> {
+        let watch = Watch::default();
+        self.watched_handshake(stream, now, &watch, after).map_err(|error| {
+            let asked = watch.with(|seen| seen.asked());
+            Unfinished { error, asked, given: watch.proofs() > 0 }
+        })
+    }
+
+    fn watched_handshake<S: Read + Write + fmt::Debug>(
+        &self,
+        stream: S,
+        now: Timestamp,
+        watch: &Watch,
         mut after: impl FnMut(&mut S),
     ) -> Result<Handshake, HandshakeError> {
-        let watch = Watch::default();
-        let ssl = self.prepare(now, &watch).map_err(HandshakeError::Own)?;
+        let ssl = self.prepare(now, watch).map_err(HandshakeError::Own)?;
         let mut stream = ssl.connect(stream).map_err(|error| match error {
             ssl::HandshakeError::SetupFailure(stack) => HandshakeError::Own(stack),
             ssl::HandshakeError::WouldBlock(_) => HandshakeError::Io(timed_out()),
-            ssl::HandshakeError::Failure(middle) => failed(middle.into_error(), &watch, now),
+            ssl::HandshakeError::Failure(middle) => failed(middle.into_error(), watch, now),
         })?;
+        watch.with(|seen| seen.version = stream.ssl().version2());
         let of_peer = stream.ssl().peer_certificate().and_then(|peer| facts(&peer));
         let peer = of_peer.ok_or(HandshakeError::Closed("without a certificate"))?;
-        let ended = look_after(&mut stream, &watch, now, &mut after)?;
+        let ended = look_after(&mut stream, watch, now, &mut after)?;
         let handshake = Handshake {
             protocol: stream.ssl().version_str().to_owned(),
             cipher: stream.ssl().current_cipher().map_or("", |cipher| cipher.name()).to_owned(),
             peer,
-            asked: watch.with(|seen| seen.asked_in(stream.ssl().version2())),
+            asked: watch.with(|seen| seen.asked()),
             given: watch.proofs() > 0,
             ended,
         };
@@ -239,8 +267,8 @@ impl Seen {
         }
     }
 
-    fn asked_in(&self, version: Option<SslVersion>) -> Vec<Asked> {
-        let later = match version {
+    fn asked(&self) -> Vec<Asked> {
+        let later = match self.version {
             Some(SslVersion::TLS1_3) => Asked::AfterHandshake,
             _ => Asked::ByRenegotiation,
         };

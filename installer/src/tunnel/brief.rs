@@ -210,7 +210,7 @@ mod tests {
             for order in [[up, &failed].concat(), [&failed, up].concat()] {
                 assert_eq!(of(&order, 0, 1), connected(&["10.0.0.1"]), "{order}");
             }
-            assert_eq!(of(&[&down, &failed].concat(), 0, 1), not_connected());
+            assert_eq!(of(&format!("{down}{failed}"), 0, 1), not_connected());
             assert!(matches!(of(&failed, 0, 1), Verdict::Unknown(_)));
         }
         let events =

@@ -121,7 +121,7 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
         if undelivered > 0 {
             let s = if undelivered == 1 { "" } else { "s" };
             steps.push(format!(
-                "{undelivered} device{s} {} a new pair in certs_pushed that nothing shows to have arrived: sftunnel-bundle build --all-peers, or --peer UUID for each; {then}",
+                "{undelivered} device{s} {} a new pair here that nothing shows to have arrived: sftunnel-bundle build --all-peers, or --peer UUID for each; {then}",
                 if undelivered == 1 { "has" } else { "have" }
             ));
         }

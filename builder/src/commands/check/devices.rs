@@ -46,8 +46,10 @@ struct Files {
     old_until: Option<Timestamp>,
     /// First second of the new pair.
     new_from: Option<Timestamp>,
-    /// A new pair lies here, readable or not.
+    /// A new pair lies in certs_pushed, readable or not.
     has_new: bool,
+    /// One lies in the device's folder above it, which may be the manager's copy.
+    has_copy: bool,
 }
 
 /// A device.
@@ -126,8 +128,7 @@ impl Look<'_> {
                 Role::Pushed if checked.issued_by_ca != Some(false) => {
                     (files.has_new, files.new_from) = (true, checked.not_before);
                 }
-                // the manager's copy of what is new already
-                Role::Peer if checked.issued_by_ca == Some(true) => {}
+                Role::Peer if checked.issued_by_ca == Some(true) => files.has_copy = true,
                 Role::PeerCa if is_ca => {}
                 Role::Peer | Role::PeerCa => {
                     let ends = [files.old_until, checked.not_after];
@@ -152,7 +153,9 @@ impl Look<'_> {
         done: &HashSet<DeviceUuid>,
     ) -> Reached {
         let is_listed = self.listed.contains(device);
-        if !is_listed && !files.has_new {
+        // a copy alone says nothing, unless the tunnel speaks against it
+        let is_doubted = files.has_copy && seen.tunnel == Tunnel::Down;
+        if !is_listed && !files.has_new && !is_doubted {
             return if self.failed_push.is_some() { Reached::Pushed } else { Reached::Unknown };
         }
         if done.contains(device) {
