@@ -209,6 +209,12 @@ fn on_a_box_of_the_wrong_kind_the_right_program_is_named() {
         let ran = on(device, &["check"]).expect(3).says("UNKNOWN - this is a device (FTD)");
         ran.says("sftunnel-install status");
         on(device, &plan).expect(3).says("this is a device (FTD)").says("sftunnel-install status");
+        // nor does it take the model's name for that
+        let conf = device.join("etc/sf/ims.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::remove_file(&conf).unwrap();
+        on(device, &plan).expect(3).says("this is a device (FTD)");
+        fs::write(&conf, text).unwrap();
     }
     for args in [&["check"][..], &plan] {
         on(laptop.path(), args).expect(3).says("this is neither a manager");

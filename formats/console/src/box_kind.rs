@@ -52,6 +52,9 @@ pub struct Signs {
     pub has_ngfw: bool,
     /// A peer's directory holds that peer's CA, as on a device whose manager the peer is.
     pub has_managers_ca: bool,
+    /// No InternalCA of its own is in use: there is none, or it is a peer's. Beside a manager's
+    /// CA that is a second sign of a device; alone it is none.
+    pub lacks_own_ca: bool,
     /// None of the usual files is there.
     pub is_bare: bool,
 }
@@ -64,8 +67,10 @@ impl Signs {
         let manager = says("management center").max(says("defense center"))
             + usize::from(self.has_own_ca)
             + usize::from(self.has_renewals);
-        let device =
-            says("threat defense") + usize::from(self.has_ngfw) + usize::from(self.has_managers_ca);
+        let device = says("threat defense")
+            + usize::from(self.has_ngfw)
+            + usize::from(self.has_managers_ca)
+            + usize::from(self.has_managers_ca && self.lacks_own_ca);
         match manager.cmp(&device) {
             _ if self.is_bare && manager + device == 0 => BoxKind::Neither,
             std::cmp::Ordering::Greater if manager >= 2 => BoxKind::Manager,
@@ -102,8 +107,14 @@ pub fn signs(root: &Root) -> Signs {
         let path = format!("{PEERS}/{peer}/{}", CredentialFile::Ca);
         peer.parse().is_ok_and(|uuid| names(root, &path, &uuid))
     };
+    let is_gone = || match root.read(Path::new(CA), limits::PEM) {
+        Ok(_) => peers.iter().any(|peer| peer.parse().is_ok_and(|uuid| names(root, CA, &uuid))),
+        Err(LimitError::Io(error)) => is_absent(&error),
+        Err(_) => false,
+    };
     Signs {
         model: conf.model,
+        lacks_own_ca: is_gone(),
         has_own_ca: own.is_some_and(|own| names(root, CA, &own)),
         has_renewals: has_batches(root) || peers.iter().any(has_pair),
         has_ngfw: is_dir(NGFW),
@@ -160,6 +171,10 @@ mod tests {
         assert_eq!(of("Firepower 9300", two), BoxKind::Device);
         let two = |signs: &mut Signs| (signs.has_own_ca, signs.has_renewals) = (true, true);
         assert_eq!(of("x", two), BoxKind::Manager);
+        let copied = |signs: &mut Signs| (signs.has_managers_ca, signs.lacks_own_ca) = (true, true);
+        assert_eq!(of("x", copied), BoxKind::Device);
+        assert_eq!(of(FMC, copied), BoxKind::Unknown);
+        assert_eq!(of("x", |signs| signs.lacks_own_ca = true), BoxKind::Unknown);
         let tie = |signs: &mut Signs| (signs.has_own_ca, signs.has_ngfw) = (true, true);
         assert_eq!(of("x", tie), BoxKind::Unknown);
     }
