@@ -402,7 +402,9 @@ fn read(store: &OwnedFd, name: &str) -> io::Result<Backup> {
     let record = parse_record(&json)?;
     let mut peers = Vec::new();
     for peer in &record.peers {
-        let folder = open_dir_at(&dir, OsStr::new(peer.manager.as_str()))?;
+        let manager = peer.manager.as_str();
+        let folder =
+            open_dir_at(&dir, OsStr::new(manager)).map_err(|error| misplaced(manager, error))?;
         let mut live = [Live::Absent, Live::Absent, Live::Absent];
         let [ca, certificate, key] = peer.files.as_slice() else {
             return Err(invalid(format!("{RECORD} does not list three files")));
@@ -443,13 +445,7 @@ fn read_found(
 }
 
 fn read_file(dir: &OwnedFd, name: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = open_file_at(dir, OsStr::new(name)).map_err(|error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            invalid(format!("{name} is missing"))
-        } else {
-            error
-        }
-    })?;
+    let file = open_file_at(dir, OsStr::new(name)).map_err(|error| misplaced(name, error))?;
     limits::read_secret(file, LIMIT).map_err(|error| match error {
         limits::LimitError::TooLarge { .. } => invalid(format!("{name} {error}")),
         limits::LimitError::Io(error) => error,
@@ -462,6 +458,19 @@ fn require_listed(sums: &Sums, name: &str, bytes: &[u8]) -> io::Result<()> {
         return Ok(());
     }
     Err(invalid(format!("{name} is not the file that {SUMS} lists")))
+}
+
+/// Something else lies where a file or folder of a backup belongs, or nothing.
+fn misplaced(name: &str, error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => invalid(format!("{name} is missing")),
+        io::ErrorKind::InvalidInput => invalid(format!("{name} is {error}")),
+        io::ErrorKind::NotADirectory => invalid(format!("{name} is not a directory")),
+        _ if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+            invalid(format!("{name} is a link"))
+        }
+        _ => error,
+    }
 }
 
 fn invalid(message: String) -> io::Error {
