@@ -16,12 +16,15 @@ use rustix::fs::{AtFlags, statat};
 use zeroize::Zeroizing;
 
 use crate::belief::{Belief, Believed, Disbelief, untrusted};
+use crate::discover::AS_ROOT;
 use crate::plan::PlannedDevice;
 
 /// The CA in use (docs/facts.md).
 pub(crate) const CA: &str = "/etc/sf/ca_root/cacert.pem";
 /// Holds a folder for each device, with its pair (docs/facts.md).
 pub(crate) const PEERS: &str = "/var/sf/peers";
+/// In that folder: where `generate_certs.pl` leaves the new pair (docs/facts.md).
+pub(crate) const PUSHED: &str = "certs_pushed";
 
 /// What is checked beside the set itself.
 #[derive(Debug, Clone, Copy)]
@@ -191,7 +194,7 @@ fn locate_pair(
     key: Option<String>,
 ) -> Result<(String, String), Failure> {
     let beside = certificate.as_deref().or(key.as_deref()).and_then(|path| path.rsplit_once('/'));
-    let usual = [format!("/var/sf/peers/{device}/certs_pushed"), format!("/var/sf/peers/{device}")];
+    let usual = [format!("{PEERS}/{device}/{PUSHED}"), format!("{PEERS}/{device}")];
     let places: Vec<String> =
         beside.map(|(directory, _)| directory.to_owned()).into_iter().chain(usual).collect();
     for place in &places {
@@ -280,8 +283,7 @@ fn cannot_read(path: &str, error: &io::Error) -> Failure {
     }
     let message = format!("{path}: {error}");
     match error.kind() {
-        io::ErrorKind::PermissionDenied => refused(Reason::NotRoot, message)
-            .hint("run this as root on the FMC (`expert`, then `sudo su`)"),
+        io::ErrorKind::PermissionDenied => refused(Reason::NotRoot, message).hint(AS_ROOT),
         // not a regular file
         io::ErrorKind::InvalidInput => refused(Reason::MissingSource, message).hint(RUN_AGAIN),
         _ => refused(Reason::CannotRead, message)

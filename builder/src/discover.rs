@@ -22,6 +22,8 @@ use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::belief::{Belief, Disbelief, untrusted};
 
+/// Name and version of the box (docs/facts.md).
+pub(crate) const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// Where `generate_certs.pl` leaves one folder for each run (docs/facts.md).
 pub(crate) const BATCHES: &str = "/var/tmp/certs";
 const FILE: &str = "FAILED_PUSH";
@@ -145,7 +147,8 @@ fn newest_listing(belief: Belief<'_>, batches: &Batches) -> Result<Option<Listin
 
 const NAME_ONE: &str = "generate_certs.pl leaves it in /var/tmp/certs/<unix time>/FAILED_PUSH";
 const OTHERWISE: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
-const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
+/// For what only root may look at.
+pub(crate) const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
 
 fn path_in(batch: u64) -> String {
     format!("{BATCHES}/{batch}/{FILE}")
@@ -263,7 +266,7 @@ impl Batches {
 /// Looks at the FMC; what is absent stays unknown.
 pub(crate) fn surroundings(root: &Root, batches: Batches) -> Surroundings {
     let own = root
-        .read(Path::new("/etc/sf/ims.conf"), limits::IMS_CONF)
+        .read(Path::new(IMS_CONF), limits::IMS_CONF)
         .ok()
         .and_then(|bytes| ImsConf::parse(&bytes).appliance_uuid?.parse().ok());
     let hostname = root

@@ -25,12 +25,10 @@ use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::args::PeerName;
-use crate::collect::{CA, PEERS};
+use crate::collect::{CA, PEERS, PUSHED};
 use crate::discover::{self, BatchFrom, Listing, Newest, Surroundings};
 use crate::outcome::DeviceRef;
 
-// from docs/facts.md
-const PUSHED: &str = "certs_pushed";
 /// As many are named as fit on a screen.
 const NAMED: usize = 6;
 
@@ -56,7 +54,7 @@ pub(crate) fn listing(
     let manager = surroundings.own.clone().ok_or_else(|| {
         let message = "/etc/sf/ims.conf: expected APPLIANCE_UUID=<UUID>, found none, and without a list nothing else names the manager";
         Failure::refused(Reason::NotFound, message)
-            .hint("run this as root on the FMC (`expert`, then `sudo su`)")
+            .hint(discover::AS_ROOT)
     })?;
     let pem = root.read(Path::new(CA), limits::PEM).ok();
     // one that cannot be read is each device's refusal

@@ -27,19 +27,16 @@ use self::state::{Checked, Role, Thresholds};
 use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
+use crate::collect::{CA, PEERS, PUSHED};
 use crate::commands::receipts;
-use crate::discover::{self, Newest};
+use crate::discover::{self, IMS_CONF, Newest};
 use crate::outcome::DeviceRef;
 use crate::status_source::{self, Asked};
 use crate::wrong_box::WrongBox;
 
-// all from docs/facts.md
-const CA: &str = "/etc/sf/ca_root/cacert.pem";
+// from docs/facts.md
 const OWN: &str = "/etc/sf/keys/sftunnel-cert.pem";
 const CRL: &str = "/etc/sf/ca_root/crl.pem";
-const PEERS: &str = "/var/sf/peers";
-const PUSHED: &str = "certs_pushed";
-const IMS_CONF: &str = "/etc/sf/ims.conf";
 
 /// Runs it.
 ///

@@ -30,6 +30,7 @@ use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
 use crate::belief::Belief;
+use crate::collect::CA;
 use crate::discover::BATCHES;
 use crate::judge::Judge;
 use crate::outcome::{DeviceRef, Refusal};
@@ -37,8 +38,6 @@ use crate::signing_key;
 use crate::status_source::{self, Asked, Output, TunnelsView};
 use crate::tunnel_status::{self, Names, Seen, Tunnel};
 
-/// The CA in use (docs/facts.md).
-const CA: &str = "/etc/sf/ca_root/cacert.pem";
 /// As many files as twice a kit's bundles, and again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;
 
