@@ -10,7 +10,7 @@ use formats::error::{Reason, Reasoned};
 use formats::failed_push::{ListedDevice, Problem, Sources};
 use formats::limits;
 use formats::manifest::{Device, Manager};
-use formats::text::{is_printable, printable, shell_quote};
+use formats::text::{is_printable, shell_quote};
 use serde::Serialize;
 
 use crate::discover::{BATCHES, BatchFrom, Listing, Surroundings};
@@ -346,8 +346,8 @@ fn there_are(known: &[(DeviceUuid, Option<DeviceName>)], text: &str) -> String {
     } else {
         String::new()
     };
-    let names: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("'{}'", printable(name))).collect();
+    // escaped where it is printed: a name has no line break that could look like one of ours
+    let names: Vec<String> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
     format!("{what} {}{more}", names.join(", "))
 }
 
@@ -388,7 +388,7 @@ impl PlannedDevice {
             format!("its files are for manager {}, this kit is for {expected}", self.manager);
         // a name that does not survive a screen and a shell as it is has its UUID for that
         let (name, uuid) = (self.device.name.as_str(), self.device.uuid.as_str());
-        let is_typed = is_printable(name) && !name.contains('\'');
+        let is_typed = is_printable(name) && !name.contains('\'') && !name.starts_with('-');
         let device = shell_quote(if is_typed { name } else { uuid });
         let failure = Failure::refused(Reason::WrongDestination, message)
             .hint(format!("a kit has one manager: make another kit with --device {device}"));

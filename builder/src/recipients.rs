@@ -10,7 +10,6 @@ use formats::device::{DeviceName, DeviceUuid};
 use formats::envelope::{NewIdentity, Recipient, SealError, is_mixed, parse_recipients_file};
 use formats::error::Reason;
 use formats::limits;
-use formats::text::printable;
 
 use crate::args::RecipientArgs;
 use crate::plan::{alike, find_device};
@@ -158,7 +157,7 @@ impl Recipients {
         for (_, name) in devices.filter(|(uuid, _)| !self.of_device.contains_key(uuid)) {
             number += 1;
             if number <= SHOWN {
-                names.push(format!("'{}'", printable(name.as_str())));
+                names.push(format!("'{}'", name.as_str()));
             }
         }
         let more = if number > SHOWN { ", ..." } else { "" };

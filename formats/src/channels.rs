@@ -27,6 +27,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::timestamp::Timestamp;
 
+pub(crate) use self::line::clean;
 use self::line::{Heading, Said};
 
 pub use self::peer_key::peer_key;
@@ -75,7 +76,7 @@ pub fn blocks(text: &str) -> Vec<Block> {
     let mut reading =
         Reading { blocks: vec![Draft::default()], under: None, uuids: HashMap::new() };
     for line in text.split(['\n', '\r']) {
-        reading.line(&line::clean(line));
+        reading.line(&clean(line));
     }
     let Reading { blocks, uuids, .. } = reading;
     blocks.into_iter().map(|draft| draft.finish(&uuids)).collect()

@@ -151,7 +151,7 @@ fn is_no_ink(c: char) -> bool {
 /// fingerprint: without quote marks around it, a mail's `>` before it, a comma after it.
 pub fn bare(line: &str) -> Zeroizing<String> {
     let around = |c: char| {
-        matches!(c, ' ' | '"' | '\'' | '`' | ',' | ';' | '<' | '>')
+        matches!(c, ' ' | '"' | '\'' | '`' | ',' | ';' | '<' | '>' | '|')
             || matches!(c, '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '＂')
     };
     Zeroizing::new(tidy(line).trim_matches(around).to_owned())

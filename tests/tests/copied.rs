@@ -200,6 +200,12 @@ fn an_armored_bundle_is_taken_as_it_was_mailed_and_pasted() {
     run("b.txt").run().expect(3).says("more than one");
     world.write("b.txt", text.replacen('A', "B", 1));
     run("b.txt").run().expect(3);
+    let lost: Vec<_> = text.lines().enumerate().filter(|(at, _)| *at != 5).collect();
+    let lost: String = lost.iter().map(|(_, line)| format!("{line}\n")).collect();
+    for text in [lost, text.to_lowercase()] {
+        world.write("b.txt", text);
+        run("b.txt").run().expect(3).says("from the line BEGIN to the line END");
+    }
     let binary = fs::read(world.kit(&[]).bundle(world.ftd(1))).unwrap();
     let line = binary.iter().position(|byte| *byte == b'\n').unwrap();
     world.write("b.txt", [&binary[..line], b"\r\n", &binary[line + 1..]].concat());

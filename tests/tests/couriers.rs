@@ -208,11 +208,11 @@ fn what_is_not_quite_a_kit_is_explained() {
     });
     fs::rename(renamed.join("kit.json"), renamed.join("kit.json.txt")).unwrap();
     fs::remove_file(lost.join("kit.json")).unwrap();
-    let stick = world.path("stick");
+    let stick = world.path("USB STICK");
     fs::create_dir_all(stick.join("unpacked")).unwrap();
     fs::rename(copy(&case), stick.join("unpacked/kit")).unwrap();
     for (path, words) in [
-        (stick, "unpacked/kit"),
+        (stick, "USB STICK/unpacked/kit'"),
         (short.join("BUNDLES"), "capitals or cut short (KIT.JSO)"),
         (bare, "capitals or cut short (KIT.JSO;1)"),
         (renamed, "its kit.json is named kit.json.txt here"),

@@ -122,3 +122,14 @@ fn a_device_with_fewer_files_is_noted() {
 fn an_empty_listing_is_not_found() {
     assert_eq!(planned(vec![listing(1, "")], &[]).unwrap_err().reason, Some(Reason::NotFound));
 }
+
+/// A name is escaped where it is printed, once; one that begins as an option is no word to type.
+#[test]
+fn names_in_hints_are_not_escaped_twice() {
+    let known = [(A.parse().unwrap(), Some(r"a\b".parse().unwrap()))];
+    assert_eq!(find_device(&known, "x").unwrap_err().hint, r"there are 'a\b'");
+    let other = lines(B, "-rf", OTHER);
+    let plan = planned(vec![listing(1, &(lines(A, "ftd a", MANAGER) + &other))], &[]).unwrap();
+    let hint = &plan.refused[0].refusal.next;
+    assert!(hint.ends_with(&format!("--device {B}")), "{hint}");
+}

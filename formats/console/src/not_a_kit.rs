@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use formats::kit;
-use formats::text::printable;
+use formats::text::{printable, shell_quote};
+use formats::{decode, kit, limits};
 
 use crate::kit_folder::is_kit;
 
@@ -17,7 +17,7 @@ pub fn explain(path: &Path) -> Option<String> {
         let sound = kits_inside(path).or_else(|| kit_above(path));
         sound.or_else(|| changed_names(path)).or_else(|| changed_above(path))
     } else if path.is_file() {
-        kit_of(path).or_else(|| packed(path))
+        kit_of(path).or_else(|| packed(path)).or_else(|| armored(path))
     } else {
         None
     }
@@ -146,6 +146,16 @@ fn packed(path: &Path) -> Option<String> {
     Some(format!("this is {kind}, not a kit: {how}, and name the folder sftunnel-kit-... in it"))
 }
 
+/// A bundle as text that lost or gained something which nothing here explains.
+fn armored(path: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(limits::BUNDLE).read_to_end(&mut start).ok()?;
+    let is_one = decode::lossy(&start).to_ascii_uppercase().contains("AGE ENCRYPTED FILE");
+    is_one.then(|| {
+        "this is a bundle as text, but not all of it came as it was: copy it again, from the line BEGIN to the line END, with nothing in between".to_owned()
+    })
+}
+
 /// How a file of ours was changed by somebody who took it for text; `None` when it was not.
 pub fn changed_as_text(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
@@ -203,8 +213,9 @@ pub(crate) fn is_left_by_systems(path: &OsStr) -> bool {
         || (name.starts_with("FOUND.") && name.len() == 9)
 }
 
+/// As it is typed: many a stick has a blank in its name.
 fn shown(path: &Path) -> String {
-    printable(&PathBuf::from(path).display().to_string()).to_string()
+    shell_quote(&path.display().to_string())
 }
 
 #[cfg(test)]

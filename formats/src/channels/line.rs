@@ -88,7 +88,7 @@ impl Clock {
 /// The line without what a terminal adds: sequences for colours and titles, characters that were
 /// struck out, blanks of other kinds and curled quote marks of a mail program, marks of a quoted
 /// mail.
-pub(super) fn clean(line: &str) -> Cow<'_, str> {
+pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     if line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(line.trim_start_matches(['>', ' ']).trim_end());
     }

@@ -9,13 +9,21 @@ use std::borrow::Cow;
 use std::io;
 
 use age::armor::ArmoredReader;
-use base64::prelude::{BASE64_STANDARD, Engine};
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
+use base64::engine::{DecodePaddingMode, Engine};
+use base64::prelude::BASE64_STANDARD;
 
 use super::{ARMOR_BEGIN, BINARY_BEGIN, OpenError};
+use crate::channels::clean;
 use crate::decode;
 
 const BEGIN: &str = "BEGIN AGE ENCRYPTED FILE";
 const END: &str = "END AGE ENCRYPTED FILE";
+
+/// Some programs take what stands at the end of a line for a mark of theirs.
+const WITH_OR_WITHOUT_PADDING: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// A sealed file as age writes it, from one that a person copied.
 ///
@@ -30,12 +38,27 @@ pub fn recovered(sealed: &[u8]) -> Result<Cow<'_, [u8]>, OpenError> {
     if text.starts_with("age-encryption.org/v1\n") {
         return Err(OpenError::TextMode);
     }
+    let text = without_terminal(&text);
     let Some((_, after)) = text.split_once(BEGIN) else { return Ok(Cow::Borrowed(sealed)) };
     let (body, rest) = after.split_once(END).ok_or(OpenError::CutArmor)?;
     if body.contains(BEGIN) || rest.contains(BEGIN) {
         return Err(OpenError::TwoArmored);
     }
     Ok(body_bytes(body).map_or(Cow::Borrowed(sealed), |bytes| Cow::Owned(armor(&bytes))))
+}
+
+/// Without what a terminal showed and a log kept: colours, and the prompts of a pager.
+fn without_terminal(text: &str) -> String {
+    // no line of base64 has a hyphen
+    let is_pager = |line: &str| {
+        line.contains('-') && line.trim_start_matches(['<', '-', ' ']).starts_with("More")
+    };
+    let mut kept = String::with_capacity(text.len());
+    for line in text.lines().map(clean).filter(|line| !is_pager(line)) {
+        kept.push_str(&line);
+        kept.push('\n');
+    }
+    kept
 }
 
 fn is_armor(sealed: &[u8]) -> bool {
@@ -53,7 +76,7 @@ fn body_bytes(body: &str) -> Option<Vec<u8>> {
         let line = line.trim_matches(dashes);
         base64.extend(line.chars().filter(|c| *c != ' '));
     }
-    BASE64_STANDARD.decode(base64).ok()
+    WITH_OR_WITHOUT_PADDING.decode(base64).ok()
 }
 
 fn armor(bytes: &[u8]) -> Vec<u8> {
@@ -119,6 +142,12 @@ mod tests {
             bytes(one_line),
             bytes(wrapped),
             bytes(armored.replace('\n', "\n\n")),
+            bytes(armored.replace('=', "")),
+            bytes(with("\u{1b}[32m", "\u{1b}[0m\r\n")),
+            bytes(with("| ", " |\n")),
+            bytes(armored.replacen('\n', "\n--More--(7%)\r            \r", 2)),
+            bytes(armored.replacen('\n', "\n<--- More --->\r", 2)),
+            bytes(armored.replace("AGE ENC", "AGE\u{a0}ENC")),
         ] {
             let found = recovered(&file).unwrap();
             assert_eq!(
