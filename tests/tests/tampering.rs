@@ -314,14 +314,17 @@ fn a_work_factor_far_too_high_costs_no_time_in_either_program() {
     let (salt, body, mac) = ("A".repeat(22), "A".repeat(43), "A".repeat(43));
     let header = format!("age-encryption.org/v1\n-> scrypt {salt} 30\n{body}\n--- {mac}\n");
     let sealed = [header.as_bytes(), &[0; 48]].concat();
-    fs::write(kit.path.join("kit.identity.age"), sealed).unwrap();
+    fs::write(kit.path.join("kit.identity.age"), &sealed).unwrap();
     let before = world.snapshot(world.ftd(1));
     let run = world.on(world.ftd(1), &["install", "--yes", "--passphrase-file", "passphrase.txt"]);
     let ran = refused(run.arg(&kit.path), "too-large");
     assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
     world.unchanged(world.ftd(1), &before, &ran);
-    // with checksums that fit, so that it comes to that at all
-    reindexed(&kit.path, &world.signing_key(), |_| {});
+    // with an index and checksums that fit, so that it comes to that at all
+    reindexed(&kit.path, &world.signing_key(), |index| {
+        let text = index.texts.iter_mut().find(|text| text.file == "kit.identity.age").unwrap();
+        (text.size, text.sha256) = (sealed.len() as u64, Sha256::of(&sealed));
+    });
     let run = world.bundle(&["verify", "--passphrase-file", "passphrase.txt"]).arg(&kit.path);
     let ran = refused(run, "too-large");
     assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
