@@ -29,6 +29,8 @@ pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root di
 const AS_ROOT: &str = "in `expert` mode run `sudo su`, then the same command again";
 /// For a manager that is no device of another one.
 pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
+/// What to do on another machine.
+pub(crate) const IS_NEITHER: &str = "this is neither a device (FTD) nor a manager (FMC): run sftunnel-install as root on the FTD, or name a copy of its tree with --root DIR; sftunnel-bundle is for the manager";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The box, or a tree that stands for one.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tests::{Ran, World};
+use tests::{Ran, Run, World};
 
 use crate::check::{check, prints};
 
@@ -219,6 +219,14 @@ fn on_a_box_of_the_wrong_kind_the_right_program_is_named() {
     for args in [&["check"][..], &plan] {
         on(laptop.path(), args).expect(3).says("this is neither a manager");
     }
+    let status = Run::new(tests::program("sftunnel-install"))
+        .args(["status", "--root"])
+        .arg(laptop.path())
+        .run();
+    status
+        .expect(0)
+        .says("this is neither a device (FTD)")
+        .says("sftunnel-bundle is for the manager");
     check(&world, &[]).never_says("this is");
     world.bundle(&plan).run().expect(0).never_says("this is");
     // the value of a flag is no command

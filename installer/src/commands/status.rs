@@ -47,6 +47,9 @@ struct StatusReport {
     /// Whether it is a manager that is no device of another one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_lone_manager: bool,
+    /// Whether it is neither a device nor a manager.
+    #[serde(skip)]
+    is_neither: bool,
     /// The box's clock.
     now: Timestamp,
     /// Whether it says less than when this program was made.
@@ -170,7 +173,8 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         status
     });
     // a manager keeps its devices' certificates in such directories, and not their CA
-    let is_manager = host.kind() == BoxKind::Manager;
+    let kind = host.kind();
+    let is_manager = kind == BoxKind::Manager;
     let mut peers: Vec<PeerStatus> =
         peers.filter(|peer| !(is_manager && peer.lacks(CredentialFile::Ca))).collect();
     let sftunnel = service::status(host);
@@ -186,6 +190,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         thresholds,
         device_uuid: appliance.as_ref().ok().map(|appliance| appliance.uuid.clone()),
         is_lone_manager: is_manager && peers.is_empty(),
+        is_neither: kind == BoxKind::Neither,
         now,
         clock_behind: now < preflight::built(),
         sftunnel,

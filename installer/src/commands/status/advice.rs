@@ -3,7 +3,7 @@
 use console::level::{Level, days_text};
 
 use super::{PeerStatus, StatusReport};
-use crate::host::IS_A_MANAGER;
+use crate::host::{IS_A_MANAGER, IS_NEITHER};
 use crate::preflight;
 use crate::service::Service;
 use crate::tunnel::{self, TunnelState};
@@ -13,6 +13,9 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
     let mut steps = Vec::new();
     if report.is_lone_manager {
         steps.push(IS_A_MANAGER.to_owned());
+    }
+    if report.is_neither {
+        steps.push(IS_NEITHER.to_owned());
     }
     if report.clock_behind {
         steps.push(format!(
