@@ -234,8 +234,10 @@ impl Draft {
         if is_connected {
             let others = other.peers.into_iter().filter(|peer| !control.seen.contains(peer));
             connected = control_to.iter().cloned().chain(others).collect();
-            // where a name stands above `Connected: Yes`, the address may stand here alone
-            if control.seen.is_empty() && other.seen.is_empty() {
+            // where a name stands above `Connected: Yes`, the address may stand here alone; a UUID
+            // needs none, and a stale address must not speak against it
+            if !matches!(owner, Owner::Uuid(_)) && control.seen.is_empty() && other.seen.is_empty()
+            {
                 let of_name = control_to.first().map(|name| peer_key(name));
                 let begun = begun.peers.into_iter();
                 connected.extend(begun.filter(|peer| Some(peer_key(peer)) != of_name));

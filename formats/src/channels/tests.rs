@@ -112,6 +112,8 @@ fn a_connection_that_began_names_its_peer_where_no_channel_does() {
     let up = "ChannelA Connected: Yes, Interface br1\n";
     assert_eq!(connected(&format!("{up}{began}{began}")), ["fw.example", "10.0.0.1"]);
     assert_eq!(connected(&format!("{up}{began}{UP_LINE}")), ["10.0.0.1"]);
+    let own = format!("  'uuid' => '{}',\n{up}{began}", uuid("a"));
+    assert_eq!(connected(&own), ["fw.example"], "a UUID needs no address");
     assert!(connected(began).is_empty());
     assert!(connected(&format!("ChannelA Connected: No\n{began}")).is_empty());
 }
