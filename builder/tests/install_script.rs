@@ -117,6 +117,8 @@ fn words_pass_through_and_the_kit_is_named_where_none_is() {
             (&[][..], &["install", here][..]),
             (&["--identity", "my file"], &["install", here, "--identity", "my file"]),
             (&["--identity", "status"], &["install", here, "--identity", "status"]),
+            (&["--signer", "SHA256:abc"], &["install", here, "--signer", "SHA256:abc"]),
+            (&["--signer=SHA256:abc"], &["install", here, "--signer=SHA256:abc"]),
             (&["-q", "--root", "a b", "--yes"], &["install", here, "-q", "--root", "a b", "--yes"]),
             (&["status"], &["status"]),
             (&["-v", "status"], &["-v", "status"]),
@@ -220,6 +222,13 @@ fn a_digest_counts_wherever_it_stands_and_the_copy_is_compared_with_it() {
             (&["--sha256", &digest[1..], "status"], 2),
             (&["--sha256", &digest.replace(['0', '1', '2'], "g"), "status"], 2),
             (&["--sha256", "--yes"], 2),
+            // not understood is not compared, and the program is not there to say so
+            (&["--SHA256", &zeros, "status"], 2),
+            (&["status", "--sha-256", &zeros], 2),
+            (&["-sha256", &zeros, "status"], 2),
+            (&["status", &other[2..]], 2),
+            (&["\u{2014}sha256", &zeros, "status"], 2),
+            (&["\u{2013}\u{2013}sha256", &zeros], 2),
         ] {
             let output = kit.run_here(&shell, args);
             assert_eq!(refused(&kit, &output).0, Some(code), "{shell:?} {args:?} {output:?}");

@@ -54,6 +54,11 @@ while [ "$left" -gt 0 ]; do
         sha256=$digest
         continue
         ;;
+    # what is meant to compare has to compare
+    -[sS][hH][aA]*256* | --[sS][hH][aA]*256* | [sS][hH][aA]256=* | [!-./_0-9A-Za-z]*[sS][hH][aA]256*)
+        fail 2 'an option is like --sha256, and is not that: nothing was run' \
+            'write --sha256 HEX, in small letters and with two plain hyphens'
+        ;;
     esac
     set -- "$@" "$word"
     case $value$command,$word in
