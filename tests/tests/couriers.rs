@@ -90,7 +90,7 @@ fn what_lies_beside_a_kit_is_named_and_refuses_nothing() {
     let kit = copy(&case);
     for folder in ["receipts", "System Volume Information", ".Trashes"] {
         fs::create_dir(kit.join(folder)).unwrap();
-        fs::write(kit.join(folder).join("x"), "x").unwrap();
+        fs::write(kit.join(folder).join("receipt_x.json"), "x").unwrap();
     }
     for file in ["._kit.json", "bundles/._x", "bin/.DS_Store", "Thumbs.db"] {
         fs::write(kit.join(file), "x").unwrap();
@@ -109,6 +109,16 @@ fn what_lies_beside_a_kit_is_named_and_refuses_nothing() {
     for run in verify(&case, &kit) {
         let ran = run.run().expect(0).says("run nothing of it").says("bin/run\\u{1b}.sh");
         ran.says("tools/").never_says("receipts");
+    }
+    // a folder that no list speaks of is no place to hide in either
+    fs::write(kit.join("receipts/install.sh"), "x").unwrap();
+    for run in verify(&case, &kit) {
+        run.run().expect(0).says("receipts/install.sh").never_says("receipt_x");
+    }
+    fs::remove_dir_all(kit.join("receipts")).unwrap();
+    std::os::unix::fs::symlink("/etc", kit.join("receipts")).unwrap();
+    for run in verify(&case, &kit) {
+        run.run().expect(0).says("receipts");
     }
     // in nobody's way either
     case.world.install(case.world.ftd(1), &kit).run().expect(0);

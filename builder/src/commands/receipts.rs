@@ -8,13 +8,12 @@ mod tally;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsStr;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use console::exit::{Exit, Failure};
 use console::input;
-use console::kit_folder::{KitFolder, is_kit};
+use console::kit_folder::{KitFolder, is_called_a_receipt, is_kit};
 use console::report::Report;
 use console::vouch::Known;
 use formats::certificate::Certificate;
@@ -153,15 +152,9 @@ impl Gathered {
     fn add_folder(&mut self, path: &Path) -> Result<(), Failure> {
         let entries =
             std::fs::read_dir(path).map_err(|error| Failure::io(path.display(), &error))?;
-        let is_receipt = |name: &OsStr| {
-            // in capitals and short as old file systems have them, or saved anew as text
-            let name = name.to_string_lossy().to_ascii_lowercase();
-            name.starts_with("receipt_") && (name.ends_with(".json") || name.ends_with(".txt"))
-                || name.starts_with("receip~") && name.ends_with(".jso")
-        };
         let mut names: Vec<_> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name()))
-            .filter(|name| is_receipt(name))
+            .filter(|name| is_called_a_receipt(name))
             .collect();
         names.sort();
         for name in names {

@@ -24,7 +24,7 @@ use crate::exit::Failure;
 use crate::not_a_kit;
 use crate::root::{names_in, open_dir_at, open_file_at};
 
-pub use self::whole::CheckedFiles;
+pub use self::whole::{CheckedFiles, is_called_a_receipt};
 
 /// A kit whose index fits the signature beside it.
 #[derive(Debug)]

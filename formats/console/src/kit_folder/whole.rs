@@ -177,19 +177,21 @@ impl KitFolder {
         listed: &BTreeMap<&str, Vec<(Sha256, &str)>>,
         renamed: &Renamed,
     ) -> Vec<OsString> {
-        let own = [kit::SUMS, kit::INDEX, kit::INDEX_SIGNATURE, kit::RECEIPTS];
+        let own = [kit::SUMS, kit::INDEX, kit::INDEX_SIGNATURE];
         let mut strangers = Vec::new();
         for name in names_in(&self.dir).unwrap_or_default() {
             if own.iter().any(|own| name == *own) {
                 continue;
             }
-            let is_folder = [kit::BUNDLES, kit::BIN].iter().any(|folder| name == *folder);
+            let folders = [kit::BUNDLES, kit::BIN, kit::RECEIPTS];
+            let is_folder = folders.iter().any(|folder| name == *folder);
             match open_dir_at(&self.dir, &name) {
                 Ok(folder) if is_folder => {
                     for inside in names_in(&folder).unwrap_or_default() {
                         let path = in_folder(&name, &inside);
                         let is_listed = path.to_str().is_some_and(|path| listed.contains_key(path));
-                        if !is_listed && !renamed.taken.contains(&inside) {
+                        let is_receipt = name == kit::RECEIPTS && is_called_a_receipt(&inside);
+                        if !is_listed && !is_receipt && !renamed.taken.contains(&inside) {
                             strangers.push(path);
                         }
                     }
@@ -201,6 +203,14 @@ impl KitFolder {
         }
         strangers
     }
+}
+
+/// Whether a name is one that devices give to receipts; no list has those.
+pub fn is_called_a_receipt(name: &OsStr) -> bool {
+    // in capitals and short as old file systems have them, or saved anew as text
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    name.starts_with("receipt_") && (name.ends_with(".json") || name.ends_with(".txt"))
+        || name.starts_with("receip~") && name.ends_with(".jso")
 }
 
 fn in_folder(folder: &OsStr, name: &OsStr) -> OsString {
