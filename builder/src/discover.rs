@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use console::exit::Failure;
 use console::input;
 use console::ownership::Foreign;
-use console::root::{Root, names_in};
+use console::root::{Passed, Root, names_in};
 use formats::device::{Label, ManagerUuid};
 use formats::error::Reason;
 use formats::failed_push::FailedPush;
 use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
-use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::belief::{Belief, Disbelief, untrusted};
 
@@ -242,10 +241,14 @@ impl Batches {
         };
         let mut found = Self::default();
         for name in names_in(&dir).map_err(failed)? {
-            let is_dir = statat(&dir, &*name, AtFlags::empty())
-                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-            let Some(number) = batch_number(&name).filter(|_| is_dir) else { continue };
-            match belief.look(&Path::new(BATCHES).join(&name)) {
+            let Some(number) = batch_number(&name) else { continue };
+            let path = Path::new(BATCHES).join(&name);
+            // a link leads somewhere inside the root, which the kernel does not know of
+            let passed = belief.root.look_on_the_way(&path);
+            if !passed.is_ok_and(|passed| passed.last().is_some_and(Passed::is_dir)) {
+                continue;
+            }
+            match belief.look(&path) {
                 Ok(_) => found.numbers.push(number),
                 Err(Disbelief::Foreign(foreign)) => found.foreign.push((number, foreign)),
                 // removed meanwhile, or not to be told

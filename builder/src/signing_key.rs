@@ -214,6 +214,9 @@ fn unusable(root: &Root, error: &io::Error) -> Failure {
         io::ErrorKind::AlreadyExists => {
             failure.hint("another run has just made a signing key; run this again to use it")
         }
+        // not a regular file
+        io::ErrorKind::InvalidInput => Failure::refused(Reason::BadFormat, failure.message)
+            .hint("move it away to get a new key, or name another with --sign-key FILE"),
         io::ErrorKind::PermissionDenied => Failure::refused(Reason::NotRoot, failure.message)
             .hint("run this as root on the FMC (`expert`, then `sudo su`), or give --sign-key FILE"),
         _ => failure.hint(

@@ -238,6 +238,13 @@ fn the_signing_key_is_roots_alone() {
     refused(world.bundle(&["verify"]).arg(&kit.path), "unknown-signer");
     belongs_to(&key, 0);
     world.bundle(&["verify"]).arg(&kit.path).run().expect(0);
+    // what is no file is said so, and nobody waits for its other end
+    fs::remove_file(&key).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&key).status().unwrap();
+    assert!(made.success());
+    let (recipient, out) = (world.recipient(), world.out());
+    let build = world.bundle(&["build", "--recipient", &recipient, "--out"]).arg(out);
+    refused(build, "bad-format");
 }
 
 #[test]

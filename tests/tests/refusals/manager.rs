@@ -144,6 +144,12 @@ fn a_newer_batch_makes_an_older_list_stale() {
     fs::remove_file(&new.failed_push).unwrap();
     build_refused(&world, "stale-batch");
     builds_with(&world, "--accept-stale");
+    // a folder that root moved elsewhere and left a link to is one as well, wherever the root is
+    let folder = new.failed_push.parent().unwrap();
+    let name = folder.file_name().unwrap();
+    fs::rename(folder, world.fmc().root.join("var").join(name)).unwrap();
+    std::os::unix::fs::symlink(std::path::Path::new("/var").join(name), folder).unwrap();
+    build_refused(&world, "stale-batch");
 }
 
 #[test]
