@@ -11,7 +11,7 @@ use formats::envelope::{
 use formats::error::Reason;
 use formats::limits;
 use formats::signature::Fingerprint;
-use formats::text::printable;
+use formats::text::{named, printable};
 
 use crate::exit::Failure;
 use crate::input::{self, STDIN};
@@ -176,7 +176,7 @@ impl<'a> Unlocker<'a> {
             return Err(cannot_open(name, &error));
         }
         let mut hidden = self.terminal.hidden_input()?;
-        let prompt = format!("Passphrase for {}: ", printable(name));
+        let prompt = format!("Passphrase for {}: ", in_prompt(name));
         // an SSH key has one that a person chose
         let form = if protected.memory().is_some() { GENERATED } else { "" };
         let mut line_before = Passphrase::new(String::new());
@@ -333,4 +333,29 @@ fn cannot_open(name: &str, error: &IdentityError) -> Failure {
             "check the passphrase with the team that made the kit; in one that a person chose, upper and lower case differ"
         },
     })
+}
+
+/// A path as a prompt shows it. The folders of a stick are named by whoever made it: what is long
+/// or has blanks stands in quotes and is cut, so that it looks like no line of ours.
+fn in_prompt(path: &str) -> String {
+    const COLUMNS: usize = 100;
+    let shown = printable(path).to_string();
+    if shown.len() <= COLUMNS && !shown.contains(' ') { shown } else { named(path, COLUMNS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_prompt;
+
+    #[test]
+    fn a_folder_of_a_stick_looks_like_no_line_of_ours() {
+        let usual = "/mnt/usb/sftunnel-kit-8d07463a-1795637694/kit.identity.age";
+        assert_eq!(in_prompt(usual), usual);
+        let blanks = format!("/mnt/x{}is signed by SHA256:AAAA", " ".repeat(70));
+        for path in [blanks, format!("/mnt/{}", "x".repeat(200)), "/mnt/a b".to_owned()] {
+            let shown = in_prompt(&path);
+            assert!(shown.starts_with("'/mnt/") && shown.ends_with('\''), "{shown}");
+            assert!(shown.len() <= 100, "{shown}");
+        }
+    }
 }
