@@ -3,9 +3,9 @@
 //! The InternalCA is an X.509 version 1 certificate without extensions (docs/facts.md), so a
 //! path validator that wants basicConstraints would refuse every real one. What is checked
 //! here is what sftunnel's OpenSSL checks: names, signatures, digests, dates, and that the
-//! key belongs to the certificate; and then OpenSSL itself is asked ([`verdict`]).
+//! key belongs to the certificate; and then OpenSSL itself is asked (`verdict`).
 //!
-//! A set that is to be packed or installed has the strict form of [`pem`]. One that is found on a
+//! A set that is to be packed or installed has the strict form of `pem`. One that is found on a
 //! device was pasted there by somebody, and is judged as OpenSSL reads it.
 
 mod crl;
