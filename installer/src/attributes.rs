@@ -98,8 +98,14 @@ impl Extended {
     /// # Errors
     /// `InvalidData` beyond [`LIMIT`], or what the system says.
     pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
-        let mut buffer = vec![0; LIMIT];
-        let length = match flistxattr(&file, buffer.as_mut_slice()) {
+        // enough for the names that a file usually has, if any
+        let mut buffer = vec![0; 256];
+        let mut listed = flistxattr(&file, buffer.as_mut_slice());
+        if listed == Err(Errno::RANGE) {
+            buffer.resize(LIMIT, 0);
+            listed = flistxattr(&file, buffer.as_mut_slice());
+        }
+        let length = match listed {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Self::default()),
             other => other.map_err(too_many)?,
         };

@@ -324,9 +324,12 @@ impl PeerDir {
     pub(crate) fn leftovers(&self) -> io::Result<Vec<OsString>> {
         let mut names = names_in(&self.dir)?;
         names.retain(|name| {
-            let regular = statat(&self.dir, &**name, AtFlags::SYMLINK_NOFOLLOW)
-                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
-            is_staged(name) && regular
+            let is_regular = || {
+                statat(&self.dir, &**name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+                    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                })
+            };
+            is_staged(name) && is_regular()
         });
         Ok(names)
     }

@@ -72,8 +72,12 @@ fn rollback(world: &World) -> Run {
 fn an_acl_and_a_label_go_over_to_what_replaces_a_file_and_come_back() {
     let world = labelled();
     let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    // more names than are usual
+    for letter in ["a", "b", "c", "d"] {
+        give(&key(&world), &format!("user.{}", letter.repeat(80)), b"long");
+    }
     let before = found(&key(&world));
-    assert_eq!((before.0.len(), before.1), (3, 0o640));
+    assert_eq!((before.0.len(), before.1), (7, 0o640));
     let plan = world.install(device, &kit).arg("--dry-run").run().expect(0);
     drop(plan.says("640 root:root").says("as found: security.selinux, system.posix_acl_access"));
     world.install(device, &kit).run().expect(0);
