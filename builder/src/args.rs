@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use console::level::Thresholds;
-use console::unlock::OpenArgs;
+use cli::ask::unlock::OpenArgs;
+use cli::say::level::Thresholds;
 use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;
 
@@ -15,11 +15,11 @@ use self::examples::{
     BUILD_EXAMPLES, CHECK_EXAMPLES, EXAMPLES, HANDOFF_EXAMPLES, INSPECT_EXAMPLES, KEYGEN_EXAMPLES,
     PLAN_EXAMPLES, RECEIPTS_EXAMPLES, VERIFY_EXAMPLES,
 };
-use crate::peers::Asked;
+use crate::fmc::peers::Asked;
 
 /// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach
 #[derive(Debug, Parser)]
-#[command(name = "sftunnel-bundle", version = console::version::VERSION, after_help = EXAMPLES)]
+#[command(name = "sftunnel-bundle", version = cli::say::version::VERSION, after_help = EXAMPLES)]
 #[command(max_term_width = 80)]
 pub struct Cli {
     /// On every command.

@@ -1,61 +1,28 @@
 //! `sftunnel-bundle`: reads `FAILED_PUSH` on the FMC, checks each device's new credentials
 //! and writes a kit of sealed bundles.
 //!
-//! In the order of a build:
-//!
-//! | module | holds |
+//! | room | holds |
 //! |---|---|
-//! | [`args`] | the command line, nothing but parsed |
-//! | `commands` | one file for each command |
-//! | `belief` | which files of the manager root alone could have written |
-//! | `discover` | which `FAILED_PUSH`, which manager |
-//! | `peers` | the same without a list |
-//! | `plan` | which devices, which are refused; pure |
-//! | `recipients`, `passphrase` | who may open what |
-//! | `prepare` | the four above in one, for `plan` and `build` |
-//! | `collect` | a device's three files, read and checked |
-//! | `signing_key` | the key that vouches |
-//! | `bundling` | all devices on all cores |
-//! | `installers`, `kit_texts`, `kit_writer` | the folder |
-//! | `outcome` | each device's result, for people and JSON |
-//! | `sealed` | kits and bundles that are named, for `inspect`, `verify` and `handoff` |
-//! | `judge` | what is decided about an opened bundle |
-//! | `status_source`, `tunnel_status` | which tunnels are up, for `check` and `receipts` |
-//! | `wrong_box` | what is said on a box that is no manager |
-//! | `parallel` | what the others stand on |
+//! | [`args`], `commands` | the command line, nothing but parsed; one file for each command |
+//! | `fmc` | which list, which devices, their sources, the state of their tunnels |
+//! | `keys` | recipients, passphrase, signing key |
+//! | `kit` | a kit made, and one that is named read |
 
 pub mod args;
-mod belief;
-mod bundling;
-mod collect;
 mod commands;
-mod discover;
-mod installers;
-mod judge;
-mod kit_texts;
-mod kit_writer;
-mod outcome;
-mod parallel;
-mod passphrase;
-mod peers;
-mod plan;
-mod prepare;
-mod recipients;
-mod sealed;
-mod signing_key;
-mod status_source;
-mod tunnel_status;
-mod wrong_box;
+mod fmc;
+mod keys;
+mod kit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
-use console::exit::Failure;
-use console::report::{self, Report};
-use console::root::Root;
-use console::terminal::Terminal;
+use cli::disk::root::Root;
+use cli::say::exit::Failure;
+use cli::say::report::{self, Report};
+use cli::say::terminal::Terminal;
 use formats::timestamp::Timestamp;
 
 use crate::args::{Cli, Command, KeyKind};
@@ -80,7 +47,7 @@ pub fn command() -> clap::Command {
 pub mod untrusted {
     use formats::device::DeviceUuid;
 
-    use crate::tunnel_status;
+    use crate::fmc::tunnel_status;
 
     /// How many lines a recipient map has, or what is wrong with it.
     ///
@@ -88,7 +55,7 @@ pub mod untrusted {
     /// Says which line.
     pub fn recipient_map(bytes: &[u8]) -> Result<usize, String> {
         let text = formats::decode::text(bytes).map_err(|error| error.to_string())?;
-        crate::recipients::parse_map(&text).map(|lines| lines.len())
+        crate::keys::recipients::parse_map(&text).map(|lines| lines.len())
     }
 
     /// How many of these devices, by these names, a saved `sftunnel_status.pl` shows connected.
@@ -102,9 +69,9 @@ pub mod untrusted {
 
 /// Runs the program: parse, run, exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    console::hardening::protect_process();
-    console::hardening::lock_memory();
-    console::signals::make_file_size_limit_an_error();
+    cli::process::hardening::protect_process();
+    cli::process::hardening::lock_memory();
+    cli::process::signals::make_file_size_limit_an_error();
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,

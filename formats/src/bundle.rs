@@ -5,27 +5,27 @@
 //! itself names) → [`VouchedBundle`] (somebody vouches for that key). Only the last gives
 //! the credentials away.
 
+pub mod archive;
 mod gzip;
+pub mod manifest;
 
 use std::io;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::archive::{self, ArchiveError};
-use crate::certificate::{CheckedCredentials, Credentials, CredentialsError, SubjectError};
 use crate::checksum::{Sha256, Sums, SumsError};
+use crate::credentials::{CheckedCredentials, Credentials, CredentialsError, SubjectError};
 use crate::device::{CredentialFile, PeerPath};
-use crate::envelope::{self, Encoding, Identities, OpenError, Recipient, SealError};
 use crate::error::{Reason, Reasoned};
 use crate::json;
 use crate::limits;
-use crate::manifest::{
-    self, CredentialFacts, Device, FileEntry, Manager, Manifest, ManifestError, Tool,
-};
+use crate::seal::{self, Encoding, Identities, OpenError, Recipient, SealError};
 use crate::signature::{Fingerprint, SignatureError, SignerEntry, SigningKey, VerifyingKey};
 use crate::timestamp::Timestamp;
+use archive::ArchiveError;
 use gzip::{gunzip, gzip};
+use manifest::{CredentialFacts, Device, FileEntry, Manager, Manifest, ManifestError, Tool};
 
 /// What a bundle is made of, beside the key that signs it.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Inner {
     /// # Errors
     /// See [`SealError`].
     pub fn seal(&self, recipients: &[Recipient], encoding: Encoding) -> Result<Vec<u8>, SealError> {
-        envelope::seal(&self.0, recipients, encoding)
+        seal::seal(&self.0, recipients, encoding)
     }
 }
 

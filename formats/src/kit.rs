@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::manifest::{Manager, Manifest, Tool};
 use crate::checksum::{Sha256, is_plain_relative};
 use crate::device::{
     DeviceName, DeviceUuid, ManagerUuid, bundle_file_name, older_bundle_file_name,
@@ -9,7 +10,6 @@ use crate::device::{
 use crate::error::{Reason, Reasoned};
 use crate::json::{self, JsonError};
 use crate::limits;
-use crate::manifest::{Manager, Manifest, Tool};
 use crate::signature::{SignatureError, SignerEntry, SigningKey, VerifyingKey};
 use crate::text::named;
 use crate::timestamp::Timestamp;

@@ -9,38 +9,31 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`failed_push`] | the list of devices that the manager could not reach |
+//! | [`cisco`] | what the boxes write: `FAILED_PUSH`, `ims.conf`, the status programs |
 //! | [`device`] | UUIDs, names, peer paths |
-//! | [`certificate`] | the three files, checked to be one usable set, and a TLS handshake with them |
-//! | [`manifest`] | what a bundle says of itself |
-//! | [`signature`] | the Ed25519 key that vouches for it |
-//! | [`archive`] | the six entries of the tar |
-//! | [`envelope`] | age around it |
-//! | [`bundle`] | all of these in one: seal, open, verify |
+//! | [`credentials`] | the three files, checked to be one usable set, and a TLS handshake with them |
+//! | [`signature`] | the Ed25519 key that vouches for a bundle |
+//! | [`seal`] | age around it |
+//! | [`bundle`] | manifest, archive, signature and age in one: seal, open, verify |
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | what a device hands back |
-//! | [`channels`] | what Cisco's programs print of the tunnels |
 //! | [`decode`], [`csv`] | text and tables that people wrote or copied, on whatever machine |
 //! | [`json`] | the one reader of our own JSON |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
-pub mod archive;
 pub mod bundle;
-pub mod certificate;
-pub mod channels;
 pub mod checksum;
+pub mod cisco;
+pub mod credentials;
 pub mod csv;
 pub mod decode;
 pub mod device;
-pub mod envelope;
 pub mod error;
-pub mod failed_push;
-pub mod ims_conf;
 pub mod json;
 pub mod kit;
 pub mod limits;
-pub mod manifest;
 pub mod receipt;
+pub mod seal;
 pub mod signature;
 pub mod text;
 pub mod timestamp;

@@ -8,8 +8,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::{Certificate, CheckedCredentials, CredentialsError};
 use crate::checksum::Sha256;
+use crate::credentials::{Certificate, CheckedCredentials, CredentialsError};
 use crate::decode;
 use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::error::{Reason, Reasoned};
@@ -246,7 +246,7 @@ pub fn file_name(claim: &Claim) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::Credentials;
+    use crate::credentials::Credentials;
     use openssl::asn1::Asn1Time;
     use openssl::hash::MessageDigest;
     use openssl::pkey::PKey;

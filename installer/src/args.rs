@@ -5,8 +5,8 @@ mod examples;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use console::level::Thresholds;
-use console::unlock::OpenArgs;
+use cli::ask::unlock::OpenArgs;
+use cli::say::level::Thresholds;
 
 use self::examples::*;
 
@@ -14,7 +14,7 @@ use self::examples::*;
 #[derive(Debug, Parser)]
 #[command(
     name = "sftunnel-install",
-    version = console::version::VERSION,
+    version = cli::say::version::VERSION,
     max_term_width = 80,
     after_help = EXAMPLES
 )]

@@ -1,5 +1,5 @@
-//! One module for each command. Each gives a [`console::report::Report`] or a
-//! [`console::exit::Failure`]; nothing in here prints. What
+//! One module for each command. Each gives a [`cli::say::report::Report`] or a
+//! [`cli::say::exit::Failure`]; nothing in here prints. What
 //! several of them have in common: how a change ended, and what to do about a run that was
 //! interrupted before.
 
@@ -17,19 +17,19 @@ pub(crate) mod verify;
 
 use std::time::Duration;
 
-use console::exit::Failure;
-use console::report::Report;
-use console::terminal::Terminal;
+use cli::say::exit::Failure;
+use cli::say::report::Report;
+use cli::say::terminal::Terminal;
 use formats::error::Reason;
 
+use crate::appliance::host::Host;
+use crate::appliance::run_log::{self, LogLine};
+use crate::appliance::service::Patience;
+use crate::appliance::signals::Signals;
+use crate::appliance::state::{LockedState, State};
 use crate::args::{Change as ChangeArgs, Wait};
-use crate::host::Host;
-use crate::preflight::{self, DroppedPeer};
-use crate::run_log::{self, LogLine};
-use crate::service::Patience;
-use crate::signals::Signals;
-use crate::state::{LockedState, State};
-use crate::transaction::{Context, OnUnhealthy};
+use crate::candidate::checks::{self, DroppedPeer};
+use crate::change::transaction::{Context, OnUnhealthy};
 
 /// What every command is given.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ fn confirm(
     dropped: &[DroppedPeer],
 ) -> Result<(), Failure> {
     if !dropped.is_empty() && !args.accept_drop && (args.yes || !session.terminal.can_ask()) {
-        return Err(preflight::would_drop(dropped));
+        return Err(checks::would_drop(dropped));
     }
     if args.yes {
         return Ok(());

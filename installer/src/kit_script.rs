@@ -8,8 +8,8 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use console::exit::Exit;
-use console::terminal::say;
+use cli::say::exit::Exit;
+use cli::say::terminal::say;
 use formats::text::shell_quote;
 
 use crate::args::Command;

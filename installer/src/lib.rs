@@ -2,51 +2,32 @@
 //! replaces three files as one transaction, restarts sftunnel, proves that it came back, or
 //! puts everything back. `PROTOCOL.md` beside this crate says how and why.
 //!
-//! The data's way: `args` → `sources` (kits and bundles, opened and vouched for) →
-//! `preflight` and `judged` (checked against this box) → `transaction` (with `backup`,
-//! `journal`, `atomic_file`, `service`) → a report. `recovery` finishes what a crash left.
+//! | room | holds |
+//! |---|---|
+//! | `args`, `commands` | the command line, nothing but parsed; one file for each command |
+//! | `candidate` | kits and bundles, opened, vouched for and judged against this box |
+//! | `change` | the transaction: backup, stage, journal, swap, undo, recover |
+//! | `appliance` | the box: files, state, sftunnel, tunnels |
 
+mod appliance;
 mod args;
-mod atomic_file;
-mod attributes;
-mod backup;
+mod candidate;
+mod change;
 mod commands;
-mod host;
-mod journal;
-mod judged;
 mod kit_script;
-mod obstacles;
-mod peers;
-mod plan_text;
-mod preflight;
-mod receipts;
-mod records;
-mod recovery;
-mod rehearsal;
-mod reserve;
-mod restore;
-mod run_log;
-mod service;
-mod sf_dir;
-mod signals;
-mod sources;
-mod staging;
-mod state;
-mod transaction;
-mod tunnel;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use console::exit::Failure;
-use console::report::{self, Report};
-use console::terminal::Terminal;
+use cli::say::exit::Failure;
+use cli::say::report::{self, Report};
+use cli::say::terminal::Terminal;
 
-use args::{Cli, Command, StatusArgs};
-use commands::Session;
-use host::{Host, Told};
+use crate::appliance::host::{Host, Told};
+use crate::args::{Cli, Command, StatusArgs};
+use crate::commands::Session;
 
 const PROGRAM: &str = "sftunnel-install";
 
@@ -58,9 +39,9 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     kit_script::remove_copy();
-    console::hardening::protect_process();
-    console::hardening::lock_memory();
-    console::signals::make_file_size_limit_an_error();
+    cli::process::hardening::protect_process();
+    cli::process::hardening::lock_memory();
+    cli::process::signals::make_file_size_limit_an_error();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let parsed = command()
         .try_get_matches_from(&arguments)
@@ -91,22 +72,22 @@ pub mod untrusted {
 
     /// What `pmtool status` is taken to say of sftunnel.
     pub fn pmtool_status(output: &[u8]) -> String {
-        crate::service::parse_status(output).to_string()
+        crate::appliance::service::parse_status(output).to_string()
     }
 
     /// What `sftunnel-status-brief` is taken to say of the first of these managers.
     pub fn status_brief(output: &[u8], managers: &[ManagerUuid]) -> String {
-        crate::tunnel::brief_of(output, managers)
+        crate::appliance::tunnel::brief_of(output, managers)
     }
 
     /// How many tunnels the kernel's table of sockets holds; `None` when it cannot be read.
     pub fn socket_table(table: &[u8]) -> Option<usize> {
-        crate::tunnel::tunnels_in(table)
+        crate::appliance::tunnel::tunnels_in(table)
     }
 
     /// Whether these bytes are the record of a backup, of what is installed, of pinned signers.
     pub fn records(bytes: &[u8]) -> [bool; 3] {
-        use crate::{backup, records};
+        use crate::change::{backup, records};
         [
             backup::parse_record(bytes).is_ok(),
             records::parse::<records::Installed>(bytes).is_ok(),
@@ -116,7 +97,7 @@ pub mod untrusted {
 
     /// Whether these bytes are a journal.
     pub fn journal(bytes: &[u8]) -> bool {
-        crate::journal::Journal::parse(bytes).is_some()
+        crate::change::journal::Journal::parse(bytes).is_some()
     }
 }
 
@@ -138,7 +119,7 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
         Command::Signers { command } => commands::signers::run(&session, command),
         Command::Log => commands::log::run(&session),
     };
-    result.map_err(|failure| preflight::on_the_right_box(&session.host, failure))
+    result.map_err(|failure| candidate::checks::on_the_right_box(&session.host, failure))
 }
 
 impl Command {

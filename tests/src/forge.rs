@@ -6,12 +6,12 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use formats::archive;
+use formats::bundle::archive;
+use formats::bundle::manifest::bundle_id;
 use formats::checksum::Sha256;
 use formats::device::CredentialFile;
-use formats::envelope::{self, Encoding, IdentityFile};
 use formats::limits;
-use formats::manifest::bundle_id;
+use formats::seal::{self, Encoding, IdentityFile};
 use formats::signature::{SignerEntry, SigningKey};
 use formats::timestamp::Timestamp;
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ impl Forge {
 
     /// Any bytes, sealed for the same reader.
     pub fn seal_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        envelope::seal(bytes, &[self.recipient.parse().unwrap()], Encoding::Binary).unwrap()
+        seal::seal(bytes, &[self.recipient.parse().unwrap()], Encoding::Binary).unwrap()
     }
 }
 

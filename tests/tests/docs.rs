@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use formats::envelope::IdentityFile;
+use formats::bundle::manifest::Manifest;
 use formats::error::Reason;
 use formats::kit::KitIndex;
 use formats::limits;
-use formats::manifest::Manifest;
+use formats::seal::IdentityFile;
 use tests::{Run, World, program, tool};
 
 fn root() -> PathBuf {
@@ -261,7 +261,7 @@ fn every_test_that_security_md_names_exists() {
             let Some((test, module)) = parts.split_last() else { continue };
             let sources = match module {
                 ["formats", rest @ ..] => sources_of(&root().join("formats/src"), rest),
-                ["console", rest @ ..] => sources_of(&root().join("formats/console/src"), rest),
+                ["cli", rest @ ..] => sources_of(&root().join("formats/cli/src"), rest),
                 ["builder", "install_script"] => {
                     sources_of(&root().join("builder/tests"), &module[1..])
                 }

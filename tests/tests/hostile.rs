@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use formats::checksum::Sha256;
 use formats::device::CredentialFile;
-use formats::envelope::NewIdentity;
 use formats::kit::KitIndex;
+use formats::seal::NewIdentity;
 use formats::signature::SigningKey;
 use lab::Key;
 use lab::authority::{Authority, Digest, Request, Validity};

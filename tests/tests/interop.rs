@@ -22,7 +22,7 @@ fn age_tar_sha256sum_and_openssl_open_and_check_a_bundle() {
         let list = tool("tar", "tar").args(["-tvzf", "inside.tar.gz"]).cwd(&open).run().expect(0);
         let names: Vec<_> =
             list.stdout.lines().filter_map(|line| line.split_whitespace().last()).collect();
-        assert_eq!(names, formats::archive::ENTRIES.map(|(name, _)| name));
+        assert_eq!(names, formats::bundle::archive::ENTRIES.map(|(name, _)| name));
         assert!(
             list.stdout.lines().all(|line| line.starts_with("-rw------- 0/0")),
             "{}",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use formats::certificate::Certificate;
+use formats::credentials::Certificate;
 use formats::device::CredentialFile;
 use formats::receipt::SignedReceipt;
 use lab::{LabSpec, ManagerSpec};

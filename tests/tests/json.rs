@@ -1,9 +1,9 @@
 //! Every JSON object into a type that knows all its fields: a field that is added or renamed
 //! without `docs/json.md` is noticed here.
 
+use formats::bundle::manifest::{CredentialFacts, Device, Manager, Manifest};
 use formats::checksum::Sha256;
 use formats::kit::{Handoff, InstallerEntry, KitIndex};
-use formats::manifest::{CredentialFacts, Device, Manager, Manifest};
 use formats::signature::{Fingerprint, SignerEntry};
 use formats::timestamp::Timestamp;
 use lab::Fault;
@@ -118,8 +118,8 @@ objects! {
     PeerStatus {
         manager: String, path: String, state: String, level: String, reason: Option<String>,
         message: Option<String>, days_left: Option<i64>,
-        ca: Option<formats::certificate::CertificateFacts>,
-        certificate: Option<formats::certificate::CertificateFacts>,
+        ca: Option<formats::credentials::CertificateFacts>,
+        certificate: Option<formats::credentials::CertificateFacts>,
         files: Vec<FileStatus>, strays: Vec<String>, leftovers: usize, completed: bool,
         cannot_replace: Option<Vec<String>>,
         signers: Vec<Pinned>, tunnel: Option<Tunnel>,
@@ -131,7 +131,7 @@ objects! {
     Rehearsal {
         manager: String, host: String, status: String, failed_at: Option<String>,
         message: Option<String>, protocol: Option<String>, cipher: Option<String>,
-        certificate: Option<formats::certificate::CertificateFacts>, asked: Option<Vec<String>>, given: bool,
+        certificate: Option<formats::credentials::CertificateFacts>, asked: Option<Vec<String>>, given: bool,
     }
     Connection { local: String, remote: String, }
     FileStatus { name: String, found: Option<FoundStatus>, }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use formats::envelope::{NewIdentity, Passphrase};
+use formats::seal::{NewIdentity, Passphrase};
 use tests::{Kit, PASSPHRASE, Pty, Ran, Run, World};
 
 fn opens(world: &World, kit: &Kit, passphrase: &str) -> bool {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use formats::envelope::{NewIdentity, Passphrase};
+use formats::seal::{NewIdentity, Passphrase};
 use lab::Fault;
 use openssl::rsa::Rsa;
 use tests::{PASSPHRASE, Pty, Run, World, tool, wait_until};

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use formats::bundle::{BundleError, SignedBundle};
 use formats::checksum::Sha256;
-use formats::envelope::{Identities, IdentityFile};
 use formats::error::{Reason, Reasoned};
 use formats::kit::KitIndex;
+use formats::seal::{Identities, IdentityFile};
 use serde_json::{Value, json};
 use tests::{PASSPHRASE, Pty, Run, World, program, running, tool};
 
@@ -281,11 +281,11 @@ fn more_headers_that_readers_take_differently_are_refused() {
     assert_eq!(reason(&twice), Reason::Damaged);
     let folder = case.world.path("pax");
     fs::create_dir(&folder).unwrap();
-    for ((name, _), content) in formats::archive::ENTRIES.iter().zip(&case.honest.entries) {
+    for ((name, _), content) in formats::bundle::archive::ENTRIES.iter().zip(&case.honest.entries) {
         fs::write(folder.join(name), content).unwrap();
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let names = formats::archive::ENTRIES.map(|(name, _)| name);
+    let names = formats::bundle::archive::ENTRIES.map(|(name, _)| name);
     for format in ["ustar", "pax", "gnu", "oldgnu", "v7"] {
         let file = case.world.path(format!("{format}.tar"));
         let run = tool("tar", "tar").arg("-cf").arg(&file).arg(format!("--format={format}"));

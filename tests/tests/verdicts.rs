@@ -9,7 +9,7 @@ mod forms;
 use std::fs;
 use std::path::Path;
 
-use formats::certificate::{Credentials, CredentialsError};
+use formats::credentials::{Credentials, CredentialsError};
 use formats::error::Reasoned;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;

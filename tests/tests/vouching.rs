@@ -4,8 +4,8 @@
 use std::fs;
 
 use formats::checksum::Sha256;
-use formats::envelope::{self, Encoding, NewIdentity, Passphrase};
 use formats::kit::{BundleEntry, DeviceEntry, KitIndex};
+use formats::seal::{self, Encoding, NewIdentity, Passphrase};
 use formats::signature::SigningKey;
 use formats::timestamp::Timestamp;
 use tests::{Forge, Kit, PASSPHRASE, Run, World, tool};
@@ -85,7 +85,7 @@ fn a_kits_own_identity_is_locked_by_one_passphrase_or_the_kit_is_refused() {
     let (identity, file) = (world.identity(), kit.path.join("kit.identity.age"));
     let sealed = |encoding| {
         let recipients = [world.recipient().parse().unwrap()];
-        envelope::seal(identity.as_bytes(), &recipients, encoding).unwrap()
+        seal::seal(identity.as_bytes(), &recipients, encoding).unwrap()
     };
     let signer = world.signing_key().verifying_key().unwrap().fingerprint();
     let locked =
@@ -140,10 +140,10 @@ fn an_identity_file_for_several_readers_vouches_for_nobody() {
     let kit = world.kit(&[]);
     // the identity with a line that claims a signer, sealed to a public key in place of a passphrase
     let claimed = format!("# signer: {}\n{}", world.signer(), world.identity());
-    let sealed = formats::envelope::seal(
+    let sealed = formats::seal::seal(
         claimed.as_bytes(),
         &[world.recipient().parse().unwrap()],
-        formats::envelope::Encoding::Binary,
+        formats::seal::Encoding::Binary,
     );
     fs::write(kit.path.join("kit.identity.age"), sealed.unwrap()).unwrap();
     let before = world.snapshot(device);

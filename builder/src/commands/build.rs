@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::thread;
 
-use console::exit::Failure;
-use console::report::Report;
-use formats::envelope::{Encoding, NewIdentity, Passphrase};
+use cli::say::exit::Failure;
+use cli::say::report::Report;
+use formats::bundle::manifest::Manager;
 use formats::error::Reason;
 use formats::kit::{self, InstallerEntry, KitIndex, TextEntry};
-use formats::manifest::Manager;
+use formats::seal::{Encoding, NewIdentity, Passphrase};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
@@ -17,17 +17,17 @@ use serde::Serialize;
 use super::{kit_heading, plan, warn_when_quiet, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
-use crate::belief::Belief;
-use crate::bundling::{self, Bundled, Sealing, Shared};
-use crate::collect::Authorities;
-use crate::installers::{Installer, LeftOut};
-use crate::kit_texts::{self, ReadmeFacts};
-use crate::kit_writer::{self, KitWriter, Published};
-use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
-use crate::passphrase::{self, Source};
-use crate::plan::PlannedDevice;
-use crate::prepare::{Prepared, prepare};
-use crate::signing_key::{self, Signer, SignerBody};
+use crate::fmc::belief::Belief;
+use crate::fmc::collect::Authorities;
+use crate::fmc::plan::PlannedDevice;
+use crate::keys::passphrase::{self, Source};
+use crate::keys::signing_key::{self, Signer, SignerBody};
+use crate::kit::contents::{self, Bundled, Sealing, Shared};
+use crate::kit::device_result::{self, DeviceResult, refusals_text, wrapped};
+use crate::kit::inputs::{Prepared, prepare};
+use crate::kit::installers::{Installer, LeftOut};
+use crate::kit::texts::{self, ReadmeFacts};
+use crate::kit::writer::{self, KitWriter, Published};
 
 /// The JSON of `build`.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,7 @@ struct BuildBody {
     /// What the kit says of when it was made.
     created_at: Timestamp,
     /// Where the devices come from: `failed-push`, or `peers`.
-    source: crate::plan::Source,
+    source: crate::fmc::plan::Source,
     /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
     /// Who vouches for the kit and its bundles; null when none was made.
@@ -73,10 +73,10 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let mut prepared = prepare(args, context, false)?;
     let Some((manager, name)) = prepared.kit().map(|(manager, name)| (manager.clone(), name))
     else {
-        let results = bundling::refused_only(&prepared.plan);
+        let results = contents::refused_only(&prepared.plan);
         return Ok(report(context, prepared, None, results));
     };
-    kit_writer::check_place(&args.kit.out, &name, args.kit.force)?;
+    writer::check_place(&args.kit.out, &name, args.kit.force)?;
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
     let signer = signing_key::load(belief, args.kit.sign_key.as_deref())?;
     prepared.plan.warnings.extend(signer.doubt.clone());
@@ -186,7 +186,7 @@ impl Run<'_> {
                 has_passphrase: passphrase.is_some(),
                 installers: &installers,
             };
-            texts.extend(kit_texts::write(writer, &readme)?);
+            texts.extend(texts::write(writer, &readme)?);
             self.write_index(writer, signer, &results, &installers, texts)?;
             Ok((passphrase, installers))
         })?;
@@ -221,7 +221,7 @@ impl Run<'_> {
             writer,
         };
         let progress = self.context.terminal.progress("sealing", devices.len());
-        bundling::bundle_all(devices, &prepared.plan, &shared, &sealing, progress)
+        contents::bundle_all(devices, &prepared.plan, &shared, &sealing, progress)
     }
 
     fn write_index(
@@ -237,14 +237,14 @@ impl Run<'_> {
             manager: self.manager.clone(),
             batch: self.prepared.plan.batch,
             source: match self.prepared.plan.source {
-                crate::plan::Source::FailedPush => None,
-                crate::plan::Source::Peers => Some(kit::Source::Peers),
+                crate::fmc::plan::Source::FailedPush => None,
+                crate::fmc::plan::Source::Peers => Some(kit::Source::Peers),
             },
             created_at: self.prepared.created_at,
             signer: signer.entry,
             built_by: None,
             handoffs: Vec::new(),
-            bundles: bundling::entries(results),
+            bundles: contents::entries(results),
             installers: installers.to_vec(),
             texts,
         };
@@ -281,7 +281,7 @@ fn report(
     made: Option<(Kit, Signer)>,
     results: Results,
 ) -> Report {
-    let (exit, reason) = outcome::exit(&results);
+    let (exit, reason) = device_result::exit(&results);
     let (text, changed) = (text(&prepared, made.as_ref(), &results), made.is_some());
     warn_when_quiet(&context.terminal, exit, &prepared.plan.warnings);
     let bundled = results.iter().filter(|result| result.facts.is_some()).count();

@@ -12,27 +12,27 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use console::exit::Failure;
-use console::new_file;
-use console::report::Report;
-use console::root::{Root, is_absent};
-use formats::certificate::{Certificate, RevocationList};
+use cli::disk::new_file;
+use cli::disk::root::{Root, is_absent};
+use cli::say::exit::Failure;
+use cli::say::report::Report;
+use formats::cisco::failed_push::FailedPush;
+use formats::cisco::ims_conf::ImsConf;
+use formats::credentials::{Certificate, RevocationList};
 use formats::device::{CredentialFile, DeviceName, DeviceUuid};
 use formats::error::Reasoned;
-use formats::failed_push::FailedPush;
-use formats::ims_conf::ImsConf;
 use formats::limits::{self, LimitError};
 
 use self::state::{Checked, Role, Thresholds};
 use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
-use crate::collect::{CA, PEERS, PUSHED};
 use crate::commands::receipts;
-use crate::discover::{self, IMS_CONF, Newest};
-use crate::outcome::DeviceRef;
-use crate::status_source::{self, Asked};
-use crate::wrong_box::WrongBox;
+use crate::fmc::collect::{CA, PEERS, PUSHED};
+use crate::fmc::discover::{self, IMS_CONF, Newest};
+use crate::fmc::status_source::{self, Asked};
+use crate::fmc::wrong_box::WrongBox;
+use crate::kit::device_result::DeviceRef;
 
 // from docs/facts.md
 const OWN: &str = "/etc/sf/keys/sftunnel-cert.pem";

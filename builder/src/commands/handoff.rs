@@ -19,33 +19,33 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use console::exit::{Exit, Failure};
-use console::kit_folder::KitFolder;
-use console::report::Report;
-use console::unlock::{Unlocked, Unlocker};
-use console::vouch::Known;
+use cli::ask::unlock::{Unlocked, Unlocker};
+use cli::ask::vouch::Known;
+use cli::kit::folder::KitFolder;
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
 use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
 use formats::device::{DeviceName, DeviceUuid};
-use formats::envelope::{Passphrase, Recipient};
 use formats::error::Reason;
 use formats::kit::{self, BundleEntry};
+use formats::seal::{Passphrase, Recipient};
 use formats::signature::Fingerprint;
 
 use self::seal::{Part, Sealer};
 use self::view::{HandoffBody, KitView};
 use crate::Context;
 use crate::args::HandoffArgs;
-use crate::belief::Belief;
 use crate::commands::warn_when_quiet;
+use crate::fmc::belief::Belief;
 
-use crate::judge::Judge;
-use crate::outcome::{self, DeviceResult, Refusal};
-use crate::passphrase::{self, Source};
-use crate::plan::find_device;
-use crate::recipients::{Named, Recipients};
-use crate::sealed::{Loose, is_folder};
-use crate::signing_key::{self, Signer};
+use crate::fmc::plan::find_device;
+use crate::keys::passphrase::{self, Source};
+use crate::keys::recipients::{Named, Recipients};
+use crate::keys::signing_key::{self, Signer};
+use crate::kit::device_result::{self, DeviceResult, Refusal};
+use crate::kit::signer_check::Judge;
+use crate::kit::source::{Loose, is_folder};
 
 /// A kit, opened, and the bundles of it that were asked for.
 struct SourceKit {
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     let passphrase = run.passphrase(source)?;
     run.seal_all(&recipients, passphrase)?;
     let body = run.body;
-    let (exit, reason) = outcome::exit(&body.results);
+    let (exit, reason) = device_result::exit(&body.results);
     let text = body.text();
     warn_when_quiet(&context.terminal, exit, &body.warnings);
     let report = Report::for_terminal(&context.terminal, &body, text).changed(true);

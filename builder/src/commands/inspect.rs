@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use console::exit::{Exit, Failure};
-use console::kit_folder::{KitFolder, KitIdentity};
-use console::report::Report;
-use console::terminal::Table;
-use console::unlock::Unlocker;
+use cli::ask::unlock::Unlocker;
+use cli::kit::folder::{KitFolder, KitIdentity};
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
+use cli::say::terminal::Table;
 use formats::bundle::SignedBundle;
-use formats::envelope::{Encoding, Identities};
+use formats::bundle::manifest::{Manager, Manifest};
 use formats::kit::{Handoff, InstallerEntry};
-use formats::manifest::{Manager, Manifest};
+use formats::seal::{Encoding, Identities};
 use formats::signature::SignerEntry;
 use formats::text::{named, printable};
 use formats::timestamp::Timestamp;
@@ -20,9 +20,9 @@ use serde::Serialize;
 use super::{count, handoffs_text, shortened};
 use crate::Context;
 use crate::args::InspectArgs;
-use crate::outcome::{DeviceRef, Refusal, wrapped};
-use crate::parallel::in_order;
-use crate::sealed::{Loose, Outside, device_of, is_folder, picked};
+use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
+use crate::kit::parallel::in_order;
+use crate::kit::source::{Loose, Outside, device_of, is_folder, picked};
 
 /// The JSON of `inspect`.
 #[derive(Debug, Serialize)]
@@ -154,7 +154,7 @@ fn bundle_view(
     bytes: Result<Vec<u8>, Failure>,
     identities: Option<&Identities>,
 ) -> BundleView {
-    let encoding = match bytes.as_ref().map(|bytes| formats::envelope::encoding_of(bytes)) {
+    let encoding = match bytes.as_ref().map(|bytes| formats::seal::encoding_of(bytes)) {
         Ok(Ok(Encoding::Armored)) => "age-armor",
         _ => "age",
     };

@@ -4,11 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use console::exit::Failure;
-use console::new_file;
-use console::report::Report;
-use formats::envelope::NewIdentity;
+use cli::disk::new_file;
+use cli::say::exit::Failure;
+use cli::say::report::Report;
 use formats::error::Reason;
+use formats::seal::NewIdentity;
 use formats::signature::{Fingerprint, SigningKey, VerifyingKey};
 use formats::text::printable;
 use rustix::fs::Mode;

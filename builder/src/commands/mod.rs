@@ -9,17 +9,17 @@ pub(crate) mod plan;
 pub(crate) mod receipts;
 pub(crate) mod verify;
 
-use console::exit::Exit;
-use console::terminal::{Terminal, shortened};
+use cli::say::exit::Exit;
+use cli::say::terminal::{Terminal, shortened};
+use formats::bundle::manifest::Manager;
 use formats::kit::Handoff;
-use formats::manifest::Manager;
 use formats::signature::SignerEntry;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
-use crate::outcome::wrapped;
-use crate::plan::Source;
-use crate::prepare::Prepared;
+use crate::fmc::plan::Source;
+use crate::kit::device_result::wrapped;
+use crate::kit::inputs::Prepared;
 
 /// Where the devices come from and for whom.
 fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {

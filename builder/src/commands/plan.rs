@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use console::exit::Failure;
-use console::report::Report;
-use console::terminal::Table;
-use formats::manifest::Manager;
+use cli::say::exit::Failure;
+use cli::say::report::Report;
+use cli::say::terminal::Table;
+use formats::bundle::manifest::Manager;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
@@ -14,17 +14,17 @@ use serde::Serialize;
 use super::{count, kit_heading, shortened, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
-use crate::belief::Belief;
-use crate::bundling::{self, FILES, Ready, Shared};
-use crate::collect::Authorities;
-use crate::installers::LeftOut;
-use crate::kit_texts::runs_on;
-use crate::kit_writer;
-use crate::outcome::{self, DeviceResult, refusals_text, wrapped};
-use crate::passphrase::Source;
-use crate::plan;
-use crate::prepare::{Prepared, prepare};
-use crate::signing_key;
+use crate::fmc::belief::Belief;
+use crate::fmc::collect::Authorities;
+use crate::fmc::plan;
+use crate::keys::passphrase::Source;
+use crate::keys::signing_key;
+use crate::kit::contents::{self, FILES, Ready, Shared};
+use crate::kit::device_result::{self, DeviceResult, refusals_text, wrapped};
+use crate::kit::inputs::{Prepared, prepare};
+use crate::kit::installers::LeftOut;
+use crate::kit::texts::runs_on;
+use crate::kit::writer;
 
 /// The JSON of `plan`, and of `build --dry-run`.
 #[derive(Debug, Serialize)]
@@ -73,14 +73,14 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let mut prepared = prepare(args, context, true)?;
     let kit = prepared.kit().map(|(_, name)| (args.kit.out.join(&name), name));
     if let Some((_, name)) = &kit
-        && let Err(failure) = kit_writer::check_place(&args.kit.out, name, args.kit.force)
+        && let Err(failure) = writer::check_place(&args.kit.out, name, args.kit.force)
     {
         prepared.plan.warnings.push(format!("{}: {}", failure.message, failure.hint));
     }
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
     prepared.plan.warnings.extend(signing_key::look(belief, args.kit.sign_key.as_deref())?);
     let results = check(&prepared, context)?;
-    let (exit, reason) = outcome::exit(&results);
+    let (exit, reason) = device_result::exit(&results);
     let text = text(&prepared, kit.as_ref().map(|(_, name)| name.as_str()), &results);
     let refused = results.iter().filter(|result| result.refusal.is_some()).count();
     let body = PlanBody {
@@ -108,13 +108,13 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
 
 fn check(prepared: &Prepared, context: &Context) -> Result<Vec<DeviceResult<Ready>>, Failure> {
     let Some(manager) = &prepared.plan.manager else {
-        return Ok(bundling::refused_only(&prepared.plan));
+        return Ok(contents::refused_only(&prepared.plan));
     };
     let (rules, recipients) = (&prepared.rules, &prepared.recipients);
     let authorities = Authorities::default();
     let shared = Shared { root: &context.root, manager, rules, recipients, authorities };
     let progress = context.terminal.progress("checking", prepared.plan.devices.len());
-    bundling::check_all(&prepared.plan, &shared, progress)
+    contents::check_all(&prepared.plan, &shared, progress)
 }
 
 fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>]) -> String {

@@ -11,16 +11,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use console::exit::{Exit, Failure};
-use console::input;
-use console::kit_folder::{KitFolder, is_called_a_receipt, is_kit};
-use console::report::Report;
-use console::vouch::Known;
-use formats::certificate::Certificate;
+use cli::ask::vouch::Known;
+use cli::disk::input;
+use cli::kit::folder::{KitFolder, is_called_a_receipt, is_kit};
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
 use formats::checksum::Sha256;
+use formats::cisco::failed_push::FailedPush;
+use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
-use formats::failed_push::FailedPush;
 use formats::limits;
 use formats::receipt::SignedReceipt;
 
@@ -28,14 +28,14 @@ use self::tally::{Authority, Judged, Standing, judge, last, standing};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
-use crate::belief::Belief;
-use crate::collect::CA;
-use crate::discover::BATCHES;
-use crate::judge::Judge;
-use crate::outcome::{DeviceRef, Refusal};
-use crate::signing_key;
-use crate::status_source::{self, Asked, Output, TunnelsView};
-use crate::tunnel_status::{self, Names, Seen, Tunnel};
+use crate::fmc::belief::Belief;
+use crate::fmc::collect::CA;
+use crate::fmc::discover::BATCHES;
+use crate::fmc::status_source::{self, Asked, Output, TunnelsView};
+use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel};
+use crate::keys::signing_key;
+use crate::kit::device_result::{DeviceRef, Refusal};
+use crate::kit::signer_check::Judge;
 
 /// As many files as twice a kit's bundles, and again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;

@@ -4,26 +4,26 @@ mod view;
 
 use std::path::Path;
 
-use console::exit::{Exit, Failure};
-use console::kit_folder::KitFolder;
-use console::report::Report;
-use console::unlock::{Unlocked, Unlocker};
-use console::vouch::Known;
+use cli::ask::unlock::{Unlocked, Unlocker};
+use cli::ask::vouch::Known;
+use cli::kit::folder::KitFolder;
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
 use formats::bundle::SignedBundle;
-use formats::envelope::Identities;
+use formats::bundle::manifest::Manifest;
 use formats::error::{Reason, Reasoned};
 use formats::kit::BundleEntry;
-use formats::manifest::Manifest;
+use formats::seal::Identities;
 use formats::timestamp::Timestamp;
 
 use self::view::{BundleView, KitView, VerifyBody};
 use crate::Context;
 use crate::args::VerifyArgs;
-use crate::judge::{self, Judge};
-use crate::outcome::Refusal;
-use crate::parallel::in_order;
-use crate::sealed::{Loose, Outside, device_of, is_folder, picked};
-use crate::signing_key;
+use crate::keys::signing_key;
+use crate::kit::device_result::Refusal;
+use crate::kit::parallel::in_order;
+use crate::kit::signer_check::{self, Judge};
+use crate::kit::source::{Loose, Outside, device_of, is_folder, picked};
 
 /// Runs it.
 ///
@@ -197,9 +197,9 @@ impl Run<'_> {
             kit.require_described(entry, bundle.manifest())?;
         }
         let further =
-            judge::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
+            signer_check::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
                 true => Ok(()),
-                false => judge::is_valid(bundle.facts(), self.now()),
+                false => signer_check::is_valid(bundle.facts(), self.now()),
             });
         Ok(Some(Opened { manifest: bundle.manifest().clone(), further }))
     }

@@ -1,7 +1,7 @@
 //! Tests of the module above: each guard met alone, with everything around it as it should be.
 
 use super::*;
-use crate::certificate::tests::{DEVICE, checked_set};
+use crate::credentials::tests::{DEVICE, checked_set};
 
 /// One set, its signer and its reader.
 struct Case {
@@ -13,10 +13,9 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let identity = envelope::NewIdentity::generate();
+        let identity = seal::NewIdentity::generate();
         let file = identity.file(&[]);
-        let Ok(envelope::IdentityFile::Plain(identities)) =
-            envelope::IdentityFile::parse(file.as_bytes())
+        let Ok(seal::IdentityFile::Plain(identities)) = seal::IdentityFile::parse(file.as_bytes())
         else {
             panic!("a plain identity")
         };

@@ -1,17 +1,17 @@
 //! `backups`: list, verify, prune.
 
-use console::exit::{Exit, Failure};
-use console::report::Report;
-use console::terminal::{Table, wrap};
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
+use cli::say::terminal::{Table, wrap};
 use formats::error::Reason;
 use serde::Serialize;
 
 use super::interrupted::finish_interrupted;
 use super::{Session, with_lock};
+use crate::appliance::run_log::LogLine;
+use crate::appliance::state::{self, State};
 use crate::args::{BackupsCommand, Wait};
-use crate::backup::{self, BackupId, BackupRecord};
-use crate::run_log::LogLine;
-use crate::state::{self, State};
+use crate::change::backup::{self, BackupId, BackupRecord};
 
 /// `sftunnel-install.backups/1`.
 #[derive(Debug, Serialize)]

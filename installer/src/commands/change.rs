@@ -1,19 +1,19 @@
 //! How a change of the box ended, in JSON and for a person.
 
-use console::exit::Exit;
-use console::terminal::wrap;
+use cli::say::exit::Exit;
+use cli::say::terminal::wrap;
 use formats::device::ManagerUuid;
 use formats::text::printable;
 use serde::Serialize;
 
-use crate::backup::{self, BackupId};
-use crate::journal::Goal;
-use crate::peers::LiveSet;
-use crate::preflight::DroppedPeer;
-use crate::receipts::{Places, Receipts};
-use crate::service::{Service, Unhealthy};
-use crate::transaction::{Context, Ended};
-use crate::tunnel::{Tunnel, Waited};
+use crate::appliance::peers::LiveSet;
+use crate::appliance::service::{Service, Unhealthy};
+use crate::appliance::tunnel::{Tunnel, Waited};
+use crate::candidate::checks::DroppedPeer;
+use crate::change::backup::{self, BackupId};
+use crate::change::journal::Goal;
+use crate::change::receipts::{Places, Receipts};
+use crate::change::transaction::{Context, Ended};
 
 /// How a change ended, in JSON.
 #[derive(Debug, Clone, Serialize)]

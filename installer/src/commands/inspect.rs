@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
-use console::exit::{Exit, Failure};
-use console::input::STDIN;
-use console::kit_folder::{KitFolder, identity_around, is_kit};
-use console::report::Report;
-use console::terminal::{Table, wrap};
-use console::unlock::Unlocker;
+use cli::ask::unlock::Unlocker;
+use cli::disk::input::STDIN;
+use cli::kit::folder::{KitFolder, identity_around, is_kit};
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
+use cli::say::terminal::{Table, wrap};
+use formats::bundle::manifest::Manifest;
 use formats::checksum::Sha256;
 use formats::error::Reason;
 use formats::kit::KitIndex;
-use formats::manifest::Manifest;
 use formats::text::{named, printable};
 use serde::Serialize;
 
 use super::Session;
 use crate::args::InspectArgs;
-use crate::plan_text;
-use crate::sources;
+use crate::candidate::plan_text;
+use crate::candidate::source;
 
 /// `sftunnel-install.inspect/1`.
 #[derive(Debug, Serialize)]
@@ -97,7 +97,7 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
         let unlocked = unlocker.unlock(identity.as_ref())?;
         for entry in &kit.index().bundles {
             let opened = kit.bundle(entry).and_then(|sealed| {
-                let bundle = sources::open_sealed(&entry.file, &sealed, &unlocked)?;
+                let bundle = source::open_sealed(&entry.file, &sealed, &unlocked)?;
                 kit.require_described(entry, bundle.manifest())?;
                 Ok(bundle.manifest().clone())
             });
@@ -114,7 +114,7 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
     }
     let index = Some(kit.index().clone());
     Ok(Inspected {
-        source: sources::origin(path),
+        source: source::origin(path),
         kind: "kit",
         kit: index,
         size: None,
@@ -125,13 +125,13 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
 }
 
 fn inspect_bundle(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspected, Failure> {
-    let sealed = sources::read_bundle(path)?;
-    let source = sources::origin(path);
+    let sealed = source::read_bundle(path)?;
+    let source = source::origin(path);
     let identity = identity_around(path)?;
     let mut manifests = Vec::new();
     if let Some(unlocker) = unlocker {
         let unlocked = unlocker.unlock(identity.as_ref())?;
-        manifests.push(sources::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
+        manifests.push(source::open_sealed(&source, &sealed, &unlocked)?.manifest().clone());
     }
     let (size, sha256) = (Some(sealed.len() as u64), Some(Sha256::of(&sealed)));
     let problems = Vec::new();

@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use console::exit::{Exit, Failure};
-use console::report::Report;
-use console::terminal::wrap;
-use formats::manifest::Device;
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
+use cli::say::terminal::wrap;
+use formats::bundle::manifest::Device;
 use serde::Serialize;
 
 use super::change::ChangeResult;
 use super::interrupted::{finish_interrupted, interrupted_note};
 use super::{Session, confirm, with_lock};
+use crate::appliance::host::Appliance;
+use crate::appliance::run_log::LogLine;
+use crate::appliance::service::{self, Service};
+use crate::appliance::state::State;
+use crate::appliance::tunnel;
 use crate::args::{InstallArgs, Tunnel as TunnelArgs};
-use crate::host::Appliance;
-use crate::journal::Goal;
-use crate::judged::{self, Accepted, SourceResult};
-use crate::plan_text;
-use crate::preflight::{self, DroppedPeer};
-use crate::receipts::Places;
-use crate::rehearsal::{self, Rehearsal};
-use crate::run_log::LogLine;
-use crate::service::{self, Service};
-use crate::state::State;
-use crate::transaction::{self, Context, Ended, Proof};
-use crate::tunnel;
+use crate::candidate::checks::{self, DroppedPeer};
+use crate::candidate::plan_text;
+use crate::candidate::rehearsal::{self, Rehearsal};
+use crate::candidate::{self, Accepted, SourceResult};
+use crate::change::journal::Goal;
+use crate::change::receipts::Places;
+use crate::change::transaction::{self, Context, Ended, Proof};
 
 /// `sftunnel-install.install/1`.
 #[derive(Debug, Serialize)]
@@ -71,15 +71,15 @@ fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<
     let Session { host, terminal } = session;
     let appliance = host.appliance()?;
     let may_ask = !args.change.yes;
-    let found = judged::judge(host, &appliance, state, &args.judge, terminal, may_ask)?;
-    let results = judged::results(host, &found);
-    let accepted = judged::require_all(host, found)?;
+    let found = candidate::judge(host, &appliance, state, &args.judge, terminal, may_ask)?;
+    let results = candidate::results(host, &found);
+    let accepted = candidate::require_all(host, found)?;
     host.pmtool()?;
     if args.tunnel.require_connected {
         tunnel::require_provable(host)?;
     }
     let service = service::status(host);
-    let dropped = preflight::dropped_peers(host, &judged::managers(&accepted), host.now())?;
+    let dropped = checks::dropped_peers(host, &candidate::managers(&accepted), host.now())?;
     let rehearsals = match args.judge.rehearse.as_slice() {
         [] => Vec::new(),
         _ if accepted.iter().all(|one| one.in_place) => Vec::new(),
@@ -170,7 +170,7 @@ fn look_for_tunnels(
     change: &mut ChangeResult,
 ) -> (Exit, String) {
     let Some(limit) = args.limit() else { return (Exit::Done, String::new()) };
-    let managers = judged::managers(&plan.accepted);
+    let managers = candidate::managers(&plan.accepted);
     let waited = tunnel::wait(context.host, &managers, limit, context.signals);
     let doubt = (args.require_connected && !waited.all_up()).then(|| waited.not_up());
     let mut text = change.tunnels_text(waited);
@@ -216,7 +216,7 @@ fn locked(
     let Plan { appliance, accepted, results, rehearsals, service, dropped } = plan;
     let remember = accepted.iter().map(Accepted::remember).collect();
     let device = accepted.first().map(|one| one.bundle.manifest().device.clone());
-    let managers = judged::managers(&accepted);
+    let managers = candidate::managers(&accepted);
     let changes = accepted.into_iter().map(|one| one.change).collect();
     session
         .terminal

@@ -1,16 +1,16 @@
 //! A run that was interrupted: seen by a command that only looks, finished by one that changes.
 
-use console::exit::{Exit, Failure};
-use console::terminal::wrap;
+use cli::say::exit::{Exit, Failure};
+use cli::say::terminal::wrap;
 use formats::text::printable;
 
 use super::change::left_here;
 use super::{Session, log};
-use crate::journal::Journal;
-use crate::recovery::{self, Recovered};
-use crate::run_log::LogLine;
-use crate::state::State;
-use crate::transaction::Context;
+use crate::appliance::run_log::LogLine;
+use crate::appliance::state::State;
+use crate::change::journal::Journal;
+use crate::change::recover::{self, Recovered};
+use crate::change::transaction::Context;
 
 /// A run that was interrupted, as a command sees it that only looks.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub(crate) fn finish_interrupted(
     session: &Session,
     context: Context<'_>,
 ) -> Result<Option<String>, Failure> {
-    let recovered = recovery::recover(context)?;
+    let recovered = recover::recover(context)?;
     context.signals.rest();
     let (outcome, receipts) = (recovered.word(), recovered.receipts(context.state));
     let told = match recovered {

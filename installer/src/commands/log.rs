@@ -1,14 +1,14 @@
 //! `log`: what was done here, when, and how it ended.
 
-use console::exit::Failure;
-use console::report::Report;
-use console::terminal::{Table, wrap};
+use cli::say::exit::Failure;
+use cli::say::report::Report;
+use cli::say::terminal::{Table, wrap};
 use formats::text::printable;
 use serde::Serialize;
 
 use super::Session;
-use crate::run_log::LogLine;
-use crate::state::State;
+use crate::appliance::run_log::LogLine;
+use crate::appliance::state::State;
 
 /// `sftunnel-install.log/1`.
 #[derive(Debug, Serialize)]

@@ -1,18 +1,18 @@
 //! `recover`: finishes a run that was interrupted.
 
-use console::exit::{Exit, Failure};
-use console::report::Report;
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
 use serde::Serialize;
 
 use super::change::{left_here, stays_down, stays_down_text};
 use super::interrupted::recovered_text;
 use super::{Session, with_lock};
+use crate::appliance::run_log::LogLine;
 use crate::args::RecoverArgs;
-use crate::backup::BackupId;
-use crate::preflight::DroppedPeer;
-use crate::recovery::{self, Recovered};
-use crate::run_log::LogLine;
-use crate::transaction::Context;
+use crate::candidate::checks::DroppedPeer;
+use crate::change::backup::BackupId;
+use crate::change::recover::{self, Recovered};
+use crate::change::transaction::Context;
 
 /// `sftunnel-install.recover/1`.
 #[derive(Debug, Serialize)]
@@ -59,7 +59,7 @@ impl RecoverReport {
 pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failure> {
     with_lock(session, "recover", args.wait, |context| {
         let context = Context { accept_device: args.accept_device, ..context };
-        let recovered = recovery::recover(context)?;
+        let recovered = recover::recover(context)?;
         let changed = !matches!(recovered, Recovered::Nothing { .. });
         let mut text = format!("{}.\n", capitalised(&recovered_text(&recovered)));
         let stays_down = match &recovered {

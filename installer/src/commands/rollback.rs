@@ -1,8 +1,8 @@
 //! `rollback`: a backup becomes live again, with the same transaction as an installation.
 
-use console::exit::{Exit, Failure};
-use console::report::Report;
-use console::terminal::wrap;
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
+use cli::say::terminal::wrap;
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use serde::Serialize;
@@ -10,21 +10,21 @@ use serde::Serialize;
 use super::change::ChangeResult;
 use super::interrupted::{finish_interrupted, interrupted_note};
 use super::{Session, confirm, with_lock};
+use crate::appliance::host::Host;
+use crate::appliance::peers::{Live, LiveSet, PeerDir};
+use crate::appliance::run_log::LogLine;
+use crate::appliance::service::{self, Service};
+use crate::appliance::state::State;
 use crate::args::RollbackArgs;
-use crate::backup::{self, Backup, BackupId};
-use crate::host::Host;
-use crate::journal::{Goal, Remember};
-use crate::judged::{FileResult, file_results};
-use crate::obstacles;
-use crate::peers::{Live, LiveSet, PeerDir};
-use crate::plan_text;
-use crate::preflight::{self, DroppedPeer};
-use crate::receipts::Places;
-use crate::records::Installed;
-use crate::run_log::LogLine;
-use crate::service::{self, Service};
-use crate::state::State;
-use crate::transaction::{self, Change, Context, Proof, remember_set};
+use crate::candidate::checks::{self, DroppedPeer};
+use crate::candidate::plan_text;
+use crate::candidate::{FileResult, file_results};
+use crate::change::backup::{self, Backup, BackupId};
+use crate::change::journal::{Goal, Remember};
+use crate::change::obstacles;
+use crate::change::receipts::Places;
+use crate::change::records::Installed;
+use crate::change::transaction::{self, Change, Context, Proof, remember_set};
 
 /// `sftunnel-install.rollback/1`.
 #[derive(Debug, Serialize)]
@@ -105,13 +105,13 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
         changes.push(Change { peer, before, after });
     }
     for change in changes.iter().filter(|_| !in_place) {
-        preflight::check_room(host, &change.peer)?;
+        checks::check_room(host, &change.peer)?;
         obstacles::require_none(host, change)?;
     }
     host.pmtool()?;
     let managers: Vec<ManagerUuid> =
         changes.iter().map(|change| change.peer.manager.clone()).collect();
-    let dropped = preflight::dropped_peers(host, &managers, host.now())?;
+    let dropped = checks::dropped_peers(host, &managers, host.now())?;
     let service = service::status(host);
     let mut text = format!(
         "Backup    {id}, made before {} at {}\n",

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use console::exit::{Exit, Failure};
-use console::input;
-use console::report::Report;
+use cli::disk::input;
+use cli::say::exit::{Exit, Failure};
+use cli::say::report::Report;
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::limits;
@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::interrupted::finish_interrupted;
 use super::{Session, with_lock};
+use crate::appliance::run_log::LogLine;
+use crate::appliance::state::State;
 use crate::args::{SignersCommand, Wait};
-use crate::records::{PinnedKey, PinnedSigner, Signers};
-use crate::run_log::LogLine;
-use crate::state::State;
+use crate::change::records::{PinnedKey, PinnedSigner, Signers};
 
 /// `sftunnel-install.signers/1`.
 #[derive(Debug, Serialize)]

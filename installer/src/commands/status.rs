@@ -8,12 +8,12 @@ use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use console::box_kind::BoxKind;
-use console::exit::Failure;
-use console::level::{Level, Thresholds};
-use console::new_file;
-use console::report::Report;
-use formats::certificate::CertificateFacts;
+use cli::disk::box_kind::BoxKind;
+use cli::disk::new_file;
+use cli::say::exit::Failure;
+use cli::say::level::{Level, Thresholds};
+use cli::say::report::Report;
+use formats::credentials::CertificateFacts;
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::text::printable_bytes;
@@ -22,16 +22,16 @@ use serde::Serialize;
 
 use super::Session;
 use super::interrupted::{InterruptedRun, interrupted_run};
+use crate::appliance::host::Host;
+use crate::appliance::peers::{self, Live, LiveSet, PeerDir};
+use crate::appliance::service::{self, Service};
+use crate::appliance::state::State;
+use crate::appliance::tunnel::{self, Connection, Tunnel, TunnelState};
 use crate::args::StatusArgs;
-use crate::backup::{self, BackupId};
-use crate::host::Host;
-use crate::obstacles::{self, Obstacle};
-use crate::peers::{self, Live, LiveSet, PeerDir};
-use crate::preflight;
-use crate::records::{Installed, PinnedSigner, Signers};
-use crate::service::{self, Service};
-use crate::state::State;
-use crate::tunnel::{self, Connection, Tunnel, TunnelState};
+use crate::candidate::checks;
+use crate::change::backup::{self, BackupId};
+use crate::change::obstacles::{self, Obstacle};
+use crate::change::records::{Installed, PinnedSigner, Signers};
 
 /// `sftunnel-install.status/1`.
 #[derive(Debug, Serialize)]
@@ -192,7 +192,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         is_lone_manager: is_manager && peers.is_empty(),
         is_neither: kind == BoxKind::Neither,
         now,
-        clock_behind: now < preflight::built(),
+        clock_behind: now < checks::built(),
         sftunnel,
         peers,
         ports,

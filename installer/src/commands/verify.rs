@@ -1,19 +1,19 @@
 //! `verify`: everything that an installation would check, and nothing that it would change.
 
-use console::exit::Failure;
-use console::kit_folder::{CheckedFiles, KitFolder, is_kit};
-use console::report::Report;
-use console::terminal::wrap;
+use cli::kit::folder::{CheckedFiles, KitFolder, is_kit};
+use cli::say::exit::Failure;
+use cli::say::report::Report;
+use cli::say::terminal::wrap;
 use serde::Serialize;
 
 use super::Session;
 use super::interrupted::interrupted_note;
+use crate::appliance::state::State;
 use crate::args::VerifyArgs;
-use crate::judged::{self, SourceResult};
-use crate::plan_text;
-use crate::preflight::{self, DroppedPeer};
-use crate::rehearsal::{self, Rehearsal};
-use crate::state::State;
+use crate::candidate::checks::{self, DroppedPeer};
+use crate::candidate::plan_text;
+use crate::candidate::rehearsal::{self, Rehearsal};
+use crate::candidate::{self, SourceResult};
 
 /// `sftunnel-install.verify/1`.
 #[derive(Debug, Serialize)]
@@ -48,11 +48,11 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
     }
     let appliance = host.appliance()?;
     let found =
-        judged::judge(host, &appliance, state.as_ref(), &args.judge, terminal, !terminal.json)?;
-    let results = judged::results(host, &found);
-    let accepted = judged::require_all(host, found)?;
+        candidate::judge(host, &appliance, state.as_ref(), &args.judge, terminal, !terminal.json)?;
+    let results = candidate::results(host, &found);
+    let accepted = candidate::require_all(host, found)?;
     host.pmtool()?;
-    let dropped = preflight::dropped_peers(host, &judged::managers(&accepted), host.now())?;
+    let dropped = checks::dropped_peers(host, &candidate::managers(&accepted), host.now())?;
     let rehearsals = match args.judge.rehearse.as_slice() {
         [] => Vec::new(),
         hosts => rehearsal::run(host, &accepted, hosts)?,

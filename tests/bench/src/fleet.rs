@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use formats::envelope::NewIdentity;
+use formats::seal::NewIdentity;
 use lab::{Lab, LabSpec};
 
 use crate::Result;

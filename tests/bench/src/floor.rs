@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use formats::certificate::{Authority, Credentials};
+use formats::bundle::manifest::bundle_id;
 use formats::checksum::Sha256;
+use formats::credentials::{Authority, Credentials};
 use formats::device::{DeviceUuid, ManagerUuid};
-use formats::envelope::{self, Encoding, NewIdentity, Recipient};
-use formats::manifest::bundle_id;
+use formats::seal::{self, Encoding, NewIdentity, Recipient};
 use formats::signature::SigningKey;
 use zeroize::Zeroizing;
 
@@ -82,7 +82,7 @@ impl Fleet {
             let id = bundle_id(&device.uuid, &self.manager, &checked.digests());
             self.signer.sign(&vec![b'm'; MANIFEST])?;
             let recipients = std::slice::from_ref(&self.recipient);
-            let sealed = envelope::seal(&vec![b'p'; PACKED], recipients, Encoding::Binary)?;
+            let sealed = seal::seal(&vec![b'p'; PACKED], recipients, Encoding::Binary)?;
             std::hint::black_box((id, Sha256::of(&sealed)));
             Ok(())
         };

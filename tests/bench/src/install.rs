@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use formats::envelope::NewIdentity;
+use formats::seal::NewIdentity;
 use lab::{Lab, LabSpec};
 use serde_json::Value;
 

@@ -66,7 +66,7 @@ pub(crate) fn write(
             "type": "application",
             "bom-ref": root,
             "name": program,
-            "version": console::version::VERSION,
+            "version": cli::say::version::VERSION,
             "licenses": [{ "expression": env!("CARGO_PKG_LICENSE") }],
             "components": files,
         } },
@@ -229,7 +229,7 @@ fn sha256(bytes: &[u8]) -> Value {
 
 /// When the commit was made; nothing when that is unknown.
 fn commit_time() -> Result<Option<String>, Box<dyn Error>> {
-    match i64::try_from(console::version::BUILD_UNIX_TIME)? {
+    match i64::try_from(cli::say::version::BUILD_UNIX_TIME)? {
         0 => Ok(None),
         time => Ok(Some(OffsetDateTime::from_unix_timestamp(time)?.format(&Rfc3339)?)),
     }

@@ -1,12 +1,12 @@
 //! `check` for Prometheus.
 
-use console::prometheus::{STATES, Textfile, label, number};
+use cli::say::prometheus::{STATES, Textfile, label, number};
 
 use super::devices::Reached;
 use super::state::Checked;
 use super::view::CheckBody;
-use crate::outcome::DeviceRef;
-use crate::tunnel_status::Tunnel;
+use crate::fmc::tunnel_status::Tunnel;
+use crate::kit::device_result::DeviceRef;
 
 /// The whole file.
 pub(super) fn text(body: &CheckBody) -> String {

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-pub(super) use console::level::{Level as State, Thresholds};
-use formats::certificate::{Certificate, RevocationList, Validity};
+pub(super) use cli::say::level::{Level as State, Thresholds};
+use formats::credentials::{Certificate, RevocationList, Validity};
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::discover::Listing;
-use crate::outcome::DeviceRef;
+use crate::fmc::discover::Listing;
+use crate::kit::device_result::DeviceRef;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

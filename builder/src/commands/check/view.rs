@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use console::level::{self, days_text};
-use console::root::Root;
-use console::terminal::{Color, Table, Terminal};
-use formats::ims_conf::ImsConf;
+use cli::disk::root::Root;
+use cli::say::level::{self, days_text};
+use cli::say::terminal::{Color, Table, Terminal};
+use formats::cisco::ims_conf::ImsConf;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
@@ -16,11 +16,11 @@ use super::advice::{self, Ca, Counts, Situation};
 use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, State, Thresholds, overall};
 use crate::commands::{count, shortened};
-use crate::discover::Listing;
-use crate::outcome::wrapped;
-use crate::status_source::{Source, TunnelsView};
-use crate::tunnel_status::Tunnel;
-use crate::wrong_box::WrongBox;
+use crate::fmc::discover::Listing;
+use crate::fmc::status_source::{Source, TunnelsView};
+use crate::fmc::tunnel_status::Tunnel;
+use crate::fmc::wrong_box::WrongBox;
+use crate::kit::device_result::wrapped;
 
 /// Rows that are shown although nothing is wrong with them, unless `--verbose`.
 const GOOD_SHOWN: usize = 8;

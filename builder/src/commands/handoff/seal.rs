@@ -3,18 +3,18 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use console::exit::Failure;
-use console::new_file;
-use console::terminal::Terminal;
+use cli::disk::new_file;
+use cli::say::exit::Failure;
+use cli::say::terminal::Terminal;
+use formats::bundle::manifest::Tool;
 use formats::bundle::{BundleError, Inner, SignedBundle, Vouch};
-use formats::certificate::Validity;
 use formats::checksum::Sha256;
+use formats::credentials::Validity;
 use formats::device::bundle_file_name;
-use formats::envelope::{Encoding, NewIdentity, Passphrase, Recipient};
 use formats::error::{Reason, Reasoned};
 use formats::kit::{self, BundleEntry, DeviceEntry, InstallerEntry, KitIndex, TextEntry};
 use formats::limits;
-use formats::manifest::Tool;
+use formats::seal::{Encoding, NewIdentity, Passphrase, Recipient};
 use formats::signature::Fingerprint;
 use formats::timestamp::Timestamp;
 use rustix::fs::Mode;
@@ -23,14 +23,14 @@ use super::view::{HandedOff, KitView};
 use super::{SourceBundle, SourceKit, of_one_bundle};
 use crate::Context;
 use crate::args::HandoffArgs;
-use crate::judge::{self, Judge};
-use crate::kit_texts::{self, ReadmeFacts};
-use crate::kit_writer::{KitWriter, Published};
-use crate::outcome::{DeviceRef, DeviceResult};
-use crate::parallel::in_order;
-use crate::recipients::Recipients;
-use crate::sealed::device_of;
-use crate::signing_key::Signer;
+use crate::keys::recipients::Recipients;
+use crate::keys::signing_key::Signer;
+use crate::kit::device_result::{DeviceRef, DeviceResult};
+use crate::kit::parallel::in_order;
+use crate::kit::signer_check::{self, Judge};
+use crate::kit::source::device_of;
+use crate::kit::texts::{self, ReadmeFacts};
+use crate::kit::writer::{KitWriter, Published};
 
 /// Where to, and with `--split` for whom alone.
 pub(super) struct Part {
@@ -134,7 +134,7 @@ impl Sealer<'_> {
             has_passphrase: identity.is_some(),
             installers: &installers,
         };
-        texts.extend(kit_texts::write(writer, &readme)?);
+        texts.extend(texts::write(writer, &readme)?);
         let index = self.index(signer, bundles, installers, texts);
         let (bytes, signature) =
             index.sign(&signer.key).map_err(|error| Failure::of(kit::INDEX, &error))?;
@@ -196,7 +196,7 @@ impl Sealer<'_> {
             .map_err(|error| Failure::of(&entry.file, &error).hint(hint(&error)))?;
         self.source.folder.require_described(entry, bundle.manifest())?;
         let vouch = judge.without_asking(&entry.file, bundle.fingerprint())?;
-        judge::names_its_device(&bundle)?;
+        signer_check::names_its_device(&bundle)?;
         Ok((bundle, vouch))
     }
 
@@ -252,7 +252,7 @@ impl Sealer<'_> {
             installers,
             texts,
         };
-        let version = console::version::VERSION.to_owned();
+        let version = cli::say::version::VERSION.to_owned();
         let tool = Tool { name: crate::PROGRAM.to_owned(), version };
         index.hand_off(self.context.now, signer.entry, tool);
         index
@@ -279,7 +279,7 @@ pub(super) fn bundle(
     let subject = source.path.display().to_string();
     let recipients = part.recipients(recipients, &source.bundle);
     let sealed = judge.without_asking(&subject, source.bundle.fingerprint()).and_then(|vouch| {
-        judge::names_its_device(&source.bundle)?;
+        signer_check::names_its_device(&source.bundle)?;
         Ok((sealed(source.bundle.inner(), &recipients, args)?, vouch))
     });
     let (sealed, vouch) = match sealed {
@@ -297,7 +297,7 @@ pub(super) fn bundle(
 
 fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Failure> {
     let path = out.join(name);
-    let dir = crate::kit_writer::open_out(out)?;
+    let dir = crate::kit::writer::open_out(out)?;
     let (name, mode) = (OsStr::new(name), Mode::from(0o600));
     let written = match force {
         true => new_file::replace(&dir, name, bytes, mode),

@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use formats::bundle::Vouch;
+use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::kit::{Handoff, InstallerEntry, KitIndex};
-use formats::manifest::Manager;
 use formats::signature::{Fingerprint, SignerEntry};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::commands::{count, handoffs_text, plan, warnings_text};
-use crate::outcome::{DeviceResult, refusals_text, wrapped};
-use crate::passphrase::Source;
-use crate::signing_key::{Signer, SignerBody};
+use crate::keys::passphrase::Source;
+use crate::keys::signing_key::{Signer, SignerBody};
+use crate::kit::device_result::{DeviceResult, refusals_text, wrapped};
 
 /// The JSON of `handoff`.
 #[derive(Debug, Serialize)]

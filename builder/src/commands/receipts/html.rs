@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use console::exit::Failure;
-use console::new_file;
+use cli::disk::new_file;
+use cli::say::exit::Failure;
 use formats::text::printable;
 
 use super::tally::Standing;

@@ -8,15 +8,15 @@
 
 use std::collections::HashSet;
 
-use console::exit::Failure;
-use formats::certificate::Certificate;
+use cli::say::exit::Failure;
 use formats::checksum::Sha256;
+use formats::credentials::Certificate;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, SignedReceipt};
 use serde::Serialize;
 
-use crate::outcome::Refusal;
+use crate::kit::device_result::Refusal;
 
 /// A CA that a receipt may be from.
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use console::terminal::Table;
+use cli::say::terminal::Table;
 use formats::bundle::Vouch;
+use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
-use formats::manifest::Manager;
 use formats::receipt::Outcome;
 use formats::signature::Fingerprint;
 use formats::text::printable;
@@ -16,9 +16,9 @@ use serde::Serialize;
 
 use super::tally::{Judged, Proof, Standing};
 use crate::commands::{count, shortened, warnings_text};
-use crate::outcome::{DeviceRef, Refusal, wrapped};
-use crate::status_source::{Source, TunnelsView};
-use crate::tunnel_status::{Seen, Tunnel};
+use crate::fmc::status_source::{Source, TunnelsView};
+use crate::fmc::tunnel_status::{Seen, Tunnel};
+use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
 
 /// The JSON of `receipts`.
 #[derive(Debug, Serialize)]

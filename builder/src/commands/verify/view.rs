@@ -3,21 +3,21 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use console::exit::Failure;
-use console::kit_folder::{CheckedFiles, KitFolder};
+use cli::kit::folder::{CheckedFiles, KitFolder};
+use cli::say::exit::Failure;
 use formats::bundle::Vouch;
+use formats::bundle::manifest::{Manager, Manifest};
 use formats::checksum::Sha256;
 use formats::error::Reason;
 use formats::kit::Handoff;
-use formats::manifest::{Manager, Manifest};
 use formats::signature::{Fingerprint, SignerEntry};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::commands::{count, handoffs_text};
-use crate::outcome::{DeviceRef, Refusal, wrapped};
-use crate::sealed::Outside;
+use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
+use crate::kit::source::Outside;
 
 /// The JSON of `verify`.
 #[derive(Debug, Serialize)]

@@ -1,11 +1,11 @@
 //! `status` for Prometheus; what both have is named as by `sftunnel-bundle check`.
 
-use console::prometheus::{STATES, Textfile, label, number};
-use formats::certificate::CertificateFacts;
+use cli::say::prometheus::{STATES, Textfile, label, number};
+use formats::credentials::CertificateFacts;
 
 use super::{PeerStatus, StatusReport};
-use crate::service::Service;
-use crate::tunnel::TunnelState;
+use crate::appliance::service::Service;
+use crate::appliance::tunnel::TunnelState;
 
 type TimeOf = fn(&CertificateFacts) -> i64;
 

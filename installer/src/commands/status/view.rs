@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 
-use console::exit::Failure;
-use console::level::{self, Level, days_text};
-use console::terminal::{Color, Table, Terminal, wrap};
-use formats::certificate::CertificateFacts;
+use cli::say::exit::Failure;
+use cli::say::level::{self, Level, days_text};
+use cli::say::terminal::{Color, Table, Terminal, wrap};
+use formats::credentials::CertificateFacts;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 use super::{PeerStatus, StatusReport, trouble};
-use crate::host::Appliance;
-use crate::plan_text;
-use crate::tunnel::{self, TunnelState};
+use crate::appliance::host::Appliance;
+use crate::appliance::tunnel::{self, TunnelState};
+use crate::candidate::plan_text;
 
 /// The columns that a label takes.
 const LABEL: usize = 10;
@@ -90,7 +90,7 @@ fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4
     let row = |what: &str, facts: &CertificateFacts| {
         let days = report.now.days_left(facts.not_after);
         let level = match facts.at(report.now) {
-            formats::certificate::Validity::Valid => Level::by_days(days, report.thresholds),
+            formats::credentials::Validity::Valid => Level::by_days(days, report.thresholds),
             _ => Level::Critical,
         };
         let bar = level::bar(facts.not_before, facts.not_after, report.now);

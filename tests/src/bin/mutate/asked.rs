@@ -5,10 +5,10 @@
 pub(crate) const TESTS: [(&str, &[&str]); 43] = [
     ("installer/src/args.rs", &["rehearsal::", "output::"]),
     (
-        "installer/src/atomic_file.rs",
+        "installer/src/appliance/atomic_file.rs",
         &["journey::", "store::", "manual::", "meanwhile::", "room::", "races::", "interruption::"],
     ),
-    ("installer/src/backup.rs", &["journey::", "store::", "manual::", "interruption::"]),
+    ("installer/src/change/backup.rs", &["journey::", "store::", "manual::", "interruption::"]),
     (
         "installer/src/commands.rs",
         &["journey::", "twice::", "terminal::", "refusals::", "interruption::"],
@@ -152,7 +152,7 @@ pub(crate) const TESTS: [(&str, &[&str]); 43] = [
         ],
     ),
     (
-        "installer/src/host.rs",
+        "installer/src/appliance/host.rs",
         &[
             "journey::",
             "refusals::",
@@ -164,15 +164,15 @@ pub(crate) const TESTS: [(&str, &[&str]); 43] = [
             "interruption::",
         ],
     ),
-    ("installer/src/journal.rs", &["health::", "output::", "interruption::"]),
+    ("installer/src/change/journal.rs", &["health::", "output::", "interruption::"]),
     (
-        "installer/src/judged.rs",
+        "installer/src/candidate.rs",
         &["journey::", "refusals::", "pairs::", "manual::", "terminal::", "health::"],
     ),
     ("installer/src/lib.rs", &["output::", "journey::", "fuzz_corpus::", "signals::"]),
     ("installer/src/main.rs", &["output::"]),
     (
-        "installer/src/peers.rs",
+        "installer/src/appliance/peers.rs",
         &[
             "refusals::",
             "manual::",
@@ -184,7 +184,7 @@ pub(crate) const TESTS: [(&str, &[&str]); 43] = [
         ],
     ),
     (
-        "installer/src/plan_text.rs",
+        "installer/src/candidate/plan_text.rs",
         &[
             "journey::",
             "manual::",
@@ -195,9 +195,12 @@ pub(crate) const TESTS: [(&str, &[&str]); 43] = [
             "documented::",
         ],
     ),
-    ("installer/src/preflight.rs", &["refusals::", "clock::", "room::", "pairs::", "hostile::"]),
     (
-        "installer/src/receipts.rs",
+        "installer/src/candidate/checks.rs",
+        &["refusals::", "clock::", "room::", "pairs::", "hostile::"],
+    ),
+    (
+        "installer/src/change/receipts.rs",
         &[
             "journey::",
             "twice::",
@@ -212,30 +215,36 @@ pub(crate) const TESTS: [(&str, &[&str]); 43] = [
         ],
     ),
     (
-        "installer/src/records.rs",
+        "installer/src/change/records.rs",
         &["journey::", "store::", "refusals::", "vouching::", "interruption::"],
     ),
-    ("installer/src/recovery.rs", &["interruption::", "health::"]),
-    ("installer/src/rehearsal.rs", &["rehearsal::", "output::", "documented::"]),
-    ("installer/src/reserve.rs", &["room::"]),
-    ("installer/src/restore.rs", &["health::", "meanwhile::", "interruption::"]),
+    ("installer/src/change/recover.rs", &["interruption::", "health::"]),
+    ("installer/src/candidate/rehearsal.rs", &["rehearsal::", "output::", "documented::"]),
+    ("installer/src/change/held_space.rs", &["room::"]),
+    ("installer/src/change/undo.rs", &["health::", "meanwhile::", "interruption::"]),
     (
-        "installer/src/run_log.rs",
+        "installer/src/appliance/run_log.rs",
         &["output::", "journey::", "tampering::", "store::", "room::", "interruption::"],
     ),
-    ("installer/src/service.rs", &["health::", "tunnels::", "journey::", "interruption::"]),
-    ("installer/src/sf_dir.rs", &["refusals::", "tampering::", "store::", "races::"]),
-    ("installer/src/signals.rs", &["signals::", "terminal::", "interruption::"]),
-    ("installer/src/sources.rs", &["refusals::", "hostile::", "vouching::", "terminal::"]),
-    ("installer/src/staging.rs", &["journey::", "races::", "room::", "interruption::"]),
-    ("installer/src/state.rs", &["store::", "refusals::", "tampering::", "interruption::"]),
     (
-        "installer/src/transaction.rs",
+        "installer/src/appliance/service.rs",
+        &["health::", "tunnels::", "journey::", "interruption::"],
+    ),
+    ("installer/src/appliance/sf_dir.rs", &["refusals::", "tampering::", "store::", "races::"]),
+    ("installer/src/appliance/signals.rs", &["signals::", "terminal::", "interruption::"]),
+    ("installer/src/candidate/source.rs", &["refusals::", "hostile::", "vouching::", "terminal::"]),
+    ("installer/src/change/stage.rs", &["journey::", "races::", "room::", "interruption::"]),
+    (
+        "installer/src/appliance/state.rs",
+        &["store::", "refusals::", "tampering::", "interruption::"],
+    ),
+    (
+        "installer/src/change/transaction.rs",
         &["health::", "meanwhile::", "tunnels::", "room::", "journey::", "interruption::"],
     ),
-    ("installer/src/tunnel.rs", &["tunnels::", "status::", "rehearsal::", "json::"]),
-    ("installer/src/tunnel/brief.rs", &["tunnels::", "status::", "pairs::"]),
-    ("installer/src/tunnel/sockets.rs", &["tunnels::", "status::", "rehearsal::"]),
+    ("installer/src/appliance/tunnel.rs", &["tunnels::", "status::", "rehearsal::", "json::"]),
+    ("installer/src/appliance/tunnel/brief.rs", &["tunnels::", "status::", "pairs::"]),
+    ("installer/src/appliance/tunnel/sockets.rs", &["tunnels::", "status::", "rehearsal::"]),
 ];
 
 /// Those of a file, the quickest first.

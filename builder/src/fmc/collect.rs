@@ -1,0 +1,292 @@
+//! A device's three files: found, read, and checked to be one usable set of that device.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use cli::disk::root::{Root, is_absent};
+use cli::say::exit::Failure;
+use formats::credentials::{Authority, CheckedCredentials, Credentials, CredentialsError};
+use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::limits::{self, LimitError};
+use formats::timestamp::Timestamp;
+use rustix::fs::{AtFlags, statat};
+use zeroize::Zeroizing;
+
+use crate::fmc::belief::{Belief, Believed, Disbelief, untrusted};
+use crate::fmc::discover::AS_ROOT;
+use crate::fmc::plan::PlannedDevice;
+
+/// The CA in use (docs/facts.md).
+pub(crate) const CA: &str = "/etc/sf/ca_root/cacert.pem";
+/// Holds a folder for each device, with its pair (docs/facts.md).
+pub(crate) const PEERS: &str = "/var/sf/peers";
+/// In that folder: where `generate_certs.pl` leaves the new pair (docs/facts.md).
+pub(crate) const PUSHED: &str = "certs_pushed";
+
+/// What is checked beside the set itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// The clock.
+    pub now: Timestamp,
+    /// `--accept-subject`.
+    pub accept_subject: bool,
+    /// `--accept-clock`.
+    pub accept_clock: bool,
+    /// `--accept-source`.
+    pub accept_source: bool,
+}
+
+/// The CAs of a run, each read and checked once: every bundle of a kit holds the same bytes,
+/// whatever becomes of the file meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Authorities(Mutex<HashMap<String, Known>>);
+
+/// A CA, and what was accepted for its sake.
+type Known = (Arc<Authority>, Vec<String>);
+
+impl Authorities {
+    /// The CA at `path`, which has to be the one in use.
+    fn get(&self, belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(found) = known.get(path) {
+            return Ok(found.clone());
+        }
+        let mut found = load(belief, path)?;
+        if path != CA {
+            let in_use = match known.get(CA) {
+                Some((in_use, _)) => Ok(Arc::clone(in_use)),
+                None => load(belief, CA).map(|in_use| {
+                    known.insert(CA.to_owned(), in_use.clone());
+                    in_use.0
+                }),
+            };
+            let message = match in_use {
+                Ok(in_use) if in_use.pem() == found.0.pem() => None,
+                Ok(_) => Some(format!("{path} is not the CA in use, which is {CA}")),
+                Err(failure) => Some(format!(
+                    "nothing shows that {path} is the CA in use, {CA}: {}",
+                    failure.message
+                )),
+            };
+            found.1.extend(message.map(|message| belief.doubt(message)).transpose()?);
+        }
+        known.insert(path.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+fn load(belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
+    let Source { pem, doubt, .. } = read(belief, path)?;
+    Ok((Arc::new(Authority::check(&pem).map_err(refused)?), doubt.into_iter().collect()))
+}
+
+fn refused(error: CredentialsError) -> Failure {
+    let next = match error {
+        CredentialsError::PrivateKey { .. } => {
+            "take the key out of that file; whoever could read it may have the key, so find out whose it is"
+        }
+        _ => hint(error.reason()),
+    };
+    Failure::refused(error.reason(), &error).hint(next)
+}
+
+/// A device's credentials.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    /// The three files.
+    pub credentials: CheckedCredentials,
+    /// Where each lay, in the order of [`CredentialFile::ALL`].
+    pub sources: [String; 3],
+    /// What was accepted although a check failed, and where unlisted files were found.
+    pub notes: Vec<String>,
+}
+
+/// Reads and checks.
+///
+/// # Errors
+/// The first check that fails, with its reason of docs/json.md. Concerns this device alone.
+pub(crate) fn collect(
+    root: &Root,
+    planned: &PlannedDevice,
+    manager: &ManagerUuid,
+    rules: &Rules,
+    authorities: &Authorities,
+) -> Result<Collected, Failure> {
+    let belief = Belief { root, accept: rules.accept_source };
+    let sources = locate(root, planned)?;
+    let [ca, certificate, key] = &sources;
+    let device = &planned.device.uuid;
+    let (ca, mut notes) = authorities.get(belief, ca)?;
+    let mut of_the_pair = |path| {
+        let source = read(belief, path)?;
+        // of the folder that both lie in it is told once
+        notes.extend(source.doubt.filter(|doubt| !notes.contains(doubt)));
+        if !is_below_peer(root, device, &source.path) {
+            let message = format!(
+                "{path} is not below {PEERS}/{device}, where this device's certificate and key lie"
+            );
+            notes.push(belief.doubt(message)?);
+        }
+        Ok(source.pem)
+    };
+    let (certificate, key) = (of_the_pair(certificate)?, of_the_pair(key)?);
+    let copy = Zeroizing::new(ca.pem().to_vec());
+    let credentials = Credentials::new(copy, certificate, key).check_under(&ca).map_err(refused)?;
+    credentials
+        .check_certificate_subject(device)
+        .map_err(|error| Failure::refused(error.reason(), &error).hint(RUN_AGAIN))?;
+    if let Err(error) = credentials.check_ca_subject(manager) {
+        if !rules.accept_subject {
+            return Err(Failure::refused(error.reason(), &error).hint(
+                "check that this is the CA of the manager that the device belongs to; --accept-subject goes on",
+            ));
+        }
+        notes.push(format!("accepted with --accept-subject: {error}"));
+    }
+    if let Err(error) = credentials.check_validity(rules.now) {
+        if !rules.accept_clock {
+            return Err(Failure::refused(error.reason(), &error).hint(hint(error.reason())));
+        }
+        notes.push(format!("accepted with --accept-clock: {error}"));
+    }
+    Ok(Collected { credentials, sources, notes })
+}
+
+const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";
+
+/// For a device that no list names.
+const ISSUE: &str = "is it a device of this manager? Have a pair issued for it here; generate_certs.pl would make a new CA for all of them";
+
+fn hint(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Expired => {
+            "run generate_certs.pl to make a new CA, or set the clock; --accept-clock goes on, but sftunnel would refuse it"
+        }
+        Reason::NotYetValid => {
+            "set the clock; --accept-clock goes on, but sftunnel refuses it until then"
+        }
+        Reason::WeakDigest => "sftunnel would refuse it too; run generate_certs.pl again",
+        Reason::TooLarge => "look at the file; a real one has one or two KiB",
+        _ => RUN_AGAIN,
+    }
+}
+
+/// Where the three files lie: where FAILED_PUSH says; what it does not list, at its usual
+/// place, the pair preferably from one directory.
+fn locate(root: &Root, planned: &PlannedDevice) -> Result<[String; 3], Failure> {
+    let listed = |file| planned.sources.get(file).map(str::to_owned);
+    let ca = listed(CredentialFile::Ca).unwrap_or_else(|| CA.to_owned());
+    let (certificate, key) =
+        match (listed(CredentialFile::Certificate), listed(CredentialFile::Key)) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (certificate, key) => locate_pair(root, &planned.device.uuid, certificate, key)?,
+        };
+    Ok([ca, certificate, key])
+}
+
+fn locate_pair(
+    root: &Root,
+    device: &DeviceUuid,
+    certificate: Option<String>,
+    key: Option<String>,
+) -> Result<(String, String), Failure> {
+    let beside = certificate.as_deref().or(key.as_deref()).and_then(|path| path.rsplit_once('/'));
+    let usual = [format!("{PEERS}/{device}/{PUSHED}"), format!("{PEERS}/{device}")];
+    let places: Vec<String> =
+        beside.map(|(directory, _)| directory.to_owned()).into_iter().chain(usual).collect();
+    for place in &places {
+        let path = |listed: &Option<String>, file: CredentialFile| {
+            listed.clone().unwrap_or_else(|| format!("{place}/{file}"))
+        };
+        let pair =
+            (path(&certificate, CredentialFile::Certificate), path(&key, CredentialFile::Key));
+        if is_there(root, &pair.0)? && is_there(root, &pair.1)? {
+            return Ok(pair);
+        }
+    }
+    let unlisted = match (&certificate, &key) {
+        (None, None) => "",
+        _ => "FAILED_PUSH does not list both files of the pair, and ",
+    };
+    let message = format!(
+        "{unlisted}there is no {} with {} in {}",
+        CredentialFile::Certificate,
+        CredentialFile::Key,
+        places.join(" or ")
+    );
+    let hint = if unlisted.is_empty() { ISSUE } else { RUN_AGAIN };
+    Err(Failure::refused(Reason::MissingSource, message).hint(hint))
+}
+
+/// Whether there is something, a link included.
+///
+/// # Errors
+/// When that cannot be told.
+fn is_there(root: &Root, path: &str) -> Result<bool, Failure> {
+    let look = || -> io::Result<()> {
+        let found = root.locate_following(Path::new(path))?;
+        statat(&found.dir, &*found.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(())
+    };
+    match look() {
+        Ok(()) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(cannot_read(path, &error)),
+    }
+}
+
+/// Whether a place without links is in the folder of this device, or further below.
+fn is_below_peer(root: &Root, device: &DeviceUuid, place: &Path) -> bool {
+    let is_below = |peers: &Path| {
+        let mut parts = place.strip_prefix(peers).into_iter().flat_map(Path::components);
+        let folder = parts.next().and_then(|part| part.as_os_str().to_str());
+        folder.and_then(|folder| folder.parse().ok()).as_ref() == Some(device)
+            && parts.next().is_some()
+    };
+    // only where it is a link it has to be looked up
+    let peers = Path::new(PEERS);
+    is_below(peers) || root.locate_following(peers).is_ok_and(|real| is_below(&real.path))
+}
+
+/// One of the files, read.
+struct Source {
+    pem: Zeroizing<Vec<u8>>,
+    /// Where it really lies.
+    path: PathBuf,
+    /// What was accepted.
+    doubt: Option<String>,
+}
+
+fn read(belief: Belief<'_>, path: &str) -> Result<Source, Failure> {
+    let Believed { file, path: place, doubt } =
+        belief.open(Path::new(path)).map_err(|error| match error {
+            Disbelief::Io(error) => cannot_read(path, &error),
+            Disbelief::Foreign(foreign) => untrusted(foreign),
+        })?;
+    let pem = limits::read_secret(file, limits::PEM).map_err(|error| match error {
+        LimitError::TooLarge { .. } => {
+            Failure::refused(Reason::TooLarge, format!("{path} {error}"))
+                .hint(hint(Reason::TooLarge))
+        }
+        LimitError::Io(error) => cannot_read(path, &error),
+    })?;
+    Ok(Source { pem, path: place, doubt })
+}
+
+fn cannot_read(path: &str, error: &io::Error) -> Failure {
+    let refused = |reason, message: String| Failure::refused(reason, message);
+    if is_absent(error) {
+        return refused(Reason::MissingSource, format!("{path} does not exist")).hint(RUN_AGAIN);
+    }
+    let message = format!("{path}: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => refused(Reason::NotRoot, message).hint(AS_ROOT),
+        // not a regular file
+        io::ErrorKind::InvalidInput => refused(Reason::MissingSource, message).hint(RUN_AGAIN),
+        _ => refused(Reason::CannotRead, message)
+            .hint("this is the system's own word on a file that is there; look at it, then again"),
+    }
+}

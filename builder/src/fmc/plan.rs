@@ -1,0 +1,414 @@
+//! Which devices a kit is for, and which are refused before a file of theirs is read. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+
+use cli::say::exit::Failure;
+use formats::bundle::manifest::{Device, Manager};
+use formats::cisco::failed_push::{ListedDevice, Problem, Sources};
+use formats::decode::tidy;
+use formats::device::{CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::limits;
+use formats::text::{is_printable, shell_quote};
+use serde::Serialize;
+
+use crate::fmc::discover::{BATCHES, BatchFrom, Listing, Surroundings};
+use crate::kit::device_result::{DeviceRef, Refusal};
+
+/// What a kit is going to hold.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The kit's manager; known whenever a device is left.
+    pub manager: Option<Manager>,
+    /// The newest run of `generate_certs.pl` among the listings.
+    pub batch: u64,
+    /// Where the devices come from.
+    pub source: Source,
+    /// The listings, the newest first; none without a list.
+    pub failed_push: Vec<String>,
+    /// Who gets a bundle, if their files are good.
+    pub devices: Vec<PlannedDevice>,
+    /// Who does not.
+    pub refused: Vec<PlannedRefusal>,
+    /// Every device that a listing names, also those not picked; emptied when the recipients
+    /// are known, which is what it is for.
+    pub known: Vec<(DeviceUuid, DeviceName)>,
+    /// Things to know about all of it.
+    pub warnings: Vec<String>,
+    /// Every device that a listing names in a line that cannot be used.
+    unusable: HashSet<DeviceUuid>,
+}
+
+/// Where devices come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// A FAILED_PUSH lists them.
+    FailedPush,
+    /// They have a folder at the manager: `--peer`, `--all-peers`.
+    Peers,
+}
+
+/// A device that gets a bundle.
+#[derive(Debug)]
+pub(crate) struct PlannedDevice {
+    /// The device.
+    pub device: Device,
+    /// Where the listed files lie on the manager.
+    pub sources: Sources,
+    /// Things to know.
+    pub notes: Vec<String>,
+    manager: ManagerUuid,
+}
+
+/// A device, or a line, that is refused.
+#[derive(Debug)]
+pub(crate) struct PlannedRefusal {
+    /// The device, where the line names one.
+    pub device: Option<DeviceRef>,
+    /// Why.
+    pub refusal: Refusal,
+    /// Things to know.
+    pub notes: Vec<String>,
+}
+
+/// What the operator chose.
+#[derive(Debug, Default)]
+pub(crate) struct Choice<'a> {
+    /// `--device`.
+    pub devices: &'a [String],
+    /// `--accept-stale`.
+    pub accept_stale: bool,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// `stale-batch`; `not-found` for a device that no listing names, or when none names any;
+/// `too-large` beyond [`limits::KIT_BUNDLES`].
+pub(crate) fn plan(
+    mut listings: Vec<Listing>,
+    surroundings: &Surroundings,
+    choice: &Choice<'_>,
+) -> Result<Plan, Failure> {
+    listings.sort_by_key(|listing| Reverse(listing.batch));
+    let batch = listings.first().map_or(0, |listing| listing.batch);
+    let is_list = |listing: &&Listing| listing.batch_from != BatchFrom::Peers;
+    let mut plan = Plan {
+        manager: None,
+        batch,
+        source: if listings.iter().all(|l| is_list(&l)) {
+            Source::FailedPush
+        } else {
+            Source::Peers
+        },
+        failed_push: listings.iter().filter(is_list).map(|listing| listing.path.clone()).collect(),
+        devices: Vec::new(),
+        refused: Vec::new(),
+        known: Vec::new(),
+        warnings: Vec::new(),
+        unusable: HashSet::new(),
+    };
+    plan.warnings.extend(listings.iter().filter_map(|listing| listing.doubt.clone()));
+    plan.warnings.extend(foreign_batches(batch, surroundings));
+    plan.warnings.extend(listings.iter().filter_map(guessed_batch));
+    plan.check_batch(surroundings.newest_batch, choice.accept_stale)?;
+    for listing in listings {
+        plan.merge(listing);
+    }
+    plan.pick(choice.devices)?;
+    if plan.devices.len() > limits::KIT_BUNDLES {
+        let message = format!(
+            "{} devices are more than the {} that one kit may hold",
+            plan.devices.len(),
+            limits::KIT_BUNDLES
+        );
+        return Err(Failure::refused(Reason::TooLarge, message)
+            .hint("make several kits, with --device in each"));
+    }
+    plan.choose_manager(surroundings);
+    Ok(plan)
+}
+
+/// What a batch that is only a file's time is worth.
+fn guessed_batch(listing: &Listing) -> Option<String> {
+    let Listing { path, batch, .. } = listing;
+    (listing.batch_from == BatchFrom::Modified).then(|| {
+        format!(
+            "{path} lies in no batch folder and says the same as none in {BATCHES}: its batch {batch} is only the time when the file was written, so whether a newer CA has been made since cannot be told. Name the list in its folder"
+        )
+    })
+}
+
+/// Newer batches that somebody else may have made up: neither used, nor a sign of a newer CA.
+fn foreign_batches(batch: u64, surroundings: &Surroundings) -> impl Iterator<Item = String> {
+    const TOLD: usize = 4;
+    let newer = surroundings.foreign_batches.iter().filter(move |(number, _)| *number > batch);
+    newer.take(TOLD).map(|(number, foreign)| {
+        format!(
+            "there is a batch {number} that is newer and not believed: {foreign}. Find out who made it; if it was generate_certs.pl, --accept-source uses it"
+        )
+    })
+}
+
+/// What stands in no result.
+fn uncounted(listing: &Listing) -> Option<String> {
+    let (path, more) = (&listing.path, listing.found.more_problems);
+    let told = listing.found.problems.len();
+    (more > 0).then(|| {
+        format!(
+            "{more} more lines of {path} cannot be used; the first {told} are shown. Is it a FAILED_PUSH at all?"
+        )
+    })
+}
+
+impl Plan {
+    fn check_batch(&mut self, newest: Option<u64>, accept_stale: bool) -> Result<(), Failure> {
+        let Some(newest) = newest.filter(|newest| *newest > self.batch) else { return Ok(()) };
+        let message = format!(
+            "FAILED_PUSH is of batch {}, but there is a newer batch {newest}: a newer CA has been made since, and the manager will refuse certificates of the older",
+            self.batch
+        );
+        if accept_stale {
+            self.warnings.push(message);
+            return Ok(());
+        }
+        Err(Failure::refused(Reason::StaleBatch, message).hint(format!(
+            "use the FAILED_PUSH of batch {newest}; if it has none, every device was reached. --accept-stale goes on with the older"
+        )))
+    }
+
+    /// Adds a listing that is older than the ones already there: what they say counts.
+    fn merge(&mut self, listing: Listing) {
+        let newer: HashMap<DeviceUuid, usize> =
+            self.devices.iter().enumerate().map(|(at, d)| (d.device.uuid.clone(), at)).collect();
+        let refused = std::mem::take(&mut self.unusable);
+        self.warnings.extend(uncounted(&listing));
+        // room at once: what grows by doubling holds a fleet three times
+        self.devices.reserve(listing.found.devices.len());
+        self.known.reserve(listing.found.devices.len());
+        for listed in listing.found.devices {
+            if let Some(device) = newer.get(&listed.uuid).and_then(|at| self.devices.get_mut(*at)) {
+                let older = listing.batch;
+                device.notes.push(format!("also listed by batch {older}; the newer entry counts"));
+            } else if !refused.contains(&listed.uuid) {
+                self.known.push((listed.uuid.clone(), listed.name.clone()));
+                self.devices.push(PlannedDevice::new(listed, listing.batch, self.batch));
+            }
+        }
+        let mut this_listing = HashMap::<DeviceUuid, usize>::new();
+        for problem in listing.found.problems {
+            let Some(uuid) = problem.device.clone() else {
+                self.refused.push(PlannedRefusal::new(problem, &listing.path));
+                continue;
+            };
+            if newer.contains_key(&uuid) || refused.contains(&uuid) {
+                continue;
+            }
+            let earlier = this_listing.get(&uuid).and_then(|at| self.refused.get_mut(*at));
+            if let Some(earlier) = earlier {
+                earlier.notes.push(format!("line {} as well: {}", problem.line, problem.error));
+                continue;
+            }
+            if let Some(name) = &problem.name {
+                self.known.push((uuid.clone(), name.clone()));
+            }
+            this_listing.insert(uuid, self.refused.len());
+            self.refused.push(PlannedRefusal::new(problem, &listing.path));
+        }
+        self.unusable = refused;
+        self.unusable.extend(listing.found.unusable);
+    }
+
+    /// Leaves only the devices that were asked for.
+    fn pick(&mut self, wanted: &[String]) -> Result<(), Failure> {
+        if self.devices.is_empty() && self.refused.is_empty() {
+            let files = self.failed_push.join(", ");
+            return Err(Failure::refused(Reason::NotFound, format!("{files} lists no device"))
+                .hint("an empty FAILED_PUSH means that every device was reached; see sftunnel_status.pl"));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut picked = Vec::new();
+        for text in wanted {
+            picked.push(find_device(&self.all_names(), text)?);
+        }
+        self.devices.retain(|device| picked.contains(&device.device.uuid));
+        let before = self.refused.len();
+        self.refused.retain(|refused| {
+            refused.device.as_ref().is_some_and(|device| picked.contains(&device.uuid))
+        });
+        if self.refused.len() < before {
+            let left_out = before - self.refused.len();
+            self.warnings.push(format!(
+                "{left_out} unusable entries of FAILED_PUSH are not about the chosen devices, or name none; `sftunnel-bundle plan` without --device shows them"
+            ));
+        }
+        Ok(())
+    }
+
+    fn all_names(&self) -> Vec<(DeviceUuid, Option<DeviceName>)> {
+        let devices =
+            self.devices.iter().map(|d| (d.device.uuid.clone(), Some(d.device.name.clone())));
+        let refused = self.refused.iter().filter_map(|refused| refused.device.as_ref());
+        devices.chain(refused.map(|device| (device.uuid.clone(), device.name.clone()))).collect()
+    }
+
+    /// One manager for the kit; devices of another are refused.
+    fn choose_manager(&mut self, surroundings: &Surroundings) {
+        let Some(uuid) = most_named(&self.devices, surroundings.own.as_ref()) else { return };
+        let others = self.devices.extract_if(.., |device| device.manager != uuid);
+        self.refused.extend(others.map(|device| device.of_other_manager(&uuid)));
+        if let Some(own) = surroundings.own.as_ref().filter(|own| **own != uuid) {
+            self.warnings.push(format!(
+                "this machine is {own}, but FAILED_PUSH is for manager {uuid}; right only when it was made there (the other FMC of a pair)"
+            ));
+        }
+        self.manager = Some(Manager { uuid, hostname: surroundings.hostname.clone() });
+    }
+}
+
+/// The machine's own UUID when a device names it, else the one that most devices name, the
+/// first of these.
+fn most_named(devices: &[PlannedDevice], own: Option<&ManagerUuid>) -> Option<ManagerUuid> {
+    if let Some(own) = own.filter(|own| devices.iter().any(|device| device.manager == **own)) {
+        return Some(own.clone());
+    }
+    let mut counts = HashMap::<&ManagerUuid, (usize, Reverse<usize>)>::new();
+    for (at, device) in devices.iter().enumerate() {
+        counts.entry(&device.manager).or_insert((0, Reverse(at))).0 += 1;
+    }
+    counts.into_iter().max_by_key(|(_, rank)| *rank).map(|(uuid, _)| uuid.clone())
+}
+
+/// The device that an operator means by a name or UUID.
+///
+/// # Errors
+/// `not-found`, with the names there are; usage when the name is several devices'.
+pub(crate) fn find_device(
+    known: &[(DeviceUuid, Option<DeviceName>)],
+    text: &str,
+) -> Result<DeviceUuid, Failure> {
+    let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
+        text.parse().as_ref() == Ok(uuid) || name.as_ref().is_some_and(|name| name.as_str() == text)
+    };
+    let is_alike = |(_, name): &&(DeviceUuid, Option<DeviceName>)| {
+        name.as_ref().is_some_and(|name| alike(name.as_str()) == alike(text))
+    };
+    let mut found: Vec<_> = known.iter().filter(is).collect();
+    if found.is_empty() {
+        found = known.iter().filter(is_alike).collect();
+    }
+    let mut found = found.into_iter().map(|(uuid, _)| uuid);
+    match (found.next(), found.next()) {
+        (Some(uuid), None) => Ok(uuid.clone()),
+        (Some(first), Some(second)) => {
+            Err(Failure::usage(format!("'{text}' is the name of {first} and of {second}"))
+                .hint("name the device by its UUID"))
+        }
+        (None, _) => {
+            Err(Failure::refused(Reason::NotFound, format!("there is no device '{text}' here"))
+                .hint(there_are(known, text)))
+        }
+    }
+}
+
+/// What two names that people take for the same have in common.
+pub(crate) fn alike(name: &str) -> String {
+    tidy(name).to_lowercase()
+}
+
+/// The names that are close to `text`, or else the first ones.
+fn there_are(known: &[(DeviceUuid, Option<DeviceName>)], text: &str) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = known
+        .iter()
+        .map(|(uuid, name)| name.as_ref().map_or(uuid.as_str(), DeviceName::as_str).to_owned())
+        .collect();
+    let lower = text.to_lowercase();
+    let start: String = lower.chars().take(4).collect();
+    let close: Vec<&String> = shown
+        .iter()
+        .filter(|name| {
+            let name = name.to_lowercase();
+            name.contains(&lower) || lower.contains(&name) || name.starts_with(&start)
+        })
+        .collect();
+    let (what, names) = if close.is_empty() {
+        ("there are", shown.iter().collect())
+    } else {
+        ("close to it are", close)
+    };
+    let more = if names.len() > SHOWN {
+        format!(", and {} more", names.len() - SHOWN)
+    } else {
+        String::new()
+    };
+    // escaped where it is printed: a name has no line break that could look like one of ours
+    let names: Vec<String> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
+    format!("{what} {}{more}", names.join(", "))
+}
+
+impl PlannedDevice {
+    fn new(listed: ListedDevice, batch: u64, newest: u64) -> Self {
+        let ListedDevice { uuid, name, address, manager, sources } = listed;
+        let mut notes = Vec::new();
+        let absent: Vec<&str> = CredentialFile::ALL
+            .into_iter()
+            .filter(|file| sources.get(*file).is_none())
+            .map(CredentialFile::name)
+            .collect();
+        // without a list, none is listed, and that is told for all
+        if !absent.is_empty() && !sources.is_empty() {
+            notes.push(format!(
+                "FAILED_PUSH does not list {}; the bundle holds all three files all the same",
+                absent.join(" and ")
+            ));
+        }
+        if batch != newest {
+            notes.push(format!("listed by the older batch {batch} only"));
+        }
+        Self {
+            device: Device { uuid, name, address: Label::cleaned(&address) },
+            sources,
+            notes,
+            manager,
+        }
+    }
+
+    /// The device as results name it.
+    pub(crate) fn device_ref(&self) -> DeviceRef {
+        DeviceRef { uuid: self.device.uuid.clone(), name: Some(self.device.name.clone()) }
+    }
+
+    fn of_other_manager(self, expected: &ManagerUuid) -> PlannedRefusal {
+        let message =
+            format!("its files are for manager {}, this kit is for {expected}", self.manager);
+        // a name that does not survive a screen and a shell as it is has its UUID for that
+        let (name, uuid) = (self.device.name.as_str(), self.device.uuid.as_str());
+        let is_typed = is_printable(name) && !name.contains('\'') && !name.starts_with('-');
+        let device = shell_quote(if is_typed { name } else { uuid });
+        let failure = Failure::refused(Reason::WrongDestination, message)
+            .hint(format!("a kit has one manager: make another kit with --device {device}"));
+        let device = Some(self.device_ref());
+        PlannedRefusal { device, refusal: Refusal::of(failure), notes: self.notes }
+    }
+}
+
+impl PlannedRefusal {
+    fn new(problem: Problem, file: &str) -> Self {
+        let failure = Failure::refused(problem.error.reason(), &problem.error).hint(
+            "mend or remove the line in a copy of the file and name that with --failed-push, or run generate_certs.pl again",
+        );
+        let mut refusal = Refusal::of(failure);
+        refusal.line = Some(problem.line);
+        refusal.failed_push = Some(file.to_owned());
+        let device = problem.device.map(|uuid| DeviceRef { uuid, name: problem.name });
+        Self { device, refusal, notes: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

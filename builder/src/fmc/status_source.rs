@@ -1,0 +1,194 @@
+//! Where the manager's word on its tunnels comes from: Cisco's `sftunnel_status.pl`, run here
+//! and now, or what somebody saved of it.
+//!
+//! The program is run although nobody may have asked for it, so only when root alone could
+//! have put it there, with a time limit and bounded output; else there is a note instead.
+//! A file is as old as it is: its time is that of the last copy.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cli::disk::input;
+use cli::process::command::{self, CommandError, Print};
+use cli::say::exit::Failure;
+use formats::decode;
+use formats::error::Reason;
+use formats::limits;
+use formats::timestamp::Timestamp;
+use serde::Serialize;
+
+use crate::Context;
+use crate::args::StatusArgs;
+
+/// Cisco's program. Its name is in Cisco's guide 222464, its place in Cisco's CSCwc69263.
+const PROGRAM: &str = "/usr/local/sf/bin/sftunnel_status.pl";
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// It was run.
+    Program,
+    /// It was saved.
+    File,
+}
+
+/// What it printed.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// Run or saved.
+    pub source: Source,
+    /// The program or the file.
+    pub path: PathBuf,
+    /// When it was run; of a file, when it was last written.
+    pub at: Timestamp,
+    /// All of it, or the first MiB of a program's; foreign text.
+    pub text: String,
+    /// Why there may be more to say than it does.
+    pub cut: Option<String>,
+}
+
+/// The output, or why there is none.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// There it is.
+    Printed(Output),
+    /// The tunnels are not known, and why.
+    Silent(String),
+    /// Nobody wants to know.
+    NotWanted,
+}
+
+/// Asks as the operator wants it.
+///
+/// # Errors
+/// When a file or program that was named cannot be read or is not there.
+pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure> {
+    if let Some(path) = &args.status_file {
+        return saved(path).map(Asked::Printed);
+    }
+    if args.no_status_program {
+        return Ok(Asked::NotWanted);
+    }
+    let path = match &args.status_program {
+        Some(path) => match path.try_exists() {
+            Ok(true) => path.clone(),
+            Ok(false) => {
+                let message = format!("there is no {}", path.display());
+                return Err(Failure::refused(Reason::NotFound, message));
+            }
+            Err(error) => return Err(Failure::io(path.display(), &error)),
+        },
+        // below another root the kernel would follow an absolute link out of it
+        None => match context.root.outside("/") == Path::new("/") {
+            true => PathBuf::from(PROGRAM),
+            false => context
+                .root
+                .resolved(Path::new(PROGRAM))
+                .unwrap_or_else(|_| context.root.outside(PROGRAM)),
+        },
+    };
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(Asked::Silent(format!("there is no {}", path.display()))),
+        Err(error) => return Ok(Asked::Silent(format!("{}: {error}", path.display()))),
+    }
+    Ok(run(path, Duration::from_secs(args.status_timeout), context.now))
+}
+
+fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Asked {
+    let program = match command::trusted(&path) {
+        Ok(program) => program,
+        Err(error) => return Asked::Silent(format!("not run: {error}")),
+    };
+    match command::run(&program, &[], Print::Kept, limit) {
+        // its exit codes are not documented; what it prints decides
+        Ok(finished) => printed(path, at, &finished.output, None),
+        // it asks one device after the other, and those that are down take long
+        Err(error @ CommandError::TimeOut { .. }) => {
+            let longer = "--status-timeout SECONDS gives it longer";
+            let why = format!("{} {error}", path.display());
+            match error {
+                CommandError::TimeOut { output, .. } if !output.is_empty() => {
+                    let why = format!("{why}; what it had printed by then counts. {longer}");
+                    printed(path, at, &output, Some(why))
+                }
+                _ => Asked::Silent(format!("{why}; {longer}")),
+            }
+        }
+        Err(error) => Asked::Silent(format!("{}: {error}", path.display())),
+    }
+}
+
+fn printed(path: PathBuf, at: Timestamp, output: &[u8], cut: Option<String>) -> Asked {
+    Asked::Printed(Output { source: Source::Program, path, at, text: decode::lossy(output), cut })
+}
+
+fn saved(path: &Path) -> Result<Output, Failure> {
+    let file = input::open_regular(path)?;
+    let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
+    let bytes = limits::read_public(file, limits::STATUS_OUTPUT)
+        .map_err(|error| input::of_limit(path, &error))?;
+    let at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
+    let text = decode::lossy(&bytes);
+    Ok(Output { source: Source::File, path: path.to_owned(), at, text, cut: None })
+}
+
+/// The JSON of where the tunnels are from, and how many are how.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct TunnelsView {
+    /// `program`, `file`; null when neither was asked.
+    pub source: Option<Source>,
+    /// The program or the file.
+    pub path: Option<PathBuf>,
+    /// When the program was run; of a file, when it was last written or copied.
+    pub at: Option<Timestamp>,
+    /// How many tunnels are up.
+    pub up: usize,
+    /// How many are not.
+    pub down: usize,
+    /// Of how many nothing is known.
+    pub unknown: usize,
+    /// Of `check`: how many more are up, and not known whose.
+    #[serde(skip_serializing_if = "is_none")]
+    pub strangers: usize,
+    /// Why nothing is known, or, with a source, why there may be more; foreign text.
+    pub note: Option<String>,
+}
+
+fn is_none(number: &usize) -> bool {
+    *number == 0
+}
+
+impl TunnelsView {
+    /// Nothing counted yet.
+    pub(crate) fn of(asked: &Asked) -> Self {
+        match asked {
+            Asked::Printed(output) => Self {
+                source: Some(output.source),
+                path: Some(output.path.clone()),
+                at: Some(output.at),
+                note: output.cut.clone(),
+                ..Self::default()
+            },
+            Asked::Silent(why) => Self { note: Some(why.clone()), ..Self::default() },
+            Asked::NotWanted => Self::default(),
+        }
+    }
+
+    /// The note, for people.
+    pub(crate) fn note_text(&self) -> Option<String> {
+        let what = if self.source.is_some() { "perhaps not all" } else { "not known" };
+        self.note.as_ref().map(|note| format!("{what}: {note}"))
+    }
+
+    /// Where it is from, for people: the program, or the file and its age.
+    pub(crate) fn heading(&self) -> Option<String> {
+        let (path, at) = (self.path.as_ref()?.display(), self.at?);
+        Some(match self.source? {
+            Source::Program => format!("as {path} shows them now"),
+            Source::File => format!("as {path} has them, written or copied {at}"),
+        })
+    }
+}

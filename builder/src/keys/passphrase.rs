@@ -1,0 +1,284 @@
+//! The passphrase of a passphrase kit: where it comes from, how strong it is, how a
+//! generated one reaches the operator.
+
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use cli::ask::unlock;
+use cli::disk::input;
+use cli::disk::new_file::random;
+use cli::process::memory;
+use cli::say::exit::Failure;
+use cli::say::terminal::Terminal;
+use formats::limits;
+use formats::seal::{Passphrase, WORDS};
+use serde::Serialize;
+
+use crate::args::PassphraseArgs;
+
+/// How often somebody may choose a passphrase at the terminal.
+const TRIES: usize = 3;
+
+/// Where the passphrase of a kit comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// There is none: only recipients open the bundles.
+    None,
+    /// A file or a descriptor.
+    Given,
+    /// Made here, shown once.
+    Generated,
+    /// Typed twice.
+    Asked,
+}
+
+impl Source {
+    /// For a plan; nothing when there is no passphrase.
+    pub(crate) fn described(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Given => Some("whoever knows the passphrase that is given"),
+            Self::Generated => Some("whoever knows the passphrase that `build` will make"),
+            Self::Asked => Some("whoever knows the passphrase that `build` will ask for"),
+        }
+    }
+}
+
+/// Decides where the passphrase comes from.
+///
+/// # Errors
+/// Usage, when nobody could open the kit, or nobody could read a generated passphrase.
+pub(crate) fn source(
+    args: &PassphraseArgs,
+    has_recipients: bool,
+    terminal: &Terminal,
+    dry_run: bool,
+) -> Result<Source, Failure> {
+    let can_ask = dry_run || terminal.can_ask();
+    if args.generate_passphrase {
+        if !can_ask && args.passphrase_out_fd.is_none() {
+            return Err(Failure::usage("there is no terminal to show the passphrase at")
+                .hint("give --passphrase-out-fd N, or --passphrase-file FILE"));
+        }
+        return Ok(Source::Generated);
+    }
+    if args.passphrase_file.is_some() || args.passphrase_fd.is_some() {
+        return Ok(Source::Given);
+    }
+    match (has_recipients, can_ask) {
+        (true, _) => Ok(Source::None),
+        (false, true) => Ok(Source::Asked),
+        (false, false) => {
+            Err(Failure::usage("nobody could open the kit, and there is no terminal to ask at")
+                .hint("give --passphrase-file FILE, --passphrase-fd N, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE"))
+        }
+    }
+}
+
+/// Reads, makes or asks for it, in the spelling that the kit is sealed with.
+///
+/// # Errors
+/// When it cannot be read, is empty or unusual, or was not typed the same twice.
+pub(crate) fn obtain(
+    args: &PassphraseArgs,
+    source: Source,
+    terminal: &Terminal,
+) -> Result<Option<Passphrase>, Failure> {
+    if source != Source::None {
+        // before anything is typed, shown or made
+        memory::require_to_protect()?;
+    }
+    match source {
+        Source::None => Ok(None),
+        Source::Generated => generate().map(Some),
+        Source::Asked => ask(terminal, args.accept_unusual).map(Some),
+        Source::Given => {
+            let bytes = match (&args.passphrase_file, args.passphrase_fd) {
+                (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
+                (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
+                (None, None) => return Ok(None),
+            };
+            taken(&unlock::passphrase(&bytes)?, args.accept_unusual, terminal).map(Some)
+        }
+    }
+}
+
+fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Failure> {
+    let mut tries = TRIES;
+    loop {
+        let passphrase = typed_twice(terminal, accept_unusual, &mut tries)?;
+        let Some(weakness) = weakness(&passphrase) else { return Ok(passphrase) };
+        let question = format!(
+            "This passphrase is weak: {weakness}.\nWhoever finds the stick can try at leisure. Take it all the same?"
+        );
+        if terminal.confirm(&question).map_err(|error| Failure::io("the terminal", &error))? {
+            return Ok(passphrase);
+        }
+        if tries == 0 {
+            return Err(Failure::usage("no passphrase was chosen")
+                .hint("--generate-passphrase makes a strong one"));
+        }
+    }
+}
+
+/// Asks until both are the same and fit, as often as `tries` says.
+fn typed_twice(
+    terminal: &Terminal,
+    accept_unusual: bool,
+    tries: &mut usize,
+) -> Result<Passphrase, Failure> {
+    // before anything is shown that somebody could answer, and to the last
+    let mut hidden = terminal.hidden_input()?;
+    terminal
+        .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
+    loop {
+        *tries = tries.saturating_sub(1);
+        let first = hidden.ask("Passphrase for the kit: ")?;
+        let slip = match taken(&first, accept_unusual, terminal) {
+            Err(slip) => slip,
+            Ok(passphrase) => {
+                let again = hidden.ask("The same again: ")?.canonical();
+                if again.expose() == passphrase.expose() {
+                    return Ok(passphrase);
+                }
+                Failure::usage("the two passphrases differ").hint("run it again")
+            }
+        };
+        if *tries == 0 {
+            return Err(slip);
+        }
+        terminal.note(&format!("{}. Try again.", slip.message));
+    }
+}
+
+/// The spelling that the kit is sealed with. What it leaves out is told, and what nobody could
+/// see or type at the device is no part of it.
+///
+/// # Errors
+/// Usage: empty, with unseen characters inside, or beyond ASCII without `accept_unusual`.
+fn taken(
+    given: &Passphrase,
+    accept_unusual: bool,
+    terminal: &Terminal,
+) -> Result<Passphrase, Failure> {
+    let taken = given.canonical();
+    if taken.chars() == 0 {
+        return Err(Failure::usage("the passphrase is empty"));
+    }
+    if given.is_generated() {
+        if given.expose() != taken.expose() {
+            terminal.note("It has the form of a generated passphrase: it is taken in lower case with hyphens, and opens in any case, with blanks or without.");
+        }
+        return Ok(taken);
+    }
+    if let Some(c) = given.unseen() {
+        let code = u32::from(c);
+        let message = format!("the passphrase holds a character that nobody sees: U+{code:04X}");
+        return Err(Failure::usage(message)
+            .hint("type it by hand: programs that format text put such characters in"));
+    }
+    if !taken.expose().is_ascii() && !accept_unusual {
+        let message = "the passphrase holds characters that a serial console may not have a key for: they are not ASCII";
+        return Err(Failure::usage(message).hint(
+            "take letters, digits and signs of an English keyboard, or give --accept-unusual",
+        ));
+    }
+    let mark = '\u{feff}';
+    if given.expose().trim_start_matches(mark) != given.inner() {
+        terminal.warn(
+            "there are blanks before or after the passphrase, which nobody sees: the kit is sealed without them",
+        );
+    }
+    Ok(taken)
+}
+
+fn generate() -> Result<Passphrase, Failure> {
+    let mut bits = [0; WORDS * 2];
+    random(&mut bits).map_err(|error| Failure::unexpected(format!("no random bytes: {error}")))?;
+    Ok(Passphrase::generated(&bits))
+}
+
+/// Shows a generated passphrase, once: at the terminal, or on the descriptor. Never on
+/// standard output, never in JSON.
+///
+/// # Errors
+/// When it could not be shown; the kit would then be of no use.
+pub(crate) fn reveal(
+    passphrase: &Passphrase,
+    args: &PassphraseArgs,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let shown = match args.passphrase_out_fd {
+        Some(number) => OpenOptions::new()
+            .append(true)
+            .open(format!("/proc/self/fd/{number}"))
+            .and_then(|mut file| writeln!(file, "{}", passphrase.expose())),
+        None => terminal.show(&format!(
+            "\nPassphrase of the kit, shown only now:\n\n    {}\n\nTell it by phone; never let it travel with the stick.\n\n",
+            passphrase.expose()
+        )),
+    };
+    shown.map_err(|error| {
+        Failure::unexpected(format!("the passphrase could not be shown: {error}"))
+            .hint("give --passphrase-out-fd N with a descriptor that can be written to")
+    })
+}
+
+/// What is weak about a passphrase that somebody thought up. Bundles can be copied and
+/// tried offline, at a cost of one scrypt (about a second and 256 MiB) a try.
+pub(crate) fn weakness(passphrase: &Passphrase) -> Option<&'static str> {
+    let text = passphrase.expose();
+    let distinct = text.chars().collect::<HashSet<_>>().len();
+    let classes = [
+        text.chars().any(char::is_lowercase),
+        text.chars().any(char::is_uppercase),
+        text.chars().any(|c| c.is_ascii_digit()),
+        text.chars().any(|c| !c.is_alphanumeric()),
+    ];
+    let classes = classes.into_iter().filter(|there| *there).count();
+    match passphrase.chars() {
+        0..12 => Some("it has fewer than 12 characters"),
+        _ if distinct < 7 => Some("it has fewer than 7 different characters"),
+        12..20 if classes < 2 => Some("it is short and of one kind of character only"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_passphrase_is_not_weak() {
+        let (one, two) = (generate().unwrap(), generate().unwrap());
+        assert_eq!(one.chars(), WORDS * 6 - 1);
+        assert_eq!(weakness(&one), None);
+        assert_ne!(one.expose(), two.expose());
+    }
+
+    #[test]
+    fn weak_passphrases_are_called_so() {
+        let weak = |text: &str| weakness(&Passphrase::new(text.into())).is_some();
+        assert!(weak("Cisco123!"));
+        assert!(weak("aaaaaaaaaaaaaaaaaaaaaaaaaa1"));
+        assert!(weak("summerholiday"));
+        assert!(!weak("four words and more"));
+        assert!(!weak("correct-horse-battery"));
+    }
+
+    #[test]
+    fn without_recipients_and_terminal_it_must_be_given() {
+        let args = PassphraseArgs {
+            passphrase_file: None,
+            passphrase_fd: None,
+            generate_passphrase: false,
+            passphrase_out_fd: None,
+            accept_unusual: false,
+        };
+        let terminal = Terminal::new(true, true, false);
+        assert_eq!(source(&args, true, &terminal, false), Ok(Source::None));
+        assert_eq!(source(&args, false, &terminal, true), Ok(Source::Asked));
+    }
+}

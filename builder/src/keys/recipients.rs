@@ -1,0 +1,435 @@
+//! Who may open which bundle: flags, recipients files, the recipient map.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use cli::disk::input;
+use cli::say::exit::{Exit, Failure};
+use formats::csv;
+use formats::device::{DeviceName, DeviceUuid};
+use formats::error::Reason;
+use formats::limits;
+use formats::seal::{NewIdentity, Recipient, SealError, is_mixed, parse_recipients_file};
+
+use crate::args::RecipientArgs;
+use crate::fmc::plan::{alike, find_device};
+
+/// Recipients as given; the map's devices are still text.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    for_all: Vec<Recipient>,
+    map: Vec<MapLine>,
+    map_file: String,
+}
+
+/// Recipients of each device.
+#[derive(Debug, Default)]
+pub(crate) struct Recipients {
+    for_all: Vec<Recipient>,
+    of_device: HashMap<DeviceUuid, Vec<Recipient>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MapLine {
+    number: usize,
+    device: String,
+    recipient: Recipient,
+}
+
+impl Named {
+    /// Reads flags and files.
+    ///
+    /// # Errors
+    /// Usage, for the first thing that is no recipient. A secret key given by mistake is
+    /// not shown.
+    pub(crate) fn load(args: &RecipientArgs) -> Result<Self, Failure> {
+        let mut named = Self::default();
+        for text in &args.recipient {
+            let recipient = text.parse().map_err(|error| {
+                Failure::usage(format!("--recipient: {error}"))
+                    .hint("make one with `sftunnel-bundle keygen identity` or `age-keygen`")
+            })?;
+            add(&mut named.for_all, recipient);
+        }
+        for path in &args.recipients_file {
+            let text = input::decode(path.display(), &input::read(path, limits::KEY_FILE)?)?;
+            let recipients = parse_recipients_file(&text).map_err(|error| in_file(path, &error))?;
+            if recipients.is_empty() {
+                return Err(in_file(path, &"holds no recipient"));
+            }
+            recipients.into_iter().for_each(|recipient| add(&mut named.for_all, recipient));
+        }
+        if let Some(path) = &args.recipient_map {
+            named.map_file = path.display().to_string();
+            let text = input::decode(path.display(), &input::read(path, limits::FAILED_PUSH)?)?;
+            named.map = parse_map(&text).map_err(|error| in_file(path, &error))?;
+        }
+        Ok(named)
+    }
+
+    /// Whether nothing is given at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.for_all.is_empty() && self.map.is_empty() && self.map_file.is_empty()
+    }
+
+    /// Finds the map's devices among those that FAILED_PUSH names.
+    ///
+    /// # Errors
+    /// Usage, for a line whose device FAILED_PUSH does not name.
+    pub(crate) fn resolve(self, known: &[(DeviceUuid, DeviceName)]) -> Result<Recipients, Failure> {
+        let mut of_device = HashMap::<DeviceUuid, Vec<Recipient>>::new();
+        let mut seen = HashSet::new();
+        let known: Vec<_> =
+            known.iter().map(|(uuid, name)| (uuid.clone(), Some(name.clone()))).collect();
+        // a map of a thousand lines must not search a thousand names for each
+        let mut by_text = HashMap::<&str, Vec<&DeviceUuid>>::new();
+        for (uuid, name) in &known {
+            by_text.entry(uuid.as_str()).or_default().push(uuid);
+            if let Some(name) = name {
+                by_text.entry(name.as_str()).or_default().push(uuid);
+            }
+        }
+        for line in self.map {
+            let in_line = |mut failure: Failure| {
+                let place = format!("{}, line {}", self.map_file, line.number);
+                failure.message = format!("{place}: {}", failure.message);
+                failure.reason = None;
+                failure.exit(Exit::Usage)
+            };
+            let devices = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
+                Some([uuid]) => vec![(*uuid).clone()],
+                // a device that is really called so has gone before
+                None if is_glob(&line.device) => matching(&known, &line.device).map_err(in_line)?,
+                _ => vec![find_device(&known, &line.device).map_err(in_line)?],
+            };
+            for uuid in devices {
+                // a map may have a device on every line: its list is not searched for each
+                if seen.insert((uuid.clone(), line.recipient.to_string())) {
+                    of_device.entry(uuid).or_default().push(line.recipient.clone());
+                }
+            }
+        }
+        Ok(Recipients { for_all: self.for_all, of_device })
+    }
+}
+
+impl Recipients {
+    /// Those of one device, each once.
+    pub(crate) fn of(&self, device: &DeviceUuid) -> Vec<Recipient> {
+        let own = self.of_device.get(device).into_iter().flatten();
+        let own = own.filter(|recipient| !self.for_all.contains(recipient));
+        self.for_all.iter().chain(own).cloned().collect()
+    }
+
+    /// Those of every device of `only`'s part, when a kit is split by recipient.
+    pub(crate) fn of_part(&self, only: &Recipient) -> Vec<Recipient> {
+        let mut all = self.for_all.clone();
+        add(&mut all, only.clone());
+        all
+    }
+
+    /// Those that the map gives to this device alone, each once.
+    pub(crate) fn mapped_to(&self, device: &DeviceUuid) -> &[Recipient] {
+        self.of_device.get(device).map_or(&[], Vec::as_slice)
+    }
+
+    /// What to know when there is a map and also recipients for all: who the map forgets is
+    /// no error, but only the recipients for all (escrow, say) could open their bundles.
+    pub(crate) fn unmapped_warning<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> Option<String> {
+        if self.of_device.is_empty() {
+            return None;
+        }
+        let (number, names) = self.without_map(devices);
+        (number > 0).then(|| {
+            format!("the recipient map does not name {names}: only the recipients for all devices can open those bundles")
+        })
+    }
+
+    fn without_map<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> (usize, String) {
+        const SHOWN: usize = 8;
+        let (mut number, mut names) = (0, Vec::new());
+        for (_, name) in devices.filter(|(uuid, _)| !self.of_device.contains_key(uuid)) {
+            number += 1;
+            if number <= SHOWN {
+                names.push(format!("'{}'", name.as_str()));
+            }
+        }
+        let more = if number > SHOWN { ", ..." } else { "" };
+        (number, names.join(", ") + more)
+    }
+
+    /// One more for every device.
+    pub(crate) fn add_for_all(&mut self, recipient: Recipient) {
+        add(&mut self.for_all, recipient);
+    }
+
+    /// A kit's own identity, for those with the passphrase: of the kind that may stand beside
+    /// the others.
+    pub(crate) fn identity_beside(&self) -> NewIdentity {
+        let mut all = self.for_all.iter().chain(self.of_device.values().flatten());
+        if all.any(Recipient::is_post_quantum) {
+            NewIdentity::generate_post_quantum()
+        } else {
+            NewIdentity::generate()
+        }
+    }
+
+    /// Post-quantum recipients cannot stand beside others in one file, and a kit with a
+    /// passphrase has an identity that stands beside all of them.
+    ///
+    /// # Errors
+    /// Usage.
+    pub(crate) fn check_none_is_mixed(&self, passphrase: bool) -> Result<(), Failure> {
+        let all = || self.of_device.values();
+        let everybody: Vec<Recipient> =
+            self.for_all.iter().chain(all().flatten()).cloned().collect();
+        let is_device_mixed = |own: &Vec<Recipient>| is_mixed(&[&self.for_all[..], own].concat());
+        if is_mixed(&self.for_all)
+            || all().any(is_device_mixed)
+            || (passphrase && is_mixed(&everybody))
+        {
+            return Err(Failure::usage(SealError::Mixed).hint(
+                "give all of them age1pq1... recipients (`keygen identity --post-quantum`), or none",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every device must have one.
+    ///
+    /// # Errors
+    /// Usage, with the names of those that have none.
+    pub(crate) fn check_all_have_one<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> Result<(), Failure> {
+        if !self.for_all.is_empty() {
+            return Ok(());
+        }
+        self.check_all_are_mapped(devices)
+    }
+
+    /// Every device must have one of its own.
+    ///
+    /// # Errors
+    /// Usage, with the names of those that have none.
+    pub(crate) fn check_all_are_mapped<'a>(
+        &self,
+        devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
+    ) -> Result<(), Failure> {
+        let (number, names) = self.without_map(devices);
+        if number == 0 {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("{number} devices have no recipient: {names}"))
+            .hint("add them to the --recipient-map, or give a --recipient or passphrase for all"))
+    }
+}
+
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// The devices whose name or UUID fits a pattern.
+///
+/// # Errors
+/// `not-found` when there is none: a pattern for nobody is a slip.
+fn matching(
+    known: &[(DeviceUuid, Option<DeviceName>)],
+    pattern: &str,
+) -> Result<Vec<DeviceUuid>, Failure> {
+    let fitting = |fits: &dyn Fn(&str) -> bool| -> Vec<DeviceUuid> {
+        let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
+            fits(uuid.as_str()) || name.as_ref().is_some_and(|name| fits(name.as_str()))
+        };
+        known.iter().filter(is).map(|(uuid, _)| uuid.clone()).collect()
+    };
+    let mut found = fitting(&|text| fits_glob(pattern, text));
+    if found.is_empty() {
+        let pattern = alike(pattern);
+        found = fitting(&|text| fits_glob(&pattern, &alike(text)));
+    }
+    if found.is_empty() {
+        let message = format!("no device's name or UUID fits '{pattern}'");
+        return Err(Failure::refused(Reason::NotFound, message)
+            .hint("* stands for any characters, ? for one"));
+    }
+    Ok(found)
+}
+
+/// `*` stands for any characters, also none, `?` for exactly one. Time is bounded by the
+/// product of the lengths: only the last `*` is ever tried again.
+fn fits_glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut seen) = (0, 0);
+    // where the last star stands, and how much of the text it has taken
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(c) = text.get(seen) {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(p) if *p == '?' || p == c => (at, seen) = (at + 1, seen + 1),
+            _ => match star {
+                None => return false,
+                Some((place, taken)) => {
+                    star = Some((place, taken + 1));
+                    (at, seen) = (place + 1, taken + 1);
+                }
+            },
+        }
+    }
+    pattern.get(at..).unwrap_or_default().iter().all(|p| *p == '*')
+}
+
+fn add(list: &mut Vec<Recipient>, recipient: Recipient) {
+    if !list.contains(&recipient) {
+        list.push(recipient);
+    }
+}
+
+fn in_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("{}: {error}", path.display()))
+}
+
+/// The table of devices and recipients; its heading, where there is one, may name the columns in
+/// another order, and others beside them.
+pub(crate) fn parse_map(text: &str) -> Result<Vec<MapLine>, String> {
+    let is_recipient = |cell: &String| cell.parse::<Recipient>().is_ok();
+    let rows =
+        csv::rows(text, |cells| columns(cells).is_some() || cells.get(1).is_some_and(is_recipient));
+    let heading = rows.first().and_then(|row| columns(&row.cells));
+    let mut map = Vec::new();
+    for csv::Row { line: number, cells } in rows.into_iter().skip(heading.iter().count()) {
+        let expected = || format!("line {number}: expected device,recipient");
+        let (device, recipient) = match (heading, cells.as_slice()) {
+            (Some((device, recipient)), cells) => {
+                (cells.get(device), cells.get(recipient).cloned())
+            }
+            // a comma in the comment of an SSH key; of anything else no recipient comes out
+            (None, [device, recipient @ ..]) => {
+                let recipient = recipient.join(",");
+                (Some(device), Some(recipient.trim_end_matches(',').to_owned()))
+            }
+            (None, []) => (None, None),
+        };
+        let (Some(device), Some(recipient)) = (device, recipient) else { return Err(expected()) };
+        if device.is_empty() || recipient.is_empty() {
+            return Err(expected());
+        }
+        let recipient = recipient.parse().map_err(|error| format!("line {number}: {error}"))?;
+        map.push(MapLine { number, device: device.clone(), recipient });
+    }
+    if map.is_empty() { Err("holds no recipient".to_owned()) } else { Ok(map) }
+}
+
+/// Where a heading says that devices and recipients are.
+fn columns(cells: &[String]) -> Option<(usize, usize)> {
+    let of = |name: &str| cells.iter().position(|cell| cell.eq_ignore_ascii_case(name));
+    Some((of("device")?, of("recipient")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "aaaaaaaa-87c9-11ef-a993-b9831565bc4e";
+    const B: &str = "bbbbbbbb-87c9-11ef-a993-b9831565bc4e";
+
+    fn known() -> Vec<(DeviceUuid, DeviceName)> {
+        vec![
+            (A.parse().unwrap(), "ftd a".parse().unwrap()),
+            (B.parse().unwrap(), "Site B, \"rack\" 3".parse().unwrap()),
+        ]
+    }
+
+    fn resolve(map: &str) -> Result<Recipients, String> {
+        let map = parse_map(map.trim_start_matches('\u{feff}'))?;
+        let named = Named { for_all: Vec::new(), map, map_file: "map.csv".into() };
+        named.resolve(&known()).map_err(|failure| failure.message)
+    }
+
+    fn age() -> String {
+        NewIdentity::generate().recipient().to_string()
+    }
+
+    #[test]
+    fn a_map_names_devices_by_name_or_uuid_several_times() {
+        let (one, two, three) = (age(), age(), age());
+        let map = format!(
+            "\u{feff}# sites\r\nDevice,Recipient\r\n\nftd a , {one}\r\n{A},{two}\n{A},{two}\n\"Site B, \"\"rack\"\" 3\",\"{three}\"\n"
+        );
+        let recipients = resolve(&map).unwrap();
+        let of = |uuid: &str| -> Vec<String> {
+            recipients.of(&uuid.parse().unwrap()).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of(A), [one, two]);
+        assert_eq!(of(B), [three]);
+    }
+
+    #[test]
+    fn unknown_devices_and_bad_lines_are_errors_with_their_line() {
+        let error = resolve(&format!("# x\nftd z,{}\n", age())).unwrap_err();
+        assert!(error.starts_with("map.csv, line 2: there is no device 'ftd z'"), "{error}");
+        assert!(resolve("ftd a\n").unwrap_err().starts_with("line 1"));
+        assert!(resolve("ftd a,age1nonsense\n").unwrap_err().starts_with("line 1: expected age1"));
+        assert_eq!(resolve("# nothing\n").unwrap_err(), "holds no recipient");
+    }
+
+    #[test]
+    fn globs_fit_names_and_uuids() {
+        for (pattern, text) in
+            [("*", ""), ("a*", "a"), ("*-?", "ftd-1"), ("a*b*c", "axbxbc"), ("?é*", "xéy")]
+        {
+            assert!(fits_glob(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("?", ""), ("a*b", "abc"), ("A*", "abc"), ("", "a"), ("a", "ab")] {
+            assert!(!fits_glob(pattern, text), "{pattern} {text}");
+        }
+        let (one, two) = (age(), age());
+        let recipients = resolve(&format!("ftd*,{one}\n????????-87c9-*,{two}\n")).unwrap();
+        let number = |uuid: &str| recipients.of(&uuid.parse().unwrap()).len();
+        assert_eq!((number(A), number(B)), (2, 1));
+        let error = resolve(&format!("x*,{one}\n")).unwrap_err();
+        assert_eq!(error, "map.csv, line 1: no device's name or UUID fits 'x*'");
+    }
+
+    #[test]
+    fn post_quantum_recipients_stand_beside_no_others() {
+        let (old, new) = (age(), NewIdentity::generate_post_quantum().recipient().to_string());
+        let check = |map: &str, passphrase| resolve(map).unwrap().check_none_is_mixed(passphrase);
+        let each = format!("{A},{old}\n{B},{new}\n");
+        assert!(check(&each, false).is_ok(), "a file for one device has one kind");
+        assert!(check(&each, true).is_err(), "the passphrase is for both");
+        assert!(check(&format!("{A},{old}\n{A},{new}\n"), false).is_err());
+        assert!(check(&format!("{A},{new}\n{B},{new}\n"), true).is_ok());
+        let mut recipients = resolve(&format!("{A},{new}\n")).unwrap();
+        assert!(recipients.identity_beside().recipient().is_post_quantum());
+        recipients.add_for_all(old.parse().unwrap());
+        assert!(recipients.check_none_is_mixed(false).is_err());
+    }
+
+    #[test]
+    fn a_device_without_recipient_is_an_error() {
+        let known = known();
+        let devices = || known.iter().map(|(uuid, name)| (uuid, name));
+        let mut recipients = resolve(&format!("{A},{}\n", age())).unwrap();
+        let failure = recipients.check_all_have_one(devices()).unwrap_err();
+        assert_eq!(failure.message, "1 devices have no recipient: 'Site B, \"rack\" 3'");
+        recipients.add_for_all(NewIdentity::generate().recipient());
+        let warning = recipients.unmapped_warning(devices()).unwrap();
+        assert!(
+            warning.contains("'Site B, \"rack\" 3'") && !warning.contains("ftd a"),
+            "{warning}"
+        );
+        assert!(recipients.check_all_have_one(devices()).is_ok());
+    }
+}

@@ -1,0 +1,11 @@
+//! Making a kit, and reading one that is named.
+
+pub(crate) mod contents;
+pub(crate) mod device_result;
+pub(crate) mod inputs;
+pub(crate) mod installers;
+pub(crate) mod parallel;
+pub(crate) mod signer_check;
+pub(crate) mod source;
+pub(crate) mod texts;
+pub(crate) mod writer;

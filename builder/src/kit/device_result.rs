@@ -1,0 +1,189 @@
+//! What became of each device, in the words that people and JSON share.
+
+use cli::say::exit::{Exit, Failure};
+use cli::say::terminal::{columns, shortened};
+use formats::device::{DeviceName, DeviceUuid};
+use formats::error::Reason;
+use formats::text::printable;
+use serde::Serialize;
+
+/// A device in a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DeviceRef {
+    /// Its UUID.
+    pub uuid: DeviceUuid,
+    /// Its name; null when only a line is known that does not give it.
+    pub name: Option<DeviceName>,
+}
+
+impl DeviceRef {
+    /// Name and the UUID's first eight characters, or the UUID, sanitised.
+    pub(crate) fn shown(&self) -> String {
+        match &self.name {
+            Some(name) => {
+                let name = printable(name.as_str()).to_string();
+                format!("{} ({})", shortened(&name, 60), self.uuid.short())
+            }
+            None => self.uuid.to_string(),
+        }
+    }
+}
+
+/// Why a device is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Refusal {
+    /// The stable word.
+    pub reason: Reason,
+    /// What was expected and what was found.
+    pub message: String,
+    /// What to do next; absent when the message says it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
+    /// The line of FAILED_PUSH that cannot be used; absent when it is not about a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The FAILED_PUSH that the line stands in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_push: Option<String>,
+}
+
+impl Refusal {
+    /// From a failure that concerns one device only.
+    pub(crate) fn of(failure: Failure) -> Self {
+        Self {
+            // an input error without a word of its own
+            reason: failure.reason.unwrap_or(Reason::CannotRead),
+            message: failure.message,
+            next: failure.hint,
+            line: None,
+            failed_push: None,
+        }
+    }
+}
+
+/// What became of one device (or of one line that names none). `F` are the facts about a
+/// device that was not refused.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeviceResult<F> {
+    /// The device; null for a line of FAILED_PUSH that names none.
+    pub device: Option<DeviceRef>,
+    /// `ready` (plan), `bundled` (build), or `refused`.
+    pub status: &'static str,
+    /// With `refused`.
+    #[serde(flatten)]
+    pub refusal: Option<Box<Refusal>>,
+    /// Otherwise.
+    #[serde(flatten)]
+    pub facts: Option<F>,
+    /// Things to know that refuse nothing.
+    pub notes: Vec<String>,
+}
+
+impl<F> DeviceResult<F> {
+    /// A device that is left out.
+    pub(crate) fn refused(device: Option<DeviceRef>, refusal: Refusal, notes: Vec<String>) -> Self {
+        Self { device, status: "refused", refusal: Some(Box::new(refusal)), facts: None, notes }
+    }
+
+    /// A device that is not.
+    pub(crate) fn good(
+        device: DeviceRef,
+        status: &'static str,
+        facts: F,
+        notes: Vec<String>,
+    ) -> Self {
+        Self { device: Some(device), status, refusal: None, facts: Some(facts), notes }
+    }
+}
+
+/// How a run over these devices ends: 0, 4 when some were refused, 3 when all were.
+pub(crate) fn exit<F>(results: &[DeviceResult<F>]) -> (Exit, Option<Reason>) {
+    let mut refusals = results.iter().filter_map(|result| result.refusal.as_ref());
+    let Some(first) = refusals.next() else { return (Exit::Done, None) };
+    let exit = if results.iter().any(|result| result.facts.is_some()) {
+        Exit::Partly
+    } else {
+        Exit::Refused
+    };
+    (exit, Some(first.reason))
+}
+
+/// The refused devices for a person, each with what to do next.
+pub(crate) fn refusals_text<F>(results: &[DeviceResult<F>]) -> String {
+    let mut text = String::new();
+    for result in results {
+        let Some(refusal) = &result.refusal else { continue };
+        let place = match (&refusal.failed_push, refusal.line) {
+            (Some(file), Some(line)) => format!("{}, line {line}", printable(file)),
+            _ => String::new(),
+        };
+        let subject = match (&result.device, place.is_empty()) {
+            (Some(device), true) => device.shown(),
+            (Some(device), false) => format!("{}: {place}", device.shown()),
+            (None, true) => "device not known".to_owned(),
+            (None, false) => place,
+        };
+        text.push_str(&format!("  {subject}\n    refused ({})\n", refusal.reason));
+        for line in refusal.message.lines() {
+            text.push_str(&wrapped("    ", &printable(line).to_string()));
+        }
+        for line in refusal.next.lines() {
+            text.push_str(&wrapped("    next: ", &printable(line).to_string()));
+        }
+        for note in &result.notes {
+            text.push_str(&wrapped("    note: ", &printable(note).to_string()));
+        }
+    }
+    text
+}
+
+/// `text` in lines of at most 79 columns, at blanks; the first begins with `start`, the
+/// others are indented as far.
+pub(crate) fn wrapped(start: &str, text: &str) -> String {
+    let indent = columns(start);
+    let mut lines = String::from(start);
+    let mut column = indent;
+    for (at, word) in text.split(' ').enumerate() {
+        let width = columns(word);
+        if at > 0 && column + 1 + width > 79 {
+            lines.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
+        } else if at > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += width;
+    }
+    lines.push('\n');
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> DeviceResult<()> {
+        let failure = Failure::refused(Reason::KeyMismatch, "key and certificate differ");
+        DeviceResult::refused(None, Refusal::of(failure), Vec::new())
+    }
+
+    fn good() -> DeviceResult<()> {
+        let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap();
+        DeviceResult::good(DeviceRef { uuid, name: None }, "ready", (), Vec::new())
+    }
+
+    #[test]
+    fn one_bad_device_is_partly_and_none_left_is_refused() {
+        assert_eq!(exit(&[good()]), (Exit::Done, None));
+        assert_eq!(exit(&[good(), refused()]), (Exit::Partly, Some(Reason::KeyMismatch)));
+        assert_eq!(exit(&[refused()]), (Exit::Refused, Some(Reason::KeyMismatch)));
+    }
+
+    #[test]
+    fn long_lines_wrap_at_blanks() {
+        let text = wrapped("  next: ", &"word ".repeat(30));
+        assert!(text.lines().all(|line| line.len() < 80), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("        word")), "{text}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Everything that `plan` and `build` have in common before a device's file is read.
+
+use cli::say::exit::Failure;
+use cli::say::version::BUILD_UNIX_TIME;
+use formats::bundle::manifest::Manager;
+use formats::error::Reason;
+use formats::text::printable;
+use formats::timestamp::Timestamp;
+
+use crate::Context;
+use crate::args::BuildArgs;
+use crate::fmc::belief::Belief;
+use crate::fmc::collect::Rules;
+use crate::fmc::discover::{self, Batches};
+use crate::fmc::peers;
+use crate::fmc::plan::{self, Choice, Plan};
+use crate::fmc::wrong_box::WrongBox;
+use crate::keys::passphrase;
+use crate::keys::recipients::{Named, Recipients};
+use crate::kit::installers::{self, Installers, LeftOut};
+
+/// A plan, and who and what else is needed to carry it out.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Which devices.
+    pub plan: Plan,
+    /// Who may open what, without the kit's own identity.
+    pub recipients: Recipients,
+    /// Where the kit's passphrase comes from.
+    pub passphrase: passphrase::Source,
+    /// The programs that travel along.
+    pub installers: Installers,
+    /// What is checked of the devices' files.
+    pub rules: Rules,
+    /// What the kit will say.
+    pub created_at: Timestamp,
+}
+
+/// Reads the command line's files and looks at the machine.
+///
+/// # Errors
+/// Whatever refuses all devices at once, and wrong usage.
+pub(crate) fn prepare(
+    args: &BuildArgs,
+    context: &Context,
+    dry_run: bool,
+) -> Result<Prepared, Failure> {
+    let named = Named::load(&args.recipients)?;
+    let passphrase =
+        passphrase::source(&args.passphrase, !named.is_empty(), &context.terminal, dry_run)?;
+    let installers = match args.kit.no_installer {
+        true => Installers::default(),
+        false => installers::find(&args.kit.installer)?,
+    };
+    check_clock(context.now, args.source.accept_clock)?;
+    let belief = Belief { root: &context.root, accept: args.source.accept_source };
+    let explain = |failure| WrongBox::explain(&context.root, failure);
+    let batches = Batches::look(belief)?;
+    let asked = args.source.peers();
+    let mut listings = match asked {
+        Some(_) => Vec::new(),
+        None => discover::listings(belief, &batches, &args.source.failed_push).map_err(explain)?,
+    };
+    let surroundings = discover::surroundings(&context.root, batches);
+    let mut warnings = Vec::new();
+    if let Some(asked) = asked {
+        let (listing, known) =
+            peers::listing(&context.root, &surroundings, asked).map_err(explain)?;
+        listings.push(listing);
+        warnings = known;
+    }
+    for listing in &listings {
+        let path = printable(&listing.path);
+        context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
+    }
+    let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };
+    let mut plan = plan::plan(listings, &surroundings, &choice)?;
+    plan.warnings.extend(warnings);
+    plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));
+    let recipients = recipients(named, &mut plan, passphrase)?;
+    plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
+    if installers.taken.is_empty() && !args.kit.no_installer && plan.manager.is_some() {
+        let failure = no_installer(&installers);
+        if !dry_run {
+            return Err(failure);
+        }
+        let Failure { message, hint, .. } = failure;
+        plan.warnings.push(format!("{message}, so build refuses: {hint}"));
+    }
+    let rules = Rules {
+        now: context.now,
+        accept_subject: args.source.accept_subject,
+        accept_clock: args.source.accept_clock,
+        accept_source: args.source.accept_source,
+    };
+    let created_at = args.kit.created_at.unwrap_or(context.now);
+    Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })
+}
+
+/// Finds the recipients of each planned device; every one needs some, where there is no passphrase.
+fn recipients(
+    named: Named,
+    plan: &mut Plan,
+    passphrase: passphrase::Source,
+) -> Result<Recipients, Failure> {
+    let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
+    recipients.check_none_is_mixed(passphrase != passphrase::Source::None)?;
+    if passphrase == passphrase::Source::None {
+        let devices = || plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
+        recipients.check_all_have_one(devices())?;
+        if let Some(warning) = recipients.unmapped_warning(devices()) {
+            plan.warnings.push(warning);
+        }
+    }
+    Ok(recipients)
+}
+
+fn no_installer(installers: &Installers) -> Failure {
+    let mut message = "there is no installer beside this program for the kit".to_owned();
+    for left_out in &installers.left_out {
+        message.push_str(&format!("\n{}", left_out.warning()));
+    }
+    let reason = installers.left_out.first().map_or(Reason::NotFound, |left_out| left_out.reason);
+    Failure::refused(reason, message)
+        .hint("put sftunnel-install-x86_64 and sftunnel-install-aarch64 there, name one with --installer FILE, or give --no-installer for boxes that have one")
+}
+
+impl Prepared {
+    /// The kit's manager, and the name of its folder. `None` when no device is left; the caller
+    /// then reports the refused ones.
+    pub(crate) fn kit(&self) -> Option<(&Manager, String)> {
+        let manager = self.plan.manager.as_ref()?;
+        Some((manager, formats::kit::folder_name(&manager.uuid, self.plan.batch)))
+    }
+}
+
+fn check_clock(now: Timestamp, accept_clock: bool) -> Result<(), Failure> {
+    let built = i64::try_from(BUILD_UNIX_TIME).ok().and_then(|s| Timestamp::from_unix(s).ok());
+    match built {
+        Some(built) if now < built && !accept_clock => {
+            let message = format!("the clock says {now}, but this program was made at {built}");
+            Err(Failure::refused(Reason::ClockBehind, message)
+                .hint("set the clock; --accept-clock goes on"))
+        }
+        _ => Ok(()),
+    }
+}

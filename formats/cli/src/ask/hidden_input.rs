@@ -1,0 +1,213 @@
+//! Secrets typed at the terminal.
+//!
+//! The echo is off before the prompt is seen, and stays off from the first try to the last: a
+//! console at 3 a.m. is slow, people type ahead, and scrypt thinks for a second in between.
+//! What is typed goes through no buffer but the one that is wiped. A signal that ends or stops
+//! the program meanwhile (Ctrl-C, Ctrl-Z) has its effect when the echo is on again: a shell mends
+//! that for a program which it started itself, not for one that a script did. A thread of its own
+//! sees to it, so that a program that waits or computes is ended, too.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use formats::seal::Passphrase;
+use rustix::io::retry_on_intr;
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, tcdrain, tcgetattr, tcgetpgrp, tcsetattr,
+};
+use zeroize::Zeroizing;
+
+use crate::process::signals::{HeldBack, own_group_and_session};
+use crate::say::exit::Failure;
+use crate::say::terminal::tty;
+
+/// The longest line that the kernel gives in one piece (termios(3), canonical mode).
+const LINE: usize = 4096;
+
+/// The terminal with its echo off; on again when this is dropped.
+#[derive(Debug)]
+pub struct HiddenInput {
+    hidden: Arc<Hidden>,
+    watching: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Hidden {
+    tty: File,
+    before: Termios,
+    /// What is being asked; empty while nothing is.
+    prompt: Mutex<String>,
+    is_over: AtomicBool,
+    signals: HeldBack,
+}
+
+impl HiddenInput {
+    /// Turns the echo off.
+    ///
+    /// # Errors
+    /// Usage, when there is no terminal.
+    pub(crate) fn begin() -> Result<Self, Failure> {
+        let open = || -> io::Result<(File, Termios)> {
+            let tty = tty()?;
+            // before anything is read: in the background the modes are the shell's own
+            await_foreground(&tty)?;
+            let before = tcgetattr(&tty)?;
+            Ok((tty, before))
+        };
+        let no_terminal = |_| {
+            Failure::usage("a passphrase is needed, and there is no terminal to ask at")
+                .hint(ELSEWHERE)
+        };
+        let (tty, before) = open().map_err(no_terminal)?;
+        let hidden = Arc::new(Hidden {
+            tty,
+            before,
+            prompt: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            signals: HeldBack::begin()?,
+        });
+        let mut input = Self { hidden, watching: None };
+        input.hidden.hide().map_err(no_terminal)?;
+        let watched = Arc::clone(&input.hidden);
+        let watching = thread::Builder::new()
+            .stack_size(64 * 1024)
+            .spawn(move || watched.watch())
+            .map_err(|error| Failure::unexpected(format!("cannot start a thread: {error}")))?;
+        input.watching = Some(watching);
+        Ok(input)
+    }
+
+    /// Asks. The prompt ends with a colon and a blank.
+    ///
+    /// # Errors
+    /// Usage, when nothing is typed (Ctrl-D, or the terminal is gone), or something that is not
+    /// UTF-8 or longer than a terminal's line.
+    pub fn ask(&mut self, prompt: &str) -> Result<Passphrase, Failure> {
+        let nothing = |_| Failure::usage("no passphrase was typed").hint(ELSEWHERE);
+        let mut tty = &self.hidden.tty;
+        prompt.clone_into(&mut self.hidden.prompt());
+        let line = tty.write_all(prompt.as_bytes()).and_then(|()| read_line(&mut tty));
+        self.hidden.prompt().clear();
+        let line = line.map_err(nothing)?;
+        let text = std::str::from_utf8(&line)
+            .map_err(|_| Failure::usage("what was typed is not UTF-8 text"))?;
+        Ok(Passphrase::new(text.to_owned()))
+    }
+}
+
+/// In the background the program is stopped here, as by everything that changes the terminal.
+fn await_foreground(tty: &File) -> io::Result<()> {
+    Ok(retry_on_intr(|| tcdrain(tty))?)
+}
+
+impl Hidden {
+    fn prompt(&self) -> MutexGuard<'_, String> {
+        self.prompt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hide(&self) -> io::Result<()> {
+        let mut hidden = self.before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        // the end of the line is shown, so that the answer comes on a line of its own
+        hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+        Ok(tcsetattr(&self.tty, OptionalActions::Now, &hidden)?)
+    }
+
+    fn show(&self) {
+        let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
+    }
+
+    /// Whether the terminal is this program's. In the background it is the shell's, which has
+    /// modes of its own.
+    fn is_in_foreground(&self) -> bool {
+        // in another process namespace than the shell's nobody can say; then it is ours
+        let [own, _] = own_group_and_session();
+        match (tcgetpgrp(&self.tty), own) {
+            (Ok(group), Some(own)) => group == own,
+            _ => true,
+        }
+    }
+
+    /// Lets signals have their effect, with the echo on.
+    fn watch(&self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
+        while !self.is_over.load(Ordering::SeqCst) {
+            if self.signals.is_any() {
+                if self.is_in_foreground() {
+                    self.show();
+                }
+                self.signals.obey(|| {
+                    let _ = await_foreground(&self.tty);
+                });
+                // it was stopped, and goes on; what was half typed is gone
+                let _ = self.hide();
+                let _ = (&self.tty).write_all(self.prompt().as_bytes());
+            }
+            thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+}
+
+const ELSEWHERE: &str = "give --passphrase-file FILE, --passphrase-fd N or --identity FILE";
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        self.hidden.is_over.store(true, Ordering::SeqCst);
+        if let Some(watching) = self.watching.take() {
+            watching.thread().unpark();
+            let _ = watching.join();
+        }
+        if !self.hidden.is_in_foreground() {
+            // it is stopped for showing; who ends it there is to be heard
+            self.hidden.signals.release();
+        }
+        self.hidden.show();
+    }
+}
+
+/// A line without its end. Byte by byte: what follows it is the next reader's.
+fn read_line(from: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    // room for all of it at once: a buffer that grows leaves copies behind
+    let mut line = Zeroizing::new(Vec::with_capacity(LINE));
+    let mut byte = Zeroizing::new([0]);
+    loop {
+        match from.read(&mut *byte) {
+            Ok(0) if line.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => break,
+            Ok(_) if *byte == *b"\n" => break,
+            Ok(_) if line.len() == LINE => return Err(io::ErrorKind::InvalidData.into()),
+            Ok(_) => line.extend_from_slice(&*byte),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    while line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_up_to_its_end_and_no_further() {
+        let mut input = &b"one\r\n two \nthree"[..];
+        let mut line = || read_line(&mut input).map(|line| line.to_vec());
+        assert_eq!(line().unwrap(), b"one");
+        assert_eq!(line().unwrap(), b" two ");
+        assert_eq!(line().unwrap(), b"three");
+        assert_eq!(line().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn more_than_a_line_can_hold_is_refused() {
+        assert_eq!(read_line(&mut &[b'x'; LINE][..]).unwrap().len(), LINE);
+        assert!(read_line(&mut &[b'x'; LINE + 1][..]).is_err());
+    }
+}

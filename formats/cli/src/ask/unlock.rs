@@ -1,0 +1,361 @@
+//! Identities and passphrases, from wherever the operator has them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use formats::decode::{self, NotText};
+use formats::error::Reason;
+use formats::limits;
+use formats::seal::{
+    Identities, IdentityError, IdentityFile, OpenError, Passphrase, ProtectedIdentity,
+};
+use formats::signature::Fingerprint;
+use formats::text::{named, printable};
+
+use crate::disk::input::{self, STDIN};
+use crate::kit::folder::KitIdentity;
+use crate::process::memory;
+use crate::say::exit::Failure;
+use crate::say::terminal::Terminal;
+
+/// How often a passphrase may be typed.
+const TRIES: usize = 3;
+
+/// Where a passphrase is asked for: the person may only have heard it.
+const GENERATED: &str = "A generated passphrase is six words of five letters; capitals, blanks and\nhyphens do not matter in it.\n";
+
+const FEWER_ROUNDS: &str =
+    "`ssh-keygen -p -a 16 -f FILE` writes the key anew with fewer; do that on a copy";
+
+/// Where secrets come from: files, descriptors or a prompt, never the argument list.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OpenArgs {
+    /// Identity file that opens the bundle: age, SSH private key, or either under a passphrase
+    #[arg(long, short = 'i', value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
+    /// Read the passphrase from a file (its first line); '-' is standard input. Several kits may
+    /// have several passphrases
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
+    pub passphrase_file: Vec<PathBuf>,
+    /// Read the passphrase from an open file descriptor
+    #[arg(long, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+}
+
+/// What opens bundles, and what it says about who sealed them.
+#[derive(Debug, Clone)]
+pub struct Unlocked {
+    /// Private halves.
+    pub identities: Identities,
+    /// The signer that the passphrase vouches for: only from a file with exactly one scrypt
+    /// stanza that the passphrase just given opened.
+    pub vouched_signer: Option<Fingerprint>,
+}
+
+/// Takes secrets once and remembers a passphrase for several kits.
+#[derive(Debug)]
+pub struct Unlocker<'a> {
+    args: &'a OpenArgs,
+    terminal: &'a Terminal,
+    passphrases: Vec<Passphrase>,
+    /// What `--identity` names, read once: a pipe gives nothing the second time.
+    files: Arc<Vec<(String, IdentityFile)>>,
+    /// The same, once opened.
+    named: Option<Unlocked>,
+}
+
+impl<'a> Unlocker<'a> {
+    /// Reads the passphrases and identities that are named. `sources` is what will be opened
+    /// with them.
+    ///
+    /// # Errors
+    /// When one cannot be read, or is empty, or is none; usage when standard input is named
+    /// twice.
+    pub fn new(
+        args: &'a OpenArgs,
+        sources: &[PathBuf],
+        terminal: &'a Terminal,
+    ) -> Result<Self, Failure> {
+        args.require_one_reader(sources)?;
+        // said before a bundle is pasted, not after it
+        for path in args.identity.iter().filter(|path| path.as_os_str() != STDIN) {
+            std::fs::metadata(path)
+                .map_err(|error| Failure::io(format!("--identity {}", path.display()), &error))
+                .map_err(|failure| {
+                    failure.hint("name the file that holds your AGE-SECRET-KEY-1... or SSH key")
+                })?;
+        }
+        let files = args.identity.iter().map(|path| {
+            let name = path.display().to_string();
+            let bytes = input::read_secret(path, limits::KEY_FILE)?;
+            let file =
+                IdentityFile::from_person(&bytes).map_err(|error| no_identity(&name, &error))?;
+            Ok((name, file))
+        });
+        let files = Arc::new(files.collect::<Result<_, Failure>>()?);
+        Ok(Self { args, terminal, passphrases: args.passphrases()?, files, named: None })
+    }
+
+    /// What opens the bundles of a kit (with its `kit.identity.age`) or a bundle by itself.
+    ///
+    /// # Errors
+    /// `cannot-open` for a wrong passphrase; usage when there is nothing to open with.
+    pub fn unlock(&mut self, kit_identity: Option<&KitIdentity>) -> Result<Unlocked, Failure> {
+        match (self.named()?, kit_identity) {
+            (Some(mut named), Some(kit)) if self.passphrase_is_for_kits() => {
+                // one kit has a passphrase, another was sealed to the identity; it may not be this
+                if let Ok(kit) = self.open_kit(kit) {
+                    named.identities.extend(kit.identities);
+                    named.vouched_signer = kit.vouched_signer.or(named.vouched_signer);
+                }
+                Ok(named)
+            }
+            (Some(named), _) => Ok(named),
+            (None, Some(kit)) => self.open_kit(kit),
+            (None, None) => self.pasted_identity(),
+        }
+    }
+
+    /// Whether a passphrase is given that no identity file needs.
+    fn passphrase_is_for_kits(&self) -> bool {
+        let is_plain = |file: &IdentityFile| matches!(file, IdentityFile::Plain(_));
+        self.args.names_passphrase() && self.files.iter().all(|(_, file)| is_plain(file))
+    }
+
+    fn open_kit(&mut self, kit: &KitIdentity) -> Result<Unlocked, Failure> {
+        let name = kit.path.display().to_string();
+        let file = IdentityFile::parse(&kit.bytes).map_err(|error| no_identity(&name, &error))?;
+        self.open_file(&name, &file)
+    }
+
+    /// What opens with `--identity`, where that is given.
+    fn named(&mut self) -> Result<Option<Unlocked>, Failure> {
+        let mut all = self.named.take();
+        if all.is_none() {
+            for (name, file) in Arc::clone(&self.files).iter() {
+                let unlocked = self.open_file(name, file)?;
+                match &mut all {
+                    None => all = Some(unlocked),
+                    Some(all) => {
+                        all.identities.extend(unlocked.identities);
+                        all.vouched_signer = all.vouched_signer.or(unlocked.vouched_signer);
+                    }
+                }
+            }
+        }
+        self.named.clone_from(&all);
+        Ok(all)
+    }
+
+    fn open_file(&mut self, name: &str, file: &IdentityFile) -> Result<Unlocked, Failure> {
+        match file {
+            IdentityFile::Plain(identities) => {
+                Ok(Unlocked { identities: identities.clone(), vouched_signer: None })
+            }
+            IdentityFile::Protected(protected) => self.open_protected(name, protected),
+        }
+    }
+
+    fn open_protected(
+        &mut self,
+        name: &str,
+        protected: &ProtectedIdentity,
+    ) -> Result<Unlocked, Failure> {
+        memory::require(name, protected)?;
+        let mut wrong = None;
+        for passphrase in &self.passphrases {
+            match protected.open(passphrase) {
+                Ok(opened) => return Ok(opened.into()),
+                // it may be another kit's
+                Err(error) if is_wrong(&error) => wrong = Some(error),
+                Err(error) => return Err(cannot_open(name, &error)),
+            }
+        }
+        if let (Some(error), true) = (wrong, self.args.names_passphrase()) {
+            return Err(cannot_open(name, &error));
+        }
+        let mut hidden = self.terminal.hidden_input()?;
+        let prompt = format!("Passphrase for {}: ", in_prompt(name));
+        // an SSH key has one that a person chose
+        let form = if protected.memory().is_some() { GENERATED } else { "" };
+        let mut line_before = Passphrase::new(String::new());
+        for left in (0..TRIES).rev() {
+            let form = if left + 1 == TRIES { form } else { "" };
+            let line = hidden.ask(&format!("{form}{prompt}"))?;
+            let passphrase = pasted_in_two(&line_before, &line).unwrap_or_else(|| line.clone());
+            line_before = line;
+            if let Some(unlocked) = identity_text(&passphrase) {
+                return Ok(unlocked);
+            }
+            match protected.open(&passphrase) {
+                Ok(opened) => {
+                    self.passphrases.push(passphrase);
+                    return Ok(opened.into());
+                }
+                Err(error) if is_wrong(&error) && left > 0 => {
+                    self.terminal.note("That does not open it; try again.");
+                }
+                Err(error) => return Err(cannot_open(name, &error)),
+            }
+        }
+        Err(Failure::refused(Reason::CannotOpen, format!("{name}: no passphrase was given")))
+    }
+
+    fn pasted_identity(&self) -> Result<Unlocked, Failure> {
+        let nothing = || {
+            Failure::usage("nothing is given that could open the bundle")
+                .hint("give --identity FILE; a passphrase works only with a kit that holds kit.identity.age")
+        };
+        if self.args.names_passphrase() || !self.terminal.can_ask() {
+            return Err(nothing());
+        }
+        let mut hidden = self.terminal.hidden_input()?;
+        for _ in 0..TRIES {
+            let typed = hidden.ask("Paste the identity (AGE-SECRET-KEY-1...): ")?;
+            if let Some(unlocked) = identity_text(&typed) {
+                return Ok(unlocked);
+            }
+            self.terminal
+                .note("That is not an identity of the form AGE-SECRET-KEY-1...; try again.");
+        }
+        Err(nothing())
+    }
+}
+
+impl OpenArgs {
+    /// Whether the command line names anything to open with.
+    pub fn is_given(&self) -> bool {
+        !self.identity.is_empty() || self.names_passphrase()
+    }
+
+    /// Standard input is read to its end by the first who reads it.
+    fn require_one_reader(&self, sources: &[PathBuf]) -> Result<(), Failure> {
+        let named = self.identity.iter().chain(&self.passphrase_file).chain(sources);
+        let named = named.filter(|path| path.as_os_str() == input::STDIN).count();
+        let readers = named + usize::from(self.passphrase_fd == Some(0));
+        if readers <= 1 {
+            return Ok(());
+        }
+        let message = format!("standard input is to be read {readers} times, and can be read once");
+        Err(Failure::usage(message).hint("name files for all but one of them"))
+    }
+
+    fn names_passphrase(&self) -> bool {
+        !self.passphrase_file.is_empty() || self.passphrase_fd.is_some()
+    }
+
+    fn passphrases(&self) -> Result<Vec<Passphrase>, Failure> {
+        let from_files =
+            self.passphrase_file.iter().map(|path| input::read_secret(path, limits::KEY_FILE));
+        let from_fd =
+            self.passphrase_fd.map(|number| input::read_secret_fd(number, limits::KEY_FILE));
+        from_files.chain(from_fd).map(|bytes| passphrase(&bytes?)).collect()
+    }
+}
+
+/// The first line of a passphrase file, as it stands there.
+///
+/// # Errors
+/// When it is empty or not text.
+pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
+    let text = decode::text(bytes).map_err(|error| {
+        Failure::usage(format!("the passphrase's file: {error}")).hint(NotText::HINT)
+    })?;
+    let line = text.split('\n').next().unwrap_or(&text);
+    // a generated one that a mail program has broken in two is no passphrase and a remark
+    let whole = Passphrase::new(text.to_string());
+    if whole.is_generated() && !Passphrase::new(line.to_owned()).is_generated() {
+        return Ok(whole.canonical());
+    }
+    if decode::tidy(line).is_empty() {
+        return Err(
+            Failure::usage("the passphrase is empty").hint("put it on the first line of the file")
+        );
+    }
+    // kits of earlier versions were sealed with the mark, too
+    let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };
+    Ok(Passphrase::new(format!("{mark}{line}")))
+}
+
+const MARK: &str = "\u{feff}";
+
+fn no_identity(name: &str, error: &IdentityError) -> Failure {
+    let failure = Failure::of(name, error);
+    match error {
+        IdentityError::Rounds { .. } => failure.hint(FEWER_ROUNDS),
+        IdentityError::NotText(_) => failure.hint(NotText::HINT),
+        IdentityError::Public { .. } | IdentityError::Line { .. } => {
+            failure.hint("name the whole file that `keygen identity` or `age-keygen` wrote")
+        }
+        IdentityError::Open(OpenError::TextMode | OpenError::CutArmor) => {
+            failure.hint("copy it again, whole and in binary mode")
+        }
+        _ => failure,
+    }
+}
+
+impl From<formats::seal::OpenedIdentity> for Unlocked {
+    fn from(opened: formats::seal::OpenedIdentity) -> Self {
+        Self { identities: opened.identities, vouched_signer: opened.signer }
+    }
+}
+
+/// A generated passphrase that came in two lines, as a mail program breaks it.
+fn pasted_in_two(one: &Passphrase, two: &Passphrase) -> Option<Passphrase> {
+    let mut both = String::with_capacity(one.expose().len() + two.expose().len());
+    both.extend([one.expose(), two.expose()]);
+    let both = Passphrase::new(both);
+    (both.is_generated() && !two.is_generated()).then_some(both)
+}
+
+/// A pasted `AGE-SECRET-KEY-1…` in place of a passphrase. It vouches for nobody.
+fn identity_text(typed: &Passphrase) -> Option<Unlocked> {
+    let text = decode::bare(typed.expose());
+    let is_identity =
+        text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("AGE-SECRET-KEY-"));
+    match IdentityFile::from_person(text.as_bytes()) {
+        Ok(IdentityFile::Plain(identities)) if is_identity => {
+            Some(Unlocked { identities, vouched_signer: None })
+        }
+        _ => None,
+    }
+}
+
+fn is_wrong(error: &IdentityError) -> bool {
+    *error == IdentityError::Open(OpenError::Passphrase)
+}
+
+fn cannot_open(name: &str, error: &IdentityError) -> Failure {
+    Failure::of(name, error).hint(match error {
+        IdentityError::Open(OpenError::WorkFactor) => memory::MADE_ANEW,
+        _ => {
+            "check the passphrase with the team that made the kit; in one that a person chose, upper and lower case differ"
+        },
+    })
+}
+
+/// A path as a prompt shows it. The folders of a stick are named by whoever made it: what is long
+/// or has blanks stands in quotes and is cut, so that it looks like no line of ours.
+fn in_prompt(path: &str) -> String {
+    const COLUMNS: usize = 100;
+    let shown = printable(path).to_string();
+    if shown.len() <= COLUMNS && !shown.contains(' ') { shown } else { named(path, COLUMNS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_prompt;
+
+    #[test]
+    fn a_folder_of_a_stick_looks_like_no_line_of_ours() {
+        let usual = "/mnt/usb/sftunnel-kit-8d07463a-1795637694/kit.identity.age";
+        assert_eq!(in_prompt(usual), usual);
+        let blanks = format!("/mnt/x{}is signed by SHA256:AAAA", " ".repeat(70));
+        for path in [blanks, format!("/mnt/{}", "x".repeat(200)), "/mnt/a b".to_owned()] {
+            let shown = in_prompt(&path);
+            assert!(shown.starts_with("'/mnt/") && shown.ends_with('\''), "{shown}");
+            assert!(shown.len() <= 100, "{shown}");
+        }
+    }
+}

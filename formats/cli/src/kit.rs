@@ -1,0 +1,4 @@
+//! A kit on a disk, and what was handed over in place of one.
+
+pub mod folder;
+pub mod not_a_kit;

@@ -1,0 +1,15 @@
+//! The outer edge that both programs share: how they talk with the operator and with the box.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`say`] | exit codes, [`say::exit::Failure`] with its reason and its hint, reports, tables, monitoring |
+//! | [`ask`] | passphrases and identities, and the rule on who vouches for a signer |
+//! | [`kit`] | a kit on a disk, and what was handed over in place of one |
+//! | [`disk`] | paths below `--root`, files named on the command line, files that are whole or absent |
+//! | [`process`] | programs with a time limit, signals, limits, memory for one scrypt |
+
+pub mod ask;
+pub mod disk;
+pub mod kit;
+pub mod process;
+pub mod say;

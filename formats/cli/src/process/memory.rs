@@ -1,0 +1,135 @@
+//! Whether there is memory for one scrypt.
+//!
+//! Its memory is locked as it is touched ([`crate::process::hardening`]), so it cannot be swapped out: a
+//! stick whose file asks for more than there is would have the kernel end other programs of the
+//! box. What there is, is the least of what the machine, the control groups that the process is
+//! in (an FTD of several instances is a container) and its own limits leave.
+
+mod control_groups;
+
+use std::fs::read_to_string;
+
+use formats::error::Reason;
+use formats::limits;
+use formats::seal::ProtectedIdentity;
+use rustix::process::{Resource, getrlimit};
+
+use crate::say::exit::Failure;
+
+/// What stays for everything else that runs on the box.
+const SPARE: u64 = 64 * 1024 * 1024;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What to do about a file that takes more than there is.
+pub(crate) const MADE_ANEW: &str = "this program writes such files with 256 MiB; have the kit made anew, or end what uses the memory";
+
+/// What somebody or something leaves to this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Room {
+    /// Who, to be put after "available".
+    of: String,
+    /// How many bytes.
+    bytes: u64,
+}
+
+/// Checks that one try at a protected identity leaves memory to the box. Where the kernel does not
+/// say how much there is, nothing is concluded.
+///
+/// # Errors
+/// `too-large`.
+pub(crate) fn require(name: &str, protected: &ProtectedIdentity) -> Result<(), Failure> {
+    let Some(needed) = protected.memory() else { return Ok(()) };
+    enough(needed, &format!("{name}: one try of the passphrase"))
+        .map_err(|failure| failure.hint(MADE_ANEW))
+}
+
+/// Checks the same for what protects an identity of our own.
+///
+/// # Errors
+/// `too-large`.
+pub fn require_to_protect() -> Result<(), Failure> {
+    enough(1024 << limits::WORK_FACTOR_WRITTEN, "sealing with a passphrase")
+        .map_err(|failure| failure.hint("end what uses the memory, or seal to a recipient"))
+}
+
+fn enough(needed: u64, what: &str) -> Result<(), Failure> {
+    let too_large = |left: &str| {
+        let message = format!("{what} takes {} MiB of memory, {left}", needed / MIB);
+        Failure::refused(Reason::TooLarge, message)
+    };
+    let wanted = needed.saturating_add(SPARE);
+    if let Some(Room { of, bytes }) = tightest().filter(|room| room.bytes < wanted) {
+        let left = bytes / MIB;
+        return Err(too_large(&format!("and {left} MiB are available {of}")));
+    }
+    // whatever else may be in the way: an allocation that fails ends the program
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    Vec::<u8>::new()
+        .try_reserve_exact(wanted)
+        .map_err(|_| too_large("and the kernel does not give that much to this process"))
+}
+
+/// The least of all that is known.
+fn tightest() -> Option<Room> {
+    let machine = read_to_string("/proc/meminfo").ok();
+    let machine = machine.as_deref().and_then(|text| number(text, "MemAvailable:"));
+    let machine = machine.map(|bytes| Room { of: "on this machine".to_owned(), bytes });
+    let status = read_to_string("/proc/self/status").unwrap_or_default();
+    let limit =
+        |resource, option, used| left_by_limit(getrlimit(resource).current, option, &status, used);
+    let limits = [limit(Resource::As, "-v", "VmSize:"), limit(Resource::Data, "-d", "VmData:")];
+    let groups = control_groups::rooms(
+        &read_to_string("/proc/self/cgroup").unwrap_or_default(),
+        &read_to_string("/proc/self/mountinfo").unwrap_or_default(),
+        &|path| read_to_string(path).ok(),
+    );
+    machine
+        .into_iter()
+        .chain(limits.into_iter().flatten())
+        .chain(groups)
+        .min_by_key(|room| room.bytes)
+}
+
+/// What a limit of the process leaves (setrlimit(2)). `RLIMIT_MEMLOCK` needs no look: where there
+/// is one that counts, nothing is locked.
+fn left_by_limit(limit: Option<u64>, option: &str, status: &str, used: &str) -> Option<Room> {
+    let bytes = limit?.saturating_sub(number(status, used)?);
+    Some(Room { of: format!("within the limit of this process (ulimit {option})"), bytes })
+}
+
+/// `NAME   12345 kB` of `/proc/meminfo` or `/proc/self/status`, in bytes (proc(5)).
+fn number(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_numbers_are_read_in_bytes() {
+        let meminfo = "MemTotal:  8000000 kB\nMemFree: 1 kB\nMemAvailable:    5120 kB\n";
+        assert_eq!(number(meminfo, "MemAvailable:"), Some(5 * MIB));
+        for other in ["", "MemAvailable: many kB\n", "MemAvailable: 5120\n"] {
+            assert_eq!(number(other, "MemAvailable:"), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_limit_leaves_what_is_not_used_of_it() {
+        let status = "VmSize:\t  102400 kB\nVmData:\t 1024 kB\n";
+        let left = |limit, used| left_by_limit(limit, "-v", status, used).map(|room| room.bytes);
+        assert_eq!(left(Some(300 * MIB), "VmSize:"), Some(200 * MIB));
+        assert_eq!(left(Some(50 * MIB), "VmSize:"), Some(0));
+        assert_eq!((left(None, "VmSize:"), left(Some(1), "VmLck:")), (None, None));
+    }
+
+    #[test]
+    fn what_the_kernel_would_not_give_is_not_tried() {
+        let failure = enough(u64::MAX / 4, "this").unwrap_err();
+        assert_eq!(failure.reason, Some(Reason::TooLarge));
+        assert!(enough(MIB, "this").is_ok());
+    }
+}

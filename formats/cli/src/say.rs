@@ -1,0 +1,8 @@
+//! What the operator and monitoring are told: exit codes, reports, tables, colour.
+
+pub mod exit;
+pub mod level;
+pub mod prometheus;
+pub mod report;
+pub mod terminal;
+pub mod version;

@@ -1,0 +1,310 @@
+//! One result of one command: one JSON object on stdout, or text for a person.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write as _};
+use std::process::ExitCode;
+
+use formats::error::Reason;
+use formats::text::printable;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::say::exit::{Exit, Failure};
+use crate::say::level::{self, Level};
+use crate::say::terminal::{Terminal, say, wrap};
+
+/// A command that came to an end, well or not so well.
+#[derive(Debug)]
+pub struct Report {
+    /// How the program will end.
+    pub exit: Exit,
+    /// The first refusal, where there is one.
+    pub reason: Option<Reason>,
+    /// The fields of the JSON object, after the common ones, as the text of an object: a
+    /// tree of values for ten thousand devices would be several times as large.
+    body: String,
+    /// For a person, foreign text already sanitised; ends with a line feed.
+    pub text: String,
+    /// Whether the command changed anything that stays.
+    changed: bool,
+    /// How it ends in place of [`Exit::Done`] when its result cannot be written.
+    untold: Exit,
+    /// Whether its first line is told whatever else is hidden.
+    is_plugin: bool,
+}
+
+impl Report {
+    /// A command that did what it should.
+    pub fn done(body: &impl Serialize, text: String) -> Self {
+        let body = serde_json::to_string_pretty(body).unwrap_or_default();
+        let (exit, untold) = (Exit::Done, Exit::Failed);
+        Self { exit, reason: None, body, text, changed: false, untold, is_plugin: false }
+    }
+
+    /// The same for a large result: the JSON is made only when it is asked for.
+    pub fn for_terminal(terminal: &Terminal, body: &impl Serialize, text: String) -> Self {
+        match terminal.json {
+            true => Self::done(body, String::new()),
+            false => Self { body: String::new(), text, ..Self::done(&(), String::new()) },
+        }
+    }
+
+    /// Of a command that changed something: it keeps its exit code also where its result cannot be
+    /// written, as 1 means that nothing was changed.
+    #[must_use]
+    pub fn changed(mut self, changed: bool) -> Self {
+        self.changed = changed;
+        self
+    }
+
+    /// Of a command that ends as a monitoring plugin: what cannot be told is UNKNOWN.
+    #[must_use]
+    pub fn monitoring(mut self, level: Level) -> Self {
+        (self.exit, self.untold) = (level.exit(), Level::Unknown.exit());
+        self.is_plugin = true;
+        self
+    }
+
+    /// With another end.
+    #[must_use]
+    pub fn ending(mut self, exit: Exit, reason: Option<Reason>) -> Self {
+        (self.exit, self.reason) = (exit, reason);
+        self
+    }
+}
+
+/// The fields that every JSON object begins with. `docs/json.md` describes them.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    schema: &'a str,
+    exit_code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+    #[serde(flatten)]
+    body: Option<&'a serde_json::Map<String, Value>>,
+}
+
+/// Prints a result and gives the exit code. `program` is the program's name, `schema` names
+/// the JSON object.
+pub fn finish(
+    terminal: &Terminal,
+    program: &str,
+    schema: &str,
+    result: Result<Report, Failure>,
+) -> ExitCode {
+    let (exit, changed, untold) = match &result {
+        Ok(report) => (report.exit, report.changed, report.untold),
+        Err(failure) => (failure.exit, false, Exit::Failed),
+    };
+    let printed = match result {
+        Ok(report) => print_report(terminal, schema, &report),
+        Err(failure) => print_failure(terminal, program, schema, &failure),
+    };
+    match printed {
+        // the reader of a pipe may go away; what was done stays done
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let done = if changed { "what was to be done is done, but " } else { "" };
+            say(&format!("{program}: {done}the result cannot be written: {error}\n"));
+            if exit == Exit::Done && !changed { untold.into() } else { exit.into() }
+        }
+        _ => exit.into(),
+    }
+}
+
+fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Result<()> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    if terminal.json {
+        let envelope = Envelope {
+            schema,
+            exit_code: report.exit.code(),
+            reason: report.reason,
+            message: None,
+            next: None,
+            body: None,
+        };
+        let common = serde_json::to_string_pretty(&envelope)?;
+        write_ascii(&mut stdout, &joined(&common, &report.body))?;
+        return stdout.write_all(b"\n").and_then(|()| stdout.flush());
+    }
+    if !terminal.quiet || report.exit != Exit::Done {
+        stdout.write_all(report.text.as_bytes())?;
+    } else if let (true, Some(line)) = (report.is_plugin, report.text.lines().next()) {
+        writeln!(stdout, "{line}")?;
+    }
+    stdout.flush()
+}
+
+fn print_failure(
+    terminal: &Terminal,
+    program: &str,
+    schema: &str,
+    failure: &Failure,
+) -> io::Result<()> {
+    // first for people: who reads the JSON may be gone
+    say(&failure_text(program, failure));
+    if terminal.json {
+        let hint = Some(failure.hint.as_str()).filter(|hint| !hint.is_empty());
+        let envelope = Envelope {
+            schema,
+            exit_code: failure.exit.code(),
+            reason: failure.reason,
+            message: Some(&failure.message),
+            next: hint,
+            body: failure.body.as_deref(),
+        };
+        writeln!(io::stdout().lock(), "{}", ascii_json(&envelope)?)?;
+    }
+    Ok(())
+}
+
+/// A failure as a monitoring system is told it: a line on standard output, and UNKNOWN.
+///
+/// # Errors
+/// The failure, with that exit code.
+pub fn as_plugin(terminal: &Terminal, result: Result<Report, Failure>) -> Result<Report, Failure> {
+    result.map_err(|failure| {
+        if !terminal.json {
+            // that standard output may be gone changes nothing
+            let _ = io::stdout().write_all(level::unknown_line(&failure).as_bytes());
+        }
+        level::unknown(failure)
+    })
+}
+
+/// What is printed for a command line that cannot be parsed, or for `--help` and `--version`.
+/// With `--json` among the arguments there is a JSON object as well. A monitoring `plugin` ends
+/// with UNKNOWN: to a monitoring system [`Exit::Usage`] is CRITICAL.
+pub fn usage_error(
+    program: &str,
+    arguments: &[OsString],
+    error: &clap::Error,
+    plugin: bool,
+) -> ExitCode {
+    let exit = match (error.use_stderr(), plugin) {
+        // help and version go to standard output and are no error
+        (false, _) => Exit::Done,
+        (true, true) => Level::Unknown.exit(),
+        (true, false) => Exit::Usage,
+    };
+    let json = arguments.iter().any(|argument| argument == "--json");
+    if exit != Exit::Done && json {
+        let rendered = error.render().to_string();
+        let said: Vec<_> =
+            rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let message = said.join(" ").trim_start_matches("error: ").to_owned();
+        let envelope = Envelope {
+            schema: &format!("{program}.usage/1"),
+            exit_code: exit.code(),
+            reason: None,
+            message: Some(&message),
+            next: Some("see --help"),
+            body: None,
+        };
+        if let Ok(json) = ascii_json(&envelope) {
+            let _ = writeln!(io::stdout(), "{json}");
+        }
+    }
+    if plugin && exit != Exit::Done && !json {
+        let line = level::unknown_line(&Failure::usage("wrong command line"));
+        let _ = io::stdout().write_all(line.as_bytes());
+    }
+    // a closed pipe is nothing to complain about
+    let _ = error.print();
+    exit.into()
+}
+
+/// A failure as a person reads it.
+pub fn failure_text(program: &str, failure: &Failure) -> String {
+    let mut text = String::new();
+    let kind = match (failure.exit, failure.reason) {
+        (Exit::Refused, Some(reason)) => format!("refused ({reason}): "),
+        (_, Some(reason)) => format!("{reason}: "),
+        _ => String::new(),
+    };
+    // a message may be several lines long; each is sanitised, the line breaks are ours
+    for (at, line) in failure.message.lines().enumerate() {
+        let start = if at == 0 { format!("{program}: {kind}") } else { "  ".to_owned() };
+        text.push_str(&wrap(&start, 2, &printable(line).to_string()));
+    }
+    for line in failure.hint.lines() {
+        text.push_str(&wrap("  next: ", 8, &printable(line).to_string()));
+    }
+    text
+}
+
+/// Two objects' texts as that of one: the fields of the first, then those of the second.
+/// Both are indented, so that each field begins a line.
+fn joined<'a>(first: &'a str, second: &'a str) -> [&'a str; 3] {
+    let fields = second.strip_prefix('{').filter(|fields| fields.starts_with('\n'));
+    match (first.strip_suffix("\n}"), fields) {
+        (Some(first), Some(fields)) => [first, ",", fields],
+        _ => [first, "", ""],
+    }
+}
+
+/// JSON in ASCII only: a terminal that shows it meets no character that it would obey.
+fn ascii_json(value: &impl Serialize) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(value)?;
+    let mut ascii = Vec::with_capacity(json.len());
+    write_ascii(&mut ascii, &[&json])?;
+    String::from_utf8(ascii).map_err(io::Error::other)
+}
+
+fn write_ascii(out: &mut impl io::Write, parts: &[&str]) -> io::Result<()> {
+    for part in parts {
+        let mut rest = *part;
+        while let Some(at) = rest.find(|c| !matches!(c, '\n' | ' '..='~')) {
+            let (plain, other) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut characters = other.chars();
+            // such characters stand only inside strings
+            if let Some(c) = characters.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+            rest = characters.as_str();
+        }
+        out.write_all(rest.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_ascii_and_still_the_same() {
+        let text = "Zürich \u{1b}[31m \u{202e} \u{7f} 😀";
+        let json = ascii_json(&text).unwrap();
+        assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn the_fields_of_a_result_follow_the_common_ones() {
+        let one = serde_json::to_string_pretty(&serde_json::json!({ "a": [1], "b": {} })).unwrap();
+        for (body, expected) in [
+            (serde_json::json!({ "c": "}" }), serde_json::json!({ "a": [1], "b": {}, "c": "}" })),
+            (serde_json::json!({}), serde_json::json!({ "a": [1], "b": {} })),
+            (serde_json::Value::Null, serde_json::json!({ "a": [1], "b": {} })),
+        ] {
+            let body = serde_json::to_string_pretty(&body).unwrap();
+            let both: serde_json::Value =
+                serde_json::from_str(&joined(&one, &body).concat()).unwrap();
+            assert_eq!(both, expected);
+        }
+    }
+
+    #[test]
+    fn messages_are_sanitised_line_by_line() {
+        let failure = Failure::refused(Reason::Damaged, "one\u{1b}[2J\ntwo").hint("copy it again");
+        let text = failure_text("x", &failure);
+        assert_eq!(text, "x: refused (damaged): one\\u{1b}[2J\n  two\n  next: copy it again\n");
+    }
+}

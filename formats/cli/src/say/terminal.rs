@@ -1,0 +1,303 @@
+//! The terminal: questions, passphrase prompts, colour, progress, tables.
+//!
+//! Questions go to `/dev/tty`, so that a bundle may come through standard input and the
+//! result may go through a pipe.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use formats::text::printable;
+use rustix::io::ioctl_fionread;
+use rustix::termios::{QueueSelector, tcflush};
+use unicode_width::UnicodeWidthStr;
+
+use crate::ask::hidden_input::HiddenInput;
+use crate::say::exit::Failure;
+
+/// How to talk.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    /// One JSON object on stdout, prose on stderr.
+    pub json: bool,
+    /// Only what went wrong.
+    pub quiet: bool,
+    /// Also what was done step by step.
+    pub verbose: bool,
+    /// Colour on stdout.
+    pub color: bool,
+}
+
+impl Terminal {
+    /// Looks at the environment: colour only on a terminal, and not with `NO_COLOR`
+    /// (<https://no-color.org>).
+    pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = !json && !no_color && !is_dumb() && io::stdout().is_terminal();
+        Self { json, quiet, verbose, color }
+    }
+
+    /// Whether somebody can be asked.
+    pub fn can_ask(&self) -> bool {
+        tty().is_ok()
+    }
+
+    /// Prose on stderr, unless quiet.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            say(&format!("{line}\n"));
+        }
+    }
+
+    /// What should not be overlooked, on stderr; also when quiet.
+    pub fn warn(&self, line: &str) {
+        say(&wrap("warning: ", 2, &printable(line).to_string()));
+    }
+
+    /// Prose on stderr, only when verbose.
+    pub fn detail(&self, line: &str) {
+        if self.verbose {
+            say(&format!("{line}\n"));
+        }
+    }
+
+    /// Shows `text` at the terminal, away from stdout.
+    ///
+    /// # Errors
+    /// When there is no terminal.
+    pub fn show(&self, text: &str) -> io::Result<()> {
+        tty()?.write_all(text.as_bytes())
+    }
+
+    /// Asks a question that only the whole word `yes` answers with yes, typed after the question
+    /// was shown. Foreign text has no place in it: what is asked is ours to say.
+    ///
+    /// # Errors
+    /// When there is no terminal, or one that something types at all the time.
+    pub fn confirm(&self, question: &str) -> io::Result<bool> {
+        let answer = self.ask(&format!("{question} Type 'yes' to go on: "))?;
+        Ok(answer.trim().eq_ignore_ascii_case("yes"))
+    }
+
+    fn ask(&self, question: &str) -> io::Result<String> {
+        let mut tty = tty()?;
+        forget_typed(&tty)?;
+        tty.write_all(question.as_bytes())?;
+        tty.flush()?;
+        let mut answer = String::new();
+        BufReader::new(tty).read_line(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Turns the echo off, to ask for secrets.
+    ///
+    /// # Errors
+    /// Usage, when there is no terminal.
+    pub fn hidden_input(&self) -> Result<HiddenInput, Failure> {
+        HiddenInput::begin()
+    }
+
+    /// A progress line for a long run; silent when stderr is not a terminal, or one that knows
+    /// no control sequences.
+    pub fn progress(&self, what: &'static str, total: usize) -> Progress {
+        let shown = !self.quiet && !self.json && !is_dumb() && io::stderr().is_terminal();
+        Progress { what, total, shown, last: Instant::now() }
+    }
+
+    /// `text` in a colour, or as it is.
+    pub fn paint(&self, color: Color, text: &str) -> String {
+        if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", color as u8) } else { text.to_owned() }
+    }
+}
+
+/// A terminal that is said to take plain text only, or of which nothing is said.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
+}
+
+/// Writes to standard error. The terminal may be gone, or the reader of a pipe; unlike
+/// `eprint!` that must not end a transaction half-way with a panic.
+pub fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+pub(crate) fn tty() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/tty")
+}
+
+/// Throws away what was typed before a question, until nothing has come for a moment: the rest of
+/// a paste arrives line by line on a slow console, and answers nothing.
+fn forget_typed(tty: &File) -> io::Result<()> {
+    /// Longer than a line takes at 9600 baud, shorter than anybody minds.
+    const QUIET: Duration = Duration::from_millis(250);
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let begun = Instant::now();
+    loop {
+        tcflush(tty, QueueSelector::IFlush)?;
+        std::thread::sleep(QUIET);
+        // whole lines; the beginning of one goes with the last flush
+        if ioctl_fionread(tty)? == 0 {
+            return Ok(tcflush(tty, QueueSelector::IFlush)?);
+        }
+        if begun.elapsed() > PATIENCE {
+            let message = "something types at the terminal without a pause";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+    }
+}
+
+/// The few colours that are used; the numbers are those of ECMA-48.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// Something to act on.
+    Red = 31,
+    /// Fine.
+    Green = 32,
+    /// Something to know.
+    Yellow = 33,
+    /// A heading.
+    Bold = 1,
+}
+
+/// See [`Terminal::progress`].
+#[derive(Debug)]
+pub struct Progress {
+    what: &'static str,
+    total: usize,
+    shown: bool,
+    last: Instant,
+}
+
+impl Progress {
+    /// Shows how far it is, ten times a second at the most.
+    pub fn at(&mut self, done: usize) {
+        if self.shown && (self.last.elapsed().as_millis() >= 100 || done == self.total) {
+            self.last = Instant::now();
+            say(&format!("\r{} {done} of {}\u{1b}[K", self.what, self.total));
+        }
+    }
+
+    /// Wipes the line.
+    pub fn finish(self) {
+        if self.shown {
+            say("\r\u{1b}[K");
+        }
+    }
+}
+
+/// Columns of the narrowest console that people work at: a serial line.
+const COLUMNS: usize = 80;
+
+/// `text` in lines of at most 80 columns where its words allow it, each ended; `first` stands
+/// before the first line, as many blanks as `indent` before the others.
+pub fn wrap(first: &str, indent: usize, text: &str) -> String {
+    let indent = " ".repeat(indent);
+    let options = textwrap::Options::new(COLUMNS)
+        .initial_indent(first)
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(text, options) + "\n"
+}
+
+/// Rows of text in aligned columns. Cells hold sanitised text.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with a first row of headings.
+    pub fn with_headings(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(|text| (*text).to_owned()).collect()] }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Two blanks before each column, none at the end of a line.
+    pub fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| self::columns(cell))
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let padding = width.saturating_sub(self::columns(cell));
+                let _ = write!(line, "  {cell}{:padding$}", "");
+            }
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+}
+
+/// The columns that `text` takes at a terminal, where a character of East Asia takes two. The
+/// colour sequences of [`Terminal::paint`] take none.
+pub fn columns(text: &str) -> usize {
+    let mut pieces = text.split('\u{1b}');
+    let plain = pieces.next().unwrap_or_default().width();
+    let after = pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.width()));
+    plain + after.sum::<usize>()
+}
+
+/// `text`, or so many of its first characters that with dots behind them they take at most
+/// `width` columns; for table cells.
+pub fn shortened(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut start = String::new();
+    for c in text.chars() {
+        start.push(c);
+        if start.width() + 3 > width {
+            start.pop();
+            break;
+        }
+    }
+    format!("{start}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A character of East Asia takes two columns, a combining one none.
+    #[test]
+    fn columns_align_whatever_the_script() {
+        let mut table = Table::default();
+        for name in ["台北防火牆一", "Zu\u{308}rich", "x"] {
+            table.row([name.to_owned(), "|".to_owned()]);
+        }
+        assert_eq!(
+            table.text(),
+            "  台北防火牆一  |\n  Zu\u{308}rich        |\n  x             |\n"
+        );
+        assert_eq!(columns("\u{1b}[31m台北\u{1b}[0m"), 4);
+        assert_eq!(shortened("台北防火牆一", 12), "台北防火牆一");
+        for (width, expected) in [(11, "台北防火..."), (10, "台北防..."), (9, "台北防...")]
+        {
+            assert_eq!(shortened("台北防火牆一", width), expected, "{width}");
+        }
+        let wrapped = wrap("", 0, &"防火牆 ".repeat(20));
+        assert!(wrapped.lines().all(|line| columns(line) <= 80), "{wrapped}");
+    }
+
+    #[test]
+    fn columns_align_also_with_colour() {
+        let mut table = Table::with_headings(&["name", "state"]);
+        table.row(["\u{1b}[31mlonger\u{1b}[0m".to_owned(), "x".to_owned()]);
+        assert_eq!(table.text(), "  name    state\n  \u{1b}[31mlonger\u{1b}[0m  x\n");
+    }
+}

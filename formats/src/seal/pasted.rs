@@ -1,0 +1,174 @@
+//! Armored files as people hand them on: in a mail, out of a terminal, through a word processor.
+//!
+//! The rule: a file that age reads is left alone. Otherwise the text between the two marks is
+//! taken without what stands before or after a line of it (blanks, `>`, quote marks), however its
+//! lines are broken, and only if that is base64 from the first to the last character. What is
+//! inside proves itself; so nothing is lost by it but bundles that had to be sent again.
+
+use std::borrow::Cow;
+use std::io;
+
+use age::armor::ArmoredReader;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
+use base64::engine::{DecodePaddingMode, Engine};
+use base64::prelude::BASE64_STANDARD;
+
+use super::{ARMOR_BEGIN, BINARY_BEGIN, OpenError};
+use crate::cisco::channels::clean;
+use crate::decode;
+
+const BEGIN: &str = "BEGIN AGE ENCRYPTED FILE";
+const END: &str = "END AGE ENCRYPTED FILE";
+
+/// Some programs take what stands at the end of a line for a mark of theirs.
+const WITH_OR_WITHOUT_PADDING: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+/// A sealed file as age writes it, from one that a person copied.
+///
+/// # Errors
+/// [`OpenError::TextMode`], [`OpenError::CutArmor`], [`OpenError::TwoArmored`]. Whatever else
+/// cannot be mended is given back as it is.
+pub fn recovered(sealed: &[u8]) -> Result<Cow<'_, [u8]>, OpenError> {
+    if sealed.starts_with(BINARY_BEGIN) || is_armor(sealed) {
+        return Ok(Cow::Borrowed(sealed));
+    }
+    let text = decode::lossy(sealed);
+    if text.starts_with("age-encryption.org/v1\n") {
+        return Err(OpenError::TextMode);
+    }
+    let text = without_terminal(&text);
+    let Some((_, after)) = text.split_once(BEGIN) else { return Ok(Cow::Borrowed(sealed)) };
+    let (body, rest) = after.split_once(END).ok_or(OpenError::CutArmor)?;
+    if body.contains(BEGIN) || rest.contains(BEGIN) {
+        return Err(OpenError::TwoArmored);
+    }
+    Ok(body_bytes(body).map_or(Cow::Borrowed(sealed), |bytes| Cow::Owned(armor(&bytes))))
+}
+
+/// Without what a terminal showed and a log kept: colours, and the prompts of a pager.
+fn without_terminal(text: &str) -> String {
+    // no line of base64 has a hyphen
+    let is_pager = |line: &str| {
+        line.contains('-') && line.trim_start_matches(['<', '-', ' ']).starts_with("More")
+    };
+    let mut kept = String::with_capacity(text.len());
+    for line in text.lines().map(clean).filter(|line| !is_pager(line)) {
+        kept.push_str(&line);
+        kept.push('\n');
+    }
+    kept
+}
+
+fn is_armor(sealed: &[u8]) -> bool {
+    let trimmed = sealed.trim_ascii_start();
+    trimmed.starts_with(ARMOR_BEGIN)
+        && io::copy(&mut ArmoredReader::new(trimmed), &mut io::sink()).is_ok()
+}
+
+fn body_bytes(body: &str) -> Option<Vec<u8>> {
+    // some programs make one dash of several
+    let dashes = |c: char| c == '-' || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}');
+    let mut base64 = String::with_capacity(body.len());
+    for line in body.lines() {
+        let line = decode::bare(line);
+        let line = line.trim_matches(dashes);
+        base64.extend(line.chars().filter(|c| *c != ' '));
+    }
+    WITH_OR_WITHOUT_PADDING.decode(base64).ok()
+}
+
+fn armor(bytes: &[u8]) -> Vec<u8> {
+    let mut text = format!("-----{BEGIN}-----\n");
+    for line in BASE64_STANDARD.encode(bytes).as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text.push_str(&format!("-----{END}-----\n"));
+    text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::{Encoding, NewIdentity, seal};
+
+    fn sealed(encoding: Encoding) -> Vec<u8> {
+        seal(&[7; 300], &[NewIdentity::generate().recipient()], encoding).unwrap()
+    }
+
+    #[test]
+    fn what_age_reads_is_left_alone() {
+        let armored = String::from_utf8(sealed(Encoding::Armored)).unwrap();
+        for file in [
+            sealed(Encoding::Binary),
+            armored.clone().into_bytes(),
+            armored.replace('\n', "\r\n").into_bytes(),
+            format!("\n {armored}\n").into_bytes(),
+            b"something else".to_vec(),
+            b"".to_vec(),
+        ] {
+            assert!(matches!(recovered(&file), Ok(Cow::Borrowed(same)) if same == file));
+        }
+    }
+
+    #[test]
+    fn armor_is_taken_out_of_what_people_put_around_it() {
+        let armored = String::from_utf8(sealed(Encoding::Armored)).unwrap();
+        let with = |before: &str, end: &str| -> String {
+            armored.lines().map(|line| format!("{before}{line}{end}")).collect()
+        };
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let bytes = |text: String| text.into_bytes();
+        let one_line = armored.replace('\n', " ");
+        let broken = |line: &str| match line.split_at_checked(40) {
+            Some((one, two)) => format!("{one}\n{two}\n"),
+            None => format!("{line}\n"),
+        };
+        let wrapped: String = armored.lines().map(broken).collect();
+        for file in [
+            bytes(format!("\u{feff}{armored}")),
+            utf16(&armored),
+            utf16(&format!("\u{feff}{}", with("", "\r\n"))),
+            bytes(with("", "\r")),
+            bytes(with("> ", "\n")),
+            bytes(with(">> >", "\r\n")),
+            bytes(with("\t  ", " \n")),
+            bytes(with("\u{a0}", "\u{200b}\n")),
+            bytes(format!("“{armored}”")),
+            bytes(format!("root@fmc:~# cat x\n{armored}root@fmc:~# \n-- \nRegards")),
+            bytes(armored.replace("-----", "—–-")),
+            bytes(one_line),
+            bytes(wrapped),
+            bytes(armored.replace('\n', "\n\n")),
+            bytes(armored.replace('=', "")),
+            bytes(with("\u{1b}[32m", "\u{1b}[0m\r\n")),
+            bytes(with("| ", " |\n")),
+            bytes(armored.replacen('\n', "\n--More--(7%)\r            \r", 2)),
+            bytes(armored.replacen('\n', "\n<--- More --->\r", 2)),
+            bytes(armored.replace("AGE ENC", "AGE\u{a0}ENC")),
+        ] {
+            let found = recovered(&file).unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&found),
+                armored,
+                "{}",
+                String::from_utf8_lossy(&file)
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mended_says_why_or_stays_as_it_is() {
+        let armored = String::from_utf8(sealed(Encoding::Armored)).unwrap();
+        let cut = armored.split_once("-----END").unwrap().0;
+        assert_eq!(recovered(cut.as_bytes()), Err(OpenError::CutArmor));
+        assert_eq!(recovered(format!("{armored}{armored}").as_bytes()), Err(OpenError::TwoArmored));
+        let mut text_mode = sealed(Encoding::Binary);
+        text_mode.insert(BINARY_BEGIN.len() - 1, b'\r');
+        assert_eq!(recovered(&text_mode), Err(OpenError::TextMode));
+        let foreign = armored.replacen('\n', "\nVersion: 1\n", 2);
+        assert!(matches!(recovered(foreign.as_bytes()), Ok(Cow::Borrowed(_))));
+    }
+}

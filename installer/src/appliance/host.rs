@@ -1,0 +1,197 @@
+//! The one seam to the box: root directory, clock, identity, programs.
+//!
+//! Everything else in this crate reaches the box through here or through directory handles
+//! that were opened here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use cli::disk::box_kind::BoxKind;
+use cli::disk::root::Root;
+use cli::say::exit::Failure;
+use formats::cisco::ims_conf::ImsConf;
+use formats::device::DeviceUuid;
+use formats::error::Reason;
+use formats::limits::{self, LimitError};
+use formats::timestamp::Timestamp;
+
+pub(crate) use cli::process::command;
+use cli::process::command::{CommandError, Finished, Print};
+
+/// Where Cisco's programs lie (docs/facts.md), in the order of looking.
+const PROGRAMS: [&str; 2] = ["/ngfw/usr/local/sf/bin", "/usr/local/sf/bin"];
+const PMTOOL: &str = "pmtool";
+const IMS_CONF: &str = "/etc/sf/ims.conf";
+/// What to do where something is missing that every FTD has.
+pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
+/// For what only root may look at.
+const AS_ROOT: &str = "in `expert` mode run `sudo su`, then the same command again";
+/// For a manager that is no device of another one.
+pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
+/// What to do on another machine.
+pub(crate) const IS_NEITHER: &str = "this is neither a device (FTD) nor a manager (FMC): run sftunnel-install as root on the FTD, or name a copy of its tree with --root DIR; sftunnel-bundle is for the manager";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The box, or a tree that stands for one.
+#[derive(Debug)]
+pub(crate) struct Host {
+    root: Root,
+    told: Told,
+}
+
+/// What the operator says of the box at the command line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// `--pmtool`.
+    pub pmtool: Option<PathBuf>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--status-timeout`.
+    pub status_limit: Duration,
+}
+
+/// What the box says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Appliance {
+    /// Its UUID.
+    pub uuid: DeviceUuid,
+    /// Software version, such as `7.4.2`; foreign text.
+    pub version: Option<String>,
+    /// Model; foreign text.
+    pub model: Option<String>,
+}
+
+impl Host {
+    /// The box below `root`.
+    pub(crate) fn open(root: &Path, told: Told) -> Result<Self, Failure> {
+        let root = Root::open(root).map_err(|error| Failure::io(root.display(), &error))?;
+        Ok(Self { root, told })
+    }
+
+    /// What the operator says of it.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The clock, which may be wrong.
+    pub(crate) fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok());
+        // a clock before 1970 or beyond the year 9999 is as good as one at 1970: wrong
+        let now = seconds.and_then(|seconds| Timestamp::from_unix(seconds).ok());
+        now.unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// Whether this process may do what an installation does.
+    pub(crate) fn require_root(&self, command: &str) -> Result<(), Failure> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let message = format!("'{command}' needs root");
+        Err(Failure::refused(Reason::NotRoot, message).hint(AS_ROOT))
+    }
+
+    /// A value that changes with each boot of the kernel; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read: a process of another boot could be taken for one of
+    /// this.
+    pub(crate) fn boot_id(&self) -> Result<Option<String>, Failure> {
+        match std::fs::read_to_string(BOOT_ID) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::io(BOOT_ID, &error)),
+        }
+    }
+
+    /// Manager or device.
+    pub(crate) fn kind(&self) -> BoxKind {
+        BoxKind::of(&self.root)
+    }
+
+    /// Reads `ims.conf`.
+    pub(crate) fn appliance(&self) -> Result<Appliance, Failure> {
+        let shown = self.root.outside(IMS_CONF);
+        let bytes = self
+            .root
+            .read(Path::new(IMS_CONF), limits::IMS_CONF)
+            .map_err(|error| cli::disk::input::of_limit(&shown, &error))
+            .map_err(|failure| match failure.reason {
+                Some(Reason::NotFound) => failure.hint(IS_AN_FTD),
+                _ => failure,
+            })?;
+        let conf = ImsConf::parse(&bytes);
+        let uuid =
+            conf.appliance_uuid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| {
+                let message =
+                    format!("{}: expected APPLIANCE_UUID=<UUID>, found none", shown.display());
+                Failure::refused(Reason::NotFound, message)
+                    .hint("`show version` on the device prints its UUID")
+            })?;
+        Ok(Appliance { uuid, version: conf.version, model: conf.model })
+    }
+
+    /// Where `pmtool` is.
+    ///
+    /// # Errors
+    /// `not-found` where there is none; what the system says of one that cannot be opened.
+    pub(crate) fn pmtool(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = &self.told.pmtool {
+            return Ok(path.clone());
+        }
+        self.program(PMTOOL)?.ok_or_else(|| {
+            let place = |folder| self.root.outside(format!("{folder}/{PMTOOL}"));
+            let places = PROGRAMS.map(|folder| place(folder).display().to_string()).join(" and ");
+            let message = format!("no pmtool at {places}: sftunnel could not be restarted");
+            Failure::refused(Reason::NotFound, message).hint("name it with --pmtool FILE")
+        })
+    }
+
+    /// Where one of Cisco's programs is; `None` where it is nowhere.
+    ///
+    /// # Errors
+    /// When it is nowhere else and something is there that cannot be opened: that is not absence.
+    pub(crate) fn program(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
+        let mut failure = None;
+        for folder in PROGRAMS {
+            let path = format!("{folder}/{name}");
+            let opened = self.root.open_file(Path::new(&path));
+            match opened.and_then(|_| self.executable(&path)) {
+                Ok(program) => return Ok(Some(program)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+                    let error = LimitError::Io(error);
+                    let found = cli::disk::input::of_limit(&self.root.outside(&path), &error);
+                    failure = Some(if is_forbidden { found.hint(AS_ROOT) } else { found });
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    /// What to execute for a program of the box. Below another root the kernel would follow an
+    /// absolute link out of it; on the box itself the program sees the name that it is known by.
+    fn executable(&self, path: &str) -> io::Result<PathBuf> {
+        match self.root.outside("/") == Path::new("/") {
+            true => Ok(PathBuf::from(path)),
+            false => self.root.resolved(Path::new(path)),
+        }
+    }
+
+    /// Runs `pmtool` with a time limit.
+    pub(crate) fn run_pmtool(
+        &self,
+        arguments: &[&str],
+        print: Print,
+        limit: Duration,
+    ) -> Result<Finished, CommandError> {
+        let program = self.pmtool().map_err(|failure| CommandError::Start(failure.message))?;
+        command::run(&program, arguments, print, limit)
+    }
+}

@@ -1,0 +1,104 @@
+//! `/var/sf`, which holds the peer directories and this program's state, and the way to it.
+//!
+//! `/var/sf` or a parent may be a link (docs/facts.md: `/ngfw/var/sf` is the same place); then the
+//! parents of what it leads to count, too. Whoever could rename something on the way could put
+//! directories of his own in place of those that are looked at below.
+
+use std::io;
+use std::path::Path;
+
+use cli::disk::root::Passed;
+use cli::say::exit::Failure;
+use formats::error::Reason;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
+use crate::appliance::host::Host;
+
+/// Its path inside the root.
+pub(crate) const SF: &str = "/var/sf";
+
+/// Opens it; `None` when there is none.
+///
+/// # Errors
+/// `wrong-destination` when somebody other than root could change the way to it; or what the
+/// system says.
+pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Failure> {
+    let (dir, passed) = match host.root().open_dir_on_the_way(Path::new(SF)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| Failure::io(host.root().outside(SF).display(), &error))?,
+    };
+    match passed.iter().find(|one| !is_trusted(one, rustix::process::geteuid().as_raw())) {
+        None => Ok(Some(dir)),
+        Some(one) => Err(refusal(host, one)),
+    }
+}
+
+/// Whether it is root's, or of who runs this, and not everybody's to change. A group may: which
+/// groups a box gives its directories to is not known, and its members are the vendor's
+/// choice. In a sticky directory others can add names, not exchange those of root.
+fn is_trusted(one: &Passed, own: u32) -> bool {
+    let by_others = one.mode & 0o002 != 0;
+    let sticky = one.mode & 0o1000 != 0;
+    (one.uid == 0 || one.uid == own) && (one.is_link() || sticky || !by_others)
+}
+
+fn refusal(host: &Host, one: &Passed) -> Failure {
+    let (path, mode) = (host.root().outside(&one.path), one.mode & 0o7777);
+    let message = format!(
+        "{} is {mode:o} of user {} and group {}, expected one of root that not everybody can change: somebody else could change what is installed",
+        path.display(),
+        one.uid,
+        one.gid
+    );
+    Failure::refused(Reason::WrongDestination, message)
+        .hint("find out who changed it; then chown root and chmod o-w")
+}
+
+/// Why a directory that no link may lead to could not be opened.
+pub(crate) fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::LOOP | Errno::NOTDIR) => {
+            wrong(format!("{shown} is a link or not a directory, expected a directory"))
+        }
+        Some(Errno::ACCESS) => Failure::io(shown, error)
+            .hint("only root may look into it: in `expert` mode run `sudo su`, then this again"),
+        _ => Failure::io(shown, error),
+    }
+}
+
+/// The same for a file.
+pub(crate) fn wrong_file(shown: &str, error: &io::Error) -> Failure {
+    let link = error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::LOOP);
+    if link || error.kind() == io::ErrorKind::InvalidInput {
+        return wrong(format!("{shown} is a link or not a regular file, expected a regular file"));
+    }
+    Failure::io(shown, error)
+}
+
+fn wrong(message: String) -> Failure {
+    Failure::refused(Reason::WrongDestination, message).hint("find out who put it there, and why")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_and_who_runs_this_may_change_the_way() {
+        let trusted = |mode: u32, uid, gid| {
+            is_trusted(&Passed { path: SF.into(), mode: 0o040_000 | mode, uid, gid }, 7)
+        };
+        for (mode, uid, gid) in
+            [(0o755, 0, 0), (0o755, 0, 9), (0o700, 7, 7), (0o775, 0, 9), (0o1777, 0, 9)]
+        {
+            assert!(trusted(mode, uid, gid), "{mode:o} {uid}:{gid}");
+        }
+        for (mode, uid, gid) in [(0o755, 9, 0), (0o757, 0, 0), (0o777, 0, 9), (0o1777, 9, 0)] {
+            assert!(!trusted(mode, uid, gid), "{mode:o} {uid}:{gid}");
+        }
+        // the bits of a link mean nothing, its owner does
+        let link = |uid| Passed { path: SF.into(), mode: 0o120_777, uid, gid: 9 };
+        assert!(is_trusted(&link(0), 7) && !is_trusted(&link(9), 7));
+    }
+}

@@ -1,0 +1,274 @@
+//! Everything that is checked against this box before a plan is made.
+
+use std::cmp::Ordering;
+use std::fmt::Display;
+
+use cli::disk::box_kind::BoxKind;
+use cli::say::exit::Failure;
+use formats::bundle::VouchedBundle;
+use formats::credentials::ValidityError;
+use formats::device::{CredentialFile, ManagerUuid};
+use formats::error::{Reason, Reasoned};
+use formats::timestamp::Timestamp;
+use rustix::fs::fstatvfs;
+
+use crate::appliance::host::{Host, IS_A_MANAGER};
+use crate::appliance::peers::{self, LiveSet, PeerDir};
+use crate::change::journal::Pair;
+use crate::change::records::InstalledSet;
+
+/// What the operator accepts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Accept {
+    /// `--accept-clock`.
+    pub clock: bool,
+    /// `--allow-older`.
+    pub older: bool,
+}
+
+/// What the staged files, the backup and the records of one peer directory may take.
+const SPACE: u64 = 1024 * 1024;
+
+/// When this program was made: no clock that is right says less.
+pub(crate) fn built() -> Timestamp {
+    let seconds = i64::try_from(cli::say::version::BUILD_UNIX_TIME).unwrap_or(0);
+    Timestamp::from_unix(seconds).unwrap_or(Timestamp::EPOCH)
+}
+
+/// Checks a bundle against the box's clock.
+///
+/// # Errors
+/// `clock-behind`, `not-yet-valid`, `expired`.
+pub(crate) fn check_clock(
+    bundle: &VouchedBundle,
+    now: Timestamp,
+    accept: Accept,
+) -> Result<(), Failure> {
+    let hint = "set the clock (NTP, or `date -u -s`), or go on with --accept-clock if you know it is only the clock";
+    if accept.clock {
+        return Ok(());
+    }
+    let built = built();
+    let created = bundle.manifest().created_at;
+    let behind = |what: &str, time: Timestamp| {
+        let sftunnel = match bundle.credentials().check_validity(now) {
+            Err(ValidityError::NotYetValid { not_before, .. }) => format!(
+                "; sftunnel itself would refuse the certificates, which become valid at {not_before}"
+            ),
+            _ => String::new(),
+        };
+        let message = format!(
+            "this box's clock says {now}, but {what} at {time}: the clock is behind{sftunnel}"
+        );
+        Failure::refused(Reason::ClockBehind, message).hint(hint)
+    };
+    if now < built {
+        return Err(behind("this program was made", built));
+    }
+    if now < created {
+        return Err(behind("the bundle was made", created));
+    }
+    bundle.credentials().check_validity(now).map_err(|error| {
+        let refused = format!("{error}; sftunnel itself would refuse it as well");
+        Failure::refused(error.reason(), refused).hint(match error {
+            ValidityError::NotYetValid { .. } => hint,
+            ValidityError::Expired { .. } => "have new certificates made on the manager (generate_certs.pl) and a new kit from them",
+        })
+    })
+}
+
+/// Checks that the certificate does not name another device. Final.
+///
+/// # Errors
+/// `wrong-subject`.
+pub(crate) fn check_subject(bundle: &VouchedBundle) -> Result<(), Failure> {
+    let device = &bundle.manifest().device.uuid;
+    bundle.credentials().check_certificate_subject(device).map_err(|error| {
+        Failure::of("sftunnel-cert.pem", &error).hint("have the kit made anew from the right files")
+    })
+}
+
+/// Checks that the bundle's CA is not older than the one in use for the same manager, or than one
+/// that this program installed for it before; and under the same CA, that the pair is not.
+///
+/// # Errors
+/// `older-than-installed`.
+pub(crate) fn check_age(
+    bundle: &VouchedBundle,
+    live: &LiveSet,
+    installed: Option<&InstalledSet>,
+    accept: Accept,
+) -> Result<(), Failure> {
+    if accept.older {
+        return Ok(());
+    }
+    let older = |what: &str, new: &dyn Display, which: &str, other: &dyn Display| {
+        let message =
+            format!("the bundle's {what} is from {new}, {which} is from {other}: it is older");
+        Err(Failure::refused(Reason::OlderThanInstalled, message)
+            .hint("take the newest kit; to go back on purpose use `sftunnel-install rollback`, or --allow-older"))
+    };
+    let (ca, pair) = (bundle.credentials().ca().facts().not_before, Pair::of(bundle));
+    if let Some(in_use) = live.ca_facts().map(|facts| facts.not_before) {
+        if ca < in_use {
+            return older("CA", &ca, "the CA in use", &in_use);
+        }
+        let device = &bundle.manifest().device.uuid;
+        match live.certificate_of(device) {
+            Some(live) if ca == in_use && pair.not_before < live => {
+                return older(
+                    "certificate",
+                    &pair.not_before,
+                    "the one in use under the same CA",
+                    &live,
+                );
+            }
+            _ => {}
+        }
+    }
+    let Some(earlier) = installed else { return Ok(()) };
+    match (earlier.newest_ca, earlier.newest_pair) {
+        (Some(newest), _) if ca < newest => {
+            older("CA", &ca, "one that was installed before", &newest)
+        }
+        (Some(newest), Some(before)) if ca == newest && pair.bundle_id != before.bundle_id => {
+            let which = "one that was installed before under the same CA";
+            match pair.not_before.cmp(&before.not_before) {
+                Ordering::Less => older("certificate", &pair.not_before, which, &before.not_before),
+                Ordering::Equal if pair.batch < before.batch => older(
+                    "pair",
+                    &format!("batch {}", pair.batch),
+                    which,
+                    &format!("batch {}", before.batch),
+                ),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a peer directory has room for what is to be written there. Says nothing about races; staging, which
+/// comes before the first live change, finds out for certain.
+///
+/// # Errors
+/// `no-space`.
+pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Failure> {
+    let path = peers::shown(host, &peer.manager);
+    let stat = fstatvfs(&peer.dir).map_err(|error| Failure::io(&path, &error.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < SPACE || (stat.f_files > 0 && stat.f_favail < 16) {
+        let message = format!(
+            "{path}: expected {SPACE} bytes and 16 inodes free, found {free} bytes and {} inodes",
+            stat.f_favail
+        );
+        return Err(Failure::refused(Reason::NoSpace, message)
+            .hint("make room, for example below /ngfw/var/common"));
+    }
+    Ok(())
+}
+
+/// Says of what is missing here that it is to be missing, where this is no box to install on.
+pub(crate) fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
+    let is_missing = matches!(
+        failure.reason,
+        Some(Reason::WrongDevice | Reason::NotRegistered | Reason::NotFound)
+    );
+    if is_missing && host.kind() == BoxKind::Manager && !has_manager(host) {
+        return Failure { hint: IS_A_MANAGER.to_owned(), ..failure };
+    }
+    failure
+}
+
+/// Whether a peer's CA is here: it is that peer that this box is a device of. A manager keeps
+/// only its devices' certificates and keys.
+fn has_manager(host: &Host) -> bool {
+    let Ok(mut peers) = PeerDir::all(host) else { return true };
+    peers.any(|(_, peer)| peer.map_or(true, |peer| peer.has(CredentialFile::Ca)))
+}
+
+/// Another manager's set that a restart of sftunnel would drop for good.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct DroppedPeer {
+    /// Whose tunnel.
+    pub manager: ManagerUuid,
+    /// Why it would not come back.
+    pub why: String,
+}
+
+/// The managers whose tunnels a restart would drop and whose credentials cannot bring them
+/// back (docs/facts.md: a restart interrupts every manager's tunnel).
+///
+/// # Errors
+/// When the peer directories cannot be listed.
+pub(crate) fn dropped_peers(
+    host: &Host,
+    changed: &[ManagerUuid],
+    now: Timestamp,
+) -> Result<Vec<DroppedPeer>, Failure> {
+    let kind = host.kind();
+    let mut dropped = Vec::new();
+    for (manager, peer) in PeerDir::all(host)? {
+        if changed.contains(&manager) {
+            continue;
+        }
+        let why = match peer.and_then(|peer| peer.read(host)) {
+            Err(failure) => Some(failure.message),
+            Ok(live) if !expects_tunnel(&live, kind) => None,
+            Ok(live) => live.usable_at(now).err(),
+        };
+        dropped.extend(why.map(|why| DroppedPeer { manager, why }));
+    }
+    Ok(dropped)
+}
+
+/// Whether such files are for a tunnel of this kind of box. A manager keeps its devices'
+/// certificates in such directories, without a CA. Where it is not certain that the box is one,
+/// a set without a CA is one that lost it.
+fn expects_tunnel(live: &LiveSet, kind: BoxKind) -> bool {
+    !live.is_absent() && (kind != BoxKind::Manager || live.sha256_of_ca().is_some())
+}
+
+/// The refusal for [`dropped_peers`].
+pub(crate) fn would_drop(dropped: &[DroppedPeer]) -> Failure {
+    let each = dropped.iter().map(|peer| format!("manager {}: {}", peer.manager, peer.why));
+    let message = format!(
+        "the restart drops the tunnels of every manager, and these would not come back:\n{}",
+        each.collect::<Vec<_>>().join("\n")
+    );
+    Failure::refused(Reason::WouldDropPeer, message)
+        .hint("install that manager's new bundle in the same run (name both kits), or go on with --accept-drop")
+}
+
+#[cfg(test)]
+mod tests {
+    use formats::checksum::Sha256;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::appliance::attributes::SFTUNNEL_ATTRIBUTES;
+    use crate::appliance::peers::{Live, LiveFile};
+
+    #[test]
+    fn only_a_certain_manager_keeps_sets_without_a_ca_for_others() {
+        let file = || {
+            let bytes = Zeroizing::new(b"x".to_vec());
+            let sha256 = Sha256::of(&bytes);
+            Live::File(LiveFile { bytes, sha256, attributes: SFTUNNEL_ATTRIBUTES })
+        };
+        let none = || Live::Absent;
+        use BoxKind::{Device, Manager, Neither, Unknown};
+        for (files, kinds) in [
+            ([none(), none(), none()], &[][..]),
+            ([none(), file(), file()], &[Device, Unknown, Neither]),
+            ([none(), none(), file()], &[Device, Unknown, Neither]),
+            ([file(), none(), none()], &[Manager, Device, Unknown, Neither]),
+            ([file(), file(), file()], &[Manager, Device, Unknown, Neither]),
+        ] {
+            let live = LiveSet(files);
+            for kind in [Manager, Device, Unknown, Neither] {
+                assert_eq!(expects_tunnel(&live, kind), kinds.contains(&kind), "{live:?} {kind:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The journal: one small file that says how far a transaction is, for whoever comes after
+//! a crash. `PROTOCOL.md` beside this crate says what each state means for recovery.
+//!
+//! Written aside, synced, renamed, directory synced; the second line is the SHA-256 of the
+//! first, so that damage is told from content.
+
+use cli::say::exit::{Exit, Failure};
+use formats::bundle::VouchedBundle;
+use formats::checksum::Sha256;
+use formats::device::{DeviceUuid, ManagerUuid};
+use formats::signature::VerifyingKey;
+use formats::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::appliance::state::{LockedState, State};
+use crate::change::backup::BackupId;
+
+const NAME: &str = "journal";
+const FORMAT: &str = "sftunnel-journal/1";
+
+/// How far the transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Phase {
+    /// The renames have begun, or are about to.
+    Commit,
+    /// All renames are done; sftunnel is being restarted.
+    Restart,
+}
+
+/// What the transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Goal {
+    /// New credentials from bundles.
+    Install,
+    /// A backup, at the operator's wish.
+    Rollback,
+    /// A backup, because the transaction before it did not succeed.
+    Restore,
+}
+
+impl Goal {
+    /// For the log, the backup's record and messages.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Rollback => "rollback",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+/// What has to be remembered when the transaction succeeds, for one manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Remember {
+    /// Whose.
+    pub manager: ManagerUuid,
+    /// The bundle, when it is from one.
+    pub bundle_id: Option<Sha256>,
+    /// The key that signed it.
+    pub signer: Option<VerifyingKey>,
+    /// Whether the operator vouched for that key, so that it is pinned.
+    pub pin: bool,
+    /// The digests of the three files that are then live; `null` for an absent one.
+    pub files: [Option<Sha256>; 3],
+    /// notBefore of the CA that is then live, when it can be read.
+    pub ca_not_before: Option<Timestamp>,
+    /// The pair that is then live, when it is from a bundle.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pair: Option<Pair>,
+}
+
+/// What tells an older pair of one CA from a newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pair {
+    /// notBefore of the certificate.
+    pub not_before: Timestamp,
+    /// The run of `generate_certs.pl`, as the bundle says.
+    pub batch: u64,
+    /// The bundle.
+    pub bundle_id: Sha256,
+}
+
+impl Pair {
+    /// The one of a bundle.
+    pub(crate) fn of(bundle: &VouchedBundle) -> Self {
+        Self {
+            not_before: bundle.credentials().certificate().facts().not_before,
+            batch: bundle.manifest().batch,
+            bundle_id: bundle.manifest().bundle_id,
+        }
+    }
+}
+
+/// The journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Journal {
+    format: String,
+    /// The box; absent where `ims.conf` does not say, and in a journal of an earlier version.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub device: Option<DeviceUuid>,
+    /// How far.
+    pub phase: Phase,
+    /// What for.
+    pub goal: Goal,
+    /// What was found before; for [`Goal::Restore`] what is being put back.
+    pub backup: BackupId,
+    /// The digest of that backup's `SHA256SUMS`, and so of all that is in it; absent in a journal of
+    /// an earlier version.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub backup_sums: Option<Sha256>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// sftunnel's process before the restart; `None` when it did not run.
+    pub old_pid: Option<u32>,
+    /// The boot that this happened in.
+    pub boot_id: Option<String>,
+    /// What to remember.
+    pub remember: Vec<Remember>,
+    /// The digests of every file that may be found live: those of before and of after.
+    pub known: Vec<Sha256>,
+    /// Only with [`Goal::Restore`]: sftunnel may have been restarted with the files that are
+    /// being replaced, so that it needs a restart whatever its process is.
+    #[serde(default)]
+    pub must_restart: bool,
+}
+
+impl Journal {
+    /// A journal at [`Phase::Commit`].
+    pub(crate) fn new(
+        goal: Goal,
+        backup: (BackupId, Option<Sha256>),
+        started_at: Timestamp,
+        old_pid: Option<u32>,
+        boot_id: Option<String>,
+        remember: Vec<Remember>,
+        known: Vec<Sha256>,
+    ) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            device: None,
+            phase: Phase::Commit,
+            goal,
+            backup: backup.0,
+            backup_sums: backup.1,
+            started_at,
+            old_pid,
+            boot_id,
+            remember,
+            known,
+            must_restart: false,
+        }
+    }
+
+    /// The same, of this box.
+    #[must_use]
+    pub(crate) fn on(mut self, device: Option<&DeviceUuid>) -> Self {
+        self.device = device.cloned();
+        self
+    }
+
+    /// sftunnel's process before, where it can still be that one: a PID means something only
+    /// within the boot that it is from.
+    pub(crate) fn old_pid_in(&self, boot_id: Option<String>) -> Option<u32> {
+        self.old_pid.filter(|_| self.is_of_boot(boot_id))
+    }
+
+    /// sftunnel's process before, unless this is known to be another boot. Where nobody knows
+    /// (a root without /proc) a process of that PID may have read the old files.
+    pub(crate) fn old_pid_unless_rebooted(&self, boot_id: Option<String>) -> Option<u32> {
+        let is_known = boot_id.is_some() && self.boot_id.is_some();
+        self.old_pid.filter(|_| !is_known || self.is_of_boot(boot_id))
+    }
+
+    /// Whether the journal was written in this boot.
+    pub(crate) fn is_of_boot(&self, boot_id: Option<String>) -> bool {
+        boot_id.is_some() && self.boot_id == boot_id
+    }
+
+    /// Writes it, durably.
+    ///
+    /// # Errors
+    /// `no-space`, `read-only`, or what the system says; the journal before it still stands.
+    pub(crate) fn write(&self, state: &LockedState) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(self)
+            .map_err(|error| Failure::unexpected(format!("journal: {error}")))?;
+        let digest = Sha256::of(text.as_bytes());
+        text.push_str(&format!("\n{digest}\n"));
+        state.write(NAME, text.as_bytes())
+    }
+
+    /// Reads it; `None` when no transaction is open.
+    ///
+    /// # Errors
+    /// A person is needed when it is damaged.
+    pub(crate) fn read(state: &State) -> Result<Option<Self>, Failure> {
+        let Some(bytes) = state.read(NAME)? else { return Ok(None) };
+        Self::parse(&bytes).map(Some).ok_or_else(|| {
+            let path = format!("{}/{NAME}", state.shown());
+            Failure::unexpected(format!("{path} is damaged, so an interrupted run cannot be finished by this program"))
+                .exit(Exit::NeedsPerson)
+                .hint(format!(
+                    "look at the live files with `sftunnel-install status` and at the backups with `sftunnel-install backups verify`;\n\
+                     then move {path} away and run `sftunnel-install rollback --to ID`"
+                ))
+        })
+    }
+
+    /// A line of JSON and a line with its checksum; anything else is damaged.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (line, rest) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+        let digest: Sha256 = rest.strip_suffix('\n')?.parse().ok()?;
+        if Sha256::of(line.as_bytes()) != digest {
+            return None;
+        }
+        formats::json::read(line.as_bytes(), FORMAT).ok()
+    }
+
+    /// Removes whatever was written of a journal whose transaction never began.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn discard(state: &LockedState) -> Result<(), Failure> {
+        state.remove(NAME)
+    }
+
+    /// Ends the transaction: removes the journal, durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn close(self, state: &LockedState) -> Result<(), Failure> {
+        state.remove(NAME)
+    }
+}

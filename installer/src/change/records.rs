@@ -1,0 +1,376 @@
+//! What this program remembers between runs: completed installations and pinned signers.
+//!
+//! A record is JSON, and its last line is the SHA-256 of what stands before it. One that names another
+//! device came here with a copy of that device's disk, and counts for nothing on this one.
+
+use std::collections::BTreeMap;
+
+use cli::say::exit::Failure;
+use formats::checksum::Sha256;
+use formats::device::{DeviceUuid, ManagerUuid};
+use formats::json::{self, JsonError};
+use formats::signature::{Fingerprint, VerifyingKey};
+use formats::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::appliance::state::{LockedState, State};
+use crate::change::journal::{Pair, Remember};
+
+/// A file in the state directory that remembers something between runs.
+pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
+    /// Its name there.
+    const NAME: &str;
+    /// Its format; a later program may write another.
+    const FORMAT: &str;
+
+    /// The box that it was written on; `None` in one of an earlier version.
+    fn device(&self) -> Option<&DeviceUuid>;
+
+    /// Notes the box.
+    fn set_device(&mut self, device: Option<DeviceUuid>);
+
+    /// Whether what it says fits together.
+    fn is_sound(&self) -> bool {
+        true
+    }
+}
+
+/// Why a record is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Its format is another.
+    OtherFormat,
+    /// It is not as this program writes that format.
+    Damaged,
+}
+
+impl Record for Installed {
+    const NAME: &str = "installed";
+    const FORMAT: &str = "sftunnel-installed/1";
+
+    fn device(&self) -> Option<&DeviceUuid> {
+        self.device.as_ref()
+    }
+
+    fn set_device(&mut self, device: Option<DeviceUuid>) {
+        self.device = device;
+    }
+}
+
+impl Record for Signers {
+    const NAME: &str = "signers";
+    const FORMAT: &str = "sftunnel-signers/1";
+
+    fn device(&self) -> Option<&DeviceUuid> {
+        self.device.as_ref()
+    }
+
+    fn set_device(&mut self, device: Option<DeviceUuid>) {
+        self.device = device;
+    }
+
+    fn is_sound(&self) -> bool {
+        self.managers.values().flatten().all(|signer| signer.key.is_sound())
+    }
+}
+
+/// The last completed change, for each manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Installed {
+    format: String,
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    device: Option<DeviceUuid>,
+    managers: BTreeMap<ManagerUuid, InstalledSet>,
+}
+
+/// A set of files that sftunnel was restarted with and proved to run on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InstalledSet {
+    /// The bundle it is from, unless from a backup.
+    pub bundle_id: Option<Sha256>,
+    /// The three files' digests.
+    pub files: [Option<Sha256>; 3],
+    /// When, by the box's clock.
+    pub completed_at: Timestamp,
+    /// The latest notBefore of any CA that this program installed for this manager.
+    pub newest_ca: Option<Timestamp>,
+    /// The newest pair under that CA that this program installed for this manager.
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub newest_pair: Option<Pair>,
+}
+
+impl Installed {
+    /// Reads the record; empty when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
+        let empty =
+            || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
+        Ok(read(state)?.unwrap_or_else(empty))
+    }
+
+    /// What is known of a manager.
+    pub(crate) fn of(&self, manager: &ManagerUuid) -> Option<&InstalledSet> {
+        self.managers.get(manager)
+    }
+
+    /// Notes a completed change.
+    ///
+    /// # Errors
+    /// `no-space`, `read-only`, or what the system says.
+    pub(crate) fn complete(
+        mut self,
+        state: &LockedState,
+        done: &[Remember],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        for remember in done {
+            let before = self.managers.get(&remember.manager);
+            let before = before.map(|set| (set.newest_ca, set.newest_pair)).unwrap_or_default();
+            // a backup that is put back does not raise the mark, and does not lower it
+            let installed = remember.bundle_id.and(remember.ca_not_before);
+            let (newest_ca, newest_pair) = before.max((installed, remember.pair));
+            let set = InstalledSet {
+                bundle_id: remember.bundle_id,
+                files: remember.files,
+                completed_at: now,
+                newest_ca,
+                newest_pair,
+            };
+            self.managers.insert(remember.manager.clone(), set);
+        }
+        write(state, self)
+    }
+
+    /// Forgets that a manager's files were completed, before they are changed.
+    ///
+    /// # Errors
+    /// As [`Installed::complete`].
+    pub(crate) fn reopen(
+        mut self,
+        state: &LockedState,
+        managers: &[ManagerUuid],
+    ) -> Result<(), Failure> {
+        let mut changed = false;
+        for manager in managers {
+            if let Some(set) = self.managers.get_mut(manager) {
+                changed |= set.files.iter().any(Option::is_some);
+                set.files = [None; 3];
+            }
+        }
+        if changed { write(state, self) } else { Ok(()) }
+    }
+}
+
+/// The signers that count, for each manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signers {
+    format: String,
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    device: Option<DeviceUuid>,
+    /// By manager.
+    pub managers: BTreeMap<ManagerUuid, Vec<PinnedSigner>>,
+}
+
+/// A pinned signer.
+///
+/// The key itself may be unknown as yet: pinned by a fingerprint that the phone told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PinnedSigner {
+    /// Which key.
+    pub key: PinnedKey,
+    /// When it was pinned, by the box's clock.
+    pub pinned_at: Timestamp,
+}
+
+/// A key, or what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PinnedKey {
+    /// The key itself; `null` until the first bundle that it has signed is installed.
+    pub public_key: Option<VerifyingKey>,
+    /// What counts.
+    pub fingerprint: Fingerprint,
+}
+
+impl PinnedKey {
+    /// Of a key.
+    pub(crate) fn of(key: VerifyingKey) -> Self {
+        Self { public_key: Some(key), fingerprint: key.fingerprint() }
+    }
+
+    /// Of a key that only its fingerprint is known of.
+    pub(crate) fn told(fingerprint: Fingerprint) -> Self {
+        Self { public_key: None, fingerprint }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.public_key.is_none_or(|key| key.fingerprint() == self.fingerprint)
+    }
+}
+
+impl Signers {
+    /// Reads the record; empty when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
+        let empty =
+            || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
+        Ok(read(state)?.unwrap_or_else(empty))
+    }
+
+    /// The fingerprints that are pinned for a manager.
+    pub(crate) fn of(&self, manager: &ManagerUuid) -> Vec<Fingerprint> {
+        self.managers
+            .get(manager)
+            .into_iter()
+            .flatten()
+            .map(|signer| signer.key.fingerprint)
+            .collect()
+    }
+
+    /// Pins a key; true when that changes the record.
+    pub(crate) fn pin(&mut self, manager: &ManagerUuid, key: PinnedKey, now: Timestamp) -> bool {
+        let pinned = self.managers.entry(manager.clone()).or_default();
+        let same = |signer: &&mut PinnedSigner| signer.key.fingerprint == key.fingerprint;
+        let Some(known) = pinned.iter_mut().find(same) else {
+            pinned.push(PinnedSigner { key, pinned_at: now });
+            return true;
+        };
+        let learns = known.key.public_key.is_none() && key.public_key.is_some();
+        if learns {
+            known.key = key;
+        }
+        learns
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// `no-space`, `read-only`, or what the system says.
+    pub(crate) fn write(self, state: &LockedState) -> Result<(), Failure> {
+        write(state, self)
+    }
+}
+
+/// Reads the bytes of a record.
+///
+/// # Errors
+/// Its format first, as what a later program wrote is not ours to understand.
+pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
+    let (text, digest) = split(bytes);
+    let record: R = json::read(text, R::FORMAT).map_err(|error| match error {
+        JsonError::Format { .. } => Unreadable::OtherFormat,
+        JsonError::Syntax { .. } => Unreadable::Damaged,
+    })?;
+    let is_whole = match digest {
+        Some(digest) => digest == Sha256::of(text),
+        // an earlier version wrote neither checksum nor device
+        None => record.device().is_none(),
+    };
+    if is_whole && record.is_sound() { Ok(record) } else { Err(Unreadable::Damaged) }
+}
+
+/// A record without its last line, and the checksum that stands there.
+fn split(bytes: &[u8]) -> (&[u8], Option<Sha256>) {
+    let length = 2 * size_of::<[u8; 32]>() + 1;
+    let parts = bytes.len().checked_sub(length).and_then(|at| bytes.split_at_checked(at));
+    let digest = |line: &[u8]| std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?.parse().ok();
+    match parts.and_then(|(text, line)| Some((text, digest(line)?))) {
+        Some((text, digest)) => (text, Some(digest)),
+        None => (bytes, None),
+    }
+}
+
+fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Failure> {
+    let Some(bytes) = state.map(|state| state.read(R::NAME)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let is_ours =
+        |record: &R| state.is_none_or(|state| state.is_of_another(record.device()).is_none());
+    parse(&bytes).map(|record| Some(record).filter(is_ours)).map_err(|why| {
+        let path = format!("{}/{}", state.map_or("", State::shown), R::NAME);
+        let forgotten = "what it remembered (completed installations, or pinned signers) is then forgotten";
+        match why {
+            Unreadable::Damaged => Failure::unexpected(format!("{path} is damaged"))
+                .hint(format!("move it away; {forgotten}")),
+            Unreadable::OtherFormat => {
+                Failure::unexpected(format!("{path} is not of the format {}", R::FORMAT)).hint(format!(
+                    "use the sftunnel-install that wrote it, a later one most likely; or move it away: {forgotten}"
+                ))
+            }
+        }
+    })
+}
+
+fn write<R: Record>(state: &LockedState, mut record: R) -> Result<(), Failure> {
+    record.set_device(state.device().cloned());
+    let mut text = serde_json::to_string_pretty(&record)
+        .map_err(|error| Failure::unexpected(format!("{}: {error}", R::NAME)))?;
+    text.push('\n');
+    text.push_str(&format!("{}\n", Sha256::of(text.as_bytes())));
+    state.write(R::NAME, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_format_is_none() {
+        let why = |format: &str| {
+            let text = format!(r#"{{"format":"{format}","managers":{{}}}}"#);
+            let text = text.as_bytes();
+            [parse::<Installed>(text).err(), parse::<Signers>(text).err()]
+        };
+        let other = Some(Unreadable::OtherFormat);
+        assert_eq!(why(Installed::FORMAT), [None, other]);
+        assert_eq!(why(Signers::FORMAT), [other, None]);
+        assert_eq!(why("sftunnel-signers/2"), [other, other]);
+    }
+
+    #[test]
+    fn a_manager_that_stands_there_twice_is_damage() {
+        let manager = r#""cdb123c8-4347-11ef-aca1-f3aa241412a1":[]"#;
+        let text = |managers: &str| {
+            format!(r#"{{"format":"{}","managers":{{{managers}}}}}"#, Signers::FORMAT)
+        };
+        assert!(parse::<Signers>(text(manager).as_bytes()).is_ok());
+        let twice = text(&format!("{manager},{manager}"));
+        assert_eq!(parse::<Signers>(twice.as_bytes()).unwrap_err(), Unreadable::Damaged);
+    }
+
+    #[test]
+    fn a_key_under_anothers_fingerprint_is_damage() {
+        let key = formats::signature::SigningKey::generate().unwrap().verifying_key().unwrap();
+        let other = formats::signature::SigningKey::generate().unwrap().verifying_key().unwrap();
+        let text = |fingerprint: Fingerprint| {
+            let manager = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
+            let pinned = format!(
+                r#"{{"key":{{"public_key":"{key}","fingerprint":"{fingerprint}"}},"pinned_at":"2026-11-21T23:14:00Z"}}"#
+            );
+            format!(r#"{{"format":"{}","managers":{{"{manager}":[{pinned}]}}}}"#, Signers::FORMAT)
+        };
+        assert!(parse::<Signers>(text(key.fingerprint()).as_bytes()).is_ok());
+        let found = parse::<Signers>(text(other.fingerprint()).as_bytes());
+        assert_eq!(found.unwrap_err(), Unreadable::Damaged);
+    }
+}
