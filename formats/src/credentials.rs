@@ -38,7 +38,7 @@ pub use self::handshake::{Asked, Handshake, HandshakeError, Unfinished};
 pub use self::pem::PemError;
 pub use self::verdict::{Refusal, Side};
 
-/// What people and manifests say of a certificate.
+/// The fields of a certificate that plans and manifests show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateFacts {
@@ -56,7 +56,7 @@ pub struct CertificateFacts {
     pub fingerprint: Sha256,
 }
 
-/// Where a point in time lies in a certificate's validity.
+/// Position of a point in time relative to a certificate's validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
     /// Before `not_before`.
@@ -68,7 +68,7 @@ pub enum Validity {
 }
 
 impl CertificateFacts {
-    /// Where `now` lies.
+    /// Places `now` relative to this validity, both ends included.
     pub fn at(&self, now: Timestamp) -> Validity {
         if now < self.not_before {
             Validity::NotYet
@@ -80,7 +80,7 @@ impl CertificateFacts {
     }
 }
 
-/// One certificate, read.
+/// A parsed certificate.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     x509: X509,
@@ -146,12 +146,12 @@ impl Certificate {
         self.x509.to_pem()
     }
 
-    /// What it says.
+    /// The fields that are shown to people.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
     }
 
-    /// Whether `issuer` signed this certificate: names and signature.
+    /// Returns true if `issuer` signed this certificate: names match and the signature verifies.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
         let names = self.x509.issuer_name().try_cmp(issuer.x509.subject_name());
         let signature = issuer.x509.public_key().and_then(|key| self.x509.verify(&key));
@@ -183,7 +183,7 @@ impl Certificate {
         names.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
-    /// Whether this certificate's RSA key signed `message` (RSASSA-PSS as receipts use it).
+    /// Returns true if this certificate's RSA key signed `message` (RSASSA-PSS as receipts use it).
     pub fn verify_pss(&self, message: &[u8], signature: &[u8]) -> bool {
         self.public_key().is_some_and(|key| pss::verify(&key, message, signature).unwrap_or(false))
     }
@@ -195,12 +195,12 @@ impl Certificate {
 
 const CERTIFICATE: &str = "certificate";
 
-/// How strictly a file's form is judged.
+/// Strictness about the form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As OpenSSL writes it: what is packed and installed.
+    /// The form that OpenSSL writes: required of everything packed and installed.
     Written,
-    /// As OpenSSL reads it: what is found live.
+    /// Any form that OpenSSL reads: accepted of files found live.
     Found,
 }
 
@@ -244,7 +244,7 @@ impl Credentials {
         self.check_in(Form::Written)
     }
 
-    /// The same for files that are live, in whatever form somebody left them.
+    /// Like [`Credentials::check`], for live files in whatever form they were left.
     ///
     /// # Errors
     /// As [`Credentials::check`], but for the form.
@@ -257,7 +257,7 @@ impl Credentials {
         self.check_pair(&ca, form)
     }
 
-    /// The same, where the CA was checked before: a fleet has one.
+    /// Like [`Credentials::check`], with a CA checked once for the whole fleet.
     ///
     /// # Errors
     /// As [`Credentials::check`]; a CA file with other bytes is one that did not issue.
@@ -365,7 +365,7 @@ impl CheckedCredentials {
         pss::sign(&key, message).ok()
     }
 
-    /// Whether the CA is the manager's: its CN is the manager's UUID.
+    /// Checks that the CA is the manager's: its CN is the manager's UUID.
     ///
     /// # Errors
     /// [`SubjectError::Ca`], which the operator may accept.
@@ -377,7 +377,7 @@ impl CheckedCredentials {
         Err(SubjectError::Ca { expected: manager.clone(), found })
     }
 
-    /// Whether the certificate may be the device's: it names it in CN or title, or names
+    /// Checks that the certificate may be the device's: it names it in CN or title, or names
     /// no device at all there (docs/facts.md knows of two forms, there may be more).
     ///
     /// # Errors
@@ -391,10 +391,10 @@ impl CheckedCredentials {
         Err(SubjectError::Certificate { expected: device.clone(), found })
     }
 
-    /// Whether both certificates are valid at `now`; sftunnel refuses them otherwise.
+    /// Checks that both certificates are valid at `now`; sftunnel refuses them otherwise.
     ///
     /// # Errors
-    /// Which one is not, and both times.
+    /// The first that is not, with both times.
     pub fn check_validity(&self, now: Timestamp) -> Result<(), ValidityError> {
         let both =
             [(CredentialFile::Ca, &self.ca), (CredentialFile::Certificate, &self.certificate)];

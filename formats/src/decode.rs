@@ -8,7 +8,7 @@
 
 use zeroize::Zeroizing;
 
-/// Why bytes are not text.
+/// Reasons why bytes are not text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotText {
     /// Neither UTF-8 nor UTF-16: an 8-bit code page, as a rule.
@@ -55,7 +55,7 @@ pub fn text(bytes: &[u8]) -> Result<Zeroizing<String>, NotText> {
     if text.contains('\0') { Err(NotText::Binary) } else { Ok(text) }
 }
 
-/// As [`text`] of what holds no secret; whatever cannot be decoded becomes U+FFFD.
+/// Like [`text`], for input without secrets; undecodable bytes become U+FFFD.
 pub fn lossy(bytes: &[u8]) -> String {
     let text = match Form::of(bytes) {
         Form::Utf8 => with_plain_line_ends(String::from_utf8_lossy(bytes).chars(), bytes.len()),
@@ -64,7 +64,7 @@ pub fn lossy(bytes: &[u8]) -> String {
     text.to_string()
 }
 
-/// How bytes become characters.
+/// Character encodings that are recognised.
 enum Form {
     Utf8,
     Utf16(fn([u8; 2]) -> u16),
@@ -117,8 +117,8 @@ fn with_plain_line_ends(chars: impl Iterator<Item = char>, capacity: usize) -> Z
 
 const MARK: char = '\u{feff}';
 
-/// Whether a character takes no place on a screen, or moves what stands beside it: control and
-/// zero-width characters, marks of direction, fillers.
+/// Returns true for characters that take no place on a screen, or move what stands beside them:
+/// control and zero-width characters, marks of direction, fillers.
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// By Unicode's own table, not by a list of ours.
+    /// Checked against Unicode's own table rather than a list of ours.
     #[test]
     fn everything_that_unicode_calls_ignorable_is_unseen() {
         let hir = regex_syntax::parse(r"[\p{Default_Ignorable_Code_Point}\p{Cc}]").unwrap();

@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 
 /// The `format` of a kit's index.
 pub const FORMAT: &str = "sftunnel-kit/1";
-/// The index.
+/// File name of the index.
 pub const INDEX: &str = "kit.json";
 /// The raw Ed25519 signature over the exact bytes of the index.
 pub const INDEX_SIGNATURE: &str = "kit.json.sig";
@@ -24,15 +24,15 @@ pub const INDEX_SIGNATURE: &str = "kit.json.sig";
 pub const IDENTITY: &str = "kit.identity.age";
 /// Checksums over every other file.
 pub const SUMS: &str = "SHA256SUMS";
-/// What the person at the device types.
+/// File with the commands for the person at the device.
 pub const README: &str = "README.txt";
 /// Picks the program for the box.
 pub const INSTALL_SCRIPT: &str = "install.sh";
-/// Where devices leave their receipts beside the kit; no part of it.
+/// Folder in which devices leave receipts; not part of the signed kit.
 pub const RECEIPTS: &str = "receipts";
-/// Where the bundles lie.
+/// Folder of the bundles.
 pub const BUNDLES: &str = "bundles";
-/// Where the installers lie.
+/// Folder of the installers.
 pub const BIN: &str = "bin";
 
 /// The architectures that a kit can hold an installer for, as `uname -m` names them.
@@ -58,14 +58,14 @@ pub struct KitIndex {
     pub manager: Manager,
     /// The run of `generate_certs.pl`.
     pub batch: u64,
-    /// Where the builder had the devices from; absent when a FAILED_PUSH listed them.
+    /// Origin of the list of devices; absent when a FAILED_PUSH listed them.
     #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// When the kit was made.
+    /// Creation time of the kit.
     pub created_at: Timestamp,
-    /// Who signed this index; after a handoff not who signed the bundles.
+    /// Signer of this index; after a handoff not the signer of the bundles.
     pub signer: SignerEntry,
-    /// Who signed the index of the first kit, the one that the builder made; absent in that
+    /// Signer of the first kit's index, the one that the builder made; absent in that
     /// kit itself. A statement of [`KitIndex::signer`], proved by nobody else.
     #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub built_by: Option<SignerEntry>,
@@ -83,7 +83,7 @@ pub struct KitIndex {
     pub texts: Vec<TextEntry>,
 }
 
-/// Where a kit's devices are from, when no FAILED_PUSH lists them.
+/// Origin of a kit's devices, when no FAILED_PUSH lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -95,9 +95,9 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handoff {
-    /// When, by the clock of the team that did it.
+    /// Time of the handoff, by the clock of the team that did it.
     pub at: Timestamp,
-    /// Who signed the index that came of it.
+    /// Signer of the resulting index.
     pub signer: SignerEntry,
     /// The program.
     pub tool: Tool,
@@ -107,13 +107,13 @@ pub struct Handoff {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleEntry {
-    /// For whom.
+    /// The device that the bundle is for.
     pub device: DeviceEntry,
     /// `bundles/<name>_<uuid>.tar.gz.age`.
     pub file: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of the sealed file.
+    /// Digest of the sealed file.
     pub sha256: Sha256,
 }
 
@@ -135,9 +135,9 @@ pub struct InstallerEntry {
     pub arch: String,
     /// [`installer_file`] of it.
     pub file: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of the program.
+    /// Digest of the program.
     pub sha256: Sha256,
 }
 
@@ -147,9 +147,9 @@ pub struct InstallerEntry {
 pub struct TextEntry {
     /// Its name.
     pub file: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of them.
+    /// Digest of the file.
     pub sha256: Sha256,
 }
 
@@ -184,11 +184,11 @@ pub enum KitError {
     /// The index says something else of a bundle than the bundle itself.
     #[error("kit.json says {what} {listed}, the bundle says {found}")]
     Differs {
-        /// Of what.
+        /// The field.
         what: &'static str,
-        /// By the index; foreign text.
+        /// Value in the index; foreign text.
         listed: String,
-        /// By the manifest; foreign text.
+        /// Value in the manifest; foreign text.
         found: String,
     },
     /// The signature does not fit.
@@ -223,7 +223,7 @@ impl BundleEntry {
 }
 
 impl KitIndex {
-    /// The bytes of `kit.json` and of its signature.
+    /// Serialises the index as `kit.json` and signs those bytes.
     ///
     /// # Errors
     /// When signing fails.
@@ -267,7 +267,7 @@ impl KitIndex {
         self.bundles.iter().find(|entry| entry.device.uuid == *device)
     }
 
-    /// Whether a bundle is the one that the index describes, in everything that both say.
+    /// Checks that a bundle is the one that the index describes, in everything that both say.
     ///
     /// # Errors
     /// [`KitError::Differs`]: the kit was put together from parts.

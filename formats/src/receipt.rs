@@ -20,7 +20,7 @@ use crate::timestamp::Timestamp;
 /// The `format` of a receipt, and the domain of its signature.
 pub const FORMAT: &str = "sftunnel-receipt/1";
 
-/// What was done.
+/// The action that the device reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -32,19 +32,19 @@ pub enum Outcome {
     Restored,
 }
 
-/// What the device says.
+/// The device's statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     /// The device.
     pub device: DeviceUuid,
-    /// Whose tunnel.
+    /// The manager at the other end of the tunnel.
     pub manager: ManagerUuid,
-    /// What was done.
+    /// The action that the device reports.
     pub outcome: Outcome,
     /// The bundle, where one was to be installed.
     pub bundle_id: Option<Sha256>,
-    /// Who signed that bundle.
+    /// Signer of that bundle.
     pub signer: Option<Fingerprint>,
     /// SHA-256 of the certificate (DER) that was live before, where it could be read.
     pub certificate_before: Option<Sha256>,
@@ -52,17 +52,17 @@ pub struct Claim {
     pub certificate_after: Sha256,
     /// The same for the CA that is live now.
     pub ca_after: Sha256,
-    /// When the action began, by the device's clock.
+    /// Start of the action, by the device's clock.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// End of the action, by the same clock.
     pub ended_at: Timestamp,
     /// The device's backup of what was found before.
     pub backup: String,
-    /// The program.
+    /// Name and version of the program.
     pub program: String,
 }
 
-/// The file.
+/// A receipt as it lies on disk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -83,7 +83,7 @@ pub struct SignedReceipt {
     certificate: Certificate,
 }
 
-/// Why a receipt is refused.
+/// Reasons to refuse a receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
     /// Not the JSON of a receipt or of its claim, or another format.
@@ -173,9 +173,9 @@ impl SignedReceipt {
         Ok(Self { claim, certificate })
     }
 
-    /// The same of one that a person pasted, mailed or saved anew: in another encoding, with text
-    /// around it, its lines broken or quoted, typographic quote marks. What comes out of it is
-    /// taken only when the device's signature fits.
+    /// Like [`SignedReceipt::open`], for a receipt that was pasted, mailed or saved anew: in
+    /// another encoding, with text around it, its lines broken or quoted, typographic quote marks.
+    /// What comes out of it is taken only when the device's signature fits.
     ///
     /// # Errors
     /// As [`SignedReceipt::open`], about the bytes as they are.
@@ -190,7 +190,7 @@ impl SignedReceipt {
         Self::open(bytes).or_else(|error| recovered().ok_or(error))
     }
 
-    /// What the device says.
+    /// The device's statement.
     pub fn claim(&self) -> &Claim {
         &self.claim
     }

@@ -15,7 +15,7 @@ pub fn printable(text: &str) -> Printable<'_> {
     Printable(text)
 }
 
-/// See [`printable`].
+/// Text made safe by [`printable`].
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'a>(&'a str);
 
@@ -39,7 +39,7 @@ impl fmt::Display for Printable<'_> {
 const BLANK_LETTERS: [char; 6] =
     ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{13441}', '\u{13442}'];
 
-/// Whether a character takes a place of its own and looks like something.
+/// Returns true if a character occupies a place of its own and is visible.
 ///
 /// Marks count as letters where a script needs them (Alphabetic), and a stack of them reaches into
 /// the lines above. `escape_debug` escapes them: it knows Grapheme_Extend.
@@ -50,7 +50,7 @@ fn is_visible(c: char) -> bool {
     }
 }
 
-/// Whether [`printable`] shows a text as it is.
+/// Returns true if [`printable`] leaves the text unchanged.
 pub fn is_printable(text: &str) -> bool {
     text.chars().all(|c| c != '\\' && is_visible(c))
 }
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// By Unicode's own tables, not by a list of ours.
+    /// Checked against Unicode's own tables rather than a list of ours.
     #[test]
     fn nothing_that_does_not_show_by_itself_is_shown() {
         let hidden =

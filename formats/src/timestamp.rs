@@ -22,7 +22,7 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z, what a clock without a battery says.
     pub const EPOCH: Timestamp = Timestamp(OffsetDateTime::UNIX_EPOCH);
 
-    /// From seconds since 1970-01-01T00:00:00Z.
+    /// Converts from seconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
     /// When the year is not in 0..=9999.
@@ -49,7 +49,7 @@ impl Timestamp {
         if self > end { days.min(-1) } else { days }
     }
 
-    /// As it stands in a file name: `20261121T041047Z`.
+    /// Formats for a file name: `20261121T041047Z`.
     pub fn compact(self) -> String {
         self.to_string().replace(['-', ':'], "")
     }

@@ -25,34 +25,34 @@ pub const ENTRIES: [(&str, u64); 6] = [
 
 const BLOCK: usize = 512;
 
-/// Why an archive is refused. Entries are counted from 1.
+/// Reasons to refuse an archive. Entries are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
     /// It ends inside an entry, or before the two zero blocks of the end.
     #[error("the archive is cut off in entry {entry}")]
     Cut {
-        /// Which entry.
+        /// The entry at fault.
         entry: usize,
     },
     /// The header's checksum is wrong.
     #[error("the header of entry {entry} is damaged")]
     Checksum {
-        /// Which entry.
+        /// The entry at fault.
         entry: usize,
     },
     /// Not a plain ustar header of a regular file of root with mode 0600: a link, a device,
     /// a PAX or GNU extension, another owner.
     #[error("entry {entry} is not a plain file as this format has it ({what})")]
     NotPlain {
-        /// Which entry.
+        /// The entry at fault.
         entry: usize,
-        /// Which header field differs.
+        /// Header field that differs.
         what: &'static str,
     },
     /// Another name than the one that belongs here.
     #[error("entry {entry} is not '{expected}'")]
     Name {
-        /// Which entry.
+        /// The entry at fault.
         entry: usize,
         /// The name that belongs here.
         expected: &'static str,
@@ -63,7 +63,7 @@ pub enum ArchiveError {
     /// A size beyond the limit of this entry.
     #[error("'{name}' is larger than {limit} bytes")]
     TooLarge {
-        /// Which entry.
+        /// The entry at fault.
         name: &'static str,
         /// The most that is accepted.
         limit: u64,
@@ -71,7 +71,7 @@ pub enum ArchiveError {
     /// Something other than zeros where padding belongs, or after the end.
     #[error("there is something after the end of entry {entry}")]
     Trailing {
-        /// Which entry; 7 means after the last.
+        /// The entry at fault; 7 means after the last.
         entry: usize,
     },
 }
@@ -147,7 +147,7 @@ pub fn read(bytes: &[u8]) -> Result<[&[u8]; 6], ArchiveError> {
     Ok(contents)
 }
 
-/// Whether a reader of tar would take this block for one more entry.
+/// Returns true if a tar reader would take this block for another entry.
 fn is_header(block: &[u8; BLOCK]) -> bool {
     *block != [0; BLOCK] && has_its_checksum(Header::from_byte_slice(block))
 }

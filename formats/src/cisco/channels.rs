@@ -48,13 +48,13 @@ pub enum Owner {
 /// Lines about one peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Whose.
+    /// The peer that the block is about.
     pub owner: Owner,
-    /// Whether its tunnel is up.
+    /// True if its tunnel is up.
     pub is_connected: bool,
-    /// Whether its tunnel is not. Where neither is so, nobody knows.
+    /// True if its tunnel is down. Unknown when neither is set.
     pub is_disconnected: bool,
-    /// Whether a line says `No` of its control channel: no other block of the same peer that is
+    /// True if a line says `No` of its control channel: no other block of the same peer that is
     /// connected can be right as well.
     pub is_denied: bool,
     /// The addresses or names of channels that are up, each once; foreign text. May be empty
@@ -62,12 +62,12 @@ pub struct Block {
     pub connected: Vec<String>,
     /// Those of them that a control channel goes to.
     pub control: Vec<String>,
-    /// When the connection that stands began, by the clock of the box that printed it.
+    /// Start of the standing connection, by the clock of the box that printed it.
     pub started_at: Option<Timestamp>,
     /// The same, no later than it was: a time without a zone, or in one that is not known here,
     /// is taken for that of the zone that is farthest ahead.
     pub started_after: Option<Timestamp>,
-    /// When a heartbeat last came, by that clock.
+    /// Time of the last heartbeat, by the same clock.
     pub heard_at: Option<Timestamp>,
 }
 
@@ -85,7 +85,7 @@ pub fn blocks(text: &str) -> Vec<Block> {
 /// A text of which some lines are read.
 struct Reading {
     blocks: Vec<Draft>,
-    /// What the last heading names, where it names somebody.
+    /// Peer named by the last heading, if it names one.
     under: Option<Owner>,
     /// Whose blocks those of a heading's name are, by lines `'uuid' => '…'`.
     uuids: HashMap<String, Owner>,
@@ -136,7 +136,7 @@ impl Reading {
     }
 }
 
-/// What the lines of a channel say.
+/// State collected from the lines of one channel.
 #[derive(Default)]
 struct Channel {
     yes: bool,
@@ -163,7 +163,7 @@ struct Draft {
     owner: Owner,
     control: Channel,
     other: Channel,
-    /// With whom a connection stands, of either family; which channels use it is not said.
+    /// Connection of either address family; the output does not say which channels use it.
     begun: Channel,
     was_disconnected: bool,
     started_at: Option<Timestamp>,

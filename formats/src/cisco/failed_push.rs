@@ -14,7 +14,7 @@ use crate::device::{CredentialFile, DeviceName, DeviceUuid, ManagerUuid, PeerPat
 use crate::error::{Reason, Reasoned};
 use crate::limits::{self, LimitError};
 
-/// What a whole file says, each device once, in the order of first mention.
+/// A parsed file: each device once, in the order of first mention.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FailedPush {
     /// The devices all of whose lines can be read.
@@ -22,9 +22,9 @@ pub struct FailedPush {
     /// The lines that cannot, and the lines that contradict earlier ones; the first
     /// [`limits::FAILED_PUSH_PROBLEMS`] of them.
     pub problems: Vec<Problem>,
-    /// How many more there are.
+    /// Number of further problems that were not kept.
     pub more_problems: usize,
-    /// How many of all of them say not even of which device they are.
+    /// Number of problems, kept or not, that cannot be attributed to a device.
     pub nobodys: usize,
     /// The devices that any of them is about. None of these is in [`FailedPush::devices`].
     pub unusable: BTreeSet<DeviceUuid>,
@@ -41,11 +41,11 @@ pub struct ListedDevice {
     pub address: String,
     /// Whose peer directory on the device the files are for.
     pub manager: ManagerUuid,
-    /// Where on the manager the listed files lie; one to three of them.
+    /// Paths of the listed files on the manager; one to three of them.
     pub sources: Sources,
 }
 
-/// Where the listed files of a device lie. Equal neighbours share a path: the CA's is the
+/// Paths of a device's listed files. Equal neighbours share a path: the CA's is the
 /// same for every device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sources([Option<Arc<str>>; 3]);
@@ -62,12 +62,12 @@ impl Sources {
         path.as_deref()
     }
 
-    /// How many are listed.
+    /// Number of listed files.
     pub fn len(&self) -> usize {
         self.0.iter().flatten().count()
     }
 
-    /// Whether none is.
+    /// Returns true if no file is listed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -87,11 +87,11 @@ pub struct Problem {
     pub device: Option<DeviceUuid>,
     /// That device's name, where an earlier line gives it.
     pub name: Option<DeviceName>,
-    /// What is wrong.
+    /// The problem found.
     pub error: LineError,
 }
 
-/// Why a line cannot be used.
+/// Reasons why a line cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// The first word is not a UUID.
@@ -111,7 +111,7 @@ pub enum LineError {
         "the destination '{found}' is not /var/sf/peers/<manager UUID>/<cacert|sftunnel-cert|sftunnel-key>.pem"
     )]
     Destination {
-        /// As it stands there; foreign text.
+        /// Text found; foreign.
         found: String,
     },
     /// Two lines give one file different sources, or one device two managers.
@@ -203,7 +203,7 @@ impl FailedPush {
     }
 }
 
-/// Whether a first line begins as one of a copy that Windows PowerShell's `>` has made.
+/// Detects the start of a copy made by Windows PowerShell's `>`: UTF-16.
 fn is_utf16(first: &[u8]) -> bool {
     matches!(first, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] | [1..=0x7f, 0, ..])
 }
@@ -212,9 +212,9 @@ fn is_utf16(first: &[u8]) -> bool {
 #[derive(Default)]
 struct Reading {
     found: FailedPush,
-    /// How many lines there were so far.
+    /// Number of lines read so far.
     lines: usize,
-    /// Where each device stands in `found`, and its first line.
+    /// Index of each device in `found`, and its first line.
     position: HashMap<DeviceUuid, (usize, usize)>,
     recent: Sources,
 }
@@ -330,7 +330,7 @@ fn parse_line(text: &str) -> Result<Line<'_>, (Option<DeviceUuid>, LineError)> {
     Ok(Line { uuid, name, address, source, destination })
 }
 
-/// Whether two absolute paths say the same, whatever links there are: `//` and `/./` are `/`.
+/// Compares absolute paths without resolving links: `//` and `/./` equal `/`.
 /// The real file writes `certs_pushed//` (docs/facts.md).
 fn is_same_path(one: &str, two: &str) -> bool {
     fn steps(path: &str) -> impl Iterator<Item = &str> {

@@ -1,6 +1,6 @@
 //! `/etc/sf/ims.conf`: `KEY=VALUE`, unquoted, `#` comments (docs/facts.md); on FMC and FTD.
 
-/// What is used of the file; everything else in it is ignored.
+/// The settings in use; everything else in the file is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImsConf {
     /// `APPLIANCE_UUID`, as text: whether it is a UUID is the caller's question.

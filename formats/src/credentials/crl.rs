@@ -55,22 +55,22 @@ impl RevocationList {
         &self.issuer
     }
 
-    /// When it was made.
+    /// Time of issue (`thisUpdate`).
     pub fn this_update(&self) -> Timestamp {
         self.this_update
     }
 
-    /// When the next was to be made; a list may say nothing (RFC 5280 forbids that).
+    /// Time by which the next list is due; `None` in lists that break RFC 5280.
     pub fn next_update(&self) -> Option<Timestamp> {
         self.next_update
     }
 
-    /// How many certificates it revokes.
+    /// Number of revoked certificates.
     pub fn revoked(&self) -> usize {
         self.crl.get_revoked().map_or(0, |revoked| revoked.len())
     }
 
-    /// Whether `issuer` signed it.
+    /// Returns true if `issuer` signed this list.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
         issuer.public_key().is_some_and(|key| self.crl.verify(&key).unwrap_or(false))
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::device::CredentialFile;
 
-    /// By `openssl ca -gencrl` for a CA `CN = ca`, on 2024-09-20 for 30 days.
+    /// Made by `openssl ca -gencrl` for a CA `CN = ca`, on 2024-09-20 for 30 days.
     const PEM: &str = include_str!("crl-example.pem");
 
     #[test]
@@ -92,7 +92,8 @@ mod tests {
         assert_eq!((days, list.revoked()), (30, 0));
     }
 
-    /// By the same for another CA of that name, which revokes two; the CA's certificate before it.
+    /// Another CA of that name revokes two certificates; the CA's certificate stands before the
+    /// list.
     const REVOKED: &str = include_str!("crl-revoked.pem");
 
     #[test]

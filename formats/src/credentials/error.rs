@@ -9,35 +9,35 @@ use crate::error::{Reason, Reasoned};
 use crate::limits;
 use crate::timestamp::Timestamp;
 
-/// What makes a set of three files unusable.
+/// Reasons why a set of three files is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// Larger than [`limits::PEM`].
     #[error("{file} is larger than {} bytes", limits::PEM)]
     TooLarge {
-        /// Which file.
+        /// The file at fault.
         file: CredentialFile,
     },
     /// An empty file, as a manual attempt leaves it.
     #[error("{file} is empty")]
     Empty {
-        /// Which file.
+        /// The file at fault.
         file: CredentialFile,
     },
     /// Not exactly one PEM block of the right kind, or not readable as one.
     #[error("{file} does not hold exactly one {expected} in PEM form{}", Problem(problem))]
     NotPem {
-        /// Which file.
+        /// The file at fault.
         file: CredentialFile,
         /// `certificate` or `unencrypted private key`.
         expected: &'static str,
-        /// What is otherwise than OpenSSL writes it, where that is asked for.
+        /// The departure from the form that OpenSSL writes, where that form is required.
         problem: Option<PemError>,
     },
     /// A private key in the file of a certificate, which everybody may read where it is used.
     #[error("{file} holds a private key beside the certificate")]
     PrivateKey {
-        /// Which file.
+        /// The file at fault.
         file: CredentialFile,
     },
     /// OpenSSL itself does not take the two certificates.
@@ -46,10 +46,11 @@ pub enum CredentialsError {
     /// The CA file's certificate is not a self-signed one, so it is no trust anchor.
     #[error("cacert.pem is not self-signed")]
     NotSelfSigned,
-    /// Signed with a digest that sftunnel refuses (`err 68:CA signature digest algorithm too weak`).
+    /// Signed with a digest that sftunnel refuses (`err 68:CA signature digest algorithm too
+    /// weak`).
     #[error("{file} is signed with {digest}")]
     WeakDigest {
-        /// Which file.
+        /// The file at fault.
         file: CredentialFile,
         /// `SHA1`, `MD5`.
         digest: &'static str,
@@ -127,13 +128,13 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// Outside a validity.
+/// A certificate is used outside its validity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValidityError {
     /// The time is after `not_after`.
     #[error("{file} expired at {not_after}; the clock says {now}")]
     Expired {
-        /// Which certificate.
+        /// The certificate at fault.
         file: CredentialFile,
         /// The end of its validity.
         not_after: Timestamp,
@@ -143,7 +144,7 @@ pub enum ValidityError {
     /// The time is before `not_before`.
     #[error("{file} becomes valid at {not_before}; the clock says {now}")]
     NotYetValid {
-        /// Which certificate.
+        /// The certificate at fault.
         file: CredentialFile,
         /// The start of its validity.
         not_before: Timestamp,

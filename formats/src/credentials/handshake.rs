@@ -50,13 +50,13 @@ pub struct Handshake {
     pub ended: bool,
 }
 
-/// When the other side asked for our certificate.
+/// Moment at which the other side asked for our certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Asked {
-    /// In the first handshake.
+    /// During the first handshake.
     InHandshake,
-    /// By renegotiation (TLS 1.2).
+    /// During a renegotiation (TLS 1.2).
     ByRenegotiation,
     /// After the handshake (TLS 1.3).
     AfterHandshake,
@@ -66,15 +66,15 @@ pub enum Asked {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unfinished {
-    /// Why.
+    /// The cause.
     pub error: HandshakeError,
-    /// As in [`Handshake`].
+    /// See [`Handshake`].
     pub asked: Vec<Asked>,
-    /// As in [`Handshake`].
+    /// See [`Handshake`].
     pub given: bool,
 }
 
-/// Why the two did not take each other.
+/// Reasons why the two sides did not accept each other.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// OpenSSL does not take our own set.
@@ -107,16 +107,16 @@ pub enum HandshakeError {
     /// No TLS version or cipher in common.
     #[error("no TLS version or cipher in common ({reason})")]
     Protocol {
-        /// What OpenSSL or the other side's alert says.
+        /// Text of OpenSSL or of the other side's alert.
         reason: String,
     },
     /// TLS failed for another reason, ours or the other side's.
     #[error("TLS failed ({reason})")]
     Other {
-        /// What OpenSSL or the other side's alert says.
+        /// Text of OpenSSL or of the other side's alert.
         reason: String,
     },
-    /// What answers does not speak TLS.
+    /// The peer does not speak TLS.
     #[error("what answers does not speak TLS ({0})")]
     NotTls(String),
     /// The other side ended the connection.
@@ -137,7 +137,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// What was seen of a connection so far.
+/// Observations made on a connection so far.
 #[derive(Debug, Default)]
 struct Seen {
     /// The verdict on the other side's certificate, when it is a bad one.
@@ -149,7 +149,7 @@ struct Seen {
     asked: (usize, usize),
     /// Proofs of our key that were sent.
     proofs: usize,
-    /// Of the protocol, once the first handshake is done.
+    /// Negotiated version, once the first handshake is done.
     version: Option<SslVersion>,
 }
 
@@ -328,7 +328,7 @@ fn read_until_quiet<S: Read + Write>(stream: &mut SslStream<S>) -> Result<(), ss
     Ok(())
 }
 
-/// Why a handshake, or the reading after it, ended.
+/// Classifies the end of a handshake, or of the reading after it.
 fn failed(error: ssl::Error, watch: &Watch, now: Timestamp) -> HandshakeError {
     let (verdict, was_given) = watch.with(|seen| (seen.verdict(now), seen.proofs > 0));
     if let Some(verdict) = verdict {

@@ -15,15 +15,15 @@ const WIDTH: usize = 64;
 /// The longest line of text that OpenSSL reads in one piece. What follows is a line of its own to
 /// it, and may begin like a block.
 const TEXT_LINE: usize = 253;
-/// What a private key begins with in PEM and as `openssl pkey -text` prints it.
+/// Marks of a private key, in PEM and as `openssl pkey -text` prints it.
 const KEY_MARKS: [&[u8]; 2] = [b"PRIVATE KEY", b"Private-Key:"];
 /// Lines that stand in that text over the numbers that are secret, of RSA and of other kinds.
 const KEY_LINES: [&[u8]; 3] = [b"privateExponent:", b"prime1:", b"priv:"];
-/// As many characters of base64 or hex in one word are no text: what has lost its first and last
-/// line, or was encoded once more. A line of base64 has 64, one of `xxd -p` 60.
+/// Longest run of base64 or hex digits that may be text. Longer ones are data that lost its first
+/// and last line, or was encoded once more. A line of base64 has 64, one of `xxd -p` 60.
 const ENCODED: usize = 48;
 
-/// What keeps a file from being one block in the form that OpenSSL writes.
+/// Reasons why a file is not one block in the form that OpenSSL writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
     /// No block at all.
@@ -71,7 +71,7 @@ pub(super) fn shows_private_key(file: &[u8]) -> bool {
         || file.split(|byte| *byte == b'\n').any(|line| KEY_LINES.contains(&line.trim_ascii()))
 }
 
-/// The content of the one block of a file in the strict form, whose label is one of `labels`.
+/// Decodes the one block of a file in the strict form, whose label is one of `labels`.
 /// Lines may end in CR LF, as OpenSSL reads them; after the last only line ends may follow.
 ///
 /// # Errors
@@ -147,12 +147,13 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
-/// Of base64 or hex; `=` is a rule in many a text.
+/// Returns true for bytes outside base64 and hex; `=` counts as outside, since texts draw rules
+/// with it.
 fn is_no_digit(byte: &u8) -> bool {
     !is_base64(*byte) || *byte == b'='
 }
 
-/// Whether DER is one SEQUENCE and nothing after it: OpenSSL passes over what follows.
+/// Returns true if DER is one SEQUENCE with nothing after it; OpenSSL ignores trailing bytes.
 fn is_one_value(der: &[u8]) -> bool {
     let Some((0x30, rest)) = der.split_first().map(|(tag, rest)| (*tag, rest)) else {
         return false;

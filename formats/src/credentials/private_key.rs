@@ -11,7 +11,7 @@ use openssl::sign::{Signer, Verifier};
 use super::{Certificate, CredentialsError, Form, check_size, count_blocks, pem};
 use crate::device::CredentialFile;
 
-/// What an unencrypted key's block is called: PKCS#8, as the FMC writes it, and the older forms.
+/// Labels of an unencrypted key's block: PKCS#8, as the FMC writes it, and the older forms.
 const LABELS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 
 /// Reads exactly one unencrypted private key in PEM.
@@ -73,7 +73,7 @@ fn is_consistent_rsa(key: &Rsa<Private>) -> Result<bool, ErrorStack> {
         && is_inverse(q_inverse, q, p, &mut context)?)
 }
 
-/// For other kinds of keys: a signature that the certificate's key verifies.
+/// Proves a key of another kind by a signature that the certificate's key verifies.
 fn is_proved_by_use(key: &PKey<Private>, public: &PKey<Public>) -> Result<bool, ErrorStack> {
     const CHALLENGE: &[u8] = b"sftunnel-airgap: does this key belong to this certificate?";
     if key.id() == Id::EC {

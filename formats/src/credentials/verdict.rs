@@ -20,9 +20,9 @@ use crate::error::{Reason, Reasoned};
 /// Either side may begin a tunnel (docs/facts.md), so one certificate has to do for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Begins.
+    /// Opens the connection.
     Client,
-    /// Answers.
+    /// Accepts the connection.
     Server,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Side {
 pub struct Refusal {
     /// The certificate at fault.
     pub file: CredentialFile,
-    /// For what.
+    /// The purpose that was checked.
     pub side: Side,
     /// OpenSSL's number (`X509_V_ERR_…`).
     pub number: i32,

@@ -28,7 +28,7 @@ unsafe extern "C" {
     fn SSL_renegotiate(ssl: *mut SSL) -> c_int;
 }
 
-/// Where a connection keeps its watcher; OpenSSL drops it together with the connection.
+/// Index of a connection's watcher; OpenSSL drops it together with the connection.
 fn slot() -> Result<Index<Ssl, Watcher>, ErrorStack> {
     static SLOT: OnceLock<Index<Ssl, Watcher>> = OnceLock::new();
     match SLOT.get() {

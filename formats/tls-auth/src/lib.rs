@@ -14,7 +14,7 @@ use openssl::ssl::{SslRef, SslStream};
 /// One handshake message, as it is sent or received, in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message {
-    /// Who sent it.
+    /// The sender.
     pub by: Side,
     /// Its type, as IANA numbers it ("TLS HandshakeType"); see [`kind`].
     pub kind: u8,
@@ -51,13 +51,13 @@ pub fn watch(
     ffi::watch(ssl, Box::new(see))
 }
 
-/// As a client: offers TLS 1.3's authentication after the handshake. A server that wants it and
+/// Offers TLS 1.3 post-handshake authentication, as a client. A server that wants it and
 /// is not offered it ends the connection.
 pub fn offer_after_handshake(ssl: &mut SslRef) {
     ffi::offer_after_handshake(ssl);
 }
 
-/// As a server: requires the client's certificate from now on, and has it asked for anew, by
+/// Requires the client's certificate from now on, as a server, and requests it again by
 /// renegotiation (TLS 1.2) or after the handshake (TLS 1.3). The next handshake or write sends the
 /// request, later reads take the answer.
 ///

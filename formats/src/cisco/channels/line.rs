@@ -10,7 +10,7 @@ use crate::device::DeviceUuid;
 use crate::timestamp::Timestamp;
 
 const UP: &str = "connected to '";
-/// Of the two channels of each peer this one carries the control traffic.
+/// Names of the channel that carries the control traffic, one of two for each peer.
 const CONTROL: [&str; 2] = ["(CONTROL)", "Channel-A"];
 const DISCONNECTED: &str = "Last disconnect reason";
 const PEER_OF: &str = "Connection to peer";
@@ -28,9 +28,9 @@ const FARTHEST_AHEAD: i64 = 14 * 3600;
 /// A line that brings a peer, or ends the one above.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heading {
-    /// What follows is nobody's.
+    /// The following lines belong to no peer.
     End,
-    /// What follows is this peer's.
+    /// The following lines belong to this peer.
     Peer(Owner),
     /// The UUID of the peer above.
     Own(String),
@@ -38,7 +38,7 @@ pub(super) enum Heading {
     Mentioned(Owner),
 }
 
-/// What a line says of a peer.
+/// Statement of a line about a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said<'a> {
     Nothing,
@@ -63,7 +63,7 @@ pub(super) enum Said<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
     Utc(Timestamp),
-    /// In no zone, or one that is not known here, read as if it were UTC.
+    /// Zone missing or unknown; read as if it were UTC.
     Elsewhere(Timestamp),
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     Cow::Owned(decode::tidy(&shown).trim_start_matches(['>', ' ']).to_owned())
 }
 
-/// What follows an escape character, by ECMA-48.
+/// Skips the rest of an escape sequence (ECMA-48).
 fn skip_sequence(rest: &mut std::str::Chars<'_>) {
     match rest.next() {
         Some('[') => skip_parameters(rest),
@@ -179,8 +179,8 @@ fn file_of(line: &str) -> Option<String> {
     Some(uuid.as_str().to_owned())
 }
 
-/// Whether it is Perl's: `peer <UUID> did not reply at sftunnel_status.pl line 309.` It comes by
-/// another way than the rest, so it may stand in the middle of anybody's block.
+/// Recognises Perl's warnings: `peer <UUID> did not reply at sftunnel_status.pl line 309.` They
+/// come by another way than the rest, so it may stand in the middle of anybody's block.
 fn is_warning(line: &str) -> bool {
     let rest = line.rsplit_once(" line ").filter(|(before, _)| before.contains(" at "));
     rest.and_then(|(_, number)| number.strip_suffix('.'))
@@ -196,7 +196,7 @@ fn uuid_in(line: &str) -> Option<Owner> {
     Some(if is_only { Owner::Uuid(first.as_str().to_owned()) } else { Owner::Several })
 }
 
-/// Whether the line is a prompt, or what was typed at one.
+/// Returns true if the line is a prompt, or a command typed at one.
 fn is_typed(line: &str) -> bool {
     let is_prompt = |before: &str| before.contains('@') && !before.contains(' ');
     let prompt = line.split_once(['#', '$']).is_some_and(|(before, _)| is_prompt(before));
@@ -204,7 +204,7 @@ fn is_typed(line: &str) -> bool {
     prompt || program.is_some_and(|program| PROGRAMS.contains(&program))
 }
 
-/// What a line says.
+/// Parses one line.
 pub(super) fn said(line: &str) -> Said<'_> {
     if let Some(said) = channel(line) {
         return said;
