@@ -110,7 +110,7 @@ fn command_word(args: &[OsString]) -> Option<&str> {
 
 fn dispatch(cli: &Cli, terminal: Terminal) -> Result<Report, Failure> {
     let root = Root::open(&cli.global.root).map_err(|error| {
-        Failure::io(cli.global.root.display(), &error).hint("give --root an existing directory")
+        Failure::io(cli.global.root.display(), &error).or_hint("give --root an existing directory")
     })?;
     let context = Context { root, terminal, now: now()? };
     match &cli.command {

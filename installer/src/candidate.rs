@@ -105,7 +105,7 @@ pub(crate) fn judge(
         });
         // what the operator did wrong at the command line concerns the whole run
         if let Err(failure) = &bundle
-            && failure.exit == cli::say::exit::Exit::Usage
+            && failure.exit_code() == cli::say::exit::Exit::Usage
         {
             return Err(failure.clone());
         }
@@ -283,9 +283,9 @@ pub(crate) fn results(host: &Host, found: &[Found<Accepted>]) -> Vec<SourceResul
         Err(failure) => SourceResult {
             source: found.origin.clone(),
             status: "refused",
-            reason: failure.reason,
-            message: Some(failure.message.clone()),
-            next: Some(failure.hint.clone()).filter(|hint| !hint.is_empty()),
+            reason: failure.reason(),
+            message: Some(failure.message().to_owned()),
+            next: failure.next_step().map(str::to_owned),
             bundle: None,
         },
     };
@@ -308,14 +308,14 @@ pub(crate) fn require_all(
     let results = results(host, &found);
     let mut failures = found.iter().filter_map(|found| found.bundle.as_ref().err()).cloned();
     if let Some(first) = failures.next() {
-        let rest = failures.map(|failure| match failure.reason {
-            Some(reason) => format!("also refused ({reason}): {}", failure.message),
-            None => failure.message,
+        let rest = failures.map(|failure| match failure.reason() {
+            Some(reason) => format!("also refused ({reason}): {}", failure.message()),
+            None => failure.into_message(),
         });
         let message =
-            std::iter::once(first.message.clone()).chain(rest).collect::<Vec<_>>().join("\n");
+            std::iter::once(first.message().to_owned()).chain(rest).collect::<Vec<_>>().join("\n");
         let body = serde_json::json!({ "results": results });
-        return Err(Failure { message, ..first }.body(&body));
+        return Err(first.map_message(|_| message).body(&body));
     }
     Ok(found.into_iter().filter_map(|found| found.bundle.ok()).collect())
 }

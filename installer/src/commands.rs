@@ -96,12 +96,12 @@ fn with_lock(
     host.require_root(command)?;
     let signals = Signals::take()?;
     let failed = |failure: &Failure| {
-        let line = LogLine::new(host.now(), command, "failed", failure.exit.code());
-        LogLine { message: Some(failure.message.clone()), ..line.reason(failure.reason) }
+        let line = LogLine::new(host.now(), command, "failed", failure.exit_code().code());
+        LogLine { message: Some(failure.message().to_owned()), ..line.reason(failure.reason()) }
     };
     let state = LockedState::open(host).inspect_err(|failure| {
         // a line is appended whole, also while another run appends its own
-        if let (Some(Reason::Busy), Ok(Some(state))) = (failure.reason, State::open(host)) {
+        if let (Some(Reason::Busy), Ok(Some(state))) = (failure.reason(), State::open(host)) {
             log(terminal, &state, &failed(failure));
         }
     })?;

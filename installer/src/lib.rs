@@ -60,7 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Command::Status(StatusArgs { plugin: true, .. }) = cli.command {
         result = report::as_plugin(&terminal, result);
     }
-    let exit = result.as_ref().map_or_else(|failure| failure.exit, |report| report.exit);
+    let exit = result.as_ref().map_or_else(Failure::exit_code, |report| report.exit);
     let code = report::finish(&terminal, PROGRAM, &schema, result);
     kit_script::name_it(&cli.command, exit);
     code

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     let mut problems = Vec::new();
     let asked = status_source::ask(&args.status, context).unwrap_or_else(|failure| {
         problems.push(format!("the tunnels were not looked at: {}", failure.in_a_line()));
-        Asked::Silent(failure.message)
+        Asked::Silent(failure.into_message())
     });
     let done = receipts::done(&args.receipts, context).unwrap_or_else(|failure| {
         problems.push(format!("the receipts were not read: {}", failure.in_a_line()));

@@ -70,9 +70,8 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     let named = Named::load(&args.recipients)?;
     let of_build = args.passphrase.as_of_build();
     let source = passphrase::source(&of_build, !named.is_empty(), &context.terminal, false)
-        .map_err(|mut failure| {
-            failure.hint = failure.hint.replace("--passphrase-f", "--new-passphrase-f");
-            failure
+        .map_err(|failure| {
+            failure.map_hint(|hint| hint.replace("--passphrase-f", "--new-passphrase-f"))
         })?;
     let own = signing_key::own(&context.root);
     let known = Known { own, ..Known::default() };
@@ -223,10 +222,7 @@ impl Run<'_> {
             .collect();
         recipients.check_none_is_mixed(source != Source::None)?;
         if self.args.result.split {
-            return recipients.check_all_are_mapped(devices.into_iter()).map_err(|mut failure| {
-                failure.hint = "--split makes kits by the map: add them to it, or pick the others with --device".to_owned();
-                failure
-            });
+            return recipients.check_all_are_mapped(devices.into_iter()).map_err(|failure| failure.hint("--split makes kits by the map: add them to it, or pick the others with --device"));
         }
         if source == Source::None {
             recipients.check_all_have_one(devices.iter().copied())?;
@@ -354,15 +350,15 @@ impl Run<'_> {
         }
     }
 
-    fn with_what_stays(&self, mut failure: Failure) -> Failure {
+    fn with_what_stays(&self, failure: Failure) -> Failure {
         let made: Vec<String> =
             self.body.kits.iter().map(|kit: &KitView| kit.path.display().to_string()).collect();
-        if !made.is_empty() {
-            failure
-                .message
-                .push_str(&format!("\nalready made, and left there: {}", made.join(", ")));
+        if made.is_empty() {
+            return failure;
         }
-        failure
+        failure.map_message(|message| {
+            format!("{message}\nalready made, and left there: {}", made.join(", "))
+        })
     }
 }
 
@@ -397,7 +393,7 @@ fn make_folder(part: &Part) -> Result<(), Failure> {
     }
     match DirBuilder::new().mode(0o700).create(&part.out) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Failure::io(part.out.display(), &error).hint("choose another --out DIR"))
+            Err(Failure::io(part.out.display(), &error).or_hint("choose another --out DIR"))
         }
         _ => Ok(()),
     }
@@ -412,7 +408,7 @@ fn is_same(one: &Path, two: &Path) -> bool {
 
 /// A failure that concerns one bundle is its result; any other ends the run.
 fn of_one_bundle(failure: Failure) -> Result<Refusal, Failure> {
-    if failure.exit == Exit::Refused { Ok(Refusal::of(failure)) } else { Err(failure) }
+    if failure.exit_code() == Exit::Refused { Ok(Refusal::of(failure)) } else { Err(failure) }
 }
 
 #[cfg(test)]

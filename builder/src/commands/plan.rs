@@ -75,7 +75,11 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     if let Some((_, name)) = &kit
         && let Err(failure) = writer::check_place(&args.kit.out, name, args.kit.force)
     {
-        prepared.plan.warnings.push(format!("{}: {}", failure.message, failure.hint));
+        prepared.plan.warnings.push(format!(
+            "{}: {}",
+            failure.message(),
+            failure.next_step().unwrap_or_default()
+        ));
     }
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
     prepared.plan.warnings.extend(signing_key::look(belief, args.kit.sign_key.as_deref())?);

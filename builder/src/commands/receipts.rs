@@ -173,7 +173,7 @@ impl Gathered {
         let bytes = match input::read(path, limits::RECEIPT) {
             Ok(bytes) => bytes,
             // a name on the command line that is not there is a slip
-            Err(failure) if failure.reason == Some(Reason::NotFound) => return Err(failure),
+            Err(failure) if failure.reason() == Some(Reason::NotFound) => return Err(failure),
             Err(failure) => {
                 let key = Sha256::of(path.as_os_str().as_encoded_bytes());
                 self.files.insert(key, (path.to_owned(), Err(Refusal::of(failure))));
@@ -303,7 +303,7 @@ fn authorities(
             if error.kind() == std::io::ErrorKind::NotFound && !named.is_empty() => {}
         Err(error) => {
             return Err(input::of_limit(&context.root.outside(CA), &error)
-                .hint("run this as root on the FMC, or name its CA with --ca FILE"));
+                .or_hint("run this as root on the FMC, or name its CA with --ca FILE"));
         }
     }
     for path in named {

@@ -81,7 +81,7 @@ impl Run<'_> {
         let mut view = KitView::of(&kit);
         let entries = match picked(&kit, &self.args.device) {
             Ok(entries) => entries,
-            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+            Err(failure) if failure.exit_code() == Exit::Usage => return Err(failure),
             Err(failure) => {
                 view.refuse(failure);
                 self.kits.push(view);
@@ -93,7 +93,7 @@ impl Run<'_> {
                 let results = self.kit_bundles(&kit, &entries, unlocked.as_ref())?;
                 self.results.extend(results);
             }
-            Err(failure) if failure.exit == Exit::Refused => view.refuse(failure),
+            Err(failure) if failure.exit_code() == Exit::Refused => view.refuse(failure),
             Err(failure) => return Err(failure),
         }
         self.kits.push(view);
@@ -120,11 +120,9 @@ impl Run<'_> {
         let subject = format!("{}/kit.json", kit.path().display());
         let judged =
             self.judge.judge(&subject, &kit.index().manager.uuid, kit.signer().fingerprint());
-        view.vouched_by = Some(judged.map_err(|mut failure| {
-            if is_handed_off {
-                failure.hint = HANDED_OFF.to_owned();
-            }
-            failure
+        view.vouched_by = Some(judged.map_err(|failure| match is_handed_off {
+            true => failure.hint(HANDED_OFF),
+            false => failure,
         })?);
         self.judge.passphrase_vouches_for(vouched);
         Ok(unlocked)
@@ -169,7 +167,7 @@ impl Run<'_> {
         };
         let view = BundleView::new(loose.outside(path), None, None);
         let unlocked = match unlocker.unlock(loose.kit_identity.as_ref()) {
-            Err(failure) if failure.exit == Exit::Refused => {
+            Err(failure) if failure.exit_code() == Exit::Refused => {
                 self.results.push(view.refused(failure));
                 return Ok(());
             }
@@ -229,7 +227,7 @@ impl Run<'_> {
                 view.status = "verified";
                 Ok(view)
             }
-            Err(failure) if failure.exit == Exit::Refused => Ok(view.refused(failure)),
+            Err(failure) if failure.exit_code() == Exit::Refused => Ok(view.refused(failure)),
             Err(failure) => Err(failure),
         }
     }

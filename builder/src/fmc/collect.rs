@@ -68,7 +68,7 @@ impl Authorities {
                 Ok(_) => Some(format!("{path} is not the CA in use, which is {CA}")),
                 Err(failure) => Some(format!(
                     "nothing shows that {path} is the CA in use, {CA}: {}",
-                    failure.message
+                    failure.message()
                 )),
             };
             found.1.extend(message.map(|message| belief.doubt(message)).transpose()?);

@@ -167,7 +167,7 @@ impl Unread {
         };
         let is_denied = matches!(&error, LimitError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied);
         let hint = if is_denied { AS_ROOT } else { OTHERWISE };
-        input::of_limit(&root.outside(path), &error).hint(hint)
+        input::of_limit(&root.outside(path), &error).or_hint(hint)
     }
 }
 
@@ -180,7 +180,7 @@ fn read_in(belief: Belief<'_>, path: &str) -> Result<(FailedPush, Option<String>
 }
 
 fn named_listing(belief: Belief<'_>, batches: &Batches, path: &Path) -> Result<Listing, Failure> {
-    let file = input::open_regular(path).map_err(|failure| failure.hint(NAME_ONE))?;
+    let file = input::open_regular(path).map_err(|failure| failure.or_hint(NAME_ONE))?;
     let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
     let found = read(file).map_err(|error| input::of_limit(path, &error))?;
     let (batch, batch_from) = match batch_of(path) {
@@ -233,7 +233,11 @@ impl Batches {
         let shown = belief.root.outside(BATCHES);
         let failed = |error: io::Error| {
             let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-            Failure::io(shown.display(), &error).hint(if is_denied { AS_ROOT } else { OTHERWISE })
+            Failure::io(shown.display(), &error).or_hint(if is_denied {
+                AS_ROOT
+            } else {
+                OTHERWISE
+            })
         };
         let dir = match belief.root.open_dir(Path::new(BATCHES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),

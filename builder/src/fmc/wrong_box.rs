@@ -38,9 +38,9 @@ impl WrongBox {
 
     /// A failure to find something, with this as its cause.
     pub(crate) fn explain(root: &Root, failure: Failure) -> Failure {
-        match Self::look(root).filter(|_| failure.reason == Some(Reason::NotFound)) {
+        match Self::look(root).filter(|_| failure.reason() == Some(Reason::NotFound)) {
             Some(Self { message, next }) => {
-                Failure::refused(Reason::NotFound, format!("{message}: {}", failure.message))
+                Failure::refused(Reason::NotFound, format!("{message}: {}", failure.message()))
                     .hint(next)
             }
             None => failure,

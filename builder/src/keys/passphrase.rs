@@ -149,7 +149,7 @@ fn typed_twice(
         if *tries == 0 {
             return Err(slip);
         }
-        terminal.note(&format!("{}. Try again.", slip.message));
+        terminal.note(&format!("{}. Try again.", slip.message()));
     }
 }
 

@@ -90,11 +90,9 @@ impl Named {
             }
         }
         for line in self.map {
-            let in_line = |mut failure: Failure| {
+            let in_line = |failure: Failure| {
                 let place = format!("{}, line {}", self.map_file, line.number);
-                failure.message = format!("{place}: {}", failure.message);
-                failure.reason = None;
-                failure.exit(Exit::Usage)
+                failure.preceded_by(place).without_reason().exit(Exit::Usage)
             };
             let devices = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
                 Some([uuid]) => vec![(*uuid).clone()],
@@ -354,7 +352,7 @@ mod tests {
     fn resolve(map: &str) -> Result<Recipients, String> {
         let map = parse_map(map.trim_start_matches('\u{feff}'))?;
         let named = Named { for_all: Vec::new(), map, map_file: "map.csv".into() };
-        named.resolve(&known()).map_err(|failure| failure.message)
+        named.resolve(&known()).map_err(Failure::into_message)
     }
 
     fn age() -> String {
@@ -423,7 +421,7 @@ mod tests {
         let devices = || known.iter().map(|(uuid, name)| (uuid, name));
         let mut recipients = resolve(&format!("{A},{}\n", age())).unwrap();
         let failure = recipients.check_all_have_one(devices()).unwrap_err();
-        assert_eq!(failure.message, "1 devices have no recipient: 'Site B, \"rack\" 3'");
+        assert_eq!(failure.message(), "1 devices have no recipient: 'Site B, \"rack\" 3'");
         recipients.add_for_all(NewIdentity::generate().recipient());
         let warning = recipients.unmapped_warning(devices()).unwrap();
         assert!(

@@ -109,7 +109,7 @@ pub(crate) fn load(belief: Belief<'_>, named: Option<&Path>) -> Result<Signer, F
 pub(crate) fn look(belief: Belief<'_>, named: Option<&Path>) -> Result<Option<String>, Failure> {
     match (named, find(belief)) {
         (None, Ok(Found::Key(_, doubt) | Found::None(doubt))) => Ok(doubt),
-        (None, Err(failure)) if failure.reason == Some(Reason::UntrustedSource) => Err(failure),
+        (None, Err(failure)) if failure.reason() == Some(Reason::UntrustedSource) => Err(failure),
         _ => Ok(None),
     }
 }
@@ -215,11 +215,11 @@ fn unusable(root: &Root, error: &io::Error) -> Failure {
             failure.hint("another run has just made a signing key; run this again to use it")
         }
         // not a regular file
-        io::ErrorKind::InvalidInput => Failure::refused(Reason::BadFormat, failure.message)
+        io::ErrorKind::InvalidInput => Failure::refused(Reason::BadFormat, failure.into_message())
             .hint("move it away to get a new key, or name another with --sign-key FILE"),
-        io::ErrorKind::PermissionDenied => Failure::refused(Reason::NotRoot, failure.message)
+        io::ErrorKind::PermissionDenied => Failure::refused(Reason::NotRoot, failure.into_message())
             .hint("run this as root on the FMC (`expert`, then `sudo su`), or give --sign-key FILE"),
-        _ => failure.hint(
+        _ => failure.or_hint(
             "run this on the FMC, or make a key with `sftunnel-bundle keygen signer` and give --sign-key FILE",
         ),
     }

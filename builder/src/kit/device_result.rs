@@ -52,9 +52,9 @@ impl Refusal {
     pub(crate) fn of(failure: Failure) -> Self {
         Self {
             // an input error without a word of its own
-            reason: failure.reason.unwrap_or(Reason::CannotRead),
-            message: failure.message,
-            next: failure.hint,
+            reason: failure.reason().unwrap_or(Reason::CannotRead),
+            next: failure.next_step().unwrap_or_default().to_owned(),
+            message: failure.into_message(),
             line: None,
             failed_push: None,
         }

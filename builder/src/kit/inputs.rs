@@ -84,8 +84,8 @@ pub(crate) fn prepare(
         if !dry_run {
             return Err(failure);
         }
-        let Failure { message, hint, .. } = failure;
-        plan.warnings.push(format!("{message}, so build refuses: {hint}"));
+        let next = failure.next_step().unwrap_or_default();
+        plan.warnings.push(format!("{}, so build refuses: {next}", failure.message()));
     }
     let rules = Rules {
         now: context.now,

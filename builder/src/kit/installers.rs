@@ -271,6 +271,6 @@ mod tests {
     #[test]
     fn a_script_is_no_installer() {
         let failure = find(&[PathBuf::from("/etc/hostname")]).unwrap_err();
-        assert_eq!(failure.exit, cli::say::exit::Exit::Usage);
+        assert_eq!(failure.exit_code(), cli::say::exit::Exit::Usage);
     }
 }

@@ -126,6 +126,6 @@ mod tests {
             2 => Err(Failure::unexpected("two")),
             other => Ok(*other),
         });
-        assert_eq!(result.unwrap_err().message, "two");
+        assert_eq!(result.unwrap_err().message(), "two");
     }
 }

@@ -123,7 +123,7 @@ mod tests {
         let terminal = Terminal::new(true, true, false);
         let mut judge = Judge::new(&[], Known::default(), &terminal).unwrap();
         let failure = judge.judge("x", &manager(), print()).unwrap_err();
-        assert_eq!(failure.reason, Some(Reason::UnknownSigner));
+        assert_eq!(failure.reason(), Some(Reason::UnknownSigner));
     }
 
     #[test]
@@ -148,6 +148,6 @@ mod tests {
             assert_eq!(judge.without_asking("x", signer), Ok(Some(Vouch::Named)));
         }
         let failure = judge.without_asking("x", other).unwrap_err();
-        assert_eq!(failure.reason, Some(Reason::UnknownSigner));
+        assert_eq!(failure.reason(), Some(Reason::UnknownSigner));
     }
 }

@@ -52,8 +52,8 @@ impl Loose {
             let known = (path.as_os_str() != STDIN).then(|| not_a_kit::explain(path)).flatten();
             known.unwrap_or_else(|| NAME_ONE.to_owned())
         };
-        let bytes = input::read_bundle(path).map_err(|failure| match failure.reason {
-            Some(Reason::TooLarge) => failure.hint(what_to_name()),
+        let bytes = input::read_bundle(path).map_err(|failure| match failure.reason() {
+            Some(Reason::TooLarge) => failure.or_hint(what_to_name()),
             _ => failure,
         })?;
         encoding_of(&bytes)

@@ -108,7 +108,7 @@ pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
             Errno::NOENT | Errno::NOTDIR => "make the directory first, or mount the stick",
             _ => "choose another place with --out DIR",
         };
-        Failure::io(format!("--out {}", out.display()), &error.into()).hint(hint)
+        Failure::io(format!("--out {}", out.display()), &error.into()).or_hint(hint)
     })
 }
 
@@ -363,7 +363,7 @@ fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::io(path.display(), error).hint("choose another place with --out DIR")
+    Failure::io(path.display(), error).or_hint("choose another place with --out DIR")
 }
 
 #[cfg(test)]

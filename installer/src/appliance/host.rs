@@ -121,8 +121,8 @@ impl Host {
             .root
             .read(Path::new(IMS_CONF), limits::IMS_CONF)
             .map_err(|error| cli::disk::input::of_limit(&shown, &error))
-            .map_err(|failure| match failure.reason {
-                Some(Reason::NotFound) => failure.hint(IS_AN_FTD),
+            .map_err(|failure| match failure.reason() {
+                Some(Reason::NotFound) => failure.or_hint(IS_AN_FTD),
                 _ => failure,
             })?;
         let conf = ImsConf::parse(&bytes);
@@ -168,7 +168,7 @@ impl Host {
                     let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
                     let error = LimitError::Io(error);
                     let found = cli::disk::input::of_limit(&self.root.outside(&path), &error);
-                    failure = Some(if is_forbidden { found.hint(AS_ROOT) } else { found });
+                    failure = Some(if is_forbidden { found.or_hint(AS_ROOT) } else { found });
                 }
             }
         }
@@ -191,7 +191,8 @@ impl Host {
         print: Print,
         limit: Duration,
     ) -> Result<Finished, CommandError> {
-        let program = self.pmtool().map_err(|failure| CommandError::Start(failure.message))?;
+        let program =
+            self.pmtool().map_err(|failure| CommandError::Start(failure.into_message()))?;
         command::run(&program, arguments, print, limit)
     }
 }

@@ -232,7 +232,7 @@ impl PeerDir {
     /// When the directory of directories cannot be read.
     pub(crate) fn all(host: &Host) -> Result<impl Iterator<Item = ListedPeer>, Failure> {
         let peers = match open_peers(host) {
-            Err(failure) if failure.reason == Some(Reason::NotRegistered) => None,
+            Err(failure) if failure.reason() == Some(Reason::NotRegistered) => None,
             other => Some(other?),
         };
         let names = peers.as_ref().map(names_in).transpose();

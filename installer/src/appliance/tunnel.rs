@@ -173,7 +173,7 @@ fn ask(host: &Host, limit: Duration) -> Brief {
             Ok(Some(program)) => program,
             Ok(None) => continue,
             Err(failure) => {
-                answer = Brief::Silent(failure.message);
+                answer = Brief::Silent(failure.into_message());
                 continue;
             }
         };

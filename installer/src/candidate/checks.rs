@@ -171,11 +171,11 @@ pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Failure> {
 /// Says of what is missing here that it is to be missing, where this is no box to install on.
 pub(crate) fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
     let is_missing = matches!(
-        failure.reason,
+        failure.reason(),
         Some(Reason::WrongDevice | Reason::NotRegistered | Reason::NotFound)
     );
     if is_missing && host.kind() == BoxKind::Manager && !has_manager(host) {
-        return Failure { hint: IS_A_MANAGER.to_owned(), ..failure };
+        return failure.hint(IS_A_MANAGER);
     }
     failure
 }
@@ -213,7 +213,7 @@ pub(crate) fn dropped_peers(
             continue;
         }
         let why = match peer.and_then(|peer| peer.read(host)) {
-            Err(failure) => Some(failure.message),
+            Err(failure) => Some(failure.into_message()),
             Ok(live) if !expects_tunnel(&live, kind) => None,
             Ok(live) => live.usable_at(now).err(),
         };

@@ -63,8 +63,8 @@ pub(crate) fn open(
 /// # Errors
 /// As [`input::read_bundle`]; with what to name in place of something else.
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
-    let sealed = input::read_bundle(path).map_err(|failure| match failure.reason {
-        Some(Reason::BadFormat | Reason::TooLarge) => failure.hint(what_to_name(path)),
+    let sealed = input::read_bundle(path).map_err(|failure| match failure.reason() {
+        Some(Reason::BadFormat | Reason::TooLarge) => failure.or_hint(what_to_name(path)),
         _ => failure,
     })?;
     encoding_of(&sealed)

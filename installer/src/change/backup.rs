@@ -245,7 +245,7 @@ pub(crate) fn create(
         // it may have been renamed and not be durable
         let _ = remove_tree(&store, id.as_str(), id.as_str());
         failure(state, id.as_str(), &error)
-            .hint("nothing was changed; `sftunnel-install backups prune` makes room")
+            .or_hint("nothing was changed; `sftunnel-install backups prune` makes room")
     })
 }
 
@@ -484,9 +484,8 @@ fn remove_tree(parent: &OwnedFd, name: impl AsRef<OsStr>, path: &str) -> Result<
     let failed = |path: &str, error: io::Error| {
         let failure = Failure::io(path, &error);
         match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                failure.hint("`lsattr` shows whether somebody made it immutable; then `chattr -i`")
-            }
+            io::ErrorKind::PermissionDenied => failure
+                .or_hint("`lsattr` shows whether somebody made it immutable; then `chattr -i`"),
             _ => failure,
         }
     };

@@ -38,7 +38,7 @@ pub(crate) fn hold(state: &LockedState, bytes: u64) -> Result<(), Failure> {
     held.map_err(|error| {
         let _ = remove(state);
         Failure::io(format!("{}: room to put the old files back", state.shown()), &error)
-            .hint("nothing was changed; make room, for example below /ngfw/var/common")
+            .or_hint("nothing was changed; make room, for example below /ngfw/var/common")
     })
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
     let (device, before, store) = match prepared() {
         Ok(prepared) => prepared,
         Err(failure) => {
-            receipts.note(failure.message);
+            receipts.note(failure.into_message());
             return receipts;
         }
     };
@@ -134,7 +134,7 @@ fn one(
 fn read_live(context: Context<'_>, manager: &ManagerUuid) -> Result<LiveSet, String> {
     PeerDir::open(context.host, manager)
         .and_then(|peer| peer.read(context.host))
-        .map_err(|failure| failure.message)
+        .map_err(Failure::into_message)
 }
 
 /// Folders for copies, opened before the first change: what is mounted, renamed or linked

@@ -133,7 +133,7 @@ fn put_back(
     why: Option<String>,
 ) -> Result<Recovered, Failure> {
     let done = undo::put_back(context, journal).map_err(|failure| match &why {
-        Some(why) => Failure { message: format!("{why}\n{}", failure.message), ..failure },
+        Some(why) => failure.map_message(|message| format!("{why}\n{message}")),
         None => failure,
     })?;
     Ok(all_old(journal, Some(done), why))
@@ -160,9 +160,12 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
         if signals.pending() {
             return transaction::interrupted();
         }
-        let message = format!("the new files are in place, but {}", failure.message);
         let hint = "look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again";
-        Failure { message, reason: None, hint: hint.to_owned(), ..failure }.exit(Exit::NeedsPerson)
+        failure
+            .map_message(|message| format!("the new files are in place, but {message}"))
+            .without_reason()
+            .hint(hint)
+            .exit(Exit::NeedsPerson)
     })?;
     let old = journal.old_pid_unless_rebooted(host.boot_id().map_err(unreadable)?);
     let confirmed = match running {

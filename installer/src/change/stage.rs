@@ -90,8 +90,8 @@ fn stage_one(
 fn cannot_keep(path: &str, not_given: &NotGiven) -> Failure {
     let failure = Failure::io(path, &not_given.error);
     let message = format!("{path}: {not_given}");
-    match failure.reason {
-        Some(_) => Failure { message, ..failure },
+    match failure.reason() {
+        Some(_) => failure.map_message(|_| message),
         None => Failure::refused(Reason::CannotReplace, message).hint(format!(
             "`getfattr -d -m - {path}` shows it; find out what forbids it (`dmesg`), or whether it is needed"
         )),
@@ -150,7 +150,7 @@ impl Staged<'_> {
 fn cannot_swap(path: &str, error: &std::io::Error) -> Failure {
     let failure = Failure::io(format!("replacing {path}"), error).exit(Exit::Failed);
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ResourceBusy => failure.hint(
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ResourceBusy => failure.or_hint(
             "`lsattr` shows whether it was made immutable meanwhile, `findmnt -T` whether something was mounted over it",
         ),
         _ => failure,

@@ -180,11 +180,12 @@ pub(crate) fn run(
             return Err(match undo::put_back_if_needed(context, &journal)? {
                 None => failure,
                 Some(PutBack { pid, .. }) => {
-                    let message = format!(
-                        "{}; the old files are back, and sftunnel was restarted on them (PID {pid})",
-                        failure.message
+                    let back = format!(
+                        "the old files are back, and sftunnel was restarted on them (PID {pid})"
                     );
-                    Failure { message, ..failure }.exit(Exit::RolledBack)
+                    failure
+                        .map_message(|message| format!("{message}; {back}"))
+                        .exit(Exit::RolledBack)
                 }
             });
         }
@@ -206,9 +207,7 @@ pub(crate) fn run(
         }
         Err(why) => match undo::put_back(context, &journal) {
             Ok(PutBack { pid, receipts }) => Ok(Ended::RolledBack { why, pid, backup, receipts }),
-            Err(failure) => {
-                Err(Failure { message: format!("{why}\n{}", failure.message), ..failure })
-            }
+            Err(failure) => Err(failure.map_message(|message| format!("{why}\n{message}"))),
         },
     }
 }
@@ -232,7 +231,7 @@ fn prepare<'a>(
 ) -> Result<Staged<'a>, Unprepared> {
     let Context { host, state, signals, .. } = context;
     let staged = stage::stage(host, &journal.backup, changes)
-        .map_err(|failure| failure.hint(ROOM))
+        .map_err(|failure| failure.or_hint(ROOM))
         .map_err(|failure| Unprepared { failure, journal_may_be_there: false })?;
     let ready = || -> Result<(), Failure> {
         require_as_planned(host, changes)?;

@@ -59,7 +59,7 @@ pub(crate) fn put_back_if_needed(
 }
 
 fn needs_person(failure: Failure) -> Failure {
-    failure.hint("mend that, then run `sftunnel-install recover`").exit(Exit::NeedsPerson)
+    failure.or_hint("mend that, then run `sftunnel-install recover`").exit(Exit::NeedsPerson)
 }
 
 /// The files of the backup become live again. Gives the journal, which is open.
@@ -127,7 +127,7 @@ fn open_backup(context: Context<'_>, undone: &Journal) -> Result<Backup, Failure
              to give that run up, remove {}/journal; then install a kit, or `sftunnel-install rollback --to` another backup",
             state.shown()
         );
-        Failure { hint, ..failure }
+        failure.hint(hint)
     };
     let backup = backup::open(state, &undone.backup).map_err(give_up)?;
     let all_known = backup
@@ -182,11 +182,9 @@ fn restart(
                 Failure::unexpected(format!("the old files are back in place, but {why}"));
             // they are all-old and durable: nothing is left to recover but sftunnel itself
             if let Err(open) = journal.close(state) {
-                let message = format!(
-                    "{}; and the journal could not be closed: {}",
-                    failure.message, open.message
-                );
-                return Err(Failure { message, ..failure });
+                return Err(failure.map_message(|message| {
+                    format!("{message}; and the journal could not be closed: {}", open.message())
+                }));
             }
             Err(failure.hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"))
         }

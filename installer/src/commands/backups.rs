@@ -76,9 +76,12 @@ fn look_at(state: &State, id: BackupId) -> BackupResult {
         Ok(backup) => {
             BackupResult { id, status: "intact", message: None, record: Some(backup.record) }
         }
-        Err(failure) => {
-            BackupResult { id, status: "damaged", message: Some(failure.message), record: None }
-        }
+        Err(failure) => BackupResult {
+            id,
+            status: "damaged",
+            message: Some(failure.into_message()),
+            record: None,
+        },
     }
 }
 

@@ -103,12 +103,15 @@ fn inspect_kit(path: &Path, unlocker: Option<&mut Unlocker<'_>>) -> Result<Inspe
             });
             match opened {
                 Ok(manifest) => manifests.push(manifest),
-                // a kit for several recipients: what this identity does not open is not shown
-                Err(Failure { reason: Some(Reason::CannotOpen), .. }) => {}
-                Err(Failure { reason: Some(reason), message, .. }) => {
-                    problems.push(Problem { file: entry.file.clone(), reason, message });
-                }
-                Err(failure) => return Err(failure),
+                Err(failure) => match failure.reason() {
+                    // a kit for several recipients: what this identity does not open is not shown
+                    Some(Reason::CannotOpen) => {}
+                    Some(reason) => {
+                        let message = failure.into_message();
+                        problems.push(Problem { file: entry.file.clone(), reason, message });
+                    }
+                    None => return Err(failure),
+                },
             }
         }
     }

@@ -287,8 +287,9 @@ fn peer_status(
     });
     match read {
         Err(failure) => {
-            (status.reason, status.message) = (failure.reason, Some(failure.message));
-            status.hint = failure.hint;
+            status.reason = failure.reason();
+            status.hint = failure.next_step().unwrap_or_default().to_owned();
+            status.message = Some(failure.into_message());
         }
         Ok((peer, live)) => {
             let strays = peer.strays().unwrap_or_default();

@@ -305,11 +305,11 @@ fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Failur
     };
     written.map_err(|error| {
         let failure = Failure::io(path.display(), &error);
-        match failure.reason {
+        match failure.reason() {
             Some(Reason::Exists) => {
-                failure.hint("--force replaces it; or choose another --out DIR")
+                failure.or_hint("--force replaces it; or choose another --out DIR")
             }
-            _ => failure.hint("choose another place with --out DIR"),
+            _ => failure.or_hint("choose another place with --out DIR"),
         }
     })
 }
@@ -421,6 +421,6 @@ mod tests {
         let (one, two) = (print(), print());
         assert_eq!(only_signer("x", &[handed(one), handed(one)]), Ok(one));
         let failure = only_signer("x", &[handed(one), handed(two)]).unwrap_err();
-        assert_eq!(failure.reason, Some(Reason::UnknownSigner));
+        assert_eq!(failure.reason(), Some(Reason::UnknownSigner));
     }
 }

@@ -39,7 +39,7 @@ fn a_newer_batch_folder_refuses_everything() {
         let choice = Choice { devices: &[], accept_stale };
         plan(vec![listing(8, &text)], &surroundings, &choice)
     };
-    assert_eq!(stale(false).unwrap_err().reason, Some(Reason::StaleBatch));
+    assert_eq!(stale(false).unwrap_err().reason(), Some(Reason::StaleBatch));
     assert_eq!(stale(true).unwrap().warnings.len(), 1);
 }
 
@@ -104,11 +104,11 @@ fn devices_are_picked_by_name_or_uuid() {
     assert_eq!(names(&pick("ftd a").unwrap()), ["ftd a"]);
     assert_eq!(names(&pick(&B.to_uppercase()).unwrap()), ["ftd-b"]);
     let failure = pick("FTD-x").unwrap_err();
-    assert_eq!(failure.reason, Some(Reason::NotFound));
-    assert_eq!(failure.hint, "close to it are 'ftd-b'");
+    assert_eq!(failure.reason(), Some(Reason::NotFound));
+    assert_eq!(failure.next_step(), Some("close to it are 'ftd-b'"));
     let both = lines(A, "same", MANAGER) + &lines(B, "same", MANAGER);
     let failure = planned(vec![listing(1, &both)], &["same"]).unwrap_err();
-    assert_eq!(failure.exit, cli::say::exit::Exit::Usage);
+    assert_eq!(failure.exit_code(), cli::say::exit::Exit::Usage);
 }
 
 #[test]
@@ -120,14 +120,14 @@ fn a_device_with_fewer_files_is_noted() {
 
 #[test]
 fn an_empty_listing_is_not_found() {
-    assert_eq!(planned(vec![listing(1, "")], &[]).unwrap_err().reason, Some(Reason::NotFound));
+    assert_eq!(planned(vec![listing(1, "")], &[]).unwrap_err().reason(), Some(Reason::NotFound));
 }
 
 /// A name is escaped where it is printed, once; one that begins as an option is no word to type.
 #[test]
 fn names_in_hints_are_not_escaped_twice() {
     let known = [(A.parse().unwrap(), Some(r"a\b".parse().unwrap()))];
-    assert_eq!(find_device(&known, "x").unwrap_err().hint, r"there are 'a\b'");
+    assert_eq!(find_device(&known, "x").unwrap_err().next_step(), Some(r"there are 'a\b'"));
     let other = lines(B, "-rf", OTHER);
     let plan = planned(vec![listing(1, &(lines(A, "ftd a", MANAGER) + &other))], &[]).unwrap();
     let hint = &plan.refused[0].refusal.next;

@@ -44,7 +44,7 @@ fn a_kit_is_there_whole_or_not_at_all() {
 fn only_force_replaces_and_only_a_kit() {
     let out = place("force");
     write(&out, "old", false).unwrap();
-    assert_eq!(write(&out, "new", false).unwrap_err().reason, Some(Reason::Exists));
+    assert_eq!(write(&out, "new", false).unwrap_err().reason(), Some(Reason::Exists));
     assert_eq!(std::fs::read(out.join(NAME).join(kit::INDEX)).unwrap(), b"old");
     let receipt = out.join(NAME).join(kit::RECEIPTS).join("receipt_x.json");
     std::fs::create_dir(receipt.parent().unwrap()).unwrap();
@@ -54,7 +54,7 @@ fn only_force_replaces_and_only_a_kit() {
     assert_eq!(std::fs::read(receipt).unwrap(), b"claim");
     assert_eq!(entries(&out), [NAME]);
     std::fs::remove_file(out.join(NAME).join(kit::INDEX)).unwrap();
-    assert_eq!(write(&out, "new", true).unwrap_err().reason, Some(Reason::Exists));
+    assert_eq!(write(&out, "new", true).unwrap_err().reason(), Some(Reason::Exists));
     std::fs::remove_dir_all(out).unwrap();
 }
 
@@ -135,7 +135,7 @@ fn what_does_not_reach_the_disk_is_told_by_whoever_hears_of_it() {
     let mut writer = KitWriter::create(&out, NAME, false).unwrap();
     assert_eq!(writer.flush_beside(|| Ok(7)).unwrap(), 7);
     let failed = || Err::<(), _>(Failure::unexpected("the work's"));
-    assert_eq!(writer.flush_beside(failed).unwrap_err().message, "the work's");
+    assert_eq!(writer.flush_beside(failed).unwrap_err().message(), "the work's");
     // syncfs refuses this kind of descriptor, and no other call is made on it here
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = out.join(&writer.temporary);
@@ -148,6 +148,6 @@ fn what_does_not_reach_the_disk_is_told_by_whoever_hears_of_it() {
 #[test]
 fn a_place_that_is_not_there_is_not_made() {
     let out = std::env::temp_dir().join("kit-writer-absent");
-    assert_eq!(write(&out, "", false).unwrap_err().reason, Some(Reason::NotFound));
+    assert_eq!(write(&out, "", false).unwrap_err().reason(), Some(Reason::NotFound));
     assert!(!out.exists());
 }

@@ -83,7 +83,7 @@ impl<'a> Unlocker<'a> {
             std::fs::metadata(path)
                 .map_err(|error| Failure::io(format!("--identity {}", path.display()), &error))
                 .map_err(|failure| {
-                    failure.hint("name the file that holds your AGE-SECRET-KEY-1... or SSH key")
+                    failure.or_hint("name the file that holds your AGE-SECRET-KEY-1... or SSH key")
                 })?;
         }
         let files = args.identity.iter().map(|path| {

@@ -27,9 +27,9 @@ impl NamedSigner {
             return parsed.map_err(|error| Failure::usage(format!("--signer: {error}")));
         }
         let bytes = input::read(Path::new(argument), limits::KEY_FILE).map_err(|failure| {
-            let failure = Failure { message: format!("--signer: {}", failure.message), ..failure };
+            let failure = failure.preceded_by("--signer");
             let hex = argument.chars().filter(|c| !c.is_whitespace());
-            match failure.reason {
+            match failure.reason() {
                 // digits that were cut short, or whose blanks the shell has split
                 Some(Reason::NotFound) if hex.clone().all(|c| c.is_ascii_hexdigit()) => {
                     Failure::usage(format!(
@@ -38,7 +38,7 @@ impl NamedSigner {
                     ))
                     .hint("give all 64 in one pair of quotes")
                 }
-                _ => failure.hint(
+                _ => failure.or_hint(
                     "give a fingerprint (SHA256:... or its 64 hex digits), or a file with the Ed25519 public key",
                 ),
             }
@@ -170,18 +170,18 @@ mod tests {
     fn what_names_no_signer_says_what_it_was_taken_for() {
         let parse = |text: &str| NamedSigner::parse(text).unwrap_err();
         let cut = parse("e4ba 468d");
-        assert_eq!(cut.exit, crate::say::exit::Exit::Usage);
-        assert!(cut.message.contains("has 64 hex digits, this has 8,"), "{}", cut.message);
+        assert_eq!(cut.exit_code(), crate::say::exit::Exit::Usage);
+        assert!(cut.message().contains("has 64 hex digits, this has 8,"), "{}", cut.message());
         let file = parse("no/such.pem");
-        assert_eq!(file.reason, Some(Reason::NotFound));
-        assert!(file.message.starts_with("--signer: no/such.pem: "), "{}", file.message);
-        assert!(file.hint.starts_with("give a fingerprint"), "{}", file.hint);
+        assert_eq!(file.reason(), Some(Reason::NotFound));
+        assert!(file.message().starts_with("--signer: no/such.pem: "), "{}", file.message());
+        assert!(file.next_step().is_some_and(|next| next.starts_with("give a fingerprint")));
     }
 
     /// A key that was changed at the other end is asked for otherwise than one that is new here.
     #[test]
     fn another_key_than_the_pinned_one_has_a_next_step_of_its_own() {
-        let hint = |verdict| refusal(verdict, "x", print()).hint;
+        let hint = |verdict| refusal(verdict, "x", print()).next_step().unwrap().to_owned();
         assert!(hint(Verdict::OtherPinned).contains("whether they have a new signing key"));
         for verdict in [Verdict::Ask, Verdict::OtherNamed, Verdict::OtherVouched] {
             assert!(hint(verdict).contains("for the fingerprint by phone"));

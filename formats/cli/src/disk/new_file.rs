@@ -67,7 +67,7 @@ pub fn parent_of(path: &Path) -> Result<(OwnedFd, &OsStr), Failure> {
     };
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     let dir = rustix::fs::open(parent, flags, Mode::empty())
-        .map_err(|error| Failure::io(parent.display(), &error.into()).hint("make it first"))?;
+        .map_err(|error| Failure::io(parent.display(), &error.into()).or_hint("make it first"))?;
     Ok((dir, name))
 }
 

@@ -157,8 +157,9 @@ impl KitFolder {
         }
         let failure = self.damaged(&entry.file, "kit.json");
         if is_listed(&not_a_kit::without_carriage_returns(&bytes), entry) {
-            let message = format!("{}, as its line ends were changed", failure.message);
-            return Err(Failure { message, hint: COPY_AS_IT_IS.to_owned(), ..failure });
+            return Err(failure
+                .map_message(|message| format!("{message}, as its line ends were changed"))
+                .hint(COPY_AS_IT_IS));
         }
         Err(failure)
     }
@@ -177,7 +178,7 @@ impl KitFolder {
     }
 
     fn lost(&self, name: &str, error: &io::Error) -> Failure {
-        Failure::io(self.path.join(name).display(), error).hint(format!("{COPY_AGAIN}; a file name that was cut on the way is no harm, but no file in bundles/ is this one"))
+        Failure::io(self.path.join(name).display(), error).or_hint(format!("{COPY_AGAIN}; a file name that was cut on the way is no harm, but no file in bundles/ is this one"))
     }
 
     /// Whether an opened bundle is the one that the index describes.
@@ -264,5 +265,5 @@ fn failure(kit: &Path, name: &str, error: &LimitError) -> Failure {
         }
         LimitError::Io(error) => Failure::io(subject.display(), error),
     }
-    .hint(COPY_AGAIN)
+    .or_hint(COPY_AGAIN)
 }

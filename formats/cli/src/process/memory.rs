@@ -41,7 +41,7 @@ struct Room {
 pub(crate) fn require(name: &str, protected: &ProtectedIdentity) -> Result<(), Failure> {
     let Some(needed) = protected.memory() else { return Ok(()) };
     enough(needed, &format!("{name}: one try of the passphrase"))
-        .map_err(|failure| failure.hint(MADE_ANEW))
+        .map_err(|failure| failure.or_hint(MADE_ANEW))
 }
 
 /// Checks the same for what protects an identity of our own.
@@ -50,7 +50,7 @@ pub(crate) fn require(name: &str, protected: &ProtectedIdentity) -> Result<(), F
 /// `too-large`.
 pub fn require_to_protect() -> Result<(), Failure> {
     enough(1024 << limits::WORK_FACTOR_WRITTEN, "sealing with a passphrase")
-        .map_err(|failure| failure.hint("end what uses the memory, or seal to a recipient"))
+        .map_err(|failure| failure.or_hint("end what uses the memory, or seal to a recipient"))
 }
 
 fn enough(needed: u64, what: &str) -> Result<(), Failure> {
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn what_the_kernel_would_not_give_is_not_tried() {
         let failure = enough(u64::MAX / 4, "this").unwrap_err();
-        assert_eq!(failure.reason, Some(Reason::TooLarge));
+        assert_eq!(failure.reason(), Some(Reason::TooLarge));
         assert!(enough(MIB, "this").is_ok());
     }
 }

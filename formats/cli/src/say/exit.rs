@@ -50,28 +50,21 @@ impl From<Exit> for ExitCode {
 /// Why a command ended otherwise than well: what happened, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The exit code.
-    pub exit: Exit,
+    exit: Exit,
     /// The stable word, for [`Exit::Refused`] and kin.
-    pub reason: Option<Reason>,
+    reason: Option<Reason>,
     /// What was expected and what was found. May hold foreign text: printed sanitised.
-    pub message: String,
-    /// What to do next; empty when the message says it.
-    pub hint: String,
+    message: String,
+    /// Absent when the message says it.
+    hint: Option<String>,
     /// Further fields of the JSON object, such as `results`.
-    pub body: Option<Box<Map<String, Value>>>,
+    body: Option<Box<Map<String, Value>>>,
 }
 
 impl Failure {
     /// A check failed, for one of the reasons of docs/json.md.
     pub fn refused(reason: Reason, message: impl Display) -> Self {
-        Self {
-            exit: Exit::Refused,
-            reason: Some(reason),
-            message: message.to_string(),
-            hint: String::new(),
-            body: None,
-        }
+        Self { reason: Some(reason), ..Self::new(Exit::Refused, message) }
     }
 
     /// An error of the library about `subject` (a path, a device), refused for its own reason.
@@ -81,24 +74,16 @@ impl Failure {
 
     /// The command line asks for something impossible.
     pub fn usage(message: impl Display) -> Self {
-        Self {
-            exit: Exit::Usage,
-            reason: None,
-            message: message.to_string(),
-            hint: String::new(),
-            body: None,
-        }
+        Self::new(Exit::Usage, message)
     }
 
     /// Something that should not happen; nothing changed.
     pub fn unexpected(message: impl Display) -> Self {
-        Self {
-            exit: Exit::Failed,
-            reason: None,
-            message: message.to_string(),
-            hint: String::new(),
-            body: None,
-        }
+        Self::new(Exit::Failed, message)
+    }
+
+    fn new(exit: Exit, message: impl Display) -> Self {
+        Self { exit, reason: None, message: message.to_string(), hint: None, body: None }
     }
 
     /// An input or output error about `subject`, told apart where there is a word for it.
@@ -122,37 +107,53 @@ impl Failure {
         Self::refused(reason, in_one_line(&format!("{subject}: {error}")))
     }
 
-    /// Adds what to do next, unless the failure already says.
+    /// Says what to do next, in place of anything said before.
     #[must_use]
     pub fn hint(mut self, hint: impl Display) -> Self {
-        if self.hint.is_empty() {
-            self.hint = hint.to_string();
-        }
+        self.hint = Some(hint.to_string());
         self
     }
 
-    /// Message and next step in one sentence, for where there is one line.
-    pub fn in_a_line(&self) -> String {
-        match self.hint.is_empty() {
-            true => self.message.clone(),
-            false => format!("{}; {}", self.message, self.hint.replace('\n', "; ")),
-        }
-    }
-
-    /// The same with what had happened by then before it.
+    /// Says what to do next, unless the failure already does.
     #[must_use]
-    pub fn preceded_by(mut self, happened: impl Display) -> Self {
-        self.message = format!("{happened}: {}", self.message);
-        self
+    pub fn or_hint(self, hint: impl Display) -> Self {
+        if self.hint.is_some() { self } else { self.hint(hint) }
     }
 
     /// Adds a further step to what is to be done next.
     #[must_use]
     pub fn also_hint(mut self, hint: impl Display) -> Self {
-        if !self.hint.is_empty() {
-            self.hint.push('\n');
-        }
-        self.hint.push_str(&hint.to_string());
+        self.hint = Some(match self.hint {
+            Some(first) => format!("{first}\n{hint}"),
+            None => hint.to_string(),
+        });
+        self
+    }
+
+    /// Words the message anew.
+    #[must_use]
+    pub fn map_message(mut self, anew: impl FnOnce(&str) -> String) -> Self {
+        self.message = anew(&self.message);
+        self
+    }
+
+    /// Words the next step anew, where there is one.
+    #[must_use]
+    pub fn map_hint(mut self, anew: impl FnOnce(&str) -> String) -> Self {
+        self.hint = self.hint.as_deref().map(anew);
+        self
+    }
+
+    /// Puts what had happened by then before the message.
+    #[must_use]
+    pub fn preceded_by(self, happened: impl Display) -> Self {
+        self.map_message(|message| format!("{happened}: {message}"))
+    }
+
+    /// Takes the stable word away, for an end that is no refusal.
+    #[must_use]
+    pub fn without_reason(mut self) -> Self {
+        self.reason = None;
         self
     }
 
@@ -165,11 +166,49 @@ impl Failure {
         self
     }
 
-    /// With another exit code.
+    /// Ends with another exit code.
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> Exit {
+        self.exit
+    }
+
+    /// The stable word, where one fits.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// What was expected and what was found; foreign text in it is not sanitised.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The message by itself.
+    pub fn into_message(self) -> String {
+        self.message
+    }
+
+    /// What to do next; `None` when the message says it.
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Further fields of the JSON object.
+    pub(super) fn fields(&self) -> Option<&Map<String, Value>> {
+        self.body.as_deref()
+    }
+
+    /// Message and next step in one sentence, for where there is one line.
+    pub fn in_a_line(&self) -> String {
+        match &self.hint {
+            None => self.message.clone(),
+            Some(hint) => format!("{}; {}", self.message, hint.replace('\n', "; ")),
+        }
     }
 }
 

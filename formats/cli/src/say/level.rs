@@ -108,12 +108,12 @@ pub fn plugin_text(level: Level, summary: &str, perfdata: &str, text: &str) -> S
 
 /// What a monitoring system is told when there is nothing to tell.
 pub fn unknown(failure: Failure) -> Failure {
-    Failure { reason: None, ..failure.exit(Level::Unknown.exit()) }
+    failure.without_reason().exit(Level::Unknown.exit())
 }
 
 /// The first line for that.
 pub fn unknown_line(failure: &Failure) -> String {
-    format!("SFTUNNEL UNKNOWN - {}\n", without_bar(&failure.message))
+    format!("SFTUNNEL UNKNOWN - {}\n", without_bar(failure.message()))
 }
 
 fn without_bar(text: &str) -> String {

@@ -98,7 +98,7 @@ pub fn finish(
 ) -> ExitCode {
     let (exit, changed, untold) = match &result {
         Ok(report) => (report.exit, report.changed, report.untold),
-        Err(failure) => (failure.exit, false, Exit::Failed),
+        Err(failure) => (failure.exit_code(), false, Exit::Failed),
     };
     let printed = match result {
         Ok(report) => print_report(terminal, schema, &report),
@@ -147,14 +147,13 @@ fn print_failure(
     // first for people: who reads the JSON may be gone
     say(&failure_text(program, failure));
     if terminal.json {
-        let hint = Some(failure.hint.as_str()).filter(|hint| !hint.is_empty());
         let envelope = Envelope {
             schema,
-            exit_code: failure.exit.code(),
-            reason: failure.reason,
-            message: Some(&failure.message),
-            next: hint,
-            body: failure.body.as_deref(),
+            exit_code: failure.exit_code().code(),
+            reason: failure.reason(),
+            message: Some(failure.message()),
+            next: failure.next_step(),
+            body: failure.fields(),
         };
         writeln!(io::stdout().lock(), "{}", ascii_json(&envelope)?)?;
     }
@@ -220,17 +219,17 @@ pub fn usage_error(
 /// A failure as a person reads it.
 pub fn failure_text(program: &str, failure: &Failure) -> String {
     let mut text = String::new();
-    let kind = match (failure.exit, failure.reason) {
+    let kind = match (failure.exit_code(), failure.reason()) {
         (Exit::Refused, Some(reason)) => format!("refused ({reason}): "),
         (_, Some(reason)) => format!("{reason}: "),
         _ => String::new(),
     };
     // a message may be several lines long; each is sanitised, the line breaks are ours
-    for (at, line) in failure.message.lines().enumerate() {
+    for (at, line) in failure.message().lines().enumerate() {
         let start = if at == 0 { format!("{program}: {kind}") } else { "  ".to_owned() };
         text.push_str(&wrap(&start, 2, &printable(line).to_string()));
     }
-    for line in failure.hint.lines() {
+    for line in failure.next_step().unwrap_or_default().lines() {
         text.push_str(&wrap("  next: ", 8, &printable(line).to_string()));
     }
     text

@@ -27,7 +27,7 @@ pub(super) fn text(
     let mut text = String::new();
     match appliance {
         Ok(appliance) => text.push_str(&plan_text::appliance(&appliance)),
-        Err(failure) => text.push_str(&labelled("Box", &printable(&failure.message).to_string())),
+        Err(failure) => text.push_str(&labelled("Box", &printable(failure.message()).to_string())),
     }
     let behind = if report.clock_behind { " (behind)" } else { "" };
     let _ = writeln!(text, "Clock     {}{behind}", report.now);

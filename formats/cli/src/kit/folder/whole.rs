@@ -149,10 +149,9 @@ impl KitFolder {
         };
         let failure = self.damaged(name, list);
         match self.was_text(name, digest) {
-            true => {
-                let message = format!("{}, as its line ends were changed", failure.message);
-                Err(Failure { message, hint: COPY_AS_IT_IS.to_owned(), ..failure })
-            }
+            true => Err(failure
+                .map_message(|message| format!("{message}, as its line ends were changed"))
+                .hint(COPY_AS_IT_IS)),
             false => Err(failure),
         }
     }
@@ -265,16 +264,16 @@ fn hashed(file: std::fs::File, limit: u64) -> Found {
 
 /// One failure for all: its reason is `damaged` as soon as one is.
 fn together(mut problems: Vec<Failure>, strangers: &[String]) -> Option<Failure> {
-    let is_damaged = |problem: &Failure| problem.reason == Some(Reason::Damaged);
+    let is_damaged = |problem: &Failure| problem.reason() == Some(Reason::Damaged);
     let first = problems.iter().position(is_damaged).unwrap_or(0);
     if problems.is_empty() {
         return None;
     }
     let first = problems.remove(first);
     let more = problems.len().saturating_sub(NAMED);
-    let mut message = first.message.clone();
+    let mut message = first.message().to_owned();
     for problem in problems.iter().take(NAMED) {
-        message.push_str(&format!("\n{}", problem.message));
+        message.push_str(&format!("\n{}", problem.message()));
     }
     if more > 0 {
         message.push_str(&format!("\nand {more} more files"));
@@ -282,5 +281,5 @@ fn together(mut problems: Vec<Failure>, strangers: &[String]) -> Option<Failure>
     if !strangers.is_empty() {
         message.push_str(&format!("\nnot of this kit: {}", some(strangers)));
     }
-    Some(Failure { message, ..first })
+    Some(first.map_message(|_| message))
 }
