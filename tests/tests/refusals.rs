@@ -124,9 +124,9 @@ fn every_reason_has_a_test() {
         include_str!("refusals/belief.rs"),
         include_str!("refusals/device.rs"),
         include_str!("refusals/run.rs"),
-        include_str!("hostile.rs"),
-        include_str!("failed_push.rs"),
-        include_str!("rehearsal.rs")
+        include_str!("hostile/bundles.rs"),
+        include_str!("manager/failed_push.rs"),
+        include_str!("install/rehearsal.rs")
     );
     let missing: Vec<_> =
         Reason::ALL.iter().filter(|reason| !sources.contains(&format!("\"{reason}\""))).collect();

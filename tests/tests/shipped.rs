@@ -1,7 +1,7 @@
 //! The programs as they are shipped (`make dist`): static, in a root that holds nothing but
 //! the FTD's tree, on the other architecture, from a FAT stick, on a kernel of 2017.
 
-mod beside;
+mod fat_stick;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

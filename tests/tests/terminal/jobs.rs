@@ -7,7 +7,7 @@ use std::path::Path;
 use lab::Device;
 use tests::{Kit, PASSPHRASE, Pty, Run, World, running, tool, wait_until};
 
-use crate::signals::NAMESPACE;
+use crate::undo::signals::NAMESPACE;
 
 /// Words for a shell: a run, quoted.
 fn quoted(run: &Run) -> String {

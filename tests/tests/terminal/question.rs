@@ -7,7 +7,7 @@ use formats::signature::SigningKey;
 use serde_json::json;
 use tests::{Pty, Run};
 
-use crate::hostile::{Case, copy, reindexed};
+use crate::hostile::bundles::{Case, copy, reindexed};
 
 const QUESTION: &str = "Is it the same? Type 'yes'";
 

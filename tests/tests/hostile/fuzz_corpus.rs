@@ -6,7 +6,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 
 // the fuzzer's library, of which it is the root
-#[path = "../fuzz/src/targets.rs"]
+#[path = "../../fuzz/src/targets.rs"]
 #[allow(unreachable_pub)]
 mod targets;
 

@@ -8,7 +8,7 @@ use lab::Device;
 use serde_json::{Value, json};
 use tests::{World, tool};
 
-use crate::store::forged;
+use crate::device::store::forged;
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tests::{Ran, Run, World};
 
-use crate::check::{check, prints};
+use crate::manager::check::{check, prints};
 
 fn batches(world: &World) -> PathBuf {
     lab::layout::batches(&world.fmc().root)

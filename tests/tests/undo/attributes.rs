@@ -10,8 +10,8 @@ use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
 use serde_json::Value;
 use tests::{Run, World, tool};
 
+use crate::device::store::forged;
 use crate::refusals::refused;
-use crate::store::forged;
 
 const ACL: &str = "system.posix_acl_access";
 const LABEL: &str = "security.selinux";

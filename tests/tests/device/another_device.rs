@@ -8,8 +8,8 @@ use lab::Device;
 use serde_json::Value;
 use tests::{Ran, Run, World, tool};
 
+use crate::device::store::forged;
 use crate::refusals::refused;
-use crate::store::forged;
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")

@@ -13,7 +13,7 @@ use formats::seal::{Identities, IdentityFile};
 use serde_json::{Value, json};
 use tests::{PASSPHRASE, Pty, Run, World, program, running, tool};
 
-use crate::hostile::{Case, copy, kit_refused, reindexed, with_header};
+use crate::hostile::bundles::{Case, copy, kit_refused, reindexed, with_header};
 use crate::refusals::{install_refused, refused};
 
 fn identities(world: &World) -> Identities {

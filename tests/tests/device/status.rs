@@ -9,7 +9,7 @@ use lab::authority::Validity;
 use lab::{Issue, LabSpec, ManagerSpec};
 use tests::{Ran, World};
 
-use crate::check::{perfdata, samples};
+use crate::manager::check::{perfdata, samples};
 use crate::refusals::now;
 
 /// Managers whose certificates last so many days.

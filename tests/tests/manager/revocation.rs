@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use tests::{World, tool};
 
-use crate::check::check;
+use crate::manager::check::check;
 use crate::refusals::now;
 
 /// The list of the authority in use, from and until so many days from now, as OpenSSL writes it.

@@ -8,7 +8,7 @@ use lab::LabSpec;
 use serde_json::Value;
 use tests::{Run, World, program, tool};
 
-use crate::hostile::{Case, copy, reindexed};
+use crate::hostile::bundles::{Case, copy, reindexed};
 
 /// Makes `SHA256SUMS` fit whatever lies there, as anybody can.
 fn sum_up(kit: &Path) {

@@ -12,7 +12,7 @@ use lab::authority::Validity;
 use lab::{Issue, LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, Ran, Run, World, program, tool};
 
-use crate::output::scanned;
+use crate::output::golden::scanned;
 use crate::refusals::now;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "docs/guide.md"];

@@ -10,7 +10,7 @@ use formats::signature::SigningKey;
 use formats::timestamp::Timestamp;
 use tests::{Forge, Kit, PASSPHRASE, Run, World, tool};
 
-use crate::hostile::{Case, copy, kit_refused, reindexed};
+use crate::hostile::bundles::{Case, copy, kit_refused, reindexed};
 use crate::refusals::{install_refused, refused};
 
 /// A passphrase kit whose identity is known here: the passphrase vouches for the builder's key.
