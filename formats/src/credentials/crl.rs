@@ -4,7 +4,9 @@ use std::fmt;
 
 use openssl::x509::X509Crl;
 
-use super::{Certificate, count_blocks, name_text, timestamp};
+use super::Certificate;
+use super::certificate::{name_text, timestamp};
+use super::pem::count_blocks;
 use crate::error::{Reason, Reasoned};
 use crate::limits;
 use crate::timestamp::Timestamp;

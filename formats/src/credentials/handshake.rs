@@ -20,7 +20,9 @@ use openssl::x509::{X509StoreContextRef, X509VerifyResult};
 use serde::Serialize;
 use tls_auth::{Message, Side, kind};
 
-use super::{CertificateFacts, CheckedCredentials, Form, facts, private_key};
+use super::certificate::facts;
+use super::pem::Form;
+use super::{CertificateFacts, CheckedCredentials, private_key};
 use crate::device::CredentialFile;
 use crate::timestamp::Timestamp;
 
@@ -223,17 +225,17 @@ impl CheckedCredentials {
     }
 
     fn prepare(&self, now: Timestamp, watch: &Watch) -> Result<Ssl, ErrorStack> {
-        let key = private_key::read(self.files.file(CredentialFile::Key), Form::Found)
+        let key = private_key::read(self.files().file(CredentialFile::Key), Form::Found)
             .map_err(|_| ErrorStack::get())?;
         let mut context = SslContextBuilder::new(SslMethod::tls_client())?;
         context.set_security_level(SECURITY_LEVEL);
         context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
-        context.set_certificate(&self.certificate.x509)?;
+        context.set_certificate(&self.certificate().x509)?;
         context.set_private_key(&key)?;
         context.check_private_key()?;
-        context.add_extra_chain_cert(self.ca.x509.clone())?;
-        context.cert_store_mut().add_cert(self.ca.x509.clone())?;
+        context.add_extra_chain_cert(self.ca().x509.clone())?;
+        context.cert_store_mut().add_cert(self.ca().x509.clone())?;
         let verdicts = watch.clone();
         context.set_verify_callback(SslVerifyMode::PEER, move |is_good, store| {
             verdicts.with(|seen| seen.note(is_good, store));

@@ -8,6 +8,10 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use zeroize::Zeroizing;
 
+use super::CredentialsError;
+use crate::device::CredentialFile;
+use crate::limits;
+
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 /// Characters in a line of a block, but for the last (RFC 7468, section 2).
@@ -171,6 +175,32 @@ fn is_one_value(der: &[u8]) -> bool {
 
 fn find(all: &[u8], what: &[u8]) -> Option<usize> {
     all.windows(what.len()).position(|part| part == what)
+}
+
+/// Strictness about the form of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The form that OpenSSL writes: required of everything packed and installed.
+    Written,
+    /// Any form that OpenSSL reads: accepted of files found live.
+    Found,
+}
+
+pub(super) fn check_size(pem: &[u8], file: CredentialFile) -> Result<(), CredentialsError> {
+    if pem.len() as u64 > limits::PEM {
+        return Err(CredentialsError::TooLarge { file });
+    }
+    if pem.trim_ascii().is_empty() {
+        return Err(CredentialsError::Empty { file });
+    }
+    Ok(())
+}
+
+pub(super) fn count_blocks(pem: &[u8], label: &str) -> usize {
+    pem.split(|byte| *byte == b'\n')
+        .filter_map(|line| line.trim_ascii().strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"))
+        .filter(|found| found.ends_with(label.as_bytes()))
+        .count()
 }
 
 #[cfg(test)]
@@ -342,7 +372,7 @@ mod tests {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let ec = EcKey::generate(&group).unwrap().private_key_to_pem().unwrap();
         for key in [rsa, ec] {
-            super::super::private_key::read(&key, super::super::Form::Written).unwrap();
+            super::super::private_key::read(&key, super::Form::Written).unwrap();
         }
     }
 }

@@ -8,7 +8,8 @@ use openssl::pkey::{Id, PKey, Private, Public};
 use openssl::rsa::Rsa;
 use openssl::sign::{Signer, Verifier};
 
-use super::{Certificate, CredentialsError, Form, check_size, count_blocks, pem};
+use super::pem::{self, Form, check_size, count_blocks};
+use super::{Certificate, CredentialsError};
 use crate::device::CredentialFile;
 
 /// Labels of an unencrypted key's block: PKCS#8, as the FMC writes it, and the older forms.

@@ -1,12 +1,21 @@
 //! Tests of the module above.
 
+use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use zeroize::Zeroizing;
+
 use super::*;
+use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::error::{Reason, Reasoned};
+use crate::limits;
+use crate::timestamp::Timestamp;
 use openssl::bn::{BigNum, BigNumRef};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::pkey::Private;
 use openssl::rsa::Rsa;
-use openssl::x509::{X509Builder, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509NameBuilder};
 
 pub(crate) const DEVICE: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
 
@@ -261,7 +270,7 @@ fn files_that_are_not_one_pem_each_are_refused() {
     }
     for bad in [&b""[..], &sealed, &ca, &[&pem[..], &pem].concat()] {
         assert_eq!(
-            private_key::read(bad, Form::Written).unwrap_err().reason(),
+            private_key::read(bad, pem::Form::Written).unwrap_err().reason(),
             Reason::BadCredentials
         );
     }

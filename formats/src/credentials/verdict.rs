@@ -74,7 +74,7 @@ pub(super) fn verify(ca: &Certificate, certificate: &Certificate) -> Result<(), 
         drop(ErrorStack::get());
         let damaged = |_| CredentialsError::NotPem {
             file: CredentialFile::Certificate,
-            expected: super::CERTIFICATE,
+            expected: super::certificate::CERTIFICATE,
             problem: None,
         };
         if let Some((verdict, depth)) = verdict.map_err(damaged)? {
@@ -97,8 +97,8 @@ fn ask(
         Side::Server => X509PurposeId::SSL_SERVER,
     })?;
     how.set_auth_level(i32::try_from(SECURITY_LEVEL).unwrap_or(i32::MAX));
-    let from = ca.facts.not_before.max(certificate.facts.not_before);
-    if from <= ca.facts.not_after.min(certificate.facts.not_after) {
+    let from = ca.facts().not_before.max(certificate.facts().not_before);
+    if from <= ca.facts().not_after.min(certificate.facts().not_after) {
         how.set_time(from.unix());
     } else {
         how.set_flags(X509VerifyFlags::NO_CHECK_TIME)?;

@@ -180,7 +180,7 @@ fn file_of(line: &str) -> Option<String> {
 }
 
 /// Recognises Perl's warnings: `peer <UUID> did not reply at sftunnel_status.pl line 309.` They
-/// come by another way than the rest, so it may stand in the middle of anybody's block.
+/// come by another way than the rest, so they may stand in the middle of any block.
 fn is_warning(line: &str) -> bool {
     let rest = line.rsplit_once(" line ").filter(|(before, _)| before.contains(" at "));
     rest.and_then(|(_, number)| number.strip_suffix('.'))
