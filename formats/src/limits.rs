@@ -57,9 +57,6 @@ pub const FILE_STEM: usize = 16;
 pub const WORK_FACTOR_WRITTEN: u8 = 18;
 /// scrypt's log2(N) as read: 1 GiB. The firewalls of this world have little more to spare.
 pub const WORK_FACTOR_READ: u8 = 20;
-/// Rounds of bcrypt on a passphrase-protected SSH key, as read. `ssh-keygen` writes 16 or 24;
-/// some people ask for some hundred (`-a`). A round is some milliseconds.
-pub const BCRYPT_ROUNDS_READ: u32 = 1024;
 
 /// Reading stopped: the input goes on past its limit, or could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +158,6 @@ mod tests {
             ("a device's name, a host's name, an address", NAME as u64),
             ("scrypt work factor, written", WORK_FACTOR_WRITTEN.into()),
             ("scrypt work factor, read", WORK_FACTOR_READ.into()),
-            ("rounds of bcrypt of an SSH key under a passphrase", BCRYPT_ROUNDS_READ.into()),
         ];
         let rows = include_str!("../FORMAT.md").lines().filter_map(|line| {
             let (what, limit) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;

@@ -7,8 +7,6 @@ use age::secrecy::ExposeSecret;
 use age::{scrypt, ssh, x25519};
 use zeroize::Zeroizing;
 
-mod ssh_rounds;
-
 use super::{
     ARMOR_BEGIN, BINARY_BEGIN, Encoding, OpenError, Passphrase, Recipient, SealError, decrypt,
     decryptor, encrypt, hybrid, recovered, stanzas,
@@ -96,15 +94,6 @@ pub enum IdentityError {
     /// An SSH private key of a kind that cannot decrypt, or in a form that age does not read.
     #[error("is an SSH key of a kind or form that cannot be used")]
     Ssh,
-    /// An SSH key whose passphrase would be tried for longer than anybody wants to wait.
-    #[error(
-        "is an SSH key with {rounds} rounds of bcrypt, more than the limit of {}",
-        limits::BCRYPT_ROUNDS_READ
-    )]
-    Rounds {
-        /// As the file says.
-        rounds: u32,
-    },
     /// An age file that is not protected by exactly one passphrase.
     #[error("is not an age file that one passphrase protects, and nothing else")]
     NotPassphrase,
@@ -117,7 +106,6 @@ impl Reasoned for IdentityError {
     fn reason(&self) -> Reason {
         match self {
             Self::Open(error) => error.reason(),
-            Self::Rounds { .. } => Reason::TooLarge,
             _ => Reason::BadFormat,
         }
     }
@@ -148,10 +136,6 @@ impl IdentityFile {
         if trimmed.starts_with(PEM_BEGIN.as_bytes()) {
             return match ssh::Identity::from_buffer(trimmed, None) {
                 Ok(ssh::Identity::Encrypted(key)) => {
-                    let rounds = ssh_rounds::of(trimmed).ok_or(IdentityError::Ssh)?;
-                    if rounds > limits::BCRYPT_ROUNDS_READ {
-                        return Err(IdentityError::Rounds { rounds });
-                    }
                     Ok(Self::Protected(ProtectedIdentity(Protected::Ssh(key))))
                 }
                 Ok(key @ ssh::Identity::Unencrypted(_)) => {

@@ -211,7 +211,6 @@ fn what_is_no_identity_says_why_in_a_word() {
     let reasons = [
         (IdentityError::Open(OpenError::Passphrase), OpenError::Passphrase.reason()),
         (IdentityError::Open(OpenError::WorkFactor), OpenError::WorkFactor.reason()),
-        (IdentityError::Rounds { rounds: 9 }, Reason::TooLarge),
         (IdentityError::Empty, Reason::BadFormat),
     ];
     for (error, reason) in reasons {

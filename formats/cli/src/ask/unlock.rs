@@ -25,9 +25,6 @@ const TRIES: usize = 3;
 /// Where a passphrase is asked for: the person may only have heard it.
 const GENERATED: &str = "A generated passphrase is six words of five letters; capitals, blanks and\nhyphens do not matter in it.\n";
 
-const FEWER_ROUNDS: &str =
-    "`ssh-keygen -p -a 16 -f FILE` writes the key anew with fewer; do that on a copy";
-
 /// Where secrets come from: files, descriptors or a prompt, never the argument list.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OpenArgs {
@@ -283,7 +280,6 @@ const MARK: &str = "\u{feff}";
 fn no_identity(name: &str, error: &IdentityError) -> Failure {
     let failure = Failure::of(name, error);
     match error {
-        IdentityError::Rounds { .. } => failure.hint(FEWER_ROUNDS),
         IdentityError::NotText(_) => failure.hint(NotText::HINT),
         IdentityError::Public { .. } | IdentityError::Line { .. } => {
             failure.hint("name the whole file that `keygen identity` or `age-keygen` wrote")

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use openssl::base64::{decode_block, encode_block};
 use tests::{PASSPHRASE, Pty, Run, World, rage, tool};
 
 /// Somebody else's age.
@@ -167,35 +166,6 @@ fn an_installation_is_opened_with_an_ssh_key_under_a_passphrase() {
     world.unchanged(world.ftd(1), &before, &refused);
     install(PASSPHRASE).expect(0);
     world.up(world.ftd(1), world.fmc());
-}
-
-#[test]
-fn an_ssh_key_with_rounds_without_end_is_refused_at_once() {
-    let world = World::new(1);
-    let key = ssh(&world, &["-t", "ed25519", "-a", "1"], PASSPHRASE);
-    let kit = world.kit_with(world.fmc(), &["--recipient", &key.recipient]);
-    // base64 of "openssh-key-v1", cipher, "bcrypt", salt of 16 bytes: the rounds are next
-    let text = fs::read_to_string(&key.file).unwrap();
-    let mut lines: Vec<&str> = text.lines().collect();
-    let (begin, end) = (lines.remove(0), lines.pop().unwrap());
-    let mut bytes = decode_block(&lines.concat()).unwrap();
-    let place = bytes.windows(6).position(|place| place == b"bcrypt").unwrap() + 6 + 4 + 4 + 16;
-    assert_eq!(bytes[place..place + 4], 1u32.to_be_bytes());
-    for (rounds, reason) in [(2, "cannot-open"), (1_025, "too-large"), (u32::MAX, "too-large")] {
-        bytes[place..place + 4].copy_from_slice(&rounds.to_be_bytes());
-        let body = encode_block(&bytes);
-        let body: Vec<_> = body.as_bytes().chunks(70).map(String::from_utf8_lossy).collect();
-        fs::write(&key.file, format!("{begin}\n{}\n{end}\n", body.join("\n"))).unwrap();
-        let before = world.snapshot(world.ftd(1));
-        let opened = ["--passphrase-file", "passphrase.txt", "--signer", &world.signer()];
-        let run = world.on(world.ftd(1), &["install", "--yes", "--identity"]).arg(&key.file);
-        let ran = run.args(opened).arg(&kit.path).run().expect(3).says(reason);
-        assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
-        world.unchanged(world.ftd(1), &before, &ran);
-        let run = world.bundle_program(&["verify", "--identity"]).arg(&key.file).args(opened);
-        let ran = run.arg(&kit.path).run().expect(3).says(reason);
-        assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
-    }
 }
 
 #[test]
