@@ -1,12 +1,13 @@
 //! The gzip layer: one member (RFC 1952) and nothing after it.
 //!
 //! The library's windows and tables hold what went through them, which is a key. They are made
-//! empty before their memory is given back.
+//! empty before their memory is given back, which flate2's own encoder and decoder for gzip have no
+//! call for.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 
-use flate2::bufread::DeflateDecoder;
+use flate2::bufread::{DeflateDecoder, GzDecoder};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use zeroize::Zeroizing;
 
@@ -117,46 +118,18 @@ pub(super) fn gunzip(member: &[u8]) -> Result<Zeroizing<Vec<u8>>, BundleError> {
     if trailer == expected { Ok(bytes) } else { Err(BundleError::Gzip) }
 }
 
-/// What follows a member's header, whatever optional fields that has (RFC 1952, section 2.3).
+/// Skips a member's header, whatever optional fields it has (RFC 1952, section 2.3). The library
+/// reads it as soon as its decoder is made; the decoder itself could not be made empty afterwards.
 fn after_header(member: &[u8]) -> Option<&[u8]> {
-    const HEADER_CRC: u8 = 1 << 1;
-    const EXTRA: u8 = 1 << 2;
-    const NAME: u8 = 1 << 3;
-    const COMMENT: u8 = 1 << 4;
-    const RESERVED: u8 = 0b1110_0000;
-    let (&[0x1f, 0x8b, 8, flags, ..], mut rest) = member.split_first_chunk::<10>()? else {
-        return None;
-    };
-    if flags & RESERVED != 0 {
-        return None;
-    }
-    if flags & EXTRA != 0 {
-        let (length, after) = rest.split_first_chunk::<2>()?;
-        rest = after.get(usize::from(u16::from_le_bytes(*length))..)?;
-    }
-    for text in [NAME, COMMENT] {
-        if flags & text != 0 {
-            let end = rest.iter().position(|byte| *byte == 0)?;
-            rest = rest.get(end + 1..)?;
-        }
-    }
-    if flags & HEADER_CRC != 0 {
-        let mut crc = Crc::new();
-        crc.update(member.get(..member.len().checked_sub(rest.len())?)?);
-        let (given, after) = rest.split_first_chunk::<2>()?;
-        if crc.sum().to_le_bytes().get(..2) != Some(given) {
-            return None;
-        }
-        rest = after;
-    }
-    Some(rest)
+    let decoder = GzDecoder::new(member);
+    decoder.header()?;
+    Some(decoder.into_inner())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use flate2::GzBuilder;
-    use flate2::bufread::GzDecoder;
     use std::io::Read;
 
     fn by_the_library(member: &[u8]) -> Option<Vec<u8>> {
