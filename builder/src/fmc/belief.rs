@@ -17,9 +17,8 @@ use formats::error::Reason;
 /// Below which root, and whether what others could have written is taken all the same.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Belief<'a> {
-    /// The manager's root.
     pub root: &'a Root,
-    /// `--accept-source`.
+    /// Set by `--accept-source`.
     pub accept: bool,
 }
 
@@ -28,13 +27,13 @@ pub(crate) struct Belief<'a> {
 pub(crate) struct Believed {
     /// Opened, and a regular one.
     pub file: File,
-    /// Where it really lies inside the root, without links.
+    /// Real path inside the root, links resolved.
     pub path: PathBuf,
-    /// What `--accept-source` accepted.
+    /// Doubt that `--accept-source` accepted.
     pub doubt: Option<String>,
 }
 
-/// Why a file is not read.
+/// Reasons not to read a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Disbelief {
     /// The system does not give it.
@@ -57,7 +56,7 @@ impl Belief<'_> {
         Ok(Believed { file, path, doubt })
     }
 
-    /// Judges a folder or file without opening it; the doubt that was accepted.
+    /// Judges a folder or file without opening it; returns the doubt that was accepted.
     ///
     /// # Errors
     /// [`Disbelief`].
@@ -73,7 +72,7 @@ impl Belief<'_> {
         }
     }
 
-    /// What is not as it has to be, for another reason than who could have written it: refused, or
+    /// Handles a doubt that does not concern who could have written a file: refused, or
     /// told when it is accepted.
     ///
     /// # Errors
@@ -87,7 +86,7 @@ fn accepted(what: impl std::fmt::Display) -> String {
     format!("accepted with --accept-source: {what}")
 }
 
-/// The refusal.
+/// Builds the refusal.
 pub(crate) fn untrusted(message: impl std::fmt::Display) -> Failure {
     Failure::refused(Reason::UntrustedSource, message).hint(
         "find out who put it there and why: this program runs as root and signs what it finds. --accept-source goes on",

@@ -24,35 +24,35 @@ use crate::args::StatusArgs;
 /// Cisco's program. Its name is in Cisco's guide 222464, its place in Cisco's CSCwc69263.
 const PROGRAM: &str = "/usr/local/sf/bin/sftunnel_status.pl";
 
-/// Which of the two.
+/// Origin of the status output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Source {
-    /// It was run.
+    /// The program was run.
     Program,
-    /// It was saved.
+    /// A file with its output was given.
     File,
 }
 
-/// What it printed.
+/// Output of the status program.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// Run or saved.
+    /// Program or file.
     pub source: Source,
     /// The program or the file.
     pub path: PathBuf,
-    /// When it was run; of a file, when it was last written.
+    /// Time of the run, or the file's modification time.
     pub at: Timestamp,
     /// All of it, or the first MiB of a program's; foreign text.
     pub text: String,
-    /// Why there may be more to say than it does.
+    /// Reason why the output may be incomplete.
     pub cut: Option<String>,
 }
 
 /// The output, or why there is none.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// There it is.
+    /// Output is there.
     Printed(Output),
     /// The tunnels are not known, and why.
     Silent(String),
@@ -60,7 +60,7 @@ pub(crate) enum Asked {
     NotWanted,
 }
 
-/// Asks as the operator wants it.
+/// Obtains the output in the way that the operator chose.
 ///
 /// # Errors
 /// When a file or program that was named cannot be read or is not there.
@@ -142,18 +142,18 @@ pub(crate) struct TunnelsView {
     pub source: Option<Source>,
     /// The program or the file.
     pub path: Option<PathBuf>,
-    /// When the program was run; of a file, when it was last written or copied.
+    /// Time of the run, or the file's modification time.
     pub at: Option<Timestamp>,
-    /// How many tunnels are up.
+    /// Number of tunnels that are up.
     pub up: usize,
-    /// How many are not.
+    /// Number of tunnels that are down.
     pub down: usize,
-    /// Of how many nothing is known.
+    /// Number of tunnels of unknown state.
     pub unknown: usize,
-    /// Of `check`: how many more are up, and not known whose.
+    /// Only in `check`: number of further tunnels that are up, of unknown devices.
     #[serde(skip_serializing_if = "is_none")]
     pub strangers: usize,
-    /// Why nothing is known, or, with a source, why there may be more; foreign text.
+    /// Reason why nothing is known or, with a source, why there may be more; foreign text.
     pub note: Option<String>,
 }
 
@@ -162,7 +162,7 @@ fn is_none(number: &usize) -> bool {
 }
 
 impl TunnelsView {
-    /// Nothing counted yet.
+    /// Starts with nothing counted.
     pub(crate) fn of(asked: &Asked) -> Self {
         match asked {
             Asked::Printed(output) => Self {
@@ -183,7 +183,7 @@ impl TunnelsView {
         self.note.as_ref().map(|note| format!("{what}: {note}"))
     }
 
-    /// Where it is from, for people: the program, or the file and its age.
+    /// Names the origin for people: the program, or the file and its age.
     pub(crate) fn heading(&self) -> Option<String> {
         let (path, at) = (self.path.as_ref()?.display(), self.at?);
         Some(match self.source? {

@@ -1,8 +1,8 @@
 //! What the output of `sftunnel_status.pl` says of each device's tunnel.
 //!
-//! The lines are read by [`formats::cisco::channels`]. A tunnel is up only by a line that says so in the
-//! device's own block, or with an address or name in it that is this device's alone; down only by
-//! a line in its own block. Whatever contradicts itself, and everything else, is unknown.
+//! The lines are read by [`formats::cisco::channels`]. A tunnel is up only by a line that says so
+//! in the device's own block, or with an address or name in it that is this device's alone; down
+//! only by a line in its own block. Whatever contradicts itself, and everything else, is unknown.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,8 +11,8 @@ use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-/// What each device may stand under: its UUID, else its address, else its name. What several
-/// have tells nothing.
+/// Labels by which the output may name a device: UUID, else address, else name. A label that
+/// several devices share tells nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Names<'a> {
     addresses: HashMap<String, HashSet<&'a DeviceUuid>>,
@@ -48,13 +48,13 @@ pub(crate) enum Tunnel {
     Up,
     /// Seen not to be up.
     Down,
-    /// Nobody could say.
+    /// Unknown: missing, contradictory or unreadable.
     #[default]
     Unknown,
 }
 
 impl Tunnel {
-    /// As it is shown and as JSON has it.
+    /// Word in text and JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -64,18 +64,18 @@ impl Tunnel {
     }
 }
 
-/// Whether an address of FAILED_PUSH tells devices apart: a device that was registered by NAT ID
+/// Returns true if an address of FAILED_PUSH tells devices apart: a device registered by NAT ID
 /// has none, or a placeholder (docs/facts.md).
 fn is_address(text: &str) -> bool {
     !text.is_empty() && !text.eq_ignore_ascii_case("DONTRESOLVE")
 }
 
-/// What was seen of one device.
+/// State seen of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
-    /// Whether it is up.
+    /// State of its tunnel.
     pub tunnel: Tunnel,
-    /// When the connection that stands began, where the device's own block says so.
+    /// Start of the standing connection, if the device's own block shows it.
     pub started_at: Option<Timestamp>,
     /// The same, no later than it was: also from a time without a zone.
     pub started_after: Option<Timestamp>,
@@ -88,11 +88,11 @@ pub(crate) struct Seen {
 pub(crate) struct Tunnels<'a> {
     /// Every device of which something is known.
     pub of: HashMap<&'a DeviceUuid, Seen>,
-    /// How many blocks show a tunnel that is up, and not whose of these it is.
+    /// Number of blocks with a tunnel that is up and belongs to none of these devices.
     pub strangers: usize,
 }
 
-/// Reads it.
+/// Parses the output of `sftunnel_status.pl`.
 pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
     let Tunnels { of: mut seen, mut strangers } = Tunnels::default();
     let mut denied = HashSet::new();

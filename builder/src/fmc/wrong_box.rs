@@ -6,17 +6,16 @@ use cli::disk::root::Root;
 use cli::say::exit::Failure;
 use formats::error::Reason;
 
-/// What this box is instead, and what to do; nothing on a manager, or where it cannot be told.
+/// Description of a box that is not a manager, and what to do there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WrongBox {
-    /// The sentence.
     pub message: &'static str,
-    /// What to do.
+    /// Next step.
     pub next: &'static str,
 }
 
 impl WrongBox {
-    /// Looks.
+    /// Looks at the box; `None` on a manager, or where the kind cannot be told.
     pub(crate) fn look(root: &Root) -> Option<Self> {
         match BoxKind::of(root) {
             BoxKind::Manager | BoxKind::Unknown => None,

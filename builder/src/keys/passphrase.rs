@@ -17,10 +17,10 @@ use serde::Serialize;
 
 use crate::args::PassphraseArgs;
 
-/// How often somebody may choose a passphrase at the terminal.
+/// Attempts at choosing a passphrase at the terminal.
 const TRIES: usize = 3;
 
-/// Where the passphrase of a kit comes from.
+/// Origin of a kit's passphrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Source {
@@ -35,7 +35,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// For a plan; nothing when there is no passphrase.
+    /// Line for the plan; `None` when there is no passphrase.
     pub(crate) fn described(self) -> Option<&'static str> {
         match self {
             Self::None => None,
@@ -46,7 +46,7 @@ impl Source {
     }
 }
 
-/// Decides where the passphrase comes from.
+/// Decides on the origin of the passphrase.
 ///
 /// # Errors
 /// Usage, when nobody could open the kit, or nobody could read a generated passphrase.
@@ -77,7 +77,7 @@ pub(crate) fn source(
     }
 }
 
-/// Reads, makes or asks for it, in the spelling that the kit is sealed with.
+/// Reads, generates or asks for the passphrase, in the spelling that the kit is sealed with.
 ///
 /// # Errors
 /// When it cannot be read, is empty or unusual, or was not typed the same twice.
@@ -153,8 +153,8 @@ fn typed_twice(
     }
 }
 
-/// The spelling that the kit is sealed with. What it leaves out is told, and what nobody could
-/// see or type at the device is no part of it.
+/// Normalises to the spelling that the kit is sealed with. What it leaves out is told, and what
+/// nobody could see or type at the device is no part of it.
 ///
 /// # Errors
 /// Usage: empty, with unseen characters inside, or beyond ASCII without `accept_unusual`.
@@ -226,7 +226,7 @@ pub(crate) fn reveal(
     })
 }
 
-/// What is weak about a passphrase that somebody thought up. Bundles can be copied and
+/// Names the weakness of a passphrase of the operator's own. Bundles can be copied and
 /// tried offline, at a cost of one scrypt (about a second and 256 MiB) a try.
 pub(crate) fn weakness(passphrase: &Passphrase) -> Option<&'static str> {
     let text = passphrase.expose();

@@ -67,7 +67,7 @@ impl Named {
         Ok(named)
     }
 
-    /// Whether nothing is given at all.
+    /// Returns true if no recipient is given.
     pub(crate) fn is_empty(&self) -> bool {
         self.for_all.is_empty() && self.map.is_empty() && self.map_file.is_empty()
     }
@@ -131,7 +131,7 @@ impl Recipients {
         self.of_device.get(device).map_or(&[], Vec::as_slice)
     }
 
-    /// What to know when there is a map and also recipients for all: who the map forgets is
+    /// Warns when there is a map and also recipients for all: a device missing in the map is
     /// no error, but only the recipients for all (escrow, say) could open their bundles.
     pub(crate) fn unmapped_warning<'a>(
         &self,
@@ -178,8 +178,8 @@ impl Recipients {
         }
     }
 
-    /// Post-quantum recipients cannot stand beside others in one file, and a kit with a
-    /// passphrase has an identity that stands beside all of them.
+    /// Refuses mixtures: post-quantum recipients cannot stand beside others in one file, and a kit
+    /// with a passphrase has an identity that stands beside all of them.
     ///
     /// # Errors
     /// Usage.
@@ -199,7 +199,7 @@ impl Recipients {
         Ok(())
     }
 
-    /// Every device must have one.
+    /// Checks that every device has a recipient.
     ///
     /// # Errors
     /// Usage, with the names of those that have none.
@@ -213,7 +213,7 @@ impl Recipients {
         self.check_all_are_mapped(devices)
     }
 
-    /// Every device must have one of its own.
+    /// Checks that every device has a recipient of its own in the map.
     ///
     /// # Errors
     /// Usage, with the names of those that have none.
@@ -234,7 +234,7 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-/// The devices whose name or UUID fits a pattern.
+/// Finds the devices whose name or UUID matches a pattern.
 ///
 /// # Errors
 /// `not-found` when there is none: a pattern for nobody is a slip.
@@ -329,7 +329,7 @@ pub(crate) fn parse_map(text: &str) -> Result<Vec<MapLine>, String> {
     if map.is_empty() { Err("holds no recipient".to_owned()) } else { Ok(map) }
 }
 
-/// Where a heading says that devices and recipients are.
+/// Finds the columns of devices and recipients in a heading.
 fn columns(cells: &[String]) -> Option<(usize, usize)> {
     let of = |name: &str| cells.iter().position(|cell| cell.eq_ignore_ascii_case(name));
     Some((of("device")?, of("recipient")?))

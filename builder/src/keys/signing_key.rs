@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::fmc::belief::{Belief, Believed, Disbelief};
 
-/// Where the key lies below the root.
+/// Path of the key below the root.
 pub(crate) const PATH: &str = "/var/sf/sftunnel-airgap/signing-key.pem";
 const DIRECTORY: &str = "/var/sf/sftunnel-airgap";
 const ABOVE: &str = "/var/sf";
@@ -32,22 +32,21 @@ const NAME: &str = "signing-key.pem";
 /// A signing key, and whether it still has to be written.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    /// The key.
     pub key: SigningKey,
     /// Its public half and fingerprint.
     pub entry: SignerEntry,
-    /// What `--accept-source` accepted for its sake.
+    /// Doubt about the file that `--accept-source` accepted.
     pub doubt: Option<String>,
     origin: Origin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// `--sign-key`.
+    /// Named by `--sign-key`.
     Named,
-    /// Lay there.
+    /// Found on this machine.
     Found,
-    /// Not written yet.
+    /// Made by this run, not written yet.
     New,
 }
 
@@ -56,16 +55,16 @@ enum Origin {
 pub(crate) struct SignerBody {
     /// Standard base64 of the 32 raw bytes.
     pub public_key: VerifyingKey,
-    /// To be told by phone.
+    /// Fingerprint to be told by phone.
     pub fingerprint: Fingerprint,
     /// The same as groups of hex digits, to be read aloud.
     pub spoken: String,
-    /// Whether the key was made by this run.
+    /// Returns true if this run made the key.
     pub new: bool,
 }
 
 impl SignerBody {
-    /// As results show it.
+    /// Describes the signer for a result.
     pub(crate) fn of(signer: &Signer) -> Self {
         let SignerEntry { public_key, fingerprint } = signer.entry;
         Self { public_key, fingerprint, spoken: fingerprint.spoken(), new: signer.is_new() }
@@ -102,7 +101,7 @@ pub(crate) fn load(belief: Belief<'_>, named: Option<&Path>) -> Result<Signer, F
     Signer::new(key, Origin::Found, doubt)
 }
 
-/// What `load` would accept or refuse, for a plan: it reads no key.
+/// Looks at what [`load`] would accept or refuse, for a plan, without reading a key.
 ///
 /// # Errors
 /// `untrusted-source`; a key that cannot be read at all is no matter of a plan's.
@@ -177,7 +176,7 @@ impl Signer {
         Ok(Self { key, entry: SignerEntry::of(public), doubt, origin })
     }
 
-    /// Whether the key was made by this run.
+    /// Returns true if this run made the key.
     pub(crate) fn is_new(&self) -> bool {
         self.origin == Origin::New
     }

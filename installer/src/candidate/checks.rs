@@ -17,7 +17,7 @@ use crate::appliance::peers::{self, LiveSet, PeerDir};
 use crate::change::journal::Pair;
 use crate::change::records::InstalledSet;
 
-/// What the operator accepts.
+/// Refusals that the operator waives.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Accept {
     /// `--accept-clock`.
@@ -26,10 +26,10 @@ pub(crate) struct Accept {
     pub older: bool,
 }
 
-/// What the staged files, the backup and the records of one peer directory may take.
+/// Upper bound on the staged files, backup and records of one peer directory, in bytes.
 const SPACE: u64 = 1024 * 1024;
 
-/// When this program was made: no clock that is right says less.
+/// Build time of this program: a correct clock shows no earlier time.
 pub(crate) fn built() -> Timestamp {
     let seconds = i64::try_from(cli::say::version::BUILD_UNIX_TIME).unwrap_or(0);
     Timestamp::from_unix(seconds).unwrap_or(Timestamp::EPOCH)
@@ -148,8 +148,8 @@ pub(crate) fn check_age(
     }
 }
 
-/// Checks that a peer directory has room for what is to be written there. Says nothing about races; staging, which
-/// comes before the first live change, finds out for certain.
+/// Checks that a peer directory has room for the staged files. Another writer may still take it:
+/// staging, which comes before the first live change, finds out for certain.
 ///
 /// # Errors
 /// `no-space`.
@@ -180,7 +180,7 @@ pub(crate) fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
     failure
 }
 
-/// Whether a peer's CA is here: it is that peer that this box is a device of. A manager keeps
+/// Returns true if a peer's CA is here, which makes this box a device of that peer. A manager keeps
 /// only its devices' certificates and keys.
 fn has_manager(host: &Host) -> bool {
     let Ok(mut peers) = PeerDir::all(host) else { return true };
@@ -190,13 +190,12 @@ fn has_manager(host: &Host) -> bool {
 /// Another manager's set that a restart of sftunnel would drop for good.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct DroppedPeer {
-    /// Whose tunnel.
     pub manager: ManagerUuid,
-    /// Why it would not come back.
+    /// Reason why it would not come back.
     pub why: String,
 }
 
-/// The managers whose tunnels a restart would drop and whose credentials cannot bring them
+/// Finds the managers whose tunnels a restart would drop and whose credentials cannot bring them
 /// back (docs/facts.md: a restart interrupts every manager's tunnel).
 ///
 /// # Errors
@@ -222,7 +221,7 @@ pub(crate) fn dropped_peers(
     Ok(dropped)
 }
 
-/// Whether such files are for a tunnel of this kind of box. A manager keeps its devices'
+/// Returns true if such files serve a tunnel of this kind of box. A manager keeps its devices'
 /// certificates in such directories, without a CA. Where it is not certain that the box is one,
 /// a set without a CA is one that lost it.
 fn expects_tunnel(live: &LiveSet, kind: BoxKind) -> bool {

@@ -20,37 +20,35 @@ use crate::appliance::service;
 use crate::appliance::tunnel;
 use crate::candidate::Accepted;
 
-/// To find a name's addresses.
+/// Limit for resolving a name.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
-/// To each of its addresses.
+/// Limit for connecting to one address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// So many of them are tried.
+/// Maximum number of addresses to try.
 const ADDRESSES: usize = 4;
-/// For the whole handshake.
+/// Limit for the whole handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
-/// For what the manager does after it: asks for the certificate, or refuses it.
+/// Limit for the manager's reaction afterwards: asking for the certificate, or refusing it.
 const AFTER_LIMIT: Duration = Duration::from_secs(2);
 
-/// How a rehearsal with one manager ended.
+/// Result of a rehearsal with one manager.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Rehearsal {
-    /// With whom.
     pub manager: ManagerUuid,
-    /// As named, or as found; foreign text.
+    /// Host as named, or as found; foreign text.
     pub host: String,
-    /// What it showed.
     pub status: Status,
-    /// Where it failed: `address`, `no-route`, `connection-refused`, `timeout`, `not-tls`,
+    /// Stage of the failure: `address`, `no-route`, `connection-refused`, `timeout`, `not-tls`,
     /// `protocol`, `their-certificate`, `clock`, `our-certificate`, `closed`, `other`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<&'static str>,
-    /// What happened.
+    /// Description of what happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// `TLSv1.2`, `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// OpenSSL's name.
+    /// Cipher suite, by OpenSSL's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cipher: Option<String>,
     /// The manager's certificate, where it was seen.
@@ -63,7 +61,7 @@ pub(crate) struct Rehearsal {
     pub given: bool,
 }
 
-/// What a rehearsal shows.
+/// Verdict of a rehearsal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Status {
@@ -117,7 +115,7 @@ impl Rehearsal {
     }
 }
 
-/// Why a completed handshake does not show that the manager takes the new certificate.
+/// Reason why a completed handshake does not show that the manager accepts the new certificate.
 fn doubt(handshake: &Handshake) -> Option<String> {
     let wait = AFTER_LIMIT.as_secs();
     match (handshake.asked.is_empty(), handshake.given, handshake.ended) {
@@ -142,7 +140,7 @@ struct Problem {
     message: String,
     hint: &'static str,
     certificate: Option<Box<CertificateFacts>>,
-    /// What was seen of our certificate before.
+    /// Requests for our certificate so far.
     asked: Vec<Asked>,
     given: bool,
 }
@@ -194,7 +192,7 @@ pub(crate) fn run(
     }
 }
 
-/// What a person reads of them.
+/// Renders the results for people.
 pub(crate) fn text(rehearsals: &[Rehearsal]) -> String {
     rehearsals.iter().map(one_text).collect()
 }
