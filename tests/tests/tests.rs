@@ -153,7 +153,7 @@ mod output {
     /// Every JSON object into a type that knows all its fields.
     mod json;
 
-    /// The output that README and guide show is what the programs print.
+    /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 
     /// Flags and reasons stand in the documents, and those in the documents exist.

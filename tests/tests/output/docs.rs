@@ -1,4 +1,6 @@
-//! Flags and reasons stand in the documents, and those in the documents exist.
+//! Flags, reasons and links that stand in the documents exist, and those that exist stand there.
+
+mod flags;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,12 +22,14 @@ fn document(path: &str) -> String {
 }
 
 /// What people read, and look up flags and reasons in.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "SECURITY.md",
     "docs/facts.md",
+    "docs/flags.md",
     "docs/guide.md",
     "docs/json.md",
+    "docs/operate.md",
     "docs/post-quantum.md",
     "formats/FORMAT.md",
     "installer/PROTOCOL.md",
@@ -33,88 +37,6 @@ const DOCUMENTS: [&str; 8] = [
 
 /// Flags of other programs that the documents show.
 const FOREIGN: [&str; 1] = ["--release"];
-
-/// Every command of a program, with its own flags and those of all commands.
-fn commands(name: &str) -> Vec<(String, BTreeSet<String>)> {
-    let mut found = Vec::new();
-    collect(name, &[], &mut found);
-    found
-}
-
-fn collect(name: &str, words: &[String], found: &mut Vec<(String, BTreeSet<String>)>) {
-    let help = Run::new(program(name)).args(words).arg("--help").run().expect(0).stdout;
-    found.push(([&[name.to_owned()], words].concat().join(" "), flags(&help)));
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    for line in listed.take_while(|line| !line.is_empty()) {
-        let word = line.split_whitespace().next().unwrap_or_default();
-        // longer descriptions go on in a further column
-        if line.starts_with("  ") && !line.starts_with("   ") && word != "help" {
-            collect(name, &[words, &[word.to_owned()]].concat(), found);
-        }
-    }
-}
-
-/// Flags as clap lists them: `  -r, --recipient <R>` or `      --json`.
-fn flags(help: &str) -> BTreeSet<String> {
-    let first =
-        |line: &str| line.split_whitespace().find(|word| word.starts_with("--")).map(str::to_owned);
-    let listed = help.lines().filter(|line| {
-        let text = line.trim_start();
-        let indent = line.len() - text.len();
-        (indent == 2 && text.starts_with('-')) || (indent == 6 && text.starts_with("--"))
-    });
-    listed.filter_map(first).map(|flag| flag.trim_end_matches([',', '.']).to_owned()).collect()
-}
-
-/// The rows of the tables below a heading of `docs/json.md`: the first flag of each.
-fn documented(text: &str, heading: &str) -> Option<BTreeSet<String>> {
-    let mut lines = text.lines().skip_while(|line| *line != heading);
-    lines.next()?;
-    let section = lines.take_while(|line| !line.starts_with("### ") && !line.starts_with("## "));
-    let rows = section.filter_map(|line| line.strip_prefix("| `"));
-    let flag = |row: &str| {
-        row.split(['`', ' ']).next().filter(|word| word.starts_with("--")).map(str::to_owned)
-    };
-    Some(rows.filter_map(flag).collect())
-}
-
-#[test]
-fn every_flag_stands_in_the_table_of_its_command() {
-    let text = document("docs/json.md");
-    for name in ["sftunnel-bundle", "sftunnel-install"] {
-        let global =
-            documented(&text, &format!("### {name}, every command")).unwrap_or_else(|| {
-                panic!("docs/json.md has no table of {name}'s flags of every command")
-            });
-        let mut headings = BTreeSet::new();
-        let all = commands(name);
-        for (command, flags) in &all {
-            // a word that only leads to further words has no table
-            let has_subcommands =
-                all.iter().any(|(other, _)| other.starts_with(&format!("{command} ")));
-            let own: BTreeSet<_> = flags.difference(&global).cloned().collect();
-            if has_subcommands {
-                assert!(own.is_empty(), "{command} has flags of its own: {own:?}");
-                continue;
-            }
-            let heading = format!("### {command}");
-            let listed = documented(&text, &heading)
-                .unwrap_or_else(|| panic!("docs/json.md has no '{heading}'"));
-            assert_eq!(listed, own, "flags of `{command}`: documented, and in --help");
-            headings.insert(heading);
-        }
-        let about_commands = text.lines().filter(|line| {
-            line.strip_prefix("### ").is_some_and(|rest| rest.starts_with(name))
-                && !line.contains(',')
-        });
-        for heading in about_commands {
-            assert!(
-                headings.contains(heading),
-                "docs/json.md describes a command that is none: {heading}"
-            );
-        }
-    }
-}
 
 /// One that it does not know is taken for one of `install`, and the command behind it for a kit.
 #[test]
@@ -143,13 +65,9 @@ fn the_script_of_a_kit_knows_the_flags_that_may_stand_before_a_command() {
 
 #[test]
 fn every_flag_in_the_documents_exists() {
-    let known: BTreeSet<String> = ["sftunnel-bundle", "sftunnel-install"]
-        .iter()
-        .flat_map(|name| commands(name))
-        .flat_map(|(_, flags)| flags)
-        .chain(["--sha256".to_owned()]) // of install.sh
-        .chain(FOREIGN.map(str::to_owned))
-        .collect();
+    let mut known = flags::known();
+    known.insert("--sha256".to_owned()); // of install.sh
+    known.extend(FOREIGN.map(str::to_owned));
     let mut unknown = Vec::new();
     for path in DOCUMENTS {
         for (at, line) in document(path).lines().enumerate() {
@@ -213,7 +131,7 @@ fn every_reason_in_the_documents_exists() {
     }
     // what this looks at is there
     for (path, word) in [
-        ("README.md", "would-drop-peer"),
+        ("docs/operate.md", "would-drop-peer"),
         ("SECURITY.md", "older-than-installed"),
         ("formats/FORMAT.md", "weak-digest"),
     ] {
@@ -282,12 +200,17 @@ fn every_test_that_security_md_names_exists() {
 }
 
 #[test]
-fn the_format_example_parses_and_is_what_the_specification_shows() {
+fn the_format_example_parses_and_the_specification_has_each_of_its_fields() {
     let text = document("formats/FORMAT.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let named: Vec<_> = rows.flat_map(|cell| cell.split(['`', '.', ',', ' ', '['])).collect();
     let example = root().join("fixtures/format-example");
     for name in ["manifest.json", "kit.json"] {
-        let shown = fs::read_to_string(example.join(name)).unwrap();
-        assert!(text.contains(shown.trim_end()), "FORMAT.md does not show {name} as it is");
+        let example = fs::read_to_string(example.join(name)).unwrap();
+        for field in example.lines().filter_map(|line| line.trim().strip_prefix('"')) {
+            let (field, _) = field.split_once('"').unwrap();
+            assert!(named.contains(&field), "FORMAT.md has no row for `{field}` of {name}");
+        }
     }
     let read = |name: &str| fs::read(example.join(name)).unwrap();
     let manifest = Manifest::parse(&read("manifest.json")).unwrap();
@@ -364,6 +287,48 @@ fn every_document_that_is_cited_is_in_the_repository() {
         }
     }
     assert_eq!(lost, Vec::<String>::new());
+}
+
+/// What GitHub makes of a heading: lower case, hyphens for blanks, no other punctuation.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The targets of `[text](target)`, where `text` may go on in the next line. Code has none.
+fn links(text: &str) -> Vec<String> {
+    let prose = text.split("```").step_by(2).collect::<Vec<_>>().join("\n");
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    targets.map(|(target, _)| target.to_owned()).collect()
+}
+
+#[test]
+fn every_link_between_the_documents_leads_to_a_heading_that_is_there() {
+    let listed = tool("git", "git").args(["ls-files", "-z", "*.md"]).cwd(root()).run();
+    let Some(0) = listed.code() else { return };
+    let (mut followed, mut lost) = (0, Vec::new());
+    for path in listed.stdout.split('\0').filter(|path| !path.is_empty()) {
+        for target in links(&document(path)) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, fragment) = target.split_once('#').unwrap_or((&target, ""));
+            let here = root().join(path);
+            let there = if file.is_empty() { here } else { here.with_file_name("").join(file) };
+            let text = fs::read_to_string(&there).unwrap_or_default();
+            let headings = text.split("```").step_by(2).flat_map(str::lines);
+            let mut anchors = headings.filter(|line| line.starts_with('#')).map(anchor);
+            if !there.exists() || !fragment.is_empty() && !anchors.any(|known| known == fragment) {
+                lost.push(format!("{path}: {target}"));
+            }
+            followed += 1;
+        }
+    }
+    assert_eq!(lost, Vec::<String>::new());
+    assert!(followed > 50, "{followed} links");
+    assert_eq!(anchor("### `kit.json` in a kit: why?"), "kitjson-in-a-kit-why");
+    assert_eq!(links("[a\nb](c#d) `[x]`\n```\n[e](f)\n```\n"), ["c#d"]);
 }
 
 #[test]

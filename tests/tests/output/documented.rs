@@ -1,4 +1,4 @@
-//! What README.md and docs/guide.md show as output is what the programs print. A block that
+//! What README, operate.md and guide.md show as output is what the programs print. A block that
 //! stands behind `<!-- output: NAME -->` is all of it, one behind `<!-- part of: NAME -->` a
 //! piece; `…` in a block stands for anything. Numbers, times, identifiers and line breaks may
 //! differ. `UPDATE_DOCUMENTS=1` writes the whole ones anew, as the lab of the moment prints them.
@@ -15,7 +15,7 @@ use tests::{PASSPHRASE, Pty, Ran, Run, World, program, tool};
 use crate::output::golden::scanned;
 use crate::refusals::now;
 
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/guide.md"];
+const DOCUMENTS: [&str; 3] = ["README.md", "docs/operate.md", "docs/guide.md"];
 /// The generated passphrase that the README shows.
 const SHOWN_PASSPHRASE: &str = "lanuf-vohuf-bivom-bukof-manim-donor";
 

@@ -195,6 +195,36 @@ mod tests {
         }
     }
 
+    /// The documents hold one table. It says what this one says, and ends where this one ends.
+    #[test]
+    fn the_table_of_the_guide_page_is_this_one() {
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide.md"));
+        let (_, section) = page.split_once("\n### The hotfixes\n").unwrap();
+        let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        let named = |version: &str| match hotfix(version) {
+            Hotfix::Named(name) => name,
+            Hotfix::None => "none",
+            Hotfix::NotListed => "not listed",
+        };
+        let mut listed = 0;
+        for row in rows.take_while(|line| line.starts_with('|')) {
+            let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [versions, shown] = cells[..] else { panic!("two columns: {row}") };
+            let (first, last) = versions.split_once(" – ").unwrap_or((versions, versions));
+            for version in [first, last] {
+                assert_eq!(named(&version.replace('x', "9")), shown.replace(',', ""), "{row}");
+            }
+            let (minor, patch) = last.rsplit_once('.').unwrap();
+            if let Ok(patch) = patch.parse::<u32>() {
+                let after = format!("{minor}.{}", patch + 1);
+                assert_eq!(named(&after), "not listed", "{row}: {after}");
+            }
+            listed += 1;
+        }
+        let (table, _) = include_str!("advice.rs").split_once("\n}\n\n/// How the").unwrap();
+        assert_eq!(listed, table.matches(") => Hotfix::").count(), "rows there, and arms here");
+    }
+
     const SITUATION: Situation<'_> = Situation {
         ca: Ca::Expired,
         others_urgent: true,

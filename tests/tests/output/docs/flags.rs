@@ -1,0 +1,125 @@
+//! `docs/flags.md` is what the programs define. `UPDATE_DOCUMENTS=1` writes it anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+
+use super::{document, root};
+
+const PAGE: &str = "docs/flags.md";
+const HEAD: &str = "\
+# Commands and flags
+
+A test writes this page from the programs' own definitions (`UPDATE_DOCUMENTS=1`) and fails when it differs.
+`--help` of each command says the same and has examples; so have the manual pages. [operate.md](operate.md) says what
+the flags are good for. `--version` stands without a command.
+";
+
+/// Both programs, with the flags of every command handed down to each.
+fn programs() -> [clap::Command; 2] {
+    [builder::command(), installer::command()].map(|mut program| {
+        program.build();
+        program
+    })
+}
+
+/// The words of each command that does something, without the program's.
+fn leaves(program: &clap::Command) -> Vec<(String, &clap::Command)> {
+    let own = program.get_subcommands().filter(|command| command.get_name() != "help");
+    own.flat_map(|command| {
+        let name = command.get_name().to_owned();
+        match leaves(command) {
+            below if below.is_empty() => vec![(name, command)],
+            below => {
+                below.into_iter().map(|(word, leaf)| (format!("{name} {word}"), leaf)).collect()
+            }
+        }
+    })
+    .collect()
+}
+
+/// The flags of both programs.
+pub(super) fn known() -> BTreeSet<String> {
+    let all = programs();
+    let commands = all.iter().flat_map(leaves).map(|(_, command)| command).chain(&all);
+    let named = commands.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
+    named.map(|name| format!("--{name}")).collect()
+}
+
+/// `--recipient R`, `-r`
+fn spelling(arg: &clap::Arg) -> Option<String> {
+    let mut text = format!("`--{}", arg.get_long()?);
+    if arg.get_action().takes_values() {
+        let value = arg.get_value_names().map_or(String::new(), |names| names.join(" "));
+        let is_optional = arg.get_num_args().is_some_and(|number| number.min_values() == 0);
+        let _ = if is_optional { write!(text, " [{value}]") } else { write!(text, " {value}") };
+    }
+    text.push('`');
+    if let Some(short) = arg.get_short() {
+        let _ = write!(text, ", `-{short}`");
+    }
+    Some(text)
+}
+
+fn meaning(command: &clap::Command, arg: &clap::Arg) -> String {
+    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let mut text = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    if matches!(arg.get_action(), clap::ArgAction::Append) && !text.contains("repeated") {
+        text.push_str("; may be repeated");
+    }
+    let default: Vec<_> = arg.get_default_values().iter().map(|value| value.display()).collect();
+    if let ([default], true) = (&default[..], arg.get_action().takes_values()) {
+        let _ = write!(text, " [default: {default}]");
+    }
+    let others = command.get_arg_conflicts_with(arg).into_iter().filter_map(clap::Arg::get_long);
+    let others: BTreeSet<_> = others.map(|name| format!("`--{name}`")).collect();
+    if !others.is_empty() {
+        let _ = write!(text, ". Not with {}", others.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+fn row(cells: &[&str]) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// A table of commands, and one of their flags, by name.
+fn section(program: &clap::Command) -> String {
+    let mut text = format!("\n## {}\n\n| command | |\n|---|---|\n", program.get_name());
+    let leaves = leaves(program);
+    let mut flags: BTreeMap<(String, String, String), Vec<&str>> = BTreeMap::new();
+    for (name, command) in &leaves {
+        let words = command.get_positionals().filter_map(|arg| {
+            let value = arg.get_value_names()?.join(" ");
+            let several = arg.get_num_args().is_some_and(|number| number.max_values() > 1);
+            let word = format!("{value}{}", if several { "…" } else { "" });
+            Some(if arg.is_required_set() { word } else { format!("[{word}]") })
+        });
+        let usage: Vec<_> = std::iter::once(name.clone()).chain(words).collect();
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&row(&[&format!("`{}`", usage.join(" ")), &about]));
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            let Some(spelling) = spelling(arg) else { continue };
+            let key =
+                (arg.get_long().unwrap_or_default().to_owned(), spelling, meaning(command, arg));
+            flags.entry(key).or_default().push(name);
+        }
+    }
+    text.push_str("\n| flag | of | |\n|---|---|---|\n");
+    for ((_, spelling, meaning), of) in &flags {
+        let of = if of.len() == leaves.len() { "all".to_owned() } else { of.join(", ") };
+        text.push_str(&row(&[spelling, &of, meaning]));
+    }
+    text
+}
+
+#[test]
+fn the_page_of_flags_is_what_the_programs_define() {
+    let page = programs().iter().fold(HEAD.to_owned(), |page, program| page + &section(program));
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        fs::write(root().join(PAGE), &page).unwrap();
+    }
+    assert!(page.contains("| `--recipient R`, `-r` | plan, build, handoff |"), "{page}");
+    assert_eq!(document(PAGE), page, "UPDATE_DOCUMENTS=1 writes {PAGE}");
+}
