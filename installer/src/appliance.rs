@@ -1,6 +1,5 @@
 //! The box: its files, its state directory, sftunnel and the tunnels.
 
-pub(crate) mod atomic_file;
 pub(crate) mod attributes;
 pub(crate) mod host;
 pub(crate) mod peers;

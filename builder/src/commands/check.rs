@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use cli::disk::new_file;
+use cli::disk::durable;
 use cli::disk::root::{Root, is_absent};
 use cli::say::exit::Failure;
 use cli::say::report::Report;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     });
     if let Some(path) = &args.prometheus {
         let text = prometheus::text(&body);
-        if let Err(failure) = new_file::replace_at(path, text.as_bytes(), 0o644) {
+        if let Err(failure) = durable::replace_at(path, text.as_bytes(), 0o644) {
             body.add_problem(format!("the figures were not written: {}", failure.in_a_line()));
         }
     }

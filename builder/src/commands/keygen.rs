@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cli::disk::new_file;
+use cli::disk::durable;
 use cli::say::exit::Failure;
 use cli::say::report::Report;
 use formats::error::Reason;
@@ -104,8 +104,8 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let (directory, name) = new_file::parent_of(path)?;
-    new_file::create(&directory, name, bytes, Mode::from(mode)).map_err(|error| {
+    let (directory, name) = durable::parent_of(path)?;
+    durable::create(&directory, name, bytes, Mode::from(mode)).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             exists(path)
         } else {

@@ -7,8 +7,8 @@ use std::io::Write;
 
 use cli::ask::unlock;
 use cli::disk::input;
-use cli::disk::new_file::random;
 use cli::process::memory;
+use cli::process::random;
 use cli::say::exit::Failure;
 use cli::say::terminal::Terminal;
 use formats::limits;
@@ -196,7 +196,8 @@ fn taken(
 
 fn generate() -> Result<Passphrase, Failure> {
     let mut bits = [0; WORDS * 2];
-    random(&mut bits).map_err(|error| Failure::unexpected(format!("no random bytes: {error}")))?;
+    random::fill(&mut bits)
+        .map_err(|error| Failure::unexpected(format!("no random bytes: {error}")))?;
     Ok(Passphrase::generated(&bits))
 }
 

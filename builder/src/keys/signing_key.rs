@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use cli::disk::durable;
 use cli::disk::input;
-use cli::disk::new_file;
 use cli::disk::root::{Root, open_dir_at};
 use cli::say::exit::Failure;
 use formats::error::Reason;
@@ -192,7 +192,7 @@ impl Signer {
         let failed = |error: io::Error| unusable(root, &error);
         let directory = state_directory(root).map_err(failed)?;
         let pem = self.key.to_pem().map_err(|error| library(&error))?;
-        new_file::create(&directory, OsStr::new(NAME), &pem, Mode::from(0o600)).map_err(failed)
+        durable::create(&directory, OsStr::new(NAME), &pem, Mode::from(0o600)).map_err(failed)
     }
 }
 
@@ -200,7 +200,7 @@ impl Signer {
 fn state_directory(root: &Root) -> io::Result<OwnedFd> {
     let at = root.locate(Path::new(DIRECTORY))?;
     match rustix::fs::mkdirat(&at.dir, &*at.name, Mode::from(0o700)) {
-        Ok(()) => new_file::sync_dir(&at.dir)?,
+        Ok(()) => durable::sync_dir_if_supported(&at.dir)?,
         Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
-use cli::disk::new_file::{create_only, set_mode, sync_dir};
+use cli::disk::durable::{create_only, set_mode, sync_dir_if_supported};
 use cli::disk::root::open_dir_at;
 use cli::kit::folder::is_kit;
 use cli::say::exit::Failure;
@@ -265,7 +265,7 @@ impl KitWriter {
         if let Some(old) = old {
             warnings.extend(self.clear_away(&old));
         }
-        if let Err(error) = sync_dir(&self.out) {
+        if let Err(error) = sync_dir_if_supported(&self.out) {
             warnings.push(format!(
                 "the kit stands, but {} may not be on the disk yet: {error}. Check it after the stick was taken out and put in again",
                 self.out_path.display()
@@ -356,7 +356,7 @@ impl KitWriter {
 /// When something of it may be left in the old one.
 fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
     match renameat(old, kit::RECEIPTS, new, kit::RECEIPTS) {
-        Ok(()) => sync_dir(new),
+        Ok(()) => sync_dir_if_supported(new),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }

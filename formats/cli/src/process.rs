@@ -1,6 +1,7 @@
-//! This process and those it starts: limits, memory, signals, time limits.
+//! This process and those it starts: limits, memory, random bytes, signals, time limits.
 
 pub mod command;
 pub mod hardening;
 pub mod memory;
+pub mod random;
 pub mod signals;

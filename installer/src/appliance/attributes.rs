@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 
 use base64::Engine;
@@ -62,18 +63,19 @@ impl Attributes {
         *self == self.of_successor()
     }
 
-    /// Gives them to a file whose extended attributes were [given](Extended::give) before.
+    /// Gives them to a file whose extended attributes were [given](Extended::give) before, durably.
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn settle(&self, file: impl AsFd) -> io::Result<()> {
-        fchown(&file, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
+    pub(crate) fn settle(&self, file: &File) -> io::Result<()> {
+        fchown(file, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
         if let Some(acl) = self.extended.as_ref().and_then(|extended| extended.0.get(ACL)) {
             // its mask was closed until now
-            fsetxattr(&file, ACL, acl, XattrFlags::empty())?;
+            fsetxattr(file, ACL, acl, XattrFlags::empty())?;
         }
         // after the owner: a change of owner may clear mode bits
-        Ok(fchmod(&file, Mode::from_raw_mode(self.mode))?)
+        fchmod(file, Mode::from_raw_mode(self.mode))?;
+        file.sync_all()
     }
 }
 

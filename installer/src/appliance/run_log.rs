@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
+use cli::disk::durable::sync_dir;
 use formats::error::Reason;
 use formats::timestamp::Timestamp;
 use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
-use crate::appliance::atomic_file::sync_dir;
 use crate::appliance::state::State;
 
 const NAME: &str = "log";

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, Instant};
 
+use cli::disk::durable::{self, sync_dir};
 use cli::disk::root::{open_dir_at, open_file_at};
 use cli::say::exit::Failure;
 use formats::device::DeviceUuid;
@@ -15,7 +16,6 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
-use crate::appliance::atomic_file::{remove_unfinished, sync_dir, write_record};
 use crate::appliance::host::{Host, IS_AN_FTD};
 use crate::appliance::sf_dir::{self, SF, wrong_directory, wrong_file};
 
@@ -113,7 +113,7 @@ impl State {
     /// # Errors
     /// `no-space`, `read-only`, or what the system says.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        write_record(&self.dir, name, bytes)
+        durable::replace_record(&self.dir, name, bytes)
             .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
     }
 
@@ -122,7 +122,7 @@ impl State {
     /// # Errors
     /// What the system says.
     pub(crate) fn remove_unfinished(&self) -> Result<(), Failure> {
-        remove_unfinished(&self.dir).map_err(|error| Failure::io(&self.shown, &error))
+        durable::remove_unfinished(&self.dir).map_err(|error| Failure::io(&self.shown, &error))
     }
 
     /// Removes a record, durably.
@@ -130,7 +130,7 @@ impl State {
     /// # Errors
     /// What the system says.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
-        crate::appliance::atomic_file::remove(&self.dir, name)
+        durable::remove(&self.dir, name)
             .and_then(|()| sync_dir(&self.dir))
             .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
     }

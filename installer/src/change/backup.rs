@@ -10,9 +10,9 @@
 //! may jump, so the order is that of the sequence numbers.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 
-use cli::disk::new_file::create_only;
+use cli::disk::durable::{sync_dir, write_new};
 use cli::disk::root::{names_in, open_dir_at, open_file_at};
 use cli::say::exit::{Exit, Failure};
 use formats::checksum::{Sha256, Sums};
@@ -26,7 +26,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::appliance::atomic_file::sync_dir;
 use crate::appliance::attributes::{Attributes, Extended};
 use crate::appliance::peers::{Live, LiveFile, LiveSet};
 use crate::appliance::sf_dir::wrong_directory;
@@ -379,9 +378,7 @@ fn write(
 }
 
 fn write_file(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = create_only(dir, name, Mode::from_raw_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    write_new(dir, OsStr::new(name), bytes, Mode::from_raw_mode(0o600)).map(drop)
 }
 
 /// Reads the bytes of `backup.json`.

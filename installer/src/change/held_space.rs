@@ -9,12 +9,11 @@
 
 use std::io::{self, Write};
 
-use cli::disk::new_file::create_only;
+use cli::disk::durable::{self, create_only};
 use cli::say::exit::Failure;
 use rustix::fs::{FallocateFlags, Mode, fallocate};
 use rustix::io::Errno;
 
-use crate::appliance::atomic_file;
 use crate::appliance::state::{LockedState, State};
 
 const NAME: &str = ".reserve";
@@ -60,7 +59,7 @@ fn allocate(state: &State, bytes: u64) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub(crate) fn remove(state: &LockedState) -> io::Result<()> {
-    atomic_file::remove(state.dir(), NAME)
+    durable::remove(state.dir(), NAME)
 }
 
 /// The same, where a failure must not stop what the room is for.

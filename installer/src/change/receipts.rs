@@ -3,10 +3,10 @@
 //! through directory handles, follows no link and replaces nothing.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use cli::disk::new_file::{create_only, set_mode, sync_dir};
+use cli::disk::durable::{self, set_mode, sync_dir_if_supported, write_new};
 use cli::disk::root::open_dir_at;
 use cli::kit::folder::{is_kit, is_kit_at, kit_around};
 use cli::say::exit::Failure;
@@ -14,10 +14,9 @@ use formats::device::{DeviceUuid, ManagerUuid};
 use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, file_name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, unlinkat};
+use rustix::fs::{Mode, OFlags, fstat, mkdirat};
 use rustix::io::Errno;
 
-use crate::appliance::atomic_file::{self, write_record};
 use crate::appliance::peers::{LiveSet, PeerDir};
 use crate::appliance::state::State;
 use crate::change::backup;
@@ -69,7 +68,7 @@ pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
             before.iter().find(|(manager, _)| *manager == remember.manager).map(|(_, found)| found);
         match one(context, journal, remember, &device, found) {
             Err(problem) => receipts.note(problem),
-            Ok((name, bytes)) => match write_record(&store, &name, &bytes) {
+            Ok((name, bytes)) => match durable::replace_record(&store, &name, &bytes) {
                 Ok(()) => receipts.written.push((name, bytes)),
                 Err(error) => receipts.note(format!("{name}: {error}")),
             },
@@ -86,7 +85,7 @@ pub(crate) fn remove_unfinished(state: &State) -> Result<(), Failure> {
     let removed = match open_dir_at(state.dir(), OsStr::new(STORE)) {
         // what is no directory, receipts cannot be written to either, which is only a note
         Err(error) if is_no_directory(&error) => return Ok(()),
-        opened => opened.and_then(|store| atomic_file::remove_unfinished(&store)),
+        opened => opened.and_then(|store| durable::remove_unfinished(&store)),
     };
     removed.map_err(|error| Failure::io(format!("{}/{STORE}", state.shown()), &error))
 }
@@ -216,8 +215,9 @@ fn kit_of(source: &Path) -> Option<PathBuf> {
 fn copy(place: &OwnedFd, in_kit: bool, name: &str, bytes: &[u8]) -> io::Result<()> {
     let made = if in_kit { Some(open_or_make(place, 0o755)?) } else { None };
     let folder = made.as_ref().unwrap_or(place);
-    put(folder, name, bytes, 0o644)?;
-    sync_dir(folder)
+    // what cannot be written whole is not left: a cut receipt would be taken for a forged one
+    write_new(folder, OsStr::new(name), bytes, Mode::from_raw_mode(0o644))?;
+    sync_dir_if_supported(folder)
 }
 
 fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {
@@ -231,16 +231,4 @@ fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {
         Err(Errno::EXIST) => open_dir_at(parent, OsStr::new(STORE)),
         Err(error) => Err(error.into()),
     }
-}
-
-fn put(dir: &OwnedFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mode = Mode::from_raw_mode(mode);
-    let mut file = create_only(dir, name, mode)?;
-    let written =
-        set_mode(&file, mode).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // the stick is full, or gone: a cut receipt would be taken for a forged one
-        let _ = unlinkat(dir, name, AtFlags::empty());
-    }
-    written
 }

@@ -6,16 +6,20 @@
 
 use std::time::{Duration, Instant};
 
+use cli::disk::durable::{self, StagedFile};
 use cli::say::exit::{Exit, Failure};
 use formats::device::CredentialFile;
 use formats::error::Reason;
+use rustix::fs::Mode;
 
-use crate::appliance::atomic_file::{self, StagedFile};
 use crate::appliance::attributes::NotGiven;
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveFile, PeerDir};
 use crate::change::backup::BackupId;
 use crate::change::transaction::Change;
+
+/// Until it has its owner, nobody else can read a successor.
+const ASIDE: Mode = Mode::from_raw_mode(0o600);
 
 /// All that is to be replaced, complete on disk beside what it replaces.
 pub(crate) struct Staged<'a> {
@@ -71,11 +75,11 @@ fn stage_one(
     content: &LiveFile,
 ) -> Result<StagedFile, Failure> {
     let folder = peers::shown(host, &peer.manager);
-    let successor = StagedFile::write(&peer.dir, name, &content.bytes)
+    let successor = StagedFile::write(&peer.dir, name, &content.bytes, ASIDE)
         .map_err(|error| Failure::io(&folder, &error))?;
     let dressed = match &content.attributes.extended {
         None => Ok(()),
-        Some(extended) => successor.dress(extended),
+        Some(extended) => extended.give(successor.file()),
     };
     match dressed {
         Ok(()) => Ok(successor),
@@ -122,26 +126,26 @@ impl Staged<'_> {
         for one in &self.successors {
             if let Some((successor, content)) = &one.content {
                 let failed = failed(one.peer, one.file.name());
-                successor.settle(&content.attributes).map_err(failed)?;
+                content.attributes.settle(successor.file()).map_err(failed)?;
             }
         }
         for change in self.changes {
             for file in change.kept() {
                 let failed = failed(&change.peer, file.name());
-                atomic_file::sync_file(&change.peer.dir, file.name()).map_err(failed)?;
+                durable::sync_file(&change.peer.dir, file.name()).map_err(failed)?;
             }
         }
         let first = Instant::now();
         for one in self.successors {
             match one.content {
                 Some((successor, _)) => successor.replace(&one.peer.dir, one.file.name()),
-                None => atomic_file::remove(&one.peer.dir, one.file.name()),
+                None => durable::remove(&one.peer.dir, one.file.name()),
             }
             .map_err(failed(one.peer, one.file.name()))?;
         }
         let renames = first.elapsed();
         for change in self.changes {
-            atomic_file::sync_dir(&change.peer.dir).map_err(failed(&change.peer, ""))?;
+            durable::sync_dir(&change.peer.dir).map_err(failed(&change.peer, ""))?;
         }
         Ok(renames)
     }

@@ -8,12 +8,12 @@
 
 use std::time::Duration;
 
+use cli::disk::durable;
 use cli::say::exit::{Exit, Failure};
 use formats::checksum::Sha256;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;
 
-use crate::appliance::atomic_file;
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveSet, PeerDir};
 use crate::appliance::service::{self, Patience, Service, Unhealthy};
@@ -426,7 +426,7 @@ pub(crate) fn remove_leftovers(host: &Host, peer: &PeerDir) -> Result<usize, Fai
     let shown = peers::shown(host, &peer.manager);
     let leftovers = peer.leftovers().map_err(|error| Failure::io(&shown, &error))?;
     for name in &leftovers {
-        atomic_file::remove(&peer.dir, name).map_err(|error| Failure::io(&shown, &error))?;
+        durable::remove(&peer.dir, name).map_err(|error| Failure::io(&shown, &error))?;
     }
     Ok(leftovers.len())
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use cli::disk::box_kind::BoxKind;
-use cli::disk::new_file;
+use cli::disk::durable;
 use cli::say::exit::Failure;
 use cli::say::level::{Level, Thresholds};
 use cli::say::report::Report;
@@ -204,7 +204,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     (report.state, report.summary) = (overall(&report), view::summary(&report));
     report.steps = advice::next(&report, unfinished);
     if let Some(path) = &args.prometheus {
-        new_file::replace_at(path, prometheus::text(&report).as_bytes(), 0o644)?;
+        durable::replace_at(path, prometheus::text(&report).as_bytes(), 0o644)?;
     }
     let text = view::text(terminal, &report, appliance, args.plugin);
     let done = Report::done(&report, text);

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use cli::disk::new_file;
+use cli::disk::durable;
 use cli::say::exit::Failure;
 use cli::say::terminal::Terminal;
 use formats::bundle::manifest::Tool;
@@ -300,8 +300,8 @@ fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Failur
     let dir = crate::kit::writer::open_out(out)?;
     let (name, mode) = (OsStr::new(name), Mode::from(0o600));
     let written = match force {
-        true => new_file::replace(&dir, name, bytes, mode),
-        false => new_file::create(&dir, name, bytes, mode),
+        true => durable::replace(&dir, name, bytes, mode),
+        false => durable::create(&dir, name, bytes, mode),
     };
     written.map_err(|error| {
         let failure = Failure::io(path.display(), &error);

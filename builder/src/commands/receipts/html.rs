@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cli::disk::new_file;
+use cli::disk::durable;
 use cli::say::exit::Failure;
 use formats::text::printable;
 
@@ -17,7 +17,7 @@ const STYLE: &str = include_str!("../../texts/receipts.css");
 /// # Errors
 /// When it cannot be written; the older one then still stands.
 pub(super) fn write(path: &Path, body: &ReceiptsBody) -> Result<(), Failure> {
-    new_file::replace_at(path, page(body).as_bytes(), 0o644)
+    durable::replace_at(path, page(body).as_bytes(), 0o644)
 }
 
 fn page(body: &ReceiptsBody) -> String {

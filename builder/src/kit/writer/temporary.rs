@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use cli::disk::new_file::random_hex;
 use cli::disk::root::{names_in, open_dir_at};
+use cli::process::random;
 use formats::kit;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, flock, fstat, mkdirat, statat};
@@ -17,7 +17,7 @@ const INFIX: &str = ".tmp-";
 
 /// A name that no other run has, and that is known for a temporary one.
 pub(super) fn temporary_name(name: &str) -> io::Result<String> {
-    Ok(format!(".{name}{INFIX}{}", random_hex()?))
+    Ok(format!(".{name}{INFIX}{}", random::hex()?))
 }
 
 fn holds_receipts(dir: &OwnedFd) -> bool {

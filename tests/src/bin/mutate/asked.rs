@@ -5,7 +5,7 @@
 pub(crate) const TESTS: [(&str, &[&str]); 43] = [
     ("installer/src/args.rs", &["install::rehearsal::", "output::golden::"]),
     (
-        "installer/src/appliance/atomic_file.rs",
+        "formats/cli/src/disk/durable.rs",
         &[
             "install::journey::",
             "device::store::",

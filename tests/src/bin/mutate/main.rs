@@ -124,7 +124,7 @@ fn on_all<'a, T: Send>(
 
 fn list() -> Vec<Mutant> {
     let mut command = Command::new("cargo");
-    command.args(["mutants", "--list", "--json", "--diff", "-p", "installer"]);
+    command.args(["mutants", "--list", "--json", "--diff", "-p", "installer", "-p", "cli"]);
     command.args(["--exclude-re", "impl.*(Display|Debug|Serialize)"]);
     for (file, _) in asked::TESTS {
         command.args(["-f", file]);

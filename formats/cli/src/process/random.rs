@@ -1,0 +1,26 @@
+//! Bytes from the system's random source.
+
+use std::io;
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// 16 random hex digits, for temporary names.
+///
+/// # Errors
+/// As [`fill`].
+pub fn hex() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Fills `bytes`, at most 256 of them.
+///
+/// # Errors
+/// When the system gives fewer.
+pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    let wanted = bytes.len();
+    // up to 256 bytes come whole (getrandom(2))
+    let got = getrandom(bytes, GetRandomFlags::empty())?;
+    if got == wanted { Ok(()) } else { Err(io::Error::other("not enough random bytes")) }
+}
