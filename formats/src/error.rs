@@ -80,6 +80,8 @@ reasons! {
     RehearsalFailed = "rehearsal-failed",
     /// Another run holds the lock.
     Busy = "busy",
+    /// The system forbids it, to root as well.
+    NotPermitted = "not-permitted",
     /// Needs root.
     NotRoot = "not-root",
     /// Not enough space.

@@ -16,7 +16,6 @@ use rustix::fs::{AtFlags, statat};
 use zeroize::Zeroizing;
 
 use crate::fmc::belief::{Belief, Believed, Disbelief, untrusted};
-use crate::fmc::discover::AS_ROOT;
 use crate::fmc::plan::PlannedDevice;
 
 /// The CA in use (docs/facts.md).
@@ -283,7 +282,7 @@ fn cannot_read(path: &str, error: &io::Error) -> Failure {
     }
     let message = format!("{path}: {error}");
     match error.kind() {
-        io::ErrorKind::PermissionDenied => refused(Reason::NotRoot, message).hint(AS_ROOT),
+        io::ErrorKind::PermissionDenied => Failure::io(path, error),
         // not a regular file
         io::ErrorKind::InvalidInput => refused(Reason::MissingSource, message).hint(RUN_AGAIN),
         _ => refused(Reason::CannotRead, message)

@@ -165,9 +165,7 @@ impl Unread {
             Self::Foreign(foreign) => return untrusted(foreign),
             Self::Limit(error) => error,
         };
-        let is_denied = matches!(&error, LimitError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied);
-        let hint = if is_denied { AS_ROOT } else { OTHERWISE };
-        input::of_limit(&root.outside(path), &error).or_hint(hint)
+        input::of_limit(&root.outside(path), &error).or_hint(OTHERWISE)
     }
 }
 
@@ -231,14 +229,7 @@ impl Batches {
     /// When it cannot be told.
     pub(crate) fn look(belief: Belief<'_>) -> Result<Self, Failure> {
         let shown = belief.root.outside(BATCHES);
-        let failed = |error: io::Error| {
-            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-            Failure::io(shown.display(), &error).or_hint(if is_denied {
-                AS_ROOT
-            } else {
-                OTHERWISE
-            })
-        };
+        let failed = |error: io::Error| Failure::io(shown.display(), &error).or_hint(OTHERWISE);
         let dir = match belief.root.open_dir(Path::new(BATCHES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             opened => opened.map_err(failed)?,

@@ -216,8 +216,6 @@ fn unusable(root: &Root, error: &io::Error) -> Failure {
         // not a regular file
         io::ErrorKind::InvalidInput => Failure::refused(Reason::BadFormat, failure.into_message())
             .hint("move it away to get a new key, or name another with --sign-key FILE"),
-        io::ErrorKind::PermissionDenied => Failure::refused(Reason::NotRoot, failure.into_message())
-            .hint("run this as root on the FMC (`expert`, then `sudo su`), or give --sign-key FILE"),
         _ => failure.or_hint(
             "run this on the FMC, or make a key with `sftunnel-bundle keygen signer` and give --sign-key FILE",
         ),

@@ -36,7 +36,6 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, renameat, renameat
 use rustix::io::Errno;
 
 use self::temporary::{held_folder, remove_leftovers, temporary_name};
-use crate::fmc::discover::AS_ROOT;
 use crate::kit::parallel::joined;
 
 /// A kit under construction.
@@ -104,7 +103,6 @@ pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     rustix::fs::open(out, flags, Mode::empty()).map_err(|error| {
         let hint = match error {
-            Errno::ACCESS | Errno::PERM => AS_ROOT,
             Errno::NOENT | Errno::NOTDIR => "make the directory first, or mount the stick",
             _ => "choose another place with --out DIR",
         };

@@ -165,10 +165,8 @@ impl Host {
                 Ok(program) => return Ok(Some(program)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
                     let error = LimitError::Io(error);
-                    let found = cli::disk::input::of_limit(&self.root.outside(&path), &error);
-                    failure = Some(if is_forbidden { found.or_hint(AS_ROOT) } else { found });
+                    failure = Some(cli::disk::input::of_limit(&self.root.outside(&path), &error));
                 }
             }
         }

@@ -61,8 +61,6 @@ pub(crate) fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
         Some(Errno::LOOP | Errno::NOTDIR) => {
             wrong(format!("{shown} is a link or not a directory, expected a directory"))
         }
-        Some(Errno::ACCESS) => Failure::io(shown, error)
-            .hint("only root may look into it: in `expert` mode run `sudo su`, then this again"),
         _ => Failure::io(shown, error),
     }
 }

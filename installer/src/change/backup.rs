@@ -478,14 +478,7 @@ fn invalid(message: String) -> io::Error {
 /// the one file or directory that could not be removed.
 fn remove_tree(parent: &OwnedFd, name: impl AsRef<OsStr>, path: &str) -> Result<(), Failure> {
     let name = name.as_ref();
-    let failed = |path: &str, error: io::Error| {
-        let failure = Failure::io(path, &error);
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => failure
-                .or_hint("`lsattr` shows whether somebody made it immutable; then `chattr -i`"),
-            _ => failure,
-        }
-    };
+    let failed = |path: &str, error: io::Error| Failure::io(path, &error);
     let dir = open_dir_at(parent, name).map_err(|error| failed(path, error))?;
     for entry in names_in(&dir).map_err(|error| failed(path, error))? {
         let inside = format!("{path}/{}", entry.to_string_lossy());

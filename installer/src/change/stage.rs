@@ -4,6 +4,7 @@
 //! replaced: a run that was killed may have renamed it a moment ago, and somebody may have
 //! copied it there by hand, without a sync.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use cli::disk::durable::{self, StagedFile};
@@ -92,11 +93,12 @@ fn stage_one(
 
 /// An ACL or label that the successor would lack may be what lets sftunnel read its key.
 fn cannot_keep(path: &str, not_given: &NotGiven) -> Failure {
-    let failure = Failure::io(path, &not_given.error);
     let message = format!("{path}: {not_given}");
-    match failure.reason() {
-        Some(_) => failure.map_message(|_| message),
-        None => Failure::refused(Reason::CannotReplace, message).hint(format!(
+    match not_given.error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => {
+            Failure::io(path, &not_given.error).map_message(|_| message)
+        }
+        _ => Failure::refused(Reason::CannotReplace, message).hint(format!(
             "`getfattr -d -m - {path}` shows it; find out what forbids it (`dmesg`), or whether it is needed"
         )),
     }
@@ -152,11 +154,13 @@ impl Staged<'_> {
 }
 
 fn cannot_swap(path: &str, error: &std::io::Error) -> Failure {
-    let failure = Failure::io(format!("replacing {path}"), error).exit(Exit::Failed);
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ResourceBusy => failure.or_hint(
-            "`lsattr` shows whether it was made immutable meanwhile, `findmnt -T` whether something was mounted over it",
-        ),
-        _ => failure,
-    }
+    let failure = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ResourceBusy => {
+            Failure::refused(Reason::CannotReplace, format!("replacing {path}: {error}")).hint(
+                "`lsattr` shows whether it was made immutable meanwhile, `findmnt -T` whether something was mounted over it",
+            )
+        }
+        _ => Failure::io(format!("replacing {path}"), error),
+    };
+    failure.exit(Exit::Failed)
 }

@@ -33,7 +33,8 @@ fn fitting(error: Option<&str>) -> &'static [&'static str] {
         Some("ENOSPC" | "EDQUOT") => &["no-space"],
         Some("EROFS") => &["read-only"],
         // an attribute that is refused, and what is found out without any fault
-        Some("EPERM" | "EACCES" | "EOPNOTSUPP") | None => &["cannot-replace"],
+        Some("EOPNOTSUPP") | None => &["cannot-replace"],
+        Some("EPERM" | "EACCES") => &["cannot-replace", "not-permitted"],
         _ => &[],
     }
 }

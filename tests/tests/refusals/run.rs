@@ -43,10 +43,14 @@ fn only_root_changes_anything() {
     Run::new("chown").arg("0").arg(device.peer_dir(world.fmc())).run().expect(0);
     let after = lab::snapshot(&device.root).unwrap().settled();
     assert_eq!(before.differences(&after), Vec::<String>::new());
+    let locked = world.path("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).unwrap();
+    drop(refused(run(&["inspect"]).arg(locked.join("kit")), "not-root").says("as the user whose"));
     // what only root may look into
     let sf = device.root.join("var/sf");
     fs::set_permissions(sf.join("peers"), fs::Permissions::from_mode(0o700)).unwrap();
-    drop(run(&["status"]).run().expect(1).says("only root may look into it").says("sudo su"));
+    drop(refused(run(&["status"]), "not-root").says("Permission denied").says("sudo su"));
 }
 
 #[test]

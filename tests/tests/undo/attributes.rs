@@ -199,6 +199,23 @@ fn what_is_immutable_or_append_only_is_named_with_the_command_that_shows_it() {
     world.install(device, &newer).run().expect(0);
 }
 
+/// What is not a live file has no reason of its own in the table: the system's word, and a step.
+#[test]
+fn root_is_told_what_an_immutable_folder_does_not_permit() {
+    let world = World::new(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    world.install(device, &kit).run().expect(0);
+    let before = world.snapshot(device);
+    let state = Protected::new(&device.root.join("var/sf/sftunnel-airgap"), "i");
+    let ran = refused(rollback(&world), "not-permitted").says("Operation not permitted");
+    drop(state);
+    world.unchanged(device, &before, &ran.says("lsattr"));
+    let out = Protected::new(&world.out(), "i");
+    let recipient = world.recipient();
+    let build = world.bundle(&["build", "--force", "--recipient", &recipient]);
+    drop(refused(build.arg("--out").arg(&out.0), "not-permitted").says("lsattr"));
+}
+
 fn mounted(run: Run, setup: &str) -> Run {
     tool("unshare", "util-linux");
     run.under(&["unshare", "--mount", "sh", "-ec", &format!("{setup}; exec \"$@\""), "sh"])

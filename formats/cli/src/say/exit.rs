@@ -13,6 +13,12 @@ const FILE_SIZE: &str =
 /// For a shell that allows hardly any open files.
 const FILES: &str = "too many files are open at once for this shell's limit: `ulimit -n 1024`, then the same command again";
 
+/// For what only root may do, or whose file it is.
+const AS_ROOT: &str =
+    "run this as root (in `expert` mode `sudo su`), or as the user whose file it is";
+/// For what root may not do either.
+const WHAT_FORBIDS_IT: &str = "`lsattr` shows whether it was made immutable, which `chattr -i` ends; else a security module forbids it (`dmesg`), or the server of the share that it lies on";
+
 /// How a program ends. Scripts are written against the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -94,6 +100,9 @@ impl Failure {
             Kind::StorageFull | Kind::QuotaExceeded => Reason::NoSpace,
             Kind::ReadOnlyFilesystem => Reason::ReadOnly,
             Kind::AlreadyExists => Reason::Exists,
+            Kind::PermissionDenied => {
+                return Self::denied(in_one_line(&format!("{subject}: {error}")));
+            }
             _ => {
                 let failure = Self::unexpected(in_one_line(&format!("{subject}: {error}")));
                 let code = Errno::from_io_error(error);
@@ -105,6 +114,14 @@ impl Failure {
             }
         };
         Self::refused(reason, in_one_line(&format!("{subject}: {error}")))
+    }
+
+    /// Only root may do what was asked, or not even root.
+    fn denied(message: String) -> Self {
+        match rustix::process::geteuid().is_root() {
+            true => Self::refused(Reason::NotPermitted, message).hint(WHAT_FORBIDS_IT),
+            false => Self::refused(Reason::NotRoot, message).hint(AS_ROOT),
+        }
     }
 
     /// Says what to do next, in place of anything said before.
