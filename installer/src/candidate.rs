@@ -24,10 +24,10 @@ use crate::appliance::host::{Appliance, Host};
 use crate::appliance::peers::{Live, LiveFile, LiveSet, PeerDir};
 use crate::appliance::state::State;
 use crate::args::Judge;
+use crate::change::Change;
 use crate::change::journal::{Pair, Remember};
 use crate::change::obstacles;
 use crate::change::records::{Installed, Signers};
-use crate::change::transaction::Change;
 use checks::Accept;
 use source::{Found, Trust};
 

@@ -1,12 +1,61 @@
 //! Files replaced as one transaction, undone, and finished after an interruption.
 
 pub(crate) mod backup;
+pub(crate) mod finish;
 pub(crate) mod held_space;
 pub(crate) mod journal;
 pub(crate) mod obstacles;
+pub(crate) mod proof;
 pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod stage;
 pub(crate) mod transaction;
 pub(crate) mod undo;
+
+use formats::device::CredentialFile;
+
+use crate::appliance::host::Host;
+use crate::appliance::peers::{Live, LiveSet, PeerDir};
+use crate::appliance::service::Patience;
+use crate::appliance::signals::Signals;
+use crate::appliance::state::LockedState;
+
+/// One peer directory's change.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub peer: PeerDir,
+    /// As found when the plan was made.
+    pub before: LiveSet,
+    /// As it shall be.
+    pub after: LiveSet,
+}
+
+impl Change {
+    /// The files that are replaced, made or removed: as found, and as they shall be.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
+        self.all().filter(|(_, before, after)| before.identity() != after.identity())
+    }
+
+    /// The files that stay as they are.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = CredentialFile> {
+        let kept = self.all().filter(|(_, before, after)| before.identity() == after.identity());
+        kept.map(|(file, _, _)| file)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
+        let slots = CredentialFile::ALL.into_iter().zip(self.before.0.iter().zip(&self.after.0));
+        slots.map(|(file, (before, after))| (file, before, after))
+    }
+}
+
+/// What every step of a transaction needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub host: &'a Host,
+    pub state: &'a LockedState,
+    pub signals: &'a Signals,
+    pub patience: Patience,
+    /// `--accept-device`: what names another device may be put back.
+    pub accept_device: bool,
+}

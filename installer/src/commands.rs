@@ -29,7 +29,8 @@ use crate::appliance::signals::Signals;
 use crate::appliance::state::{LockedState, State};
 use crate::args::{Change as ChangeArgs, Wait};
 use crate::candidate::checks::{self, DroppedPeer};
-use crate::change::transaction::{Context, OnUnhealthy};
+use crate::change::Context;
+use crate::change::transaction::OnUnhealthy;
 
 /// What every command is given.
 #[derive(Debug)]

@@ -14,7 +14,6 @@ use serde::Serialize;
 use crate::appliance::host::Host;
 use crate::appliance::host::command::Print;
 use crate::appliance::signals::Signals;
-use crate::appliance::tunnel::Waited;
 
 /// The id that `pmtool` knows sftunnel by.
 const ID: &str = "sftunnel";
@@ -167,13 +166,11 @@ pub(crate) enum Unhealthy {
         /// What the restart command itself reported.
         restart: Option<String>,
     },
-    /// It runs, but a tunnel that the operator requires is not up (`--require-connected`).
-    #[error("sftunnel runs on the new files, but {}", .0.not_up())]
-    NotConnected(Waited),
-    /// A signal ended the waiting.
-    #[error("a signal ended the waiting for sftunnel")]
-    Interrupted,
 }
+
+/// A signal ended the waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interrupted;
 
 fn restart_note(restart: &Option<String>) -> String {
     restart.as_ref().map(|note| format!("; {note}")).unwrap_or_default()
@@ -181,15 +178,12 @@ fn restart_note(restart: &Option<String>) -> String {
 
 /// Restarts sftunnel and waits until it is proved to run: in state `Running` with a PID
 /// other than `old` (any, when it was not running) that stays for the settle time.
-///
-/// # Errors
-/// See [`Unhealthy`].
 pub(crate) fn restart(
     host: &Host,
     old: Option<u32>,
     patience: Patience,
     signals: &Signals,
-) -> Result<u32, Unhealthy> {
+) -> Result<Result<u32, Unhealthy>, Interrupted> {
     let started = Instant::now();
     let note = match host.run_pmtool(&["restartbyid", ID], Print::Dropped, patience.restart) {
         Ok(finished) if finished.status.success() => None,
@@ -199,16 +193,13 @@ pub(crate) fn restart(
     wait_until_up(host, old, patience, started, note, signals)
 }
 
-/// The waiting alone, for a restart that has happened already.
-///
-/// # Errors
-/// See [`Unhealthy`].
+/// Waits alone, for a restart that has happened already.
 pub(crate) fn confirm(
     host: &Host,
     old: Option<u32>,
     patience: Patience,
     signals: &Signals,
-) -> Result<u32, Unhealthy> {
+) -> Result<Result<u32, Unhealthy>, Interrupted> {
     wait_until_up(host, old, patience, Instant::now(), None, signals)
 }
 
@@ -219,21 +210,21 @@ fn wait_until_up(
     started: Instant,
     restart: Option<String>,
     signals: &Signals,
-) -> Result<u32, Unhealthy> {
+) -> Result<Result<u32, Unhealthy>, Interrupted> {
     let mut watch = Watch::new(old, patience, started);
     loop {
         let asked = Instant::now();
         match watch.see(status(host), asked) {
-            Seen::Up(pid) => return Ok(pid),
-            Seen::Died { pid, after } => return Err(Unhealthy::Died { pid, after }),
+            Seen::Up(pid) => return Ok(Ok(pid)),
+            Seen::Died { pid, after } => return Ok(Err(Unhealthy::Died { pid, after })),
             Seen::NotUp { last } => {
                 let seconds = started.elapsed().as_secs();
-                return Err(Unhealthy::NotUp { seconds, last, restart });
+                return Ok(Err(Unhealthy::NotUp { seconds, last, restart }));
             }
             Seen::Nothing => {}
         }
         if signals.pending() {
-            return Err(Unhealthy::Interrupted);
+            return Err(Interrupted);
         }
         std::thread::sleep(POLL);
     }

@@ -15,7 +15,7 @@ use crate::appliance::peers;
 use crate::appliance::service::Service;
 use crate::candidate::checks::DroppedPeer;
 use crate::candidate::{Accepted, file_results};
-use crate::change::transaction::Change;
+use crate::change::Change;
 
 /// The box itself.
 pub(crate) fn appliance(appliance: &Appliance) -> String {

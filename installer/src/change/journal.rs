@@ -12,6 +12,7 @@ use formats::signature::VerifyingKey;
 use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::appliance::peers::{Live, LiveSet};
 use crate::appliance::state::{LockedState, State};
 use crate::change::backup::BackupId;
 
@@ -74,6 +75,21 @@ pub(crate) struct Remember {
         skip_serializing_if = "Option::is_none"
     )]
     pub pair: Option<Pair>,
+}
+
+impl Remember {
+    /// A set of files that comes from a backup.
+    pub(crate) fn of_backup(manager: &ManagerUuid, files: &LiveSet) -> Self {
+        Self {
+            manager: manager.clone(),
+            bundle_id: None,
+            signer: None,
+            pin: false,
+            files: files.0.each_ref().map(Live::sha256),
+            ca_not_before: None,
+            pair: None,
+        }
+    }
 }
 
 /// What tells an older pair of one CA from a newer one.

@@ -14,7 +14,7 @@ use rustix::fs::{IFlags, StatVfsMountFlags, fstat, fstatvfs, ioctl_getflags};
 
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, PeerDir};
-use crate::change::transaction::Change;
+use crate::change::Change;
 
 /// One thing in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,9 +19,9 @@ use rustix::io::Errno;
 
 use crate::appliance::peers::{LiveSet, PeerDir};
 use crate::appliance::state::State;
+use crate::change::Context;
 use crate::change::backup;
 use crate::change::journal::{Goal, Journal, Remember};
-use crate::change::transaction::Context;
 
 const STORE: &str = "receipts";
 

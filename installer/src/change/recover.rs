@@ -14,13 +14,15 @@ use formats::device::DeviceUuid;
 use formats::error::Reason;
 
 use crate::appliance::peers::PeerDir;
-use crate::appliance::service::{self, Service};
+use crate::appliance::service::{self, Interrupted, Service};
 use crate::appliance::state::State;
+use crate::change::Context;
 use crate::change::backup::{self, BackupId};
+use crate::change::finish;
 use crate::change::held_space;
 use crate::change::journal::{Goal, Journal, Phase};
 use crate::change::receipts::{self, Receipts};
-use crate::change::transaction::{self, Context};
+use crate::change::stage;
 use crate::change::undo::{self, PutBack};
 
 /// What recovery found and did.
@@ -151,14 +153,14 @@ fn all_old(journal: &Journal, done: Option<PutBack>, why: Option<String>) -> Rec
 /// interrupted or by a boot; that is proved or made so.
 fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
     let Context { host, signals, patience, .. } = context;
-    let unreadable = |failure| transaction::cannot_tell(context, failure);
-    if transaction::replaced_since(host, &journal).map_err(unreadable)?.is_some() {
+    let unreadable = |failure| finish::cannot_tell(context, failure);
+    if finish::replaced_since(host, &journal).map_err(unreadable)?.is_some() {
         return put_back(context, &journal, None);
     }
     let backup = journal.backup.clone();
     let running = service::require_readable(host, signals).map_err(|failure| {
         if signals.pending() {
-            return transaction::interrupted();
+            return finish::interrupted();
         }
         let hint = "look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again";
         failure
@@ -168,24 +170,27 @@ fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failu
             .exit(Exit::NeedsPerson)
     })?;
     let old = journal.old_pid_unless_rebooted(host.boot_id().map_err(unreadable)?);
+    let interrupted = |Interrupted| finish::interrupted();
     let confirmed = match running {
         Service::Running { pid } if Some(pid) != old => {
             service::confirm(host, old, patience, signals)
         }
         _ => service::restart(host, running.pid(), patience, signals),
     };
-    // one restart of our own before giving up: the run may have been cut off during its own
-    let confirmed = confirmed.or_else(|why| match (why, service::settled_status(host, signals)) {
-        // no restart could be proved
-        (why @ service::Unhealthy::Interrupted, _) | (why, Service::Unknown { .. }) => Err(why),
-        (_, now) => service::restart(host, now.pid(), patience, signals),
-    });
+    let confirmed = match confirmed.map_err(interrupted)? {
+        Ok(pid) => Ok(pid),
+        // one restart of our own before giving up: the run may have been cut off during its own
+        Err(why) => match service::settled_status(host, signals) {
+            // no restart could be proved
+            Service::Unknown { .. } => Err(why),
+            now => service::restart(host, now.pid(), patience, signals).map_err(interrupted)?,
+        },
+    };
     match confirmed {
         Ok(pid) => {
-            let receipts = transaction::complete(context, journal)?;
+            let receipts = finish::complete(context, journal)?;
             Ok(Recovered::AllNew { backup, pid, receipts })
         }
-        Err(service::Unhealthy::Interrupted) => Err(transaction::interrupted()),
         Err(why) => put_back(context, &journal, Some(why.to_string())),
     }
 }
@@ -201,7 +206,7 @@ fn sweep(context: Context<'_>) -> Result<usize, Failure> {
     for (_, peer) in PeerDir::all(context.host)? {
         // a directory that cannot be opened safely is none that this program staged in
         if let Ok(peer) = peer {
-            removed += transaction::remove_leftovers(context.host, &peer)?;
+            removed += stage::remove_leftovers(context.host, &peer)?;
         }
     }
     Ok(removed)

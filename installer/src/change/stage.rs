@@ -16,8 +16,8 @@ use rustix::fs::Mode;
 use crate::appliance::attributes::NotGiven;
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveFile, PeerDir};
+use crate::change::Change;
 use crate::change::backup::BackupId;
-use crate::change::transaction::Change;
 
 /// Until it has its owner, nobody else can read a successor.
 const ASIDE: Mode = Mode::from_raw_mode(0o600);
@@ -163,4 +163,17 @@ fn cannot_swap(path: &str, error: &std::io::Error) -> Failure {
         _ => Failure::io(format!("replacing {path}"), error),
     };
     failure.exit(Exit::Failed)
+}
+
+/// Removes staged files that an interrupted run left in a peer directory.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn remove_leftovers(host: &Host, peer: &PeerDir) -> Result<usize, Failure> {
+    let shown = peers::shown(host, &peer.manager);
+    let leftovers = peer.leftovers().map_err(|error| Failure::io(&shown, &error))?;
+    for name in &leftovers {
+        durable::remove(&peer.dir, name).map_err(|error| Failure::io(&shown, &error))?;
+    }
+    Ok(leftovers.len())
 }

@@ -5,16 +5,15 @@ use formats::device::ManagerUuid;
 use formats::error::Reason;
 
 use crate::appliance::peers::{Live, LiveSet, PeerDir};
-use crate::appliance::service::{self, Service, Unhealthy};
+use crate::appliance::service::{self, Interrupted, Service};
 use crate::change::backup::{self, Backup};
+use crate::change::finish::{cannot_tell, changed_by_somebody, complete};
 use crate::change::held_space;
-use crate::change::journal::{Goal, Journal, Phase};
+use crate::change::journal::{Goal, Journal, Phase, Remember};
 use crate::change::obstacles;
 use crate::change::receipts::Receipts;
 use crate::change::stage;
-use crate::change::transaction::{
-    Change, Context, cannot_tell, changed_by_somebody, complete, remember_set, remove_leftovers,
-};
+use crate::change::{Change, Context};
 
 /// How a backup was put back.
 #[derive(Debug)]
@@ -76,7 +75,7 @@ fn files_back(
             .and_then(|peer| peer.read(host).map(|before| (peer, before)));
         let (peer, before) = opened.map_err(|failure| cannot_tell(context, failure))?;
         let after = after.in_place_of(&before);
-        remember.push(remember_set(&manager, &after));
+        remember.push(Remember::of_backup(&manager, &after));
         changes.push(Change { peer, before, after });
     }
     for change in &changes {
@@ -88,7 +87,7 @@ fn files_back(
     // this is what it was held for
     held_space::release(state);
     for change in &changes {
-        remove_leftovers(host, &change.peer)?;
+        stage::remove_leftovers(host, &change.peer)?;
     }
     let mut journal = Journal::new(
         Goal::Restore,
@@ -165,19 +164,19 @@ fn restart(
         _ => now.pid(),
     };
     match (service::restart(host, old, patience, signals), now) {
-        (Ok(pid), Service::Unknown { detail }) => Err(Failure::unexpected(format!(
+        (Ok(Ok(pid)), Service::Unknown { detail }) => Err(Failure::unexpected(format!(
             "the old files are back in place and sftunnel runs with PID {pid}, but whether it was restarted with them is not known: before the restart its state could not be read ({detail})"
         ))
         .hint("run `sftunnel-install recover`: it restarts sftunnel once more")),
-        (Ok(pid), _) => {
+        (Ok(Ok(pid)), _) => {
             let receipts = complete(context, journal)?;
             Ok(PutBack { pid, receipts })
         }
-        (Err(Unhealthy::Interrupted), _) => {
+        (Err(Interrupted), _) => {
             Err(Failure::unexpected("the old files are back in place, but a signal ended the waiting for sftunnel")
                 .hint("run `sftunnel-install recover`: it restarts sftunnel on them"))
         }
-        (Err(why), _) => {
+        (Ok(Err(why)), _) => {
             let failure =
                 Failure::unexpected(format!("the old files are back in place, but {why}"));
             // they are all-old and durable: nothing is left to recover but sftunnel itself

@@ -7,13 +7,15 @@ use formats::text::printable;
 use serde::Serialize;
 
 use crate::appliance::peers::LiveSet;
-use crate::appliance::service::{Service, Unhealthy};
+use crate::appliance::service::Service;
 use crate::appliance::tunnel::{Tunnel, Waited};
 use crate::candidate::checks::DroppedPeer;
+use crate::change::Context;
 use crate::change::backup::{self, BackupId};
 use crate::change::journal::Goal;
+use crate::change::proof::Unproved;
 use crate::change::receipts::{Places, Receipts};
-use crate::change::transaction::{Context, Ended};
+use crate::change::transaction::Ended;
 
 /// How a change ended, in JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -120,7 +122,7 @@ impl ChangeResult {
                 ));
                 text.push_str(&stays_down_text(&self.stays_down));
                 let next = match &why {
-                    Unhealthy::NotConnected(_) => {
+                    Unproved::NotConnected(_) => {
                         "look at /ngfw/var/log/messages for why the tunnel did not come up"
                     }
                     _ => "look at /ngfw/var/log/messages for why sftunnel did not stay up",
@@ -128,7 +130,7 @@ impl ChangeResult {
                 text.push_str(&wrap("  next: ", 8, next));
                 text.push_str(&self.receipts_text(context, &receipts, places));
                 (self.why, self.backup) = (Some(why.to_string()), Some(backup));
-                if let Unhealthy::NotConnected(waited) = why {
+                if let Unproved::NotConnected(waited) = why {
                     self.tunnels_text(waited);
                 }
                 (Exit::RolledBack, text)

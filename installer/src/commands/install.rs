@@ -21,9 +21,11 @@ use crate::candidate::checks::{self, DroppedPeer};
 use crate::candidate::plan_text;
 use crate::candidate::rehearsal::{self, Rehearsal};
 use crate::candidate::{self, Accepted, SourceResult};
+use crate::change::Context;
 use crate::change::journal::Goal;
+use crate::change::proof::Proof;
 use crate::change::receipts::Places;
-use crate::change::transaction::{self, Context, Ended, Proof};
+use crate::change::transaction::{self, Ended};
 
 /// `sftunnel-install.install/1`.
 #[derive(Debug, Serialize)]

@@ -8,9 +8,9 @@ use super::change::left_here;
 use super::{Session, log};
 use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;
+use crate::change::Context;
 use crate::change::journal::Journal;
 use crate::change::recover::{self, Recovered};
-use crate::change::transaction::Context;
 
 /// A run that was interrupted, as a command sees it that only looks.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use super::{Session, with_lock};
 use crate::appliance::run_log::LogLine;
 use crate::args::RecoverArgs;
 use crate::candidate::checks::DroppedPeer;
+use crate::change::Context;
 use crate::change::backup::BackupId;
 use crate::change::recover::{self, Recovered};
-use crate::change::transaction::Context;
 
 /// `sftunnel-install.recover/1`.
 #[derive(Debug, Serialize)]

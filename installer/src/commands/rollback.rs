@@ -22,9 +22,11 @@ use crate::candidate::{FileResult, file_results};
 use crate::change::backup::{self, Backup, BackupId};
 use crate::change::journal::{Goal, Remember};
 use crate::change::obstacles;
+use crate::change::proof::Proof;
 use crate::change::receipts::Places;
 use crate::change::records::Installed;
-use crate::change::transaction::{self, Change, Context, Proof, remember_set};
+use crate::change::transaction;
+use crate::change::{Change, Context};
 
 /// `sftunnel-install.rollback/1`.
 #[derive(Debug, Serialize)]
@@ -211,7 +213,7 @@ fn locked(
     let remember: Vec<Remember> = plan
         .changes
         .iter()
-        .map(|change| remember_set(&change.peer.manager, &change.after))
+        .map(|change| Remember::of_backup(&change.peer.manager, &change.after))
         .collect();
     session
         .terminal

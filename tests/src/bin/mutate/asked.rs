@@ -2,7 +2,7 @@
 
 /// Which tests meet the guards of a file. Everything that a file is answerable for has to be
 /// noticed by these, so a survivor is also told when another test would notice it.
-pub(crate) const TESTS: [(&str, &[&str]); 43] = [
+pub(crate) const TESTS: [(&str, &[&str]); 45] = [
     ("installer/src/args.rs", &["install::rehearsal::", "output::golden::"]),
     (
         "formats/cli/src/disk/durable.rs",
@@ -292,7 +292,12 @@ pub(crate) const TESTS: [(&str, &[&str]); 43] = [
         "installer/src/candidate/rehearsal.rs",
         &["install::rehearsal::", "output::golden::", "output::documented::"],
     ),
+    (
+        "installer/src/change/finish.rs",
+        &["undo::concurrent_push::", "install::health::", "undo::interruption::"],
+    ),
     ("installer/src/change/held_space.rs", &["undo::full_disk::"]),
+    ("installer/src/change/proof.rs", &["install::tunnels::", "install::health::"]),
     (
         "installer/src/change/undo.rs",
         &["install::health::", "undo::concurrent_push::", "undo::interruption::"],
