@@ -7,6 +7,7 @@ use std::path::Path;
 use formats::signature::SigningKey;
 use tests::{PASSPHRASE, Pty, Run, World, tool};
 
+mod by_hand;
 mod peers;
 
 #[test]
