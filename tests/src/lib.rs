@@ -6,9 +6,13 @@
 //! | module | holds |
 //! |---|---|
 //! | [`world`] | a lab in a folder of its own, an identity, kits, both programs |
+//! | [`case`] | one device, a kit for it, and how both were |
 //! | [`ran`] | one run of a program, and what can be said about it |
 //! | [`pty`] | a run at a terminal |
 //! | [`forge`] | bundles that the builder would not make |
+//! | [`forger`] | whoever has an honest kit and makes others of it |
+//! | [`refused`] | runs that are to be refused |
+//! | [`monitoring`] | what monitoring systems read |
 //! | [`interruption`] | runs cut off at every call, and boxes switched off at any moment |
 
 // a driver that panics with the reason is what a test needs
@@ -20,13 +24,20 @@
     clippy::string_slice
 )]
 
+pub mod case;
 pub mod forge;
+pub mod forger;
 pub mod interruption;
+pub mod monitoring;
 pub mod pty;
 pub mod ran;
+pub mod refused;
 pub mod world;
 
+pub use case::Case;
 pub use forge::Forge;
+pub use forger::Forger;
 pub use pty::Pty;
-pub use ran::{Ran, Run, listed_commands, note, program, rage, running, tool, wait_until};
+pub use ran::{Ran, Run, listed_commands, note, now, program, rage, running, tool, wait_until};
+pub use refused::{install_refused, refused};
 pub use world::{Kit, PASSPHRASE, World};

@@ -63,6 +63,12 @@ pub fn listed_commands(help: &str) -> Vec<String> {
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap().as_secs()).unwrap()
+}
+
 /// Waits until it is so, or fails.
 #[track_caller]
 pub fn wait_until(mut is_so: impl FnMut() -> bool) {
@@ -128,6 +134,28 @@ impl Run {
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.words.splice(0..0, wrapper.iter().map(OsString::from));
         self
+    }
+
+    /// Below `strace`, which does this at calls of that name: `signal=KILL:when=2`,
+    /// `error=EIO:when=4`. Without `-f`: pmtool and what it starts are left alone.
+    #[must_use]
+    pub fn injected(self, call: &str, what: &str) -> Self {
+        self.injected_and_traced(call, what, Path::new("/dev/null"))
+    }
+
+    /// The same, with a note of the calls in a file.
+    #[must_use]
+    pub fn injected_and_traced(self, call: &str, what: &str, trace: &Path) -> Self {
+        tool("strace", "strace");
+        let (calls, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
+        let trace = trace.to_str().expect("a path in UTF-8");
+        self.under(&["strace", "-qq", "-o", trace, "-e", &calls, "-e", &inject])
+    }
+
+    /// As in a container that a program is started in from outside.
+    #[must_use]
+    pub fn in_a_namespace(self) -> Self {
+        self.under(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
     }
 
     /// A variable of its environment.

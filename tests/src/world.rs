@@ -233,6 +233,13 @@ impl World {
         run.args(self.trust()).arg(source)
     }
 
+    /// The same without a settle time: where the files are looked at, and not how sftunnel takes
+    /// them.
+    pub fn install_at_once(&self, device: &Device, source: &Path) -> Run {
+        let run = self.on(device, &["install", "--yes", "--settle", "0"]);
+        run.args(self.trust()).arg(source)
+    }
+
     /// A pmtool of the test's own for a device: these lines of a shell script, then the real one.
     /// They find it as `$real`, the folder of this test as `$here`, and the first manager's peer
     /// directory as `$peer`.

@@ -13,51 +13,8 @@ use std::path::{Path, PathBuf};
 use formats::error::Reason;
 use formats::timestamp::Timestamp;
 use lab::authority::{Authority, DAY, Digest, Pair, Request, Validity};
-use lab::{Device, Issue, Key, LabSpec, ManagerSpec};
-use tests::{Ran, Run, World, tool};
-
-/// Runs it with `--json` and fails unless it is refused for this reason: the word stands in
-/// the message and in the JSON. What it leaves unchanged is for the caller to see.
-#[track_caller]
-pub(crate) fn refused(run: Run, reason: &str) -> Ran {
-    refused_with(run, 3, reason)
-}
-
-#[track_caller]
-fn refused_with(run: Run, code: i32, reason: &str) -> Ran {
-    assert!(Reason::ALL.iter().any(|known| known.word() == reason), "no such reason: {reason}");
-    let ran = run.arg("--json").run().expect(code);
-    let json = ran.json();
-    if json["reason"] != reason || json["exit_code"] != code {
-        ran.fail(&format!("expected the reason '{reason}'"));
-    }
-    let results = json.get("results").and_then(|results| results.as_array());
-    if results.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["reason"] != reason)) {
-        ran.fail(&format!("expected '{reason}' in results[]"));
-    }
-    // an object with a message is an error, and the error stands on stderr as well
-    if json.get("message").is_some() && !ran.stderr.contains(&format!("refused ({reason}): ")) {
-        ran.fail(&format!("expected 'refused ({reason}): ' on stderr"));
-    }
-    ran
-}
-
-/// The installation is refused, and the device stays as it was.
-#[track_caller]
-pub(crate) fn install_refused(world: &World, device: &Device, source: &Path, reason: &str) -> Ran {
-    let before = world.snapshot(device);
-    let restarts = device.restarts().unwrap();
-    let ran = refused(world.install(device, source), reason);
-    world.unchanged(device, &before, &ran);
-    assert_eq!(device.restarts().unwrap(), restarts);
-    let none = fs::read_dir(device.root.join("var/sf/sftunnel-airgap/backups"));
-    let left = none.map(|found| found.flatten().count()).unwrap_or(0);
-    assert!(left <= restarts, "a refused run leaves no backup behind");
-    // verify and the dry run say the same, and do not even make the state directory
-    refused(world.on(device, &["verify"]).args(world.trust()).arg(source), reason);
-    refused(world.install(device, source).arg("--dry-run"), reason);
-    ran
-}
+use lab::{Issue, Key, LabSpec, ManagerSpec};
+use tests::{Run, World, install_refused, now, refused, tool};
 
 /// A build whose one device is refused: reason in the text and the JSON, no kit.
 #[track_caller]
@@ -100,11 +57,6 @@ fn pushed(world: &World, name: &str) -> PathBuf {
 fn put_pair(world: &World, pair: &Pair) {
     fs::write(pushed(world, "sftunnel-cert.pem"), &pair.certificate_pem).unwrap();
     fs::write(pushed(world, "sftunnel-key.pem"), &pair.key_pem).unwrap();
-}
-
-pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.unwrap().as_secs()).unwrap()
 }
 
 /// A lab whose new batch is made like this.

@@ -6,7 +6,7 @@ mod question;
 use lab::{LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, World};
 
-use crate::refusals::refused;
+use tests::refused;
 
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use lab::Device;
 use serde_json::Value;
-use tests::{Ran, Run, World, tool};
+use tests::{Ran, Run, World};
 
-use crate::device::store::forged;
-use crate::refusals::refused;
+use tests::forger::forge_backup;
+use tests::refused;
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")
@@ -55,12 +55,16 @@ fn a_backup_of_another_device_is_not_put_back() {
 fn a_backup_that_does_not_say_whose_it_is_is_judged_by_its_certificate() {
     let world = copied();
     for backup in fs::read_dir(state(world.ftd(2)).join("backups")).unwrap().flatten() {
-        forged(&backup.path(), |record| drop(record.as_object_mut().unwrap().remove("device")));
+        forge_backup(&backup.path(), |record| {
+            drop(record.as_object_mut().unwrap().remove("device"))
+        });
     }
     wrong_device(&world, rollback(&world, 2));
     // on its own box it is a backup like any other
     for backup in fs::read_dir(state(world.ftd(1)).join("backups")).unwrap().flatten() {
-        forged(&backup.path(), |record| drop(record.as_object_mut().unwrap().remove("device")));
+        forge_backup(&backup.path(), |record| {
+            drop(record.as_object_mut().unwrap().remove("device"))
+        });
     }
     rollback(&world, 1).run().expect(0);
     assert_eq!(world.files(world.ftd(1), world.fmc()), world.new_files(world.ftd(1), world.fmc()));
@@ -91,10 +95,10 @@ fn the_records_of_another_device_count_for_nothing() {
 fn an_interrupted_run_of_another_device_is_not_finished() {
     let world = World::new(2);
     let kit = world.kit(&[]).path;
-    tool("strace", "strace");
-    let calls = ["-e", "trace=fchmod", "-e", "inject=fchmod:signal=KILL:when=1"];
-    let strace = [&["strace", "-qq", "-o", "/dev/null"][..], &calls].concat();
-    assert_eq!(world.install(world.ftd(1), &kit).under(&strace).run().code(), None);
+    assert_eq!(
+        world.install(world.ftd(1), &kit).injected("fchmod", "signal=KILL:when=1").run().code(),
+        None
+    );
     Run::new("cp").arg("-a").arg(state(world.ftd(1))).arg(state(world.ftd(2))).run().expect(0);
     let before = world.snapshot(world.ftd(2));
     for command in [&["recover"][..], &["rollback", "--yes"]] {

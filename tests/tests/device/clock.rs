@@ -6,7 +6,7 @@ use lab::authority::{DAY, Validity};
 use lab::{Issue, LabSpec, ManagerSpec};
 use tests::{Run, World, tool};
 
-use crate::refusals::{install_refused, now, refused};
+use tests::{install_refused, now, refused};
 
 /// Preloading works with the dynamic build only; the same code is in the static one.
 fn at(run: Run, time: i64) -> Run {

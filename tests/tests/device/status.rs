@@ -9,8 +9,8 @@ use lab::authority::Validity;
 use lab::{Issue, LabSpec, ManagerSpec};
 use tests::{Ran, World};
 
-use crate::manager::check::{perfdata, samples};
-use crate::refusals::now;
+use tests::monitoring::{perfdata, samples};
+use tests::now;
 
 /// Managers whose certificates last so many days.
 fn device_with(days: &[i64]) -> World {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use lab::Device;
 use serde_json::{Value, json};
-use tests::{Run, World, tool};
+use tests::forger::forge_backup;
+use tests::{Run, World};
 
-use crate::refusals::refused;
+use tests::refused;
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")
@@ -89,18 +90,6 @@ fn files_of_others_in_the_state_directory_stay() {
     assert!(is_there(".hidden") && is_there("notes.new"));
 }
 
-/// Changes the record, and makes the checksums fit again: somebody who can count.
-pub(crate) fn forged(backup: &Path, change: impl FnOnce(&mut Value)) {
-    let path = backup.join("backup.json");
-    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    change(&mut record);
-    fs::write(path, record.to_string()).unwrap();
-    let sums =
-        "find . -type f ! -name SHA256SUMS -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum";
-    let sums = Run::new("sh").args(["-c", sums]).cwd(backup).run().expect(0);
-    fs::write(backup.join("SHA256SUMS"), sums.stdout).unwrap();
-}
-
 type Damage = fn(&Path, &str);
 
 /// What is wrong with a backup, and what is said of it. Nothing of such a one is put back.
@@ -121,7 +110,7 @@ const DAMAGES: [(&str, Damage); 15] = [
     }),
     ("-0000-000000000000 is missing", |backup, _| {
         let other = "00000000-0000-0000-0000-000000000000";
-        forged(backup, |record| record["peers"][0]["manager"] = json!(other));
+        forge_backup(backup, |record| record["peers"][0]["manager"] = json!(other));
     }),
     ("is not a directory", |backup, peer| {
         fs::remove_dir_all(backup.join(peer)).unwrap();
@@ -144,24 +133,26 @@ const DAMAGES: [(&str, Damage); 15] = [
     }),
     ("cacert.pem is not the file that backup.json lists", |backup, peer| {
         fs::write(backup.join(peer).join("cacert.pem"), "something else").unwrap();
-        forged(backup, |_| {});
+        forge_backup(backup, |_| {});
     }),
     ("backup.json is not of the format 'sftunnel-backup/1'", |backup, _| {
-        forged(backup, |record| record["format"] = json!("sftunnel-backup/2"));
+        forge_backup(backup, |record| record["format"] = json!("sftunnel-backup/2"));
     }),
     ("backup.json is not valid: line 1, column ", |backup, _| {
-        forged(backup, |record| record["more"] = json!(1));
+        forge_backup(backup, |record| record["more"] = json!(1));
     }),
     ("backup.json does not list three files", |backup, _| {
-        forged(backup, |record| {
+        forge_backup(backup, |record| {
             record["peers"][0]["files"].as_array_mut().unwrap().pop();
         });
     }),
     ("backup.json does not list the three files in order", |backup, _| {
-        forged(backup, |record| record["peers"][0]["files"].as_array_mut().unwrap().swap(0, 1));
+        forge_backup(backup, |record| {
+            record["peers"][0]["files"].as_array_mut().unwrap().swap(0, 1)
+        });
     }),
     ("backup.json gives cacert.pem no mode", |backup, _| {
-        forged(backup, |record| {
+        forge_backup(backup, |record| {
             record["peers"][0]["files"][0]["found"]["mode"] = json!("rw-r--r--");
         });
     }),
@@ -187,7 +178,7 @@ fn a_backup_that_is_not_what_its_checksums_and_record_say_is_damaged() {
         Run::new("cp").arg("-a").arg(&honest).arg(&backup).run().expect(0);
     }
     // what was changed and summed up is what is live: the setting itself damages nothing
-    forged(&backup, |_| {});
+    forge_backup(&backup, |_| {});
     world.on(device, &["backups", "verify"]).run().expect(0);
 }
 
@@ -208,13 +199,10 @@ fn a_backup_that_does_not_exist_is_not_found_whatever_else_there_is() {
 fn who_only_looks_keeps_nobody_from_changing_something() {
     let world = World::new(1);
     let device = installed(&world);
-    tool("strace", "strace");
-    // holds the lock for half a second
-    let slow = ["-e", "trace=flock", "-e", "inject=flock:delay_exit=500000"];
-    let strace = [&["strace", "-qq", "-o", "/dev/null"][..], &slow].concat();
     let journal = state(device).join("journal");
     fs::write(&journal, "").unwrap();
-    let looking = world.on(device, &["status"]).under(&strace).start();
+    // holds the lock for half a second
+    let looking = world.on(device, &["status"]).injected("flock", "delay_exit=500000").start();
     fs::remove_file(&journal).unwrap();
     for _ in 0..4 {
         world

@@ -2,64 +2,24 @@
 //! nothing changes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use formats::checksum::Sha256;
 use formats::device::CredentialFile;
-use formats::kit::KitIndex;
 use formats::seal::NewIdentity;
 use formats::signature::SigningKey;
 use lab::Key;
 use lab::authority::{Authority, Digest, Request, Validity};
 use serde_json::json;
 use tests::forge::gzip;
-use tests::{Forge, Kit, Run, World};
+use tests::forger::{reindexed, with_header, with_the_certificate_of_another_device};
+use tests::{Forge, Forger, Run, World};
 
-use crate::refusals::{install_refused, refused};
-
-/// One device, its kit, and its honest bundle taken apart.
-pub(crate) struct Case {
-    pub world: World,
-    pub kit: Kit,
-    pub honest: Forge,
-    pub key: SigningKey,
-}
-
-impl Case {
-    pub(crate) fn new() -> Self {
-        let world = World::new(1);
-        let kit = world.kit(&[]);
-        let sealed = fs::read(kit.bundle(world.ftd(1))).unwrap();
-        let honest = Forge::open(&sealed, &world.identity(), &world.recipient());
-        let key = world.signing_key();
-        Self { world, kit, honest, key }
-    }
-
-    pub(crate) fn forge(&self) -> Forge {
-        self.honest.clone()
-    }
-
-    /// These bytes as a bundle are refused by both programs.
-    #[track_caller]
-    pub(crate) fn is_refused(&self, sealed: &[u8], reason: &str) {
-        let file = self.world.write("forged.tar.gz.age", sealed);
-        install_refused(&self.world, self.world.ftd(1), &file, reason);
-        let args = ["verify", "--identity", "identity.txt", "forged.tar.gz.age"];
-        refused(self.world.bundle(&args), reason);
-        fs::remove_file(file).unwrap();
-    }
-
-    /// The same, only for the device: the builder does not know what the box is like.
-    #[track_caller]
-    pub(crate) fn is_refused_here(&self, sealed: &[u8], reason: &str) {
-        let file = self.world.write("forged.tar.gz.age", sealed);
-        install_refused(&self.world, self.world.ftd(1), &file, reason);
-    }
-}
+use tests::{install_refused, refused};
 
 #[test]
 fn an_honest_bundle_passes_the_same_way() {
-    let case = Case::new();
+    let case = Forger::new();
     let file = case.world.write("forged.tar.gz.age", case.forge().sign(&case.key).seal());
     case.world.install(case.world.ftd(1), &file).run().expect(0);
 }
@@ -67,7 +27,7 @@ fn an_honest_bundle_passes_the_same_way() {
 /// The refusals differ, and so does what to do about them.
 #[test]
 fn each_has_its_own_next_step() {
-    let case = Case::new();
+    let case = Forger::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let next = |sealed: &[u8], identity: &str, reason: &str, begins: &str| {
         let file = world.write("forged.tar.gz.age", sealed);
@@ -94,7 +54,7 @@ fn each_has_its_own_next_step() {
 
 #[test]
 fn what_is_changed_after_signing_has_a_bad_signature() {
-    let case = Case::new();
+    let case = Forger::new();
     case.is_refused(&case.forge().edit(|m| m["batch"] = json!(1)).seal(), "bad-signature");
     let mut forge = case.forge();
     forge.entries[1][10] ^= 1;
@@ -111,7 +71,7 @@ fn what_is_changed_after_signing_has_a_bad_signature() {
 
 #[test]
 fn a_forgers_own_key_is_an_unknown_signer() {
-    let case = Case::new();
+    let case = Forger::new();
     let other = SigningKey::generate().unwrap();
     let sealed = case.forge().sign(&other).seal();
     case.is_refused_here(&sealed, "unknown-signer");
@@ -128,7 +88,7 @@ fn a_forgers_own_key_is_an_unknown_signer() {
 
 #[test]
 fn another_identity_cannot_open() {
-    let case = Case::new();
+    let case = Forger::new();
     let world = &case.world;
     world.bundle_program(&["keygen", "identity", "--out", "other.txt"]).run().expect(0);
     let signer = world.signer();
@@ -145,7 +105,7 @@ fn another_identity_cannot_open() {
 
 #[test]
 fn any_changed_cut_or_added_byte_is_noticed() {
-    let case = Case::new();
+    let case = Forger::new();
     let sealed = fs::read(case.kit.bundle(case.world.ftd(1))).unwrap();
     let mut changed = sealed.clone();
     *changed.last_mut().unwrap() ^= 1;
@@ -157,7 +117,7 @@ fn any_changed_cut_or_added_byte_is_noticed() {
 
 #[test]
 fn layers_with_something_added_are_damaged() {
-    let case = Case::new();
+    let case = Forger::new();
     let tar = case.honest.tar();
     let two = [gzip(&tar), gzip(b"more")].concat();
     case.is_refused(&case.honest.seal_bytes(&two), "damaged");
@@ -180,14 +140,14 @@ fn layers_with_something_added_are_damaged() {
 
 #[test]
 fn certificates_that_the_signed_manifest_does_not_describe_are_damaged() {
-    let case = Case::new();
+    let case = Forger::new();
     let described = case.forge().edit(|m| m["credentials"]["ca"]["serial"] = json!("FF"));
     case.is_refused(&described.sign(&case.key).seal(), "damaged");
 }
 
 #[test]
 fn what_unpacks_beyond_its_limit_is_too_large() {
-    let case = Case::new();
+    let case = Forger::new();
     let bomb = vec![0; 64 * 1024 * 1024];
     case.is_refused(&case.honest.seal_bytes(&gzip(&bomb)), "too-large");
     case.is_refused(&vec![b'x'; 1024 * 1024 + 1], "too-large");
@@ -198,7 +158,7 @@ fn what_unpacks_beyond_its_limit_is_too_large() {
 
 #[test]
 fn other_formats_are_bad_formats() {
-    let case = Case::new();
+    let case = Forger::new();
     case.is_refused(b"hello\n", "bad-format");
     case.is_refused(b"", "bad-format");
     let sign = |forge: Forge| forge.sign(&case.key).seal();
@@ -225,25 +185,9 @@ fn other_formats_are_bad_formats() {
     case.is_refused(&forge.seal(), "bad-format");
 }
 
-/// The first header of a tar, changed, with a checksum that fits.
-pub(crate) fn with_header(tar: &[u8], entry: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let mut tar = tar.to_vec();
-    let mut at = 0;
-    for _ in 0..entry {
-        let size = std::str::from_utf8(&tar[at + 124..at + 135]).unwrap();
-        at += 512 + usize::from_str_radix(size, 8).unwrap().next_multiple_of(512);
-    }
-    let header = &mut tar[at..at + 512];
-    change(header);
-    header[148..156].fill(b' ');
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    tar
-}
-
 #[test]
 fn tars_that_readers_may_take_differently_are_bad_formats() {
-    let case = Case::new();
+    let case = Forger::new();
     let tar = case.honest.tar();
     let changed =
         |entry, change: fn(&mut [u8])| case.honest.seal_tar(&with_header(&tar, entry, change));
@@ -291,7 +235,7 @@ fn tars_that_readers_may_take_differently_are_bad_formats() {
 
 #[test]
 fn destinations_of_ones_own_choice_are_wrong() {
-    let case = Case::new();
+    let case = Forger::new();
     let peer = format!("/var/sf/peers/{}", case.world.fmc().uuid);
     for destination in [
         "/etc/shadow".to_owned(),
@@ -313,7 +257,7 @@ fn destinations_of_ones_own_choice_are_wrong() {
 
 #[test]
 fn sets_that_sftunnel_cannot_use_are_refused_although_signed() {
-    let case = Case::new();
+    let case = Forger::new();
     let (uuid, manager) = (case.world.ftd(1).uuid.clone(), case.world.fmc());
     let authority = manager.authority().unwrap();
     let put = |file, content: &[u8]| case.forge().put(file, content).sign(&case.key).seal();
@@ -332,23 +276,6 @@ fn sets_that_sftunnel_cannot_use_are_refused_although_signed() {
         &forge.put(CredentialFile::Key, &weak.key_pem).sign(&case.key).seal(),
         "weak-digest",
     );
-}
-
-/// A bundle for the first device around the certificate and key of the second, signed by the
-/// right key.
-pub(crate) fn with_the_certificate_of_another_device(world: &World) -> Vec<u8> {
-    let kit = world.kit(&[]);
-    let open = |number: usize| {
-        let sealed = fs::read(kit.bundle(world.ftd(number))).unwrap();
-        Forge::open(&sealed, &world.identity(), &world.recipient())
-    };
-    let (mine, theirs) = (open(1), open(2));
-    let described = theirs.manifest()["credentials"].clone();
-    mine.put(CredentialFile::Certificate, &theirs.entries[4])
-        .put(CredentialFile::Key, &theirs.entries[5])
-        .edit(|m| m["credentials"] = described)
-        .sign(&world.signing_key())
-        .seal()
 }
 
 #[test]
@@ -373,75 +300,49 @@ fn the_certificate_of_another_device_is_refused_although_signed() {
 
 #[test]
 fn a_bundle_for_a_manager_that_is_not_here_is_not_registered() {
-    let case = Case::new();
+    let case = Forger::new();
     let forge = case.forge().for_manager("11111111-2222-11ef-8888-000000000000");
     case.is_refused_here(&forge.sign(&case.key).seal(), "not-registered");
 }
 
 // kits
 
-/// A copy of the kit, to be changed.
-pub(crate) fn copy(case: &Case) -> PathBuf {
-    let copy = case.world.out().join("kit");
-    Run::new("cp").arg("-r").arg(&case.kit.path).arg(&copy).run().expect(0);
-    copy
-}
-
-#[track_caller]
-pub(crate) fn kit_refused(case: &Case, kit: &Path, reason: &str) {
-    install_refused(&case.world, case.world.ftd(1), kit, reason);
-    refused(case.world.bundle(&["verify", "--identity", "identity.txt"]).arg(kit), reason);
-}
-
 #[test]
 fn a_kit_that_is_not_as_its_index_says_is_refused() {
-    let case = Case::new();
+    let case = Forger::new();
     let bundle = case.kit.bundle(case.world.ftd(1)).file_name().unwrap().to_owned();
 
-    let kit = copy(&case);
+    let kit = case.copy();
     fs::write(kit.join("bundles").join(&bundle), b"something else").unwrap();
-    kit_refused(&case, &kit, "damaged");
+    case.kit_is_refused(&kit, "damaged");
     fs::remove_file(kit.join("bundles").join(&bundle)).unwrap();
-    kit_refused(&case, &kit, "not-found");
+    case.kit_is_refused(&kit, "not-found");
     std::os::unix::fs::symlink(
         case.kit.bundle(case.world.ftd(1)),
         kit.join("bundles").join(&bundle),
     )
     .unwrap();
-    kit_refused(&case, &kit, "bad-format");
+    case.kit_is_refused(&kit, "bad-format");
 
-    let kit = copy(&case);
+    let kit = case.copy();
     let index = fs::read_to_string(kit.join("kit.json")).unwrap();
     fs::write(kit.join("kit.json"), index.replace("\"batch\": ", "\"batch\": 1")).unwrap();
-    kit_refused(&case, &kit, "bad-signature");
+    case.kit_is_refused(&kit, "bad-signature");
     fs::remove_file(kit.join("kit.json.sig")).unwrap();
-    kit_refused(&case, &kit, "not-found");
+    case.kit_is_refused(&kit, "not-found");
 
     // what only a look at the whole kit finds
-    let kit = copy(&case);
+    let kit = case.copy();
     fs::write(kit.join("README.txt"), "run this: curl ...").unwrap();
     let verify = case.world.on(case.world.ftd(1), &["verify"]).args(case.world.trust());
     refused(verify.arg(&kit), "damaged");
     refused(case.world.bundle(&["verify"]).arg(&kit), "damaged");
 }
 
-/// An index of one's own, signed by somebody, with checksums that fit.
-pub(crate) fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut KitIndex)) {
-    let mut index: KitIndex =
-        serde_json::from_slice(&fs::read(kit.join("kit.json")).unwrap()).unwrap();
-    change(&mut index);
-    index.signer = formats::signature::SignerEntry::of(key.verifying_key().unwrap());
-    let (bytes, signature) = index.sign(key).unwrap();
-    fs::write(kit.join("kit.json"), bytes).unwrap();
-    fs::write(kit.join("kit.json.sig"), signature).unwrap();
-    let sums = "find . -type f ! -name SHA256SUMS | sed 's,^./,,' | sort | xargs -d '\\n' sha256sum > ../sums; mv ../sums SHA256SUMS";
-    Run::new("sh").args(["-ec", sums]).cwd(kit).run().expect(0);
-}
-
 /// What this identity does not open may be another site's; what it opens is told.
 #[test]
 fn inspecting_a_kit_hides_no_bundle_that_is_not_sound() {
-    let case = Case::new();
+    let case = Forger::new();
     let world = &case.world;
     let name = case.kit.bundle(world.ftd(1)).file_name().unwrap().to_owned();
     let other = NewIdentity::generate();
@@ -455,7 +356,7 @@ fn inspecting_a_kit_hides_no_bundle_that_is_not_sound() {
         (elsewhere, None),
     ];
     for (forge, reason) in cases {
-        let kit = copy(&case);
+        let kit = case.copy();
         let forged = forge.seal();
         fs::write(kit.join("bundles").join(&name), &forged).unwrap();
         reindexed(&kit, &case.key, |index| {
@@ -473,21 +374,21 @@ fn inspecting_a_kit_hides_no_bundle_that_is_not_sound() {
 /// What stands beside the words of the plan is short, and shows what it is.
 #[test]
 fn host_names_and_addresses_are_short_and_printable() {
-    let case = Case::new();
+    let case = Forger::new();
     for name in ["x".repeat(256), "a\u{1b}[2J".into(), "a\nb".into(), "\u{3164}".into()] {
         let forge = case.forge().edit(|m| m["manager"]["hostname"] = json!(name));
         case.is_refused(&forge.sign(&case.key).seal(), "bad-format");
         let forge = case.forge().edit(|m| m["device"]["address"] = json!(name));
         case.is_refused(&forge.sign(&case.key).seal(), "bad-format");
 
-        let kit = copy(&case);
+        let kit = case.copy();
         let index = fs::read(kit.join("kit.json")).unwrap();
         let mut index: serde_json::Value = serde_json::from_slice(&index).unwrap();
         index["manager"]["hostname"] = json!(name);
         let index = index.to_string();
         fs::write(kit.join("kit.json.sig"), case.key.sign(index.as_bytes()).unwrap()).unwrap();
         fs::write(kit.join("kit.json"), index).unwrap();
-        kit_refused(&case, &kit, "bad-format");
+        case.kit_is_refused(&kit, "bad-format");
     }
     let forge = case.forge().edit(|m| m["device"]["name"] = json!("one\ntwo"));
     case.is_refused(&forge.sign(&case.key).seal(), "bad-format");
@@ -496,7 +397,7 @@ fn host_names_and_addresses_are_short_and_printable() {
 /// With such a key anybody signs anything.
 #[test]
 fn a_signer_whose_key_is_of_small_order_is_refused_wherever_it_stands() {
-    let case = Case::new();
+    let case = Forger::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     for raw in [
         "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
@@ -515,7 +416,7 @@ fn a_signer_whose_key_is_of_small_order_is_refused_wherever_it_stands() {
 
 #[test]
 fn a_fifo_or_device_is_no_bundle_and_holds_nobody_up() {
-    let case = Case::new();
+    let case = Forger::new();
     let fifo = case.world.path("fifo");
     Run::new("mkfifo").arg(&fifo).run().expect(0);
     install_refused(&case.world, case.world.ftd(1), &fifo, "bad-format");
@@ -526,7 +427,7 @@ fn a_fifo_or_device_is_no_bundle_and_holds_nobody_up() {
 /// By a builder that does not look, or a signer who means it.
 #[test]
 fn a_bundle_with_more_than_three_blocks_is_refused() {
-    let case = Case::new();
+    let case = Forger::new();
     let [ca, certificate, key] = [3, 4, 5].map(|entry: usize| case.honest.entries[entry].clone());
     let with = |file, content: &[u8]| case.forge().put(file, content).sign(&case.key).seal();
     let key_beside = |certificate: &[u8]| [certificate, &key].concat();

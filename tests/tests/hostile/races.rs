@@ -74,8 +74,7 @@ impl Outside {
 }
 
 fn install(world: &World, kit: &Kit) -> Run {
-    let run = world.on(world.ftd(1), &["install", "--yes", "--settle", "0"]);
-    run.args(["--restart-timeout", "1"]).args(world.trust()).arg(&kit.path)
+    world.install_at_once(world.ftd(1), &kit.path).args(["--restart-timeout", "1"])
 }
 
 /// Tries it over and over.

@@ -13,8 +13,9 @@ use formats::seal::{Identities, IdentityFile};
 use serde_json::{Value, json};
 use tests::{PASSPHRASE, Pty, Run, World, program, running, tool};
 
-use crate::hostile::bundles::{Case, copy, kit_refused, reindexed, with_header};
-use crate::refusals::{install_refused, refused};
+use tests::Forger;
+use tests::forger::{reindexed, with_header};
+use tests::{install_refused, refused};
 
 fn identities(world: &World) -> Identities {
     match IdentityFile::parse(world.identity().as_bytes()) {
@@ -31,7 +32,7 @@ fn header_size(sealed: &[u8]) -> usize {
 
 #[test]
 fn a_bundle_cut_at_any_byte_or_with_any_bit_of_its_header_flipped_is_refused() {
-    let case = Case::new();
+    let case = Forger::new();
     let identities = identities(&case.world);
     let sealed = fs::read(case.kit.bundle(case.world.ftd(1))).unwrap();
     let refusal = |bytes: &[u8]| SignedBundle::open(bytes, &identities).map(|_| ()).unwrap_err();
@@ -75,7 +76,7 @@ fn a_bundle_cut_at_any_byte_or_with_any_bit_of_its_header_flipped_is_refused() {
 
 #[test]
 fn a_signed_manifest_cut_at_any_byte_or_with_any_bit_flipped_is_refused() {
-    let case = Case::new();
+    let case = Forger::new();
     let identities = identities(&case.world);
     // without the age layer's own checks: whoever can seal for the reader can seal these
     let is_refused = |forge: tests::Forge, what: &str| {
@@ -134,7 +135,7 @@ fn with_repeated_field(value: &Value, path: &str) -> String {
 
 #[test]
 fn unknown_repeated_and_missing_fields_are_bad_formats_at_every_level() {
-    let case = Case::new();
+    let case = Forger::new();
     let identities = identities(&case.world);
     let manifest = case.honest.manifest();
     let mut paths = Vec::new();
@@ -164,7 +165,7 @@ fn unknown_repeated_and_missing_fields_are_bad_formats_at_every_level() {
 
 #[test]
 fn an_index_with_unknown_repeated_or_contradicting_entries_is_a_bad_format() {
-    let case = Case::new();
+    let case = Forger::new();
     let index: Value =
         serde_json::from_slice(&fs::read(case.kit.path.join("kit.json")).unwrap()).unwrap();
     let mut paths = Vec::new();
@@ -205,7 +206,7 @@ fn an_index_with_unknown_repeated_or_contradicting_entries_is_a_bad_format() {
         change(&mut changed);
         is_refused(changed.to_string(), what);
         // and through the installer
-        let kit = copy(&case);
+        let kit = case.copy();
         let text = changed.to_string();
         fs::write(kit.join("kit.json.sig"), case.key.sign(text.as_bytes()).unwrap()).unwrap();
         fs::write(kit.join("kit.json"), text).unwrap();
@@ -214,12 +215,12 @@ fn an_index_with_unknown_repeated_or_contradicting_entries_is_a_bad_format() {
     }
     // sizes and digests that are not those of the files
     for field in ["size", "sha256"] {
-        let kit = copy(&case);
+        let kit = case.copy();
         reindexed(&kit, &case.key, |index| match field {
             "size" => index.bundles[0].size += 1,
             _ => index.bundles[0].sha256 = Sha256::of(b"x"),
         });
-        kit_refused(&case, &kit, "damaged");
+        case.kit_is_refused(&kit, "damaged");
     }
 }
 
@@ -242,7 +243,7 @@ fn a_bundle_listed_for_another_device_is_for_the_wrong_device() {
 
 #[test]
 fn more_headers_that_readers_take_differently_are_refused() {
-    let case = Case::new();
+    let case = Forger::new();
     let tar = case.honest.tar();
     let identities = identities(&case.world);
     let reason = |tar: &[u8]| {
@@ -332,17 +333,17 @@ fn a_work_factor_far_too_high_costs_no_time_in_either_program() {
 
 #[test]
 fn fifos_devices_and_folders_in_a_kit_are_refused_and_hold_nobody_up() {
-    let case = Case::new();
+    let case = Forger::new();
     let bundle = case.kit.bundle(case.world.ftd(1));
     let bundle = Path::new("bundles").join(bundle.file_name().unwrap());
     let makers: [(&str, &[&str]); 3] =
         [("mkfifo", &[]), ("mknod", &["c", "1", "5"]), ("mkdir", &[])];
     for name in [&bundle, Path::new("kit.json"), Path::new("kit.json.sig")] {
         for (program, device) in makers {
-            let kit = copy(&case);
+            let kit = case.copy();
             fs::remove_file(kit.join(name)).unwrap();
             Run::new(program).arg(kit.join(name)).args(device).run().expect(0);
-            kit_refused(&case, &kit, "bad-format");
+            case.kit_is_refused(&kit, "bad-format");
             fs::remove_dir_all(kit).unwrap();
         }
     }
@@ -350,11 +351,11 @@ fn fifos_devices_and_folders_in_a_kit_are_refused_and_hold_nobody_up() {
 
 #[test]
 fn a_kit_whose_folder_of_bundles_is_a_link_is_refused() {
-    let case = Case::new();
-    let kit = copy(&case);
+    let case = Forger::new();
+    let kit = case.copy();
     fs::rename(kit.join("bundles"), kit.join("elsewhere")).unwrap();
     std::os::unix::fs::symlink("elsewhere", kit.join("bundles")).unwrap();
-    kit_refused(&case, &kit, "bad-format");
+    case.kit_is_refused(&kit, "bad-format");
 }
 
 /// What was read at the beginning is what is installed, whatever the stick holds by then.

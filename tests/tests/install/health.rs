@@ -4,131 +4,98 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lab::{Fault, Snapshot, layout};
-use tests::{Kit, Run, World, program, running, wait_until};
+use lab::{Fault, layout};
+use tests::{Case, Ran, Run, program, running, wait_until};
 
-/// One device with its tunnel down, a kit for it, and how it looked.
-struct Case {
-    world: World,
-    kit: Kit,
-    before: Snapshot,
+fn install(case: &Case, flags: &[&str]) -> Ran {
+    case.install_settling().args(flags).run()
 }
 
-impl Case {
-    fn new() -> Self {
-        let world = World::started(1);
-        let kit = world.kit(&[]);
-        let before = world.snapshot(world.ftd(1));
-        Self { world, kit, before }
-    }
-
-    fn with(fault: &Fault) -> Self {
-        let case = Self::new();
-        case.world.ftd(1).set_fault(fault).unwrap();
-        case
-    }
-
-    fn install(&self, flags: &[&str]) -> tests::Ran {
-        self.world.install(self.world.ftd(1), &self.kit.path).args(flags).run()
-    }
-
-    /// A pmtool that says nothing from when the old files are back until it is to restart for the
-    /// second time; `restart` is what it does when it is to.
-    fn pmtool_silent_before_the_second(&self, restart: &str) -> String {
-        let (world, device) = (&self.world, self.world.ftd(1));
-        let ca = device.peer_dir(world.fmc()).join("cacert.pem");
-        std::fs::copy(ca, world.path("old-ca")).unwrap();
-        let lines = format!(
-            r#"restarts() {{ cat "$here/restarts" 2>/dev/null | wc -l; }}
+/// A pmtool that says nothing from when the old files are back until it is to restart for the
+/// second time; `restart` is what it does when it is to.
+fn pmtool_silent_before_the_second(case: &Case, restart: &str) -> String {
+    let (world, device) = (&case.world, case.device());
+    let ca = device.peer_dir(world.fmc()).join("cacert.pem");
+    std::fs::copy(ca, world.path("old-ca")).unwrap();
+    let lines = format!(
+        r#"restarts() {{ cat "$here/restarts" 2>/dev/null | wc -l; }}
 case $1 in
   restartbyid) echo >>"$here/restarts"; {restart};;
   status) [ $(restarts) != 1 ] || ! cmp -s "$peer/cacert.pem" "$here/old-ca" || exit 1;;
 esac"#
-        );
-        world.pmtool(device, &lines)
-    }
+    );
+    world.pmtool(device, &lines)
+}
 
-    #[track_caller]
-    fn is_as_before(&self) {
-        let now = self.world.snapshot(self.world.ftd(1));
-        assert_eq!(self.before.differences(&now), Vec::<String>::new());
-    }
-
-    #[track_caller]
-    fn is_up(&self) {
-        self.world.up(self.world.ftd(1), self.world.fmc());
-    }
-
-    /// The next run finds nothing to finish and succeeds.
-    #[track_caller]
-    fn goes_on_well(&self) {
-        self.world.ftd(1).set_fault(&Fault::None).unwrap();
-        let recover = self.world.on(self.world.ftd(1), &["recover", "--settle", "1"]);
-        recover.run().expect(0).says("Nothing was interrupted").says("sftunnel-install status");
-        self.install(&[]).expect(0);
-        self.is_up();
-    }
+/// The next run finds nothing to finish and succeeds.
+#[track_caller]
+fn goes_on_well(case: &Case) {
+    case.device().set_fault(&Fault::None).unwrap();
+    let recover = case.on(&["recover", "--settle", "1"]);
+    recover.run().expect(0).says("Nothing was interrupted").says("sftunnel-install status");
+    install(case, &[]).expect(0);
+    case.is_up();
 }
 
 #[test]
 fn no_start_on_the_new_files_ends_with_the_old_ones_running() {
     let case = Case::with(&Fault::NoStartNew);
-    let ran = case.install(&["--restart-timeout", "2", "--json"]).expect(6);
+    let ran = install(&case, &["--restart-timeout", "2", "--json"]).expect(6);
     let json = ran.json();
     assert_eq!(json["outcome"], "restored", "{json}");
     assert_eq!(json["exit_code"], 6);
     case.is_as_before();
-    case.world.down(case.world.ftd(1), case.world.fmc());
-    assert_eq!(case.world.ftd(1).restarts().unwrap(), 2);
+    case.world.down(case.device(), case.world.fmc());
+    assert_eq!(case.device().restarts().unwrap(), 2);
     // what failed once is not skipped as installed
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn the_restored_files_are_said_to_be_expired() {
     let case = Case::with(&Fault::NoStartNew);
-    case.install(&["--restart-timeout", "2"]).expect(6).says("expired").says("stays down");
+    install(&case, &["--restart-timeout", "2"]).expect(6).says("expired").says("stays down");
 }
 
 #[test]
 fn no_start_at_all_needs_a_person_and_the_old_files_are_back() {
     let case = Case::with(&Fault::NoStart);
-    case.install(&["--restart-timeout", "2"]).expect(7).says("next:");
+    install(&case, &["--restart-timeout", "2"]).expect(7).says("next:");
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn no_rollback_leaves_the_new_files_in_place() {
     let case = Case::with(&Fault::NoStart);
-    let (world, device) = (&case.world, case.world.ftd(1));
-    case.install(&["--restart-timeout", "2", "--no-rollback"]).expect(5).says("not confirmed");
+    let (world, device) = (&case.world, case.device());
+    install(&case, &["--restart-timeout", "2", "--no-rollback"]).expect(5).says("not confirmed");
     assert_eq!(world.files(device, world.fmc()), world.new_files(device, world.fmc()));
     // installed without proof is not "nothing to do"
     device.set_fault(&Fault::None).unwrap();
-    case.install(&[]).expect(0).never_says("Nothing to do");
+    install(&case, &[]).expect(0).never_says("Nothing to do");
     case.is_up();
 }
 
 #[test]
 fn a_pmtool_that_fails_has_restarted_nothing() {
     let case = Case::with(&Fault::Fails);
-    let said = case.install(&["--restart-timeout", "2", "--json"]).expect(7).json();
+    let said = install(&case, &["--restart-timeout", "2", "--json"]).expect(7).json();
     let message = said["message"].as_str().unwrap();
     assert!(message.contains("; pmtool restartbyid ended with exit status: 1"), "{said}");
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 /// The directories of the box, the bundle and its keys: nothing of it is handed on.
 #[test]
 fn pmtool_is_given_no_open_file() {
     let case = Case::with(&Fault::None);
-    let (world, device) = (&case.world, case.world.ftd(1));
+    let (world, device) = (&case.world, case.device());
     let list = "[ \"$1\" != restartbyid ] || ls -l /proc/self/fd >\"$here/given\"";
     let pmtool = world.pmtool(device, list);
     let stick = world.out().display().to_string();
-    case.install(&["--pmtool", &pmtool, "--receipt-out", &stick]).expect(0);
+    install(&case, &["--pmtool", &pmtool, "--receipt-out", &stick]).expect(0);
     let given = std::fs::read_to_string(world.path("given")).unwrap();
     let here = world.path("").display().to_string();
     // `ls` writes to one of them
@@ -141,17 +108,17 @@ fn pmtool_is_given_no_open_file() {
 #[test]
 fn a_pmtool_that_hangs_is_given_up() {
     let case = Case::with(&Fault::Hangs);
-    let ran = case.install(&["--restart-timeout", "2"]).expect(7);
+    let ran = install(&case, &["--restart-timeout", "2"]).expect(7);
     assert!(ran.took < Duration::from_secs(30), "{:?}", ran.took);
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 /// Of the lab: a stand-in that hangs would outlive the tests by an hour.
 #[test]
 fn a_stand_in_that_hangs_ends_with_its_tree() {
     let case = Case::with(&Fault::Hangs);
-    let pmtool = layout::programs(&case.world.ftd(1).root).join("pmtool");
+    let pmtool = layout::programs(&case.device().root).join("pmtool");
     let mut child = Command::new(pmtool).args(["restartbyid", "sftunnel"]).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(1));
     assert!(child.try_wait().unwrap().is_none(), "it hangs");
@@ -183,127 +150,123 @@ fn a_child_that_keeps_the_pipe_holds_nobody_up() {
 fn a_status_that_cannot_be_read_is_refused_before_anything_is_touched() {
     for fault in [Fault::Garbage, Fault::StatusFails] {
         let case = Case::with(&fault);
-        let ran = case.install(&["--restart-timeout", "2"]).expect(3);
+        let ran = install(&case, &["--restart-timeout", "2"]).expect(3);
         drop(ran.says("refused (not-found)").says("pmtool does not say").says("next:"));
         case.is_as_before();
-        assert_eq!(case.world.ftd(1).restarts().unwrap(), 0);
-        case.goes_on_well();
+        assert_eq!(case.device().restarts().unwrap(), 0);
+        goes_on_well(&case);
     }
 }
 
 /// For the plan, for the journal, and right before the restart.
 #[test]
 fn a_status_that_can_be_read_is_not_asked_for_again() {
-    let case = Case::new();
-    case.install(&[]).expect(0);
-    let calls = case.world.ftd(1).pmtool_calls().unwrap();
+    let case = Case::started();
+    install(&case, &[]).expect(0);
+    let calls = case.device().pmtool_calls().unwrap();
     let before = calls.iter().take_while(|call| !call.starts_with("restartbyid"));
     assert_eq!(before.collect::<Vec<_>>(), ["status"; 3], "{calls:?}");
 }
 
 #[test]
 fn one_status_that_fails_makes_no_new_process_of_the_old_one() {
-    let case = Case::new();
+    let case = Case::started();
     // the first three looks fail (one of the plan, two of the transaction), and a restart does nothing
     let pmtool = case.world.pmtool(
-        case.world.ftd(1),
+        case.device(),
         "case $1 in\n  status) echo >>\"$here/looks\"; [ $(wc -l <\"$here/looks\") -gt 3 ] || exit 1;;\n  *) exit 0;;\nesac",
     );
     let flags = ["--restart-timeout", "2", "--pmtool", &pmtool];
-    case.install(&flags).expect(7).says("did not come up");
+    install(&case, &flags).expect(7).says("did not come up");
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn a_status_that_cannot_be_read_for_a_while_is_waited_for() {
-    let case = Case::new();
+    let case = Case::started();
     // for longer than a stopped sftunnel has for its start
     let pmtool = case.world.pmtool(
-        case.world.ftd(1),
+        case.device(),
         "case $1 in\n  restartbyid) date +%s >\"$here/since\";;\n  status) [ ! -e \"$here/since\" ] || [ $(($(date +%s) - $(cat \"$here/since\"))) -gt 33 ] || { echo garbage; exit 0; };;\nesac",
     );
-    let ran = case.install(&["--pmtool", &pmtool]).expect(0);
+    let ran = install(&case, &["--pmtool", &pmtool]).expect(0);
     assert!(ran.took > Duration::from_secs(33), "{:?}", ran.took);
     case.is_up();
 }
 
 #[test]
 fn a_restore_whose_restart_cannot_be_proved_asks_for_a_person() {
-    let case = Case::new();
+    let case = Case::started();
     // the first leaves the old process
-    let pmtool = case.pmtool_silent_before_the_second("[ $(restarts) -gt 1 ] || exit 0");
-    let ran = case.install(&["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
+    let pmtool = pmtool_silent_before_the_second(&case, "[ $(restarts) -gt 1 ] || exit 0");
+    let ran = install(&case, &["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
     drop(ran.says("the old files are back").says("is not known").says("recover"));
     case.is_as_before();
-    let recover = case.world.on(case.world.ftd(1), &["recover", "--settle", "1", "--json"]);
+    let recover = case.world.on(case.device(), &["recover", "--settle", "1", "--json"]);
     assert_eq!(recover.run().expect(0).json()["outcome"], "all-old");
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 /// It is known from the journal, also while pmtool says nothing.
 #[test]
 fn the_old_process_is_no_restart_of_a_restore_either() {
-    let case = Case::new();
-    let pmtool = case.pmtool_silent_before_the_second("exit 0");
-    let ran = case.install(&["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
+    let case = Case::started();
+    let pmtool = pmtool_silent_before_the_second(&case, "exit 0");
+    let ran = install(&case, &["--restart-timeout", "2", "--pmtool", &pmtool]).expect(7);
     drop(ran.says("the old files are back").never_says("is not known").says("start sftunnel by"));
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn a_rename_that_fails_starts_no_sftunnel_that_did_not_run() {
-    let case = Case::new();
-    let (world, device) = (&case.world, case.world.ftd(1));
+    let case = Case::started();
+    let device = case.device();
     lab::service::stop(&device.root).unwrap();
-    tests::tool("strace", "strace");
-    let trace = world.path("trace").display().to_string();
     // the third rename is the first of a live file: backup, journal, cacert.pem
-    let inject = "inject=renameat:error=EIO:when=4";
-    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=renameat", "-e", inject];
-    let ran = world.install(device, &case.kit.path).under(&strace).run().expect(1);
+    let ran = case.install_settling().injected("renameat", "error=EIO:when=4").run().expect(1);
     assert_eq!(device.restarts().unwrap(), 0, "{}", ran.output());
     assert_eq!(lab::service::running(&device.root), None);
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn the_old_process_running_on_is_no_restart() {
     let case = Case::with(&Fault::OldPid);
-    case.install(&["--restart-timeout", "2"]).expect(7);
+    install(&case, &["--restart-timeout", "2"]).expect(7);
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn a_process_that_dies_within_the_settle_time_is_no_success() {
     let case = Case::with(&Fault::Dies(Duration::from_secs(1)));
-    let run = case.world.on(case.world.ftd(1), &["install", "--yes", "--settle", "4"]);
+    let run = case.world.on(case.device(), &["install", "--yes", "--settle", "4"]);
     let ran =
         run.args(["--restart-timeout", "3"]).args(case.world.trust()).arg(&case.kit.path).run();
     ran.expect(7).says("did not stay");
     case.is_as_before();
-    case.goes_on_well();
+    goes_on_well(&case);
 }
 
 #[test]
 fn one_failed_start_is_rolled_back_and_comes_up() {
     // the fault is over after one call: the restore's own restart works
-    let case = Case::new();
-    std::fs::write(lab::layout::fault(&case.world.ftd(1).root), "no-start times=1\n").unwrap();
-    case.install(&["--restart-timeout", "2"]).expect(6);
+    let case = Case::started();
+    std::fs::write(lab::layout::fault(&case.device().root), "no-start times=1\n").unwrap();
+    install(&case, &["--restart-timeout", "2"]).expect(6);
     case.is_as_before();
-    case.world.down(case.world.ftd(1), case.world.fmc());
-    case.goes_on_well();
+    case.world.down(case.device(), case.world.fmc());
+    goes_on_well(&case);
 }
 
 #[test]
 fn slow_and_late_starts_are_waited_for() {
     for fault in [Fault::Slow(Duration::from_secs(3)), Fault::Late(Duration::from_secs(3))] {
         let case = Case::with(&fault);
-        case.install(&[]).expect(0);
+        install(&case, &[]).expect(0);
         case.is_up();
     }
 }
@@ -312,42 +275,42 @@ fn slow_and_late_starts_are_waited_for() {
 #[test]
 fn an_old_process_that_runs_on_for_a_while_is_waited_out() {
     let case = Case::with(&Fault::Lags(Duration::from_secs(4)));
-    let ran = case.install(&[]).expect(0);
+    let ran = install(&case, &[]).expect(0);
     assert!(ran.took > Duration::from_secs(4), "{:?}", ran.took);
     case.is_up();
 }
 
 #[test]
 fn an_sftunnel_that_did_not_run_before_is_started() {
-    let case = Case::new();
-    lab::service::stop(&case.world.ftd(1).root).unwrap();
-    case.install(&[]).expect(0);
+    let case = Case::started();
+    lab::service::stop(&case.device().root).unwrap();
+    install(&case, &[]).expect(0);
     case.is_up();
 }
 
 #[test]
 fn without_pmtool_nothing_is_touched() {
-    let case = Case::new();
-    let device = case.world.ftd(1);
+    let case = Case::started();
+    let device = case.device();
     let pmtool = device.root.join("usr/local/sf/bin/pmtool");
     let aside = case.world.path("pmtool-aside");
     std::fs::rename(&pmtool, &aside).unwrap();
     let before = case.world.snapshot(device);
-    let ran = case.install(&[]).expect(3).says("refused (not-found)").says("--pmtool");
+    let ran = install(&case, &[]).expect(3).says("refused (not-found)").says("--pmtool");
     case.world.unchanged(device, &before, &ran);
     std::fs::rename(&aside, &pmtool).unwrap();
     // a tool of the operator's own, wherever it lies
     let wrapper = case.world.write("pm", format!("#!/bin/sh\nexec {} \"$@\"\n", pmtool.display()));
     tests::Run::new("chmod").arg("755").arg(&wrapper).run().expect(0);
-    case.install(&["--pmtool", wrapper.to_str().unwrap()]).expect(0);
+    install(&case, &["--pmtool", wrapper.to_str().unwrap()]).expect(0);
     case.is_up();
 }
 
 #[test]
 fn a_pmtool_that_never_stops_writing_is_given_up() {
-    let case = Case::new();
-    let pmtool = case.world.pmtool(case.world.ftd(1), "exec cat /dev/zero");
-    let run = case.world.on(case.world.ftd(1), &["status", "--pmtool", &pmtool]).run();
+    let case = Case::started();
+    let pmtool = case.world.pmtool(case.device(), "exec cat /dev/zero");
+    let run = case.world.on(case.device(), &["status", "--pmtool", &pmtool]).run();
     assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
     drop(run.expect(0).says("did not end within 30 s"));
 }
@@ -355,8 +318,8 @@ fn a_pmtool_that_never_stops_writing_is_given_up() {
 /// The kernel would take an absolute link to the machine's own `/opt`.
 #[test]
 fn a_pmtool_behind_an_absolute_link_is_the_one_below_the_root() {
-    let case = Case::new();
-    let (world, device) = (&case.world, case.world.ftd(1));
+    let case = Case::started();
+    let (world, device) = (&case.world, case.device());
     let (usual, moved) = (device.root.join("usr/local/sf"), device.root.join("opt/sf"));
     std::fs::create_dir_all(moved.join("bin")).unwrap();
     let beside = world.path("usr/local/sf");
@@ -378,9 +341,9 @@ fn a_pmtool_behind_an_absolute_link_is_the_one_below_the_root() {
 
 #[test]
 fn a_rollback_is_watched_like_an_installation() {
-    let case = Case::new();
-    let (world, device) = (&case.world, case.world.ftd(1));
-    case.install(&[]).expect(0);
+    let case = Case::started();
+    let (world, device) = (&case.world, case.device());
+    install(&case, &[]).expect(0);
     let installed = world.snapshot(device);
     std::fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
     let flags = ["rollback", "--yes", "--settle", "1", "--restart-timeout", "2"];

@@ -5,52 +5,22 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Kit, Ran, Run, World, tool};
+use tests::{Case, Run, World};
 
 /// A device with the new files, and a kit for it.
-struct Installed {
-    world: World,
-    kit: Kit,
+fn installed() -> Case {
+    let case = Case::started();
+    case.install_settling().run().expect(0);
+    case
 }
 
-impl Installed {
-    fn new() -> Self {
-        let world = World::started(1);
-        let kit = world.kit(&[]);
-        let installed = Self { world, kit };
-        installed.install(&[]).run().expect(0);
-        installed
-    }
+fn rollback(case: &Case, flags: &[&str]) -> Run {
+    case.on(&["rollback", "--yes", "--settle", "1"]).args(flags)
+}
 
-    fn install(&self, flags: &[&str]) -> Run {
-        self.world.install(self.world.ftd(1), &self.kit.path).args(flags)
-    }
-
-    fn on(&self, words: &[&str]) -> Run {
-        self.world.on(self.world.ftd(1), words)
-    }
-
-    fn rollback(&self, flags: &[&str]) -> Run {
-        self.on(&["rollback", "--yes", "--settle", "1"]).args(flags)
-    }
-
-    /// Whether the new files are live; not the old ones and no mixture either.
-    fn is_new(&self) -> bool {
-        let (device, fmc) = (self.world.ftd(1), self.world.fmc());
-        self.world.files(device, fmc) == self.world.new_files(device, fmc)
-    }
-
-    fn last_line(&self) -> Value {
-        let log = self.on(&["log", "--json"]).run().expect(0).json();
-        log["lines"].as_array().unwrap().last().unwrap().clone()
-    }
-
-    /// Cut off as it enters, or failing at, the n-th call of this name.
-    fn injected(&self, run: Run, call: &str, what: &str) -> Ran {
-        tool("strace", "strace");
-        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
-        run.under(&["strace", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject]).run()
-    }
+fn last_line(case: &Case) -> Value {
+    let log = case.on(&["log", "--json"]).run().expect(0).json();
+    log["lines"].as_array().unwrap().last().unwrap().clone()
 }
 
 /// What the backup of the rollback that was cut off holds is live again: to go back to it would
@@ -59,51 +29,51 @@ impl Installed {
 fn a_rollback_that_was_cut_off_is_what_the_next_one_does() {
     // before its commit, and after it
     for (call, when) in [("fallocate", "signal=KILL:when=1"), ("fchmod", "signal=KILL:when=1")] {
-        let installed = Installed::new();
-        let killed = installed.injected(installed.rollback(&[]), call, when);
+        let case = installed();
+        let killed = rollback(&case, &[]).injected(call, when).run();
         assert_eq!(killed.code(), None, "{}", killed.output());
-        installed.on(&["recover", "--settle", "1"]).run().expect(0);
-        assert!(installed.is_new(), "{call}");
-        let dry = installed.on(&["rollback", "--dry-run"]).run().expect(0);
+        case.on(&["recover", "--settle", "1"]).run().expect(0);
+        assert!(case.is_new("the new files"), "{call}");
+        let dry = case.on(&["rollback", "--dry-run"]).run().expect(0);
         drop(dry.says("Backup    0001-").says("Backup 0002-").says("is passed over"));
-        let ran = installed.rollback(&["--json"]).run().expect(0).json();
+        let ran = rollback(&case, &["--json"]).run().expect(0).json();
         assert_eq!(ran["outcome"], "rolled-back", "{ran}");
         assert!(ran["restored"].as_str().unwrap().starts_with("0001-"), "{ran}");
-        assert!(!installed.is_new(), "{call}");
+        assert!(!case.is_new("the old files"), "{call}");
         // and once more undoes that one, as ever
-        installed.rollback(&[]).run().expect(0).never_says("passed over");
-        assert!(installed.is_new(), "{call}");
+        rollback(&case, &[]).run().expect(0).never_says("passed over");
+        assert!(case.is_new("the new files"), "{call}");
     }
 }
 
 /// Files that are live are not yet files that sftunnel has read.
 #[test]
 fn a_rollback_to_what_is_live_does_nothing_once_sftunnel_runs_on_it() {
-    let installed = Installed::new();
-    let device = installed.world.ftd(1);
-    let peer = device.peer_dir(installed.world.fmc());
+    let case = installed();
+    let device = case.world.ftd(1);
+    let peer = device.peer_dir(case.world.fmc());
     let to_first = || {
         let restarts = device.restarts().unwrap();
-        let json = installed.rollback(&["--to", "1", "--json"]).run().expect(0).json();
+        let json = rollback(&case, &["--to", "1", "--json"]).run().expect(0).json();
         let restarted = device.restarts().unwrap() > restarts;
         (json["outcome"].as_str().unwrap().to_owned(), restarted)
     };
     let [done, nothing] =
         [("rolled-back", true), ("nothing-to-do", false)].map(|(word, so)| (word.to_owned(), so));
-    let old = installed.world.path("old");
-    installed.rollback(&[]).run().expect(0);
+    let old = case.world.path("old");
+    rollback(&case, &[]).run().expect(0);
     fs::create_dir(&old).unwrap();
     for name in lab::layout::CREDENTIALS {
         fs::copy(peer.join(name), old.join(name)).unwrap();
     }
-    installed.install(&[]).run().expect(0);
+    case.install_settling().run().expect(0);
     // pasted by hand: live, and nobody knows what sftunnel runs on
     for name in lab::layout::CREDENTIALS {
         fs::copy(old.join(name), peer.join(name)).unwrap();
     }
     assert_eq!(to_first(), done, "pasted");
     assert_eq!(to_first(), nothing, "the same once more");
-    let dry = installed.rollback(&["--to", "1", "--dry-run", "--json"]).run().expect(0).json();
+    let dry = rollback(&case, &["--to", "1", "--dry-run", "--json"]).run().expect(0).json();
     assert_eq!(dry["outcome"], "nothing-to-do", "{dry}");
     // and what was run on, but is live no more
     fs::write(peer.join("sftunnel-key.pem"), "").unwrap();
@@ -114,56 +84,58 @@ fn a_rollback_to_what_is_live_does_nothing_once_sftunnel_runs_on_it() {
 /// and the one before it was not meant.
 #[test]
 fn a_rollback_after_an_installation_that_came_to_nothing_goes_no_further_back() {
-    let installed = Installed::new();
-    let device = installed.world.ftd(1);
-    let ca = device.peer_dir(installed.world.fmc()).join("cacert.pem");
+    let case = installed();
+    let device = case.world.ftd(1);
+    let ca = device.peer_dir(case.world.fmc()).join("cacert.pem");
     let with_a_remark = format!("{}# checked\n", fs::read_to_string(&ca).unwrap());
     fs::write(&ca, &with_a_remark).unwrap();
     fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
-    installed.install(&["--restart-timeout", "2"]).run().expect(6);
-    let json = installed.rollback(&["--json"]).run().expect(0).json();
+    case.install_settling().args(["--restart-timeout", "2"]).run().expect(6);
+    let json = rollback(&case, &["--json"]).run().expect(0).json();
     assert!(json["restored"].as_str().unwrap().starts_with("0002-"), "{json}");
     assert_eq!(fs::read_to_string(&ca).unwrap(), with_a_remark);
 }
 
 #[test]
 fn a_rollback_that_came_to_nothing_is_tried_again_and_told_as_it_was() {
-    let installed = Installed::new();
-    let device = installed.world.ftd(1);
+    let case = installed();
+    let device = case.world.ftd(1);
     let no_start = || fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
     no_start();
-    let ran = installed.rollback(&["--restart-timeout", "2", "--json"]).run().expect(6).json();
-    assert!(installed.is_new());
-    let line = installed.last_line();
+    let ran = rollback(&case, &["--restart-timeout", "2", "--json"]).run().expect(6).json();
+    assert!(case.is_new("the new files"));
+    let line = last_line(&case);
     assert_eq!((&line["outcome"], &line["backup"]), (&"restored".into(), &ran["backup"]), "{line}");
     assert!(ran["backup"].as_str().unwrap().starts_with("0002-"), "{ran}");
 
     no_start();
-    let kept = installed.rollback(&["--restart-timeout", "2", "--no-rollback"]).run().expect(5);
+    let kept = rollback(&case, &["--restart-timeout", "2", "--no-rollback"]).run().expect(5);
     drop(kept.says("passed over").says("Rolled back, but sftunnel is not confirmed running"));
-    assert!(!installed.is_new());
+    assert!(!case.is_new("the old files"));
 }
 
 /// A run that was interrupted while it waited for the tunnel is repeated like this.
 #[test]
 fn files_that_are_in_place_are_no_proof_of_the_tunnel_that_is_required() {
-    let installed = Installed::new();
-    lab::service::stop(&installed.world.fmc().root).unwrap();
-    let (device, fmc) = (installed.world.ftd(1), installed.world.fmc());
-    installed.world.lab.wait(device, fmc, false, Duration::from_secs(60)).unwrap();
+    let case = installed();
+    lab::service::stop(&case.world.fmc().root).unwrap();
+    let (device, fmc) = (case.world.ftd(1), case.world.fmc());
+    case.world.lab.wait(device, fmc, false, Duration::from_secs(60)).unwrap();
     let required = ["--wait-connected", "1", "--require-connected"];
-    let ran = installed.install(&required).run().expect(5).says("not every tunnel was seen up");
+    let ran =
+        case.install_settling().args(required).run().expect(5).says("not every tunnel was seen up");
     drop(ran.says("rollback"));
-    assert_eq!(installed.last_line()["outcome"], "unconfirmed");
-    assert!(installed.is_new());
+    assert_eq!(last_line(&case)["outcome"], "unconfirmed");
+    assert!(case.is_new("the new files"));
     // who only asks is told
-    let told = installed.install(&["--wait-connected", "1", "--json"]).run().expect(0).json();
+    let told =
+        case.install_settling().args(["--wait-connected", "1", "--json"]).run().expect(0).json();
     assert_eq!(told["outcome"], "nothing-to-do", "{told}");
     assert_ne!(told["tunnels"][0]["state"], "up", "{told}");
 
-    lab::service::start(&installed.world.fmc().root, None).unwrap();
+    lab::service::start(&case.world.fmc().root, None).unwrap();
     let required = ["--wait-connected", "30", "--require-connected", "--json"];
-    let ran = installed.install(&required).run().expect(0).json();
+    let ran = case.install_settling().args(required).run().expect(0).json();
     assert_eq!(ran["tunnels"][0]["state"], "up", "{ran}");
     assert_eq!(ran["outcome"], "nothing-to-do", "{ran}");
 }
@@ -217,26 +189,25 @@ fn an_interrupted_run_whose_peer_directory_is_gone_can_be_given_up() {
 
 #[test]
 fn a_backup_that_cannot_be_deleted_is_named_and_so_is_what_changed() {
-    let installed = Installed::new();
-    installed.rollback(&[]).run().expect(0);
-    let prune = installed.on(&["backups", "prune", "--keep", "1", "--yes"]);
-    let ran = installed.injected(prune, "unlinkat", "error=EPERM:when=2").expect(7);
+    let case = installed();
+    rollback(&case, &[]).run().expect(0);
+    let prune = case.on(&["backups", "prune", "--keep", "1", "--yes"]);
+    let ran = prune.injected("unlinkat", "error=EPERM:when=2").run().expect(7);
     drop(ran.says("0001-").says("is out of the list").says("backups/.new-").says("lsattr"));
-    let list = installed.on(&["backups", "list"]).run().expect(0).says("0002-");
+    let list = case.on(&["backups", "list"]).run().expect(0).says("0002-");
     list.never_says("0001-");
-    installed.on(&["recover"]).run().expect(0);
-    let store = installed.world.ftd(1).root.join("var/sf/sftunnel-airgap/backups");
+    case.on(&["recover"]).run().expect(0);
+    let store = case.world.ftd(1).root.join("var/sf/sftunnel-airgap/backups");
     assert_eq!(fs::read_dir(store).unwrap().count(), 1);
 }
 
 #[test]
 fn what_an_installation_would_trip_over_verify_says() {
-    let installed = Installed::new();
-    let world = &installed.world;
-    let verify =
-        || world.on(world.ftd(1), &["verify"]).args(world.trust()).arg(&installed.kit.path);
+    let case = installed();
+    let world = &case.world;
+    let verify = || world.on(world.ftd(1), &["verify"]).args(world.trust()).arg(&case.kit.path);
     verify().run().expect(0).says("Verified");
-    let loose = installed.kit.bundle(world.ftd(1));
+    let loose = case.kit.bundle(world.ftd(1));
     let ran = world.on(world.ftd(1), &["verify"]).args(world.trust()).arg(loose).run().expect(0);
     drop(ran.says("Verified").never_says("SHA256SUMS"));
     let pmtool = lab::layout::programs(&world.ftd(1).root).join("pmtool");
@@ -244,8 +215,7 @@ fn what_an_installation_would_trip_over_verify_says() {
     verify().run().expect(3).says("refused (not-found)");
     fs::rename(world.path("pmtool"), &pmtool).unwrap();
     // of a manager whose files are of no use: an installation asks, or wants to be told
-    let other =
-        installed.world.ftd(1).root.join("var/sf/peers/f89e12b8-ac43-11ef-9f85-d397d1518ed9");
+    let other = case.world.ftd(1).root.join("var/sf/peers/f89e12b8-ac43-11ef-9f85-d397d1518ed9");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("cacert.pem"), "nonsense").unwrap();
     let ran = verify().run().expect(0).says("will not come back");
@@ -254,14 +224,14 @@ fn what_an_installation_would_trip_over_verify_says() {
 
 #[test]
 fn a_slip_at_the_command_line_is_named_before_anything_is_read() {
-    let installed = Installed::new();
-    let identity = installed.world.path("identity.txt").display().to_string();
-    let run = installed.on(&["install", "--yes", "--identity", &identity, "--signer", "e4ba 468d"]);
-    let ran = run.arg(&installed.kit.path).run().expect(2).says("has 8, and there is no such file");
+    let case = installed();
+    let identity = case.world.path("identity.txt").display().to_string();
+    let run = case.on(&["install", "--yes", "--identity", &identity, "--signer", "e4ba 468d"]);
+    let ran = run.arg(&case.kit.path).run().expect(2).says("has 8, and there is no such file");
     drop(ran.says("quotes"));
-    let pasted = installed.on(&["install", "--yes", "--identity", "no-such.txt", "-"]).run();
+    let pasted = case.on(&["install", "--yes", "--identity", "no-such.txt", "-"]).run();
     drop(pasted.expect(3).says("--identity no-such.txt").says("refused (not-found)"));
-    let receipts = installed.kit.path.join("receipts");
-    let ran = installed.world.bundle(&["receipts"]).arg(receipts).run().expect(0);
+    let receipts = case.kit.path.join("receipts");
+    let ran = case.world.bundle(&["receipts"]).arg(receipts).run().expect(0);
     drop(ran.says("no kit is named"));
 }

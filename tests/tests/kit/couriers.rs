@@ -8,7 +8,8 @@ use lab::LabSpec;
 use serde_json::Value;
 use tests::{Run, World, program, tool};
 
-use crate::hostile::bundles::{Case, copy, reindexed};
+use tests::Forger;
+use tests::forger::reindexed;
 
 /// Makes `SHA256SUMS` fit whatever lies there, as anybody can.
 fn sum_up(kit: &Path) {
@@ -18,7 +19,7 @@ fn sum_up(kit: &Path) {
 }
 
 /// `verify` in both programs.
-fn verify(case: &Case, kit: &Path) -> [Run; 2] {
+fn verify(case: &Forger, kit: &Path) -> [Run; 2] {
     let device = case.world.on(case.world.ftd(1), &["verify"]).args(case.world.trust());
     let builder = case.world.bundle(&["verify", "--identity", "identity.txt"]);
     [device, builder].map(|run| run.arg(kit))
@@ -26,7 +27,7 @@ fn verify(case: &Case, kit: &Path) -> [Run; 2] {
 
 /// Both refuse with that reason and say these words, line breaks aside.
 #[track_caller]
-fn refused_with(case: &Case, kit: &Path, reason: &str, words: &[&str]) {
+fn refused_with(case: &Forger, kit: &Path, reason: &str, words: &[&str]) {
     for run in verify(case, kit) {
         let ran = run.run().expect(3).says(&format!("refused ({reason})"));
         let said = ran.output().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -39,9 +40,9 @@ fn refused_with(case: &Case, kit: &Path, reason: &str, words: &[&str]) {
 
 #[test]
 fn the_script_that_root_runs_is_in_the_signed_index() {
-    let case = Case::new();
+    let case = Forger::new();
     for text in ["install.sh", "README.txt"] {
-        let kit = copy(&case);
+        let kit = case.copy();
         let path = kit.join(text);
         let changed = format!("{}\n: more", fs::read_to_string(&path).unwrap());
         fs::write(&path, changed).unwrap();
@@ -58,7 +59,7 @@ fn the_script_that_root_runs_is_in_the_signed_index() {
     fs::copy(other.path.join("kit.identity.age"), kit.path.join("kit.identity.age")).unwrap();
     sum_up(&kit.path);
     world.on(device, &["verify"]).args(own).arg(&kit.path).run().expect(3).says("damaged");
-    let mine = copy(&case);
+    let mine = case.copy();
     fs::copy(other.path.join("kit.identity.age"), mine.join("kit.identity.age")).unwrap();
     sum_up(&mine);
     for run in verify(&case, &mine) {
@@ -68,8 +69,8 @@ fn the_script_that_root_runs_is_in_the_signed_index() {
 
 #[test]
 fn verify_names_every_file_that_is_altered_missing_or_not_of_the_kit() {
-    let case = Case::new();
-    let kit = copy(&case);
+    let case = Forger::new();
+    let kit = case.copy();
     fs::write(kit.join("install.sh"), "echo\n").unwrap();
     fs::write(kit.join("README.txt"), "x").unwrap();
     fs::remove_file(kit.join("bin/sftunnel-install-x86_64")).unwrap();
@@ -79,15 +80,15 @@ fn verify_names_every_file_that_is_altered_missing_or_not_of_the_kit() {
     refused_with(&case, &kit, "damaged", &named);
     sum_up(&kit);
     refused_with(&case, &kit, "damaged", &named[..3]);
-    let cut = copy(&case);
+    let cut = case.copy();
     fs::write(cut.join("SHA256SUMS"), "").unwrap();
     refused_with(&case, &cut, "damaged", &["SHA256SUMS does not list install.sh"]);
 }
 
 #[test]
 fn what_lies_beside_a_kit_is_named_and_refuses_nothing() {
-    let case = Case::new();
-    let kit = copy(&case);
+    let case = Forger::new();
+    let kit = case.copy();
     for folder in ["receipts", "System Volume Information", ".Trashes"] {
         fs::create_dir(kit.join(folder)).unwrap();
         fs::write(kit.join(folder).join("receipt_x.json"), "x").unwrap();
@@ -126,8 +127,8 @@ fn what_lies_beside_a_kit_is_named_and_refuses_nothing() {
 
 #[test]
 fn a_kit_of_before_is_read_and_its_scripts_are_said_not_to_be_covered() {
-    let case = Case::new();
-    let kit = copy(&case);
+    let case = Forger::new();
+    let kit = case.copy();
     reindexed(&kit, &case.world.signing_key(), |index| index.texts.clear());
     for run in verify(&case, &kit) {
         run.run().expect(0).says("install.sh and README.txt are not in the signed index");
@@ -193,9 +194,9 @@ fn file_names_fit_an_image_and_are_neither_options_nor_hidden() {
 
 #[test]
 fn what_is_not_quite_a_kit_is_explained() {
-    let case = Case::new();
+    let case = Forger::new();
     let world = &case.world;
-    let kit = copy(&case);
+    let kit = case.copy();
     let above = kit.parent().unwrap();
     let tar = |flags: &str, name: &str| {
         let to = world.path(name);
@@ -220,7 +221,7 @@ fn what_is_not_quite_a_kit_is_explained() {
     fs::remove_file(lost.join("kit.json")).unwrap();
     let stick = world.path("USB STICK");
     fs::create_dir_all(stick.join("unpacked")).unwrap();
-    fs::rename(copy(&case), stick.join("unpacked/kit")).unwrap();
+    fs::rename(case.copy(), stick.join("unpacked/kit")).unwrap();
     for (path, words) in [
         (stick, "USB STICK/unpacked/kit'"),
         (short.join("BUNDLES"), "capitals or cut short (KIT.JSO)"),
@@ -249,7 +250,7 @@ fn what_is_not_quite_a_kit_is_explained() {
 
 #[test]
 fn what_a_transfer_in_text_mode_or_an_editor_did_is_named() {
-    let case = Case::new();
+    let case = Forger::new();
     let bundle = case.kit.bundle(case.world.ftd(1)).file_name().unwrap().to_owned();
     let windows = |bytes: &[u8]| -> Vec<u8> {
         let parts: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
@@ -260,16 +261,16 @@ fn what_a_transfer_in_text_mode_or_an_editor_did_is_named() {
     for (name, words) in
         [("kit.json", "line ends"), ("SHA256SUMS", "line ends"), ("install.sh", "line ends")]
     {
-        let kit = copy(&case);
+        let kit = case.copy();
         fs::write(kit.join(name), windows(&fs::read(kit.join(name)).unwrap())).unwrap();
         refused_with(&case, &kit, "damaged", &[name, words, byte_by_byte]);
     }
     for name in ["kit.json", "SHA256SUMS"] {
-        let kit = copy(&case);
+        let kit = case.copy();
         fs::write(kit.join(name), marked(&fs::read(kit.join(name)).unwrap())).unwrap();
         refused_with(&case, &kit, "damaged", &[name, "byte order mark", byte_by_byte]);
     }
-    let kit = copy(&case);
+    let kit = case.copy();
     let path = kit.join("bundles").join(bundle);
     fs::write(&path, windows(&fs::read(&path).unwrap())).unwrap();
     refused_with(&case, &kit, "damaged", &["line ends", byte_by_byte]);

@@ -224,7 +224,7 @@ fn a_bundle_whose_certificate_is_another_devices_is_not_handed_on() {
     let world = World::new(2);
     courier(&world);
     let site = Reader::new(&world, "site");
-    let forged = crate::hostile::bundles::with_the_certificate_of_another_device(&world);
+    let forged = tests::forger::with_the_certificate_of_another_device(&world);
     let alone = world.write("forged.tar.gz.age", &forged);
     let out = world.out();
     let run = handoff(&world, &out, &["-r", &site.recipient, "--signer", &world.signer()]);
@@ -232,7 +232,7 @@ fn a_bundle_whose_certificate_is_another_devices_is_not_handed_on() {
     // and in a kit that lists it
     let kit = world.kit(&[]);
     fs::write(kit.bundle(world.ftd(1)), &forged).unwrap();
-    crate::hostile::bundles::reindexed(&kit.path, &world.signing_key(), |index| {
+    tests::forger::reindexed(&kit.path, &world.signing_key(), |index| {
         let is_its = |entry: &&mut BundleEntry| entry.device.uuid.as_str() == world.ftd(1).uuid;
         let entry = index.bundles.iter_mut().find(is_its).unwrap();
         (entry.size, entry.sha256) = (forged.len() as u64, Sha256::of(&forged));

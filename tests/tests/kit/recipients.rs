@@ -6,7 +6,7 @@ use std::fs;
 use tests::{Kit, Ran, World};
 
 /// Devices of two sites, an identity for each, one for the security office, and a map.
-struct Case {
+struct Sites {
     world: World,
     north: String,
     south: String,
@@ -15,7 +15,7 @@ struct Case {
 
 const MAP: [&str; 2] = ["--recipient-map", "sites.csv"];
 
-impl Case {
+impl Sites {
     fn new() -> Self {
         let world = World::new(3);
         let keygen = |name: &str| {
@@ -64,7 +64,7 @@ impl Case {
 
 #[test]
 fn escrow_opens_all_and_each_site_its_own() {
-    let case = Case::new();
+    let case = Sites::new();
     // a pattern for a name, and one for a UUID
     let uuid = &case.world.ftd(3).uuid;
     case.map(&format!("device,recipient\nBSNS-????-1,NORTH\n*-2,SOUTH\n{}*,SOUTH\n", &uuid[..13]));
@@ -95,7 +95,7 @@ fn escrow_opens_all_and_each_site_its_own() {
 
 #[test]
 fn a_map_that_forgets_a_device_leaves_it_to_the_escrow_and_says_so() {
-    let case = Case::new();
+    let case = Sites::new();
     case.map("BSNS-1120-1,NORTH\n");
     // without anybody for all, who could open those bundles?
     case.is_wrong_usage(&MAP, "2 devices have no recipient");
@@ -110,7 +110,7 @@ fn a_map_that_forgets_a_device_leaves_it_to_the_escrow_and_says_so() {
 
 #[test]
 fn an_entry_for_nobody_is_an_error_with_its_line() {
-    let case = Case::new();
+    let case = Sites::new();
     let escrow = ["--recipient", &case.escrow];
     let flags = [&MAP[..], &escrow[..]].concat();
     for entry in ["BSNS-1120-9", "bsns-1120", "BSNS-11?0-9", "nothing*", "11111111-*"] {

@@ -1,7 +1,6 @@
 //! `check` and `receipts` at the manager: which tunnels are up, who has been reached, what is to be
 //! done, and what monitoring systems are told.
 
-use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use lab::{LabSpec, ManagerSpec};
 use serde_json::Value;
+use tests::monitoring::{perfdata, samples};
 use tests::{Ran, World, tool};
 
 pub(crate) fn check(world: &World, args: &[&str]) -> Ran {
@@ -304,27 +304,6 @@ fn an_address_of_failed_push_is_a_name_and_a_placeholder_is_none() {
     assert_eq!(with_file(&world, &kit, &line(&device.name))["tunnel"], "up");
 }
 
-/// `label=value[unit][;warning[;critical]]`, blank separated (monitoring-plugins.org).
-pub(crate) fn perfdata(first_line: &str) -> HashMap<String, (i64, String)> {
-    let (_, data) = first_line.split_once(" | ").expect("no performance data");
-    assert_eq!(first_line.matches('|').count(), 1, "{first_line}");
-    let mut found = HashMap::new();
-    for word in data.split(' ') {
-        let (label, value) = word.split_once('=').unwrap_or_else(|| panic!("'{word}' in {data}"));
-        assert!(label.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{label}");
-        let (value, ranges) = value.split_once(';').unwrap_or((value, ""));
-        let is_range =
-            |range: &str| range.strip_suffix(':').is_some_and(|days| days.parse::<u32>().is_ok());
-        assert!(ranges.is_empty() || ranges.split(';').all(is_range), "{word}");
-        let value = value.parse().unwrap_or_else(|_| panic!("{word}"));
-        assert!(
-            found.insert(label.to_owned(), (value, ranges.to_owned())).is_none(),
-            "{label} twice"
-        );
-    }
-    found
-}
-
 #[test]
 fn the_performance_data_is_what_a_plugin_gives() {
     let world = World::started(1);
@@ -339,33 +318,6 @@ fn the_performance_data_is_what_a_plugin_gives() {
     put_expired_ca_back(&world, 1);
     let data = perfdata(check(&world, &[]).expect(2).stdout.lines().next().unwrap());
     assert!(data["ca_days"].0 < 0 && data["critical"].0 == 1, "{data:?}");
-}
-
-/// Samples by name and labels, of a file in Prometheus' text format 0.0.4.
-pub(crate) fn samples(text: &str) -> HashMap<(String, String), f64> {
-    assert!(text.ends_with('\n'));
-    let (mut found, mut typed, mut finished) = (HashMap::new(), String::new(), Vec::new());
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let name = rest.strip_suffix(" gauge").expect("only gauges");
-            assert!(!finished.contains(&name.to_owned()), "{name} in two places");
-            finished.push(std::mem::replace(&mut typed, name.to_owned()));
-            continue;
-        }
-        if line.starts_with("# HELP ") {
-            continue;
-        }
-        let (series, value) = line.rsplit_once(' ').unwrap();
-        let (name, labels) = match series.split_once('{') {
-            None => (series, ""),
-            Some((name, labels)) => (name, labels.strip_suffix('}').unwrap()),
-        };
-        assert_eq!(name, typed, "a sample stands under its type");
-        let value: f64 = value.parse().unwrap();
-        let labels = labels.to_owned();
-        assert!(found.insert((name.to_owned(), labels), value).is_none(), "twice: {line}");
-    }
-    found
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tests::{World, tool};
 
 use crate::manager::check::check;
-use crate::refusals::now;
+use tests::now;
 
 /// The list of the authority in use, from and until so many days from now, as OpenSSL writes it.
 fn make_crl(world: &World, days: [i64; 2]) {

@@ -13,7 +13,7 @@ use lab::{Issue, LabSpec, ManagerSpec};
 use tests::{PASSPHRASE, Pty, Ran, Run, World, program, tool};
 
 use crate::output::golden::scanned;
-use crate::refusals::now;
+use tests::now;
 
 const DOCUMENTS: [&str; 3] = ["README.md", "docs/operate.md", "docs/guide.md"];
 /// The generated passphrase that the README shows.

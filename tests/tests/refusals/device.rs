@@ -280,7 +280,7 @@ fn an_older_pair_under_the_same_ca_is_not_installed_over_a_newer_one() {
     let world = World::new(1);
     let device = world.ftd(1);
     let first = world.kit(&[]).path;
-    let now = crate::refusals::now();
+    let now = tests::now();
     issue_again(&world, now - 60, 2_000_000_000);
     let second = world.kit(&[]).path;
     world.install(device, &second).run().expect(0);
@@ -308,7 +308,7 @@ fn an_older_pair_than_the_one_that_the_manager_pushed_is_refused_and_a_broken_se
     let world = World::new(1);
     let (device, fmc) = (world.ftd(1), world.fmc());
     let first = world.kit(&[]).path;
-    issue_again(&world, crate::refusals::now() - 60, 2_000_000_000);
+    issue_again(&world, tests::now() - 60, 2_000_000_000);
     device.install_by_hand(fmc).unwrap();
     install_refused(&world, device, &first, "older-than-installed");
     // half of it pasted: there is no set whose age could count

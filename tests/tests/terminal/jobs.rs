@@ -4,10 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use lab::Device;
-use tests::{Kit, PASSPHRASE, Pty, Run, World, running, tool, wait_until};
-
-use crate::undo::signals::NAMESPACE;
+use tests::{Case, PASSPHRASE, Pty, Run, World, running, tool, wait_until};
 
 /// Words for a shell: a run, quoted.
 fn quoted(run: &Run) -> String {
@@ -31,54 +28,41 @@ fn has_echo(screen: &str) -> bool {
 }
 
 /// A box, and a kit that asks for its passphrase.
-struct Case {
-    world: World,
-    kit: Kit,
+fn asking() -> Case {
+    Case::of(World::new(1), World::passphrase_kit)
 }
 
-impl Case {
-    fn new() -> Self {
-        let world = World::new(1);
-        let kit = world.passphrase_kit();
-        Self { world, kit }
-    }
+fn install(case: &Case, flag: &str) -> Run {
+    case.on(&["install", flag]).arg(&case.kit.path)
+}
 
-    fn device(&self) -> &Device {
-        self.world.ftd(1)
-    }
+fn dry_run(case: &Case) -> Run {
+    install(case, "--dry-run")
+}
 
-    fn install(&self, flag: &str) -> Run {
-        self.world.on(self.device(), &["install", flag]).arg(&self.kit.path)
-    }
+/// The installer at work.
+fn installer(case: &Case) -> Option<u32> {
+    running(Path::new("sftunnel-install"), case.device().root.as_os_str())
+}
 
-    fn dry_run(&self) -> Run {
-        self.install("--dry-run")
-    }
-
-    /// The installer at work.
-    fn installer(&self) -> Option<u32> {
-        running(Path::new("sftunnel-install"), self.device().root.as_os_str())
-    }
-
-    /// Types the passphrase and waits until scrypt is at work, which takes 256 MiB and a second.
-    fn type_and_let_it_derive(&self, pty: &mut Pty) {
-        pty.type_line(PASSPHRASE);
-        let pages = |pid: u32| -> Option<u64> {
-            let sizes = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-            sizes.split(' ').nth(1)?.parse().ok()
-        };
-        wait_until(|| self.installer().and_then(pages).is_some_and(|pages| pages > 16 * 1024));
-    }
+/// Types the passphrase and waits until scrypt is at work, which takes 256 MiB and a second.
+fn type_and_let_it_derive(case: &Case, pty: &mut Pty) {
+    pty.type_line(PASSPHRASE);
+    let pages = |pid: u32| -> Option<u64> {
+        let sizes = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        sizes.split(' ').nth(1)?.parse().ok()
+    };
+    wait_until(|| installer(case).and_then(pages).is_some_and(|pages| pages > 16 * 1024));
 }
 
 /// A shell gives its terminal back the echo when a program of its own is killed, but nobody does
 /// for a program that a script started.
 #[test]
 fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
-    let case = Case::new();
+    let case = asking();
     let script = Run::new("sh").arg(case.kit.path.join("install.sh")).arg("--root");
     let script = script.arg(&case.device().root).arg("--dry-run");
-    let install = case.install("--yes");
+    let install = install(&case, "--yes");
     let build = case.world.bundle(&["build"]).arg("--out").arg(case.world.out());
     let words = |run: &Run| format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(run));
     let ends = |mut pty: Pty, key: &str, code: i32| {
@@ -94,14 +78,14 @@ fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
     }
     // while the key is derived
     let mut pty = asked(SCRIPT, &words(&install));
-    case.type_and_let_it_derive(&mut pty);
+    type_and_let_it_derive(&case, &mut pty);
     ends(pty, "\x03", 130);
 }
 
 #[test]
 fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
-    let case = Case::new();
-    let words = format!("set -m; {}; stty -a; echo stopped; fg; stty -a", quoted(&case.dry_run()));
+    let case = asking();
+    let words = format!("set -m; {}; stty -a; echo stopped; fg; stty -a", quoted(&dry_run(&case)));
     let mut pty = asked(&["bash", "-c"], &words);
     pty.press("\x1a");
     pty.expect("stopped");
@@ -118,11 +102,11 @@ fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
 /// not stop the program once more when both go on.
 #[test]
 fn ctrl_z_while_the_key_is_derived_stops_script_and_program_once() {
-    let case = Case::new();
-    let script = format!("sh -c \"{}; exit \\$?\"", quoted(&case.dry_run()));
+    let case = asking();
+    let script = format!("sh -c \"{}; exit \\$?\"", quoted(&dry_run(&case)));
     let words = format!("{script}; stty -a; echo stopped; fg; echo \"exit $?\"; stty -a");
     let mut pty = asked(INTERACTIVE, &words);
-    case.type_and_let_it_derive(&mut pty);
+    type_and_let_it_derive(&case, &mut pty);
     pty.press("\x1a");
     pty.expect("stopped");
     assert!(has_echo(&pty.screen()), "{}", pty.screen());
@@ -134,10 +118,10 @@ fn ctrl_z_while_the_key_is_derived_stops_script_and_program_once() {
 /// The shell has put its own modes meanwhile.
 #[test]
 fn a_prompt_that_somebody_else_stopped_hides_and_asks_again() {
-    let case = Case::new();
-    let words = format!("{}; echo stopped; fg; echo \"exit $?\"; stty -a", quoted(&case.dry_run()));
+    let case = asking();
+    let words = format!("{}; echo stopped; fg; echo \"exit $?\"; stty -a", quoted(&dry_run(&case)));
     let mut pty = asked(INTERACTIVE, &words);
-    let pid = case.installer().unwrap().to_string();
+    let pid = installer(&case).unwrap().to_string();
     Run::new("kill").args(["-STOP", &pid]).run().expect(0);
     pty.expect("stopped");
     pty.expect("Passphrase for");
@@ -152,8 +136,8 @@ fn a_prompt_that_somebody_else_stopped_hides_and_asks_again() {
 /// Ctrl-Z.
 #[test]
 fn ctrl_z_stops_no_prompt_that_nobody_could_continue() {
-    let case = Case::new();
-    let mut pty = Pty::start(case.dry_run());
+    let case = asking();
+    let mut pty = Pty::start(dry_run(&case));
     pty.expect("Passphrase for");
     pty.press("\x1a");
     pty.type_line(PASSPHRASE);
@@ -163,12 +147,12 @@ fn ctrl_z_stops_no_prompt_that_nobody_could_continue() {
 
 #[test]
 fn a_prompt_in_the_background_can_be_ended_there() {
-    let case = Case::new();
+    let case = asking();
     let until = |what: &str| format!("{what} jobs -s | grep -q install; do sleep 0.05; done");
     let (stopped, gone) = (until("until"), until("while"));
     // a `wait` for a job that bash has for stopped is over at once, whatever it was just sent
     let ends = format!("{stopped}; kill %1; {gone}; wait $!; echo \"exit $?\"");
-    let words = format!("{}& {ends}", quoted(&case.dry_run()));
+    let words = format!("{}& {ends}", quoted(&dry_run(&case)));
     let pty = Pty::start(tool("bash", "bash").args(INTERACTIVE[1..].iter()).arg(&words));
     let (_, screen) = pty.end();
     assert!(screen.contains("exit 143"), "{screen}");
@@ -177,8 +161,8 @@ fn a_prompt_in_the_background_can_be_ended_there() {
 /// Below a shell in a container that was started from outside; its group has no number there.
 #[test]
 fn a_prompt_in_a_process_namespace_of_its_own_is_answered() {
-    let case = Case::new();
-    let mut pty = Pty::start(case.dry_run().under(NAMESPACE));
+    let case = asking();
+    let mut pty = Pty::start(dry_run(&case).in_a_namespace());
     pty.expect("Passphrase for");
     pty.type_line(PASSPHRASE);
     let (code, screen) = pty.end();

@@ -7,7 +7,8 @@ use formats::signature::SigningKey;
 use serde_json::json;
 use tests::{Pty, Run};
 
-use crate::hostile::bundles::{Case, copy, reindexed};
+use tests::Forger;
+use tests::forger::reindexed;
 
 const QUESTION: &str = "Is it the same? Type 'yes'";
 
@@ -25,7 +26,7 @@ fn unwrapped(screen: &str) -> String {
 
 #[test]
 fn whoever_made_the_bundle_writes_nothing_of_the_question() {
-    let case = Case::new();
+    let case = Forger::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let forger = SigningKey::generate().unwrap();
     let trusted = world.signer();
@@ -38,7 +39,7 @@ fn whoever_made_the_bundle_writes_nothing_of_the_question() {
         manifest["tool"]["name"] = json!(said);
     });
     let bundle = world.write("forged.tar.gz.age", forge.sign(&forger).seal());
-    let kit = copy(&case);
+    let kit = case.copy();
     reindexed(&kit, &forger, |index| index.manager.hostname = said.parse().unwrap());
     let identity = world.path("identity.txt");
     let opened = |run: Run| run.arg("--identity").arg(&identity).arg(&bundle);
@@ -64,7 +65,7 @@ fn whoever_made_the_bundle_writes_nothing_of_the_question() {
 /// Leftovers of a paste, a cable that talks, somebody impatient: none of them has read it.
 #[test]
 fn what_was_typed_before_a_question_answers_nothing() {
-    let case = Case::new();
+    let case = Forger::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let path = world.path("identity.txt").display().to_string();
     let identity = ["--identity", path.as_str()];

@@ -101,14 +101,14 @@ fn key_in(files: &[Option<Vec<u8>>; 3]) -> &[u8] {
 }
 
 /// One device, a kit for an identity that lies under a passphrase, and all that is secret.
-struct Case {
+struct Confidential {
     world: World,
     kit: tests::Kit,
     secrets: Secrets,
     old: [Option<Vec<u8>>; 3],
 }
 
-impl Case {
+impl Confidential {
     fn new() -> Self {
         let world = World::started(1);
         let identity = NewIdentity::generate();
@@ -187,7 +187,7 @@ const BY_PASSPHRASE: [&str; 4] =
 /// Every way in, and both ways back: while sftunnel is waited for there is no secret left.
 #[test]
 fn a_core_of_the_waiting_installer_holds_no_secret() {
-    let case = Case::new();
+    let case = Confidential::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let slow = || device.set_fault(&Fault::Slow(Duration::from_secs(60))).unwrap();
     let looked_into = |run: Run, what: &str| {
@@ -219,7 +219,7 @@ fn a_core_of_the_waiting_installer_holds_no_secret() {
 /// The way back reads the old key from the backup: in the run itself, and in `recover`.
 #[test]
 fn nor_does_a_core_of_the_way_back() {
-    let case = Case::new();
+    let case = Confidential::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let restarts = world.path("restarts");
     let script = format!(
@@ -249,7 +249,7 @@ fn nor_does_a_core_of_the_way_back() {
 
 #[test]
 fn nor_when_the_passphrase_or_identity_was_typed() {
-    let case = Case::new();
+    let case = Confidential::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let plain = fs::read_to_string(world.path("plain.txt")).unwrap();
     let protected = world.path("protected.age").display().to_string();
@@ -291,7 +291,7 @@ fn shown_by(pid: u32) -> Vec<u8> {
 
 #[test]
 fn no_secret_stands_in_arguments_environment_or_any_other_file() {
-    let case = Case::new();
+    let case = Confidential::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let peer = device.peer_dir(world.fmc());
     let other: Vec<_> = case.files_with_secrets().into_iter().map(|(path, _)| path).collect();
@@ -329,7 +329,7 @@ fn no_secret_stands_in_arguments_environment_or_any_other_file() {
 
 #[test]
 fn no_core_is_written_and_memory_is_locked() {
-    let case = Case::new();
+    let case = Confidential::new();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Slow(Duration::from_secs(60))).unwrap();
     let started = case.install(&BY_PASSPHRASE).start();

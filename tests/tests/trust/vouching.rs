@@ -10,8 +10,9 @@ use formats::signature::SigningKey;
 use formats::timestamp::Timestamp;
 use tests::{Forge, Kit, PASSPHRASE, Run, World, tool};
 
-use crate::hostile::bundles::{Case, copy, kit_refused, reindexed};
-use crate::refusals::{install_refused, refused};
+use tests::Forger;
+use tests::forger::reindexed;
+use tests::{install_refused, refused};
 
 /// A passphrase kit whose identity is known here: the passphrase vouches for the builder's key.
 fn passphrase_kit(world: &World) -> (Kit, NewIdentity) {
@@ -159,7 +160,7 @@ fn an_identity_file_for_several_readers_vouches_for_nobody() {
 
 #[test]
 fn a_pin_for_one_manager_is_none_for_another() {
-    let case = Case::new();
+    let case = Forger::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     world.install(device, &case.kit.path).run().expect(0);
     let other = "11111111-2222-11ef-8888-000000000000";
@@ -180,9 +181,9 @@ fn a_pin_for_one_manager_is_none_for_another() {
 
 #[test]
 fn the_index_makes_no_bundle_installable() {
-    let case = Case::new();
+    let case = Forger::new();
     let forger = SigningKey::generate().unwrap();
-    let kit = copy(&case);
+    let kit = case.copy();
     let bundle = kit.join("bundles").join(case.kit.bundle(case.world.ftd(1)).file_name().unwrap());
     let forged = case.forge().sign(&forger).seal();
     fs::write(&bundle, &forged).unwrap();
@@ -193,16 +194,16 @@ fn the_index_makes_no_bundle_installable() {
     install_refused(&case.world, case.world.ftd(1), &kit, "unknown-signer");
 
     // honest bundles in a kit that somebody else put together: the bundle's signer counts
-    let kit = copy(&case);
+    let kit = case.copy();
     reindexed(&kit, &forger, |_| {});
     case.world.install(case.world.ftd(1), &kit).arg("--dry-run").run().expect(0);
     refused(case.world.bundle(&["verify"]).arg(&kit), "unknown-signer");
 
-    let kit = copy(&case);
+    let kit = case.copy();
     reindexed(&kit, &case.key, |index| {
         index.manager.uuid = "11111111-2222-11ef-8888-000000000000".parse().unwrap()
     });
-    kit_refused(&case, &kit, "damaged");
+    case.kit_is_refused(&kit, "damaged");
 
     // what both say of a bundle is the same
     let changes: [fn(&mut KitIndex); 4] = [
@@ -218,7 +219,7 @@ fn the_index_makes_no_bundle_installable() {
         },
     ];
     for change in changes {
-        let kit = copy(&case);
+        let kit = case.copy();
         let mut names = Vec::new();
         reindexed(&kit, &case.key, |index| {
             names.push(index.bundles[0].file.clone());
@@ -226,6 +227,6 @@ fn the_index_makes_no_bundle_installable() {
             names.push(index.bundles[0].file.clone());
             fs::rename(kit.join(&names[0]), kit.join(&names[1])).unwrap();
         });
-        kit_refused(&case, &kit, "damaged");
+        case.kit_is_refused(&kit, "damaged");
     }
 }

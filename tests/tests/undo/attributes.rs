@@ -10,8 +10,8 @@ use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
 use serde_json::Value;
 use tests::{Run, World, tool};
 
-use crate::device::store::forged;
-use crate::refusals::refused;
+use tests::forger::forge_backup;
+use tests::refused;
 
 const ACL: &str = "system.posix_acl_access";
 const LABEL: &str = "security.selinux";
@@ -117,7 +117,7 @@ fn a_backup_of_before_attributes_were_kept_leaves_those_of_the_live_file() {
     world.install(device, &world.kit(&[]).path).run().expect(0);
     let backups = device.root.join("var/sf/sftunnel-airgap/backups");
     let backup = fs::read_dir(backups).unwrap().next().unwrap().unwrap().path();
-    forged(&backup, |record| {
+    forge_backup(&backup, |record| {
         record.as_object_mut().unwrap().remove("device").unwrap();
         for file in record["peers"][0]["files"].as_array_mut().unwrap() {
             file["found"].as_object_mut().unwrap().remove("extended").unwrap();
@@ -135,10 +135,8 @@ fn an_attribute_that_the_system_refuses_is_named_before_anything_is_renamed() {
     let world = labelled();
     let (device, kit) = (world.ftd(1), world.kit(&[]).path);
     let before = world.snapshot(device);
-    tool("strace", "strace");
-    let inject = ["-e", "trace=fsetxattr", "-e", "inject=fsetxattr:error=EPERM"];
-    let strace = [&["strace", "-qq", "-o", "/dev/null"][..], &inject].concat();
-    let ran = refused(world.install(device, &kit).under(&strace), "cannot-replace");
+    let ran =
+        refused(world.install(device, &kit).injected("fsetxattr", "error=EPERM"), "cannot-replace");
     let ran = ran.says("sftunnel-key.pem: its extended attribute security.selinux");
     world.unchanged(device, &before, &ran.says("getfattr -d -m -"));
 }
@@ -242,10 +240,10 @@ fn what_is_mounted_over_cannot_be_replaced() {
 }
 
 fn killed_at_the_last_rename(world: &World, device: &Device, kit: &Path) {
-    tool("strace", "strace");
-    let calls = ["-e", "trace=fchmod", "-e", "inject=fchmod:signal=KILL:when=1"];
-    let strace = [&["strace", "-qq", "-o", "/dev/null"][..], &calls].concat();
-    assert_eq!(world.install(device, kit).under(&strace).run().code(), None);
+    assert_eq!(
+        world.install(device, kit).injected("fchmod", "signal=KILL:when=1").run().code(),
+        None
+    );
 }
 
 #[test]

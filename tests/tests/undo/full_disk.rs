@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use formats::checksum::Sha256;
-use tests::{Kit, Ran, Run, World, tool};
+use tests::{Case, Ran, Run, World, tool};
 
-use crate::refusals::refused;
+use tests::refused;
 
 /// File systems that are taken away again, the last one first, also when a test fails.
 #[derive(Default)]
@@ -27,11 +27,6 @@ impl Drop for Mounts {
             let _ = std::process::Command::new("umount").arg("-l").arg(at).status();
         }
     }
-}
-
-fn install(world: &World, kit: &Kit) -> Run {
-    let run = world.on(world.ftd(1), &["install", "--yes", "--settle", "0"]);
-    run.args(world.trust()).arg(&kit.path)
 }
 
 /// Ended well with the new files, or refused with everything as it was.
@@ -69,7 +64,7 @@ fn a_state_directory_of_any_size_holds_a_whole_run_or_none() {
     for options in sizes.chain(inodes) {
         let mut mounts = Mounts::default();
         mounts.mount(&["-t", "tmpfs", "-o", &options, "none"], &state);
-        let ran = install(&world, &kit).arg("--json").run();
+        let ran = world.install_at_once(world.ftd(1), &kit.path).arg("--json").run();
         let whole = is_whole(&world, &ran, &before, &options);
         ends[usize::from(whole)] += 1;
         if whole {
@@ -106,9 +101,9 @@ fn a_peer_directory_without_room_or_inodes_is_refused() {
         let all = format!("{options},mode=755");
         mounts.mount(&["-t", "tmpfs", "-o", &all, "none"], &peer);
         Run::new("cp").arg("-a").arg(aside.join(".")).arg(&peer).run().expect(0);
-        let ran = refused(install(&world, &kit), "no-space");
+        let ran = refused(world.install_at_once(world.ftd(1), &kit.path), "no-space");
         world.unchanged(device, &before, &ran);
-        refused(install(&world, &kit).arg("--dry-run"), "no-space");
+        refused(world.install_at_once(world.ftd(1), &kit.path).arg("--dry-run"), "no-space");
     }
     // one that does not count inodes (btrfs) says that it has none
     let mut mounts = Mounts::default();
@@ -116,23 +111,20 @@ fn a_peer_directory_without_room_or_inodes_is_refused() {
     Run::new("cp").arg("-a").arg(aside.join(".")).arg(&peer).run().expect(0);
     let total = tool("stat", "coreutils").args(["-f", "-c", "%c"]).arg(&peer).run().expect(0);
     assert_eq!(total.stdout, "0\n");
-    install(&world, &kit).run().expect(0);
+    world.install_at_once(world.ftd(1), &kit.path).run().expect(0);
 }
 
 /// `/var/sf` on a small file system that something fills while sftunnel is being restarted.
 struct Filled {
     // first: the mounts go before the folder
     _mounts: Mounts,
-    world: World,
-    kit: Kit,
-    old: [Option<Vec<u8>>; 3],
+    case: Case,
 }
 
 impl Filled {
     fn new() -> Self {
-        let world = World::new(1);
-        let kit = world.kit(&[]);
-        let device = world.ftd(1);
+        let case = Case::new();
+        let (world, device) = (&case.world, case.device());
         let sf = device.root.join("var/sf");
         let aside = world.path("aside");
         fs::rename(&sf, &aside).unwrap();
@@ -145,22 +137,21 @@ impl Filled {
             let from = aside.join(name).display().to_string();
             mounts.mount(&["--bind", &from], &sf.join(name));
         }
-        let old = world.files(device, world.fmc());
-        Self { _mounts: mounts, world, kit, old }
+        Self { _mounts: mounts, case }
     }
 
     /// Fills the disk at the first restart, and goes on like this.
     fn installed(&self, then: &str, flags: &[&str]) -> Ran {
-        let root = &self.world.ftd(1).root;
+        let root = &self.case.world.ftd(1).root;
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = restartbyid ] && [ ! -e '{done}' ]; then\n  touch '{done}'\n  cat /dev/zero > '{filler}' 2>/dev/null\n  {then}\nfi\nexec '{pmtool}' \"$@\"\n",
-            done = self.world.path("done").display(),
+            done = self.case.world.path("done").display(),
             filler = root.join("var/sf/filler").display(),
             pmtool = root.join("usr/local/sf/bin/pmtool").display(),
         );
-        let pmtool = self.world.write("pmtool-that-fills", script);
+        let pmtool = self.case.world.write("pmtool-that-fills", script);
         Run::new("chmod").arg("755").arg(&pmtool).run().expect(0);
-        let run = install(&self.world, &self.kit).args(["--restart-timeout", "2"]).args(flags);
+        let run = self.case.install().args(["--restart-timeout", "2"]).args(flags);
         let ran = run.arg("--pmtool").arg(&pmtool).run();
         let filled = fs::metadata(root.join("var/sf/filler")).unwrap();
         assert!(filled.len() > 1_000_000, "the disk was filled");
@@ -169,7 +160,7 @@ impl Filled {
 
     /// Takes all room that is free.
     fn fill(&self) {
-        let filler = self.world.ftd(1).root.join("var/sf/filler").display().to_string();
+        let filler = self.case.world.ftd(1).root.join("var/sf/filler").display().to_string();
         let script = "cat /dev/zero > \"$1\" 2>/dev/null";
         let ran = Run::new("sh").args(["-c", script, "sh", &filler]).run();
         assert_ne!(ran.code(), Some(0), "the disk was filled");
@@ -178,13 +169,13 @@ impl Filled {
     /// Room again: nothing is left over, and the next installation is an ordinary one.
     #[track_caller]
     fn goes_on_well(&self) {
-        let device = self.world.ftd(1);
+        let device = self.case.world.ftd(1);
         fs::remove_file(device.root.join("var/sf/filler")).unwrap();
-        let recover = self.world.on(device, &["recover", "--settle", "0"]).run().expect(0);
+        let recover = self.case.world.on(device, &["recover", "--settle", "0"]).run().expect(0);
         recover.says("Nothing was interrupted");
         let state = device.root.join("var/sf/sftunnel-airgap");
         assert!(!state.join(".reserve").exists() && !state.join("journal").exists());
-        install(&self.world, &self.kit).run().expect(0);
+        self.case.install().run().expect(0);
     }
 }
 
@@ -192,8 +183,8 @@ impl Filled {
 fn a_disk_that_fills_up_before_sftunnel_fails_to_start_does_not_stop_the_way_back() {
     let filled = Filled::new();
     filled.installed("exit 0", &[]).expect(6);
-    let (device, fmc) = (filled.world.ftd(1), filled.world.fmc());
-    assert_eq!(filled.world.files(device, fmc), filled.old);
+    let (device, fmc) = (filled.case.world.ftd(1), filled.case.world.fmc());
+    assert_eq!(filled.case.world.files(device, fmc), filled.case.old);
     filled.goes_on_well();
 }
 
@@ -201,9 +192,9 @@ fn a_disk_that_fills_up_before_sftunnel_fails_to_start_does_not_stop_the_way_bac
 fn a_disk_that_fills_up_meanwhile_does_not_keep_a_success_from_being_recorded() {
     let filled = Filled::new();
     filled.installed(":", &[]).expect(0);
-    let (device, fmc) = (filled.world.ftd(1), filled.world.fmc());
-    assert_eq!(filled.world.files(device, fmc), filled.world.new_files(device, fmc));
-    let backups = filled.world.on(device, &["backups", "verify"]).run().expect(0);
+    let (device, fmc) = (filled.case.world.ftd(1), filled.case.world.fmc());
+    assert_eq!(filled.case.world.files(device, fmc), filled.case.world.new_files(device, fmc));
+    let backups = filled.case.world.on(device, &["backups", "verify"]).run().expect(0);
     drop(backups);
     filled.goes_on_well();
 }
@@ -213,23 +204,20 @@ fn a_disk_that_fills_up_meanwhile_does_not_keep_a_success_from_being_recorded() 
 fn a_disk_that_was_filled_after_a_kill_does_not_stop_recovery() {
     // between two renames: all old
     let filled = Filled::new();
-    let (world, device) = (&filled.world, filled.world.ftd(1));
-    tool("strace", "strace");
-    let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=renameat"];
-    let inject = ["-e", "inject=renameat:signal=KILL:when=5"];
-    let killed = install(world, &filled.kit).under(&[&strace[..], &inject[..]].concat()).run();
+    let (world, device) = (&filled.case.world, filled.case.world.ftd(1));
+    let killed = filled.case.install().injected("renameat", "signal=KILL:when=5").run();
     let live = world.files(device, world.fmc());
-    if live == filled.old || live == world.new_files(device, world.fmc()) {
+    if live == filled.case.old || live == world.new_files(device, world.fmc()) {
         killed.fail("the moment is between two renames");
     }
     filled.fill();
     world.on(device, &["recover", "--settle", "0"]).run().expect(0).says("All old");
-    assert_eq!(world.files(device, world.fmc()), filled.old);
+    assert_eq!(world.files(device, world.fmc()), filled.case.old);
     filled.goes_on_well();
 
     // during the restart: all new
     let filled = Filled::new();
-    let (world, device) = (&filled.world, filled.world.ftd(1));
+    let (world, device) = (&filled.case.world, filled.case.world.ftd(1));
     let killed = filled.installed("kill -KILL $PPID; exit 0", &[]);
     assert_eq!(killed.code(), None, "{}", killed.output());
     world.on(device, &["recover", "--settle", "0"]).run().expect(0).says("All new");
@@ -254,7 +242,7 @@ fn a_read_only_peer_directory_is_refused_whatever_is_mounted_around_it() {
         tool("mount", "mount").args(["-o", "remount,bind,ro"]).arg(&at).run().expect(0);
         // without a state directory that is what cannot be made
         let word = if below == "var/sf" { "read-only" } else { "cannot-replace" };
-        refused(install(&world, &kit), word);
+        refused(world.install_at_once(world.ftd(1), &kit.path), word);
         refused(
             world.on(device, &["rollback", "--yes"]),
             if below == "var/sf" { "read-only" } else { "not-found" },
@@ -272,7 +260,7 @@ fn a_full_stick_keeps_no_cut_receipt_and_the_installation_stands() {
     let mut mounts = Mounts::default();
     mounts.mount(&["-t", "tmpfs", "-o", "size=16k", "none"], &stick);
     fs::write(stick.join("full"), [0; 16 * 1024]).unwrap();
-    let ran = install(&world, &kit).arg("--receipt-out").arg(&stick).run();
+    let ran = world.install_at_once(world.ftd(1), &kit.path).arg("--receipt-out").arg(&stick).run();
     ran.expect(0).says("no receipt could be written").says("on this box: copy it to the");
     assert_eq!(world.files(device, world.fmc()), world.new_files(device, world.fmc()));
     let names: Vec<_> =
@@ -308,12 +296,14 @@ fn a_result_that_cannot_be_written_does_not_say_that_nothing_was_changed() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "the kit is there");
     let kit = world.kit(&[]);
     for json in [&[][..], &["--json"][..]] {
-        let ran = to_dev_full(install(&world, &kit).args(json)).expect(0).says(said);
+        let ran = to_dev_full(world.install_at_once(world.ftd(1), &kit.path).args(json))
+            .expect(0)
+            .says(said);
         if world.files(device, fmc) != world.new_files(device, fmc) {
             ran.fail("it was not installed");
         }
         // the second time there is nothing to do
-        to_dev_full(install(&world, &kit).args(json)).expect(1).says(said);
+        to_dev_full(world.install_at_once(world.ftd(1), &kit.path).args(json)).expect(1).says(said);
         to_dev_full(world.on(device, &["rollback", "--yes", "--settle", "0"])).expect(0);
     }
     let prune = || to_dev_full(world.on(device, &["backups", "prune", "--keep", "1", "--yes"]));
@@ -331,7 +321,11 @@ fn a_backup_with_the_last_number_of_all_leaves_none_for_the_next() {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
     }
     let before = world.snapshot(world.ftd(1));
-    let ran = install(&world, &kit).run().expect(1).says("no number comes after");
+    let ran = world
+        .install_at_once(world.ftd(1), &kit.path)
+        .run()
+        .expect(1)
+        .says("no number comes after");
     world.unchanged(world.ftd(1), &before, &ran);
 }
 

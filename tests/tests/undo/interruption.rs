@@ -8,130 +8,65 @@ mod searched;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lab::{Fault, Snapshot};
-use tests::{Kit, Pty, Ran, World, tool};
+use lab::Fault;
+use tests::{Case, Pty, Ran, World, wait_until};
 
-use crate::refusals::refused;
+use tests::refused;
 
 /// One device that is used over and over, and its three possible states.
-struct Case {
-    world: World,
-    kit: Kit,
-    old: [Option<Vec<u8>>; 3],
-    new: [Option<Vec<u8>>; 3],
-    others: Snapshot,
+/// An installation that is killed as it enters the n-th call of this name.
+fn killed_at(case: &Case, call: &str, occurrence: usize) -> Ran {
+    case.install().injected(call, &format!("signal=KILL:when={occurrence}")).run()
 }
 
-impl Case {
-    fn new() -> Self {
-        let world = World::started(1);
-        let kit = world.kit(&[]);
-        let (device, fmc) = (world.ftd(1), world.fmc());
-        let (old, new) = (world.files(device, fmc), world.new_files(device, fmc));
-        let others = world.snapshot(device).without(&lab::layout::CREDENTIALS);
-        Self { world, kit, old, new, others }
+/// What `recover` makes of it; then an installation that succeeds.
+#[track_caller]
+fn ends_whole(case: &Case, what: &str) -> bool {
+    for live in case.files() {
+        assert!(live.is_some(), "{what}: a live path is absent");
     }
+    let recovered = case.on(&["recover", "--settle", "0", "--json"]).run().expect(0);
+    let new = case.is_new(what);
+    let outcome = recovered.json()["outcome"].as_str().unwrap_or_default().to_owned();
+    let fits = match outcome.as_str() {
+        "all-new" => new,
+        "all-old" => !new,
+        "nothing" => true,
+        _ => false,
+    };
+    assert!(
+        fits,
+        "{what}: recover says {outcome}, the files are {}",
+        if new { "new" } else { "old" }
+    );
+    no_leftovers(case, what);
+    case.on(&["backups", "verify"]).run().expect(0);
+    case.install().run().expect(0);
+    assert!(case.is_new(what), "{what}: a later installation installs");
+    new
+}
 
-    /// Without a settle time: what is looked at here is the files.
-    fn install(&self) -> tests::Run {
-        let run = self.world.on(self.world.ftd(1), &["install", "--yes", "--settle", "0"]);
-        run.args(self.world.trust()).arg(&self.kit.path)
+#[track_caller]
+fn no_leftovers(case: &Case, what: &str) {
+    let state = case.state();
+    let left = |dir: &Path| -> Vec<String> {
+        let names = fs::read_dir(dir).into_iter().flatten().flatten();
+        let names = names.map(|item| item.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with('.')).collect()
+    };
+    for dir in [case.device().peer_dir(case.world.fmc()), state.join("backups")] {
+        assert_eq!(left(&dir), Vec::<String>::new(), "{what}: {}", dir.display());
     }
-
-    fn files(&self) -> [Option<Vec<u8>>; 3] {
-        self.world.files(self.world.ftd(1), self.world.fmc())
-    }
-
-    /// Whether the files are all new (true) or all old (false); fails when they are mixed.
-    #[track_caller]
-    fn all_new(&self, ran: &Ran) -> bool {
-        let files = self.files();
-        if files != self.new && files != self.old {
-            ran.fail("the three files are mixed");
-        }
-        let now = self.world.snapshot(self.world.ftd(1)).without(&lab::layout::CREDENTIALS);
-        let differences = self.others.differences(&now);
-        if !differences.is_empty() {
-            ran.fail(&format!("other files changed: {differences:?}"));
-        }
-        files == self.new
-    }
-
-    /// An installation that is killed as it enters the n-th call of this name.
-    fn killed_at(&self, call: &str, occurrence: usize) -> Ran {
-        self.killing_at(self.install(), call, occurrence)
-    }
-
-    /// The same for any run.
-    fn killing_at(&self, run: tests::Run, call: &str, occurrence: usize) -> Ran {
-        let trace = self.world.path("trace").display().to_string();
-        let inject = format!("inject={call}:signal=KILL:when={occurrence}");
-        let calls = format!("trace={call}");
-        tool("strace", "strace");
-        // without -f: pmtool and what it starts are left alone
-        run.under(&["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject]).run()
-    }
-
-    /// The same with an error at that call, for any run.
-    fn failing_at(&self, run: tests::Run, call: &str, occurrence: usize, error: &str) -> Ran {
-        let trace = self.world.path("trace").display().to_string();
-        let inject = format!("inject={call}:error={error}:when={occurrence}");
-        let calls = format!("trace={call}");
-        run.under(&["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject]).run()
-    }
-
-    /// What `recover` makes of it; then an installation that succeeds.
-    #[track_caller]
-    fn ends_whole(&self, what: &str) -> bool {
-        let device = self.world.ftd(1);
-        for live in self.files() {
-            assert!(live.is_some(), "{what}: a live path is absent");
-        }
-        let recovered =
-            self.world.on(device, &["recover", "--settle", "0", "--json"]).run().expect(0);
-        let new = self.all_new(&recovered);
-        let outcome = recovered.json()["outcome"].as_str().unwrap_or_default().to_owned();
-        let fits = match outcome.as_str() {
-            "all-new" => new,
-            "all-old" => !new,
-            "nothing" => true,
-            _ => false,
-        };
-        assert!(
-            fits,
-            "{what}: recover says {outcome}, the files are {}",
-            if new { "new" } else { "old" }
-        );
-        self.no_leftovers(what);
-        self.world.on(device, &["backups", "verify"]).run().expect(0);
-        let ran = self.install().run().expect(0);
-        assert!(self.all_new(&ran), "{what}: a later installation installs");
-        new
-    }
-
-    #[track_caller]
-    fn no_leftovers(&self, what: &str) {
-        let device = self.world.ftd(1);
-        let state = device.root.join("var/sf/sftunnel-airgap");
-        let left = |dir: &Path| -> Vec<String> {
-            let names = fs::read_dir(dir).into_iter().flatten().flatten();
-            let names = names.map(|item| item.file_name().to_string_lossy().into_owned());
-            names.filter(|name| name.starts_with('.')).collect()
-        };
-        for dir in [device.peer_dir(self.world.fmc()), state.join("backups")] {
-            assert_eq!(left(&dir), Vec::<String>::new(), "{what}: {}", dir.display());
-        }
-        assert!(!state.join("journal").exists(), "{what}: the journal is closed");
-    }
+    assert!(!state.join("journal").exists(), "{what}: the journal is closed");
 }
 
 #[test]
 fn killed_between_the_renames_the_next_run_finishes_it_first() {
-    let case = Case::new();
+    let case = Case::started();
     // the third rename of a run is the first of the live files: backup, journal, cacert.pem
-    let ran = case.killed_at("renameat", 4);
+    let ran = killed_at(&case, "renameat", 4);
     assert_ne!(ran.code(), Some(0));
     let device = case.world.ftd(1);
     let files = case.files();
@@ -141,35 +76,35 @@ fn killed_between_the_renames_the_next_run_finishes_it_first() {
     let status =
         case.world.on(device, &["status"]).run().expect(0).says("an interrupted install of");
     drop(status.never_says("Stray"));
-    let dry = || case.world.install(device, &case.kit.path).arg("--dry-run");
+    let dry = || case.install_settling().arg("--dry-run");
     drop(dry().run().says("Note: an interrupted install of"));
     let note = dry().arg("--json").run().json()["interrupted_run"].to_string();
     assert!(note.contains("sftunnel-install recover"), "{note}");
     let after = lab::snapshot(&device.root).unwrap().settled();
     assert_eq!(before.differences(&after), Vec::<String>::new());
-    let ran = case.world.install(device, &case.kit.path).run().expect(0);
+    let ran = case.install_settling().run().expect(0);
     let ran = ran.says("first finished an interrupted run: all old");
     // whatever becomes of what was asked for: the box was changed, and when
     case.world.on(device, &["log"]).run().expect(0).says("recover").says("all-old");
-    assert!(case.all_new(&ran));
-    case.no_leftovers("after the next run");
+    assert!(case.is_new(&ran.output()));
+    no_leftovers(&case, "after the next run");
     case.world.up(device, case.world.fmc());
 }
 
 #[test]
 fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     // the second rename is the journal's: all three are staged, none is live
-    case.killed_at("renameat", 2);
+    killed_at(&case, "renameat", 2);
     let status = case.world.on(device, &["status"]).run().expect(0);
     let status = status.says("Leftover  3 staged file(s); `recover` removes them");
     drop(status.says("sftunnel-install recover removes the staged files of a run"));
     let ran = case.world.on(device, &["recover"]).run().expect(0);
     let ran = ran.says("No live file had been changed; removed 3 staged file(s)");
-    assert!(!case.all_new(&ran));
-    case.no_leftovers("after recover");
-    case.killed_at("renameat", 2);
+    assert!(!case.is_new(&ran.output()));
+    no_leftovers(&case, "after recover");
+    killed_at(&case, "renameat", 2);
     let json = case.world.on(device, &["recover", "--json"]).run().expect(0).json();
     assert_eq!((&json["outcome"], &json["leftovers"]), (&"nothing".into(), &3.into()), "{json}");
     drop(case.world.on(device, &["status"]).run().expect(0).never_says("Leftover"));
@@ -178,12 +113,12 @@ fn killed_before_its_commit_it_leaves_staged_files_that_are_removed_and_counted(
 
 #[test]
 fn sigterm_before_the_commit_changes_nothing() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     // the status that is asked for first does not come back, so there is time for a signal
     device.set_fault(&Fault::StatusHangs).unwrap();
     let before = case.world.snapshot(device);
-    let started = case.world.install(device, &case.kit.path).start();
+    let started = case.install_settling().start();
     wait_until(|| device.pmtool_calls().unwrap().iter().any(|call| call == "status"));
     started.signal("TERM");
     device.set_fault(&Fault::None).unwrap();
@@ -191,7 +126,7 @@ fn sigterm_before_the_commit_changes_nothing() {
     assert_ne!(ran.code(), Some(0), "{}", ran.output());
     case.world.unchanged(device, &before, &ran);
     assert_eq!(device.restarts().unwrap(), 0);
-    case.no_leftovers("SIGTERM");
+    no_leftovers(&case, "SIGTERM");
 }
 
 /// A pmtool that stops in its n-th `status` until the file `go` is there.
@@ -210,7 +145,7 @@ fn pmtool_that_waits(world: &World, at: usize) -> String {
 #[test]
 fn a_signal_in_the_transaction_before_its_commit_changes_nothing() {
     for signal in ["TERM", "INT", "HUP"] {
-        let case = Case::new();
+        let case = Case::started();
         let (world, device) = (&case.world, case.world.ftd(1));
         let before = world.snapshot(device);
         // the first look is the plan's, the second is the transaction's
@@ -223,31 +158,31 @@ fn a_signal_in_the_transaction_before_its_commit_changes_nothing() {
         let ran = started.wait().expect(1).says("nothing was changed");
         world.unchanged(device, &before, &ran);
         assert_eq!(device.restarts().unwrap(), 0);
-        case.no_leftovers(signal);
-        case.ends_whole(signal);
+        no_leftovers(&case, signal);
+        ends_whole(&case, signal);
     }
 }
 
 #[test]
 fn a_terminal_that_goes_away_does_not_stop_a_restart_half_way() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Slow(Duration::from_secs(2))).unwrap();
-    let started = case.world.install(device, &case.kit.path).start();
+    let started = case.install_settling().start();
     wait_until(|| device.restarts().unwrap() == 1);
     started.signal("HUP");
     let ran = started.wait().expect(0);
-    assert!(case.all_new(&ran));
+    assert!(case.is_new(&ran.output()));
     case.world.up(device, case.world.fmc());
-    case.no_leftovers("SIGHUP");
+    no_leftovers(&case, "SIGHUP");
 }
 
 #[test]
 fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Late(Duration::from_secs(3))).unwrap();
-    let started = case.world.install(device, &case.kit.path).start();
+    let started = case.install_settling().start();
     wait_until(|| device.restarts().unwrap() == 1);
     std::thread::sleep(Duration::from_millis(500));
     started.signal("TERM");
@@ -259,16 +194,16 @@ fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
     assert_eq!(json["outcome"], "all-new", "{json}");
     assert!(json["backup"].as_str().unwrap().starts_with("0001-"), "{json}");
     assert!(Path::new(json["receipts"][0].as_str().unwrap()).is_file(), "{json}");
-    assert!(case.all_new(&ran));
+    assert!(case.is_new(&ran.output()));
     case.world.up(device, case.world.fmc());
 }
 
 #[test]
 fn an_sftunnel_that_stays_down_in_a_recovery_gets_the_old_files_back() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Late(Duration::from_secs(30))).unwrap();
-    let started = case.world.install(device, &case.kit.path).start();
+    let started = case.install_settling().start();
     wait_until(|| device.restarts().unwrap() == 1);
     std::thread::sleep(Duration::from_millis(500));
     started.signal("TERM");
@@ -285,17 +220,17 @@ fn an_sftunnel_that_stays_down_in_a_recovery_gets_the_old_files_back() {
     assert_eq!(down.len(), 1, "the old certificates are expired: {json}");
     assert_eq!(down[0]["manager"], case.world.fmc().uuid.as_str(), "{json}");
     assert!(Path::new(json["receipts"][0].as_str().unwrap()).is_file(), "{json}");
-    assert!(!case.all_new(&ran));
-    case.no_leftovers("a recovery that went back");
+    assert!(!case.is_new(&ran.output()));
+    no_leftovers(&case, "a recovery that went back");
     assert!(lab::service::running(&device.root).is_some());
 }
 
 /// The interrupted run is finished and said, and from then on Ctrl-C ends the program as ever.
 #[test]
 fn ctrl_c_at_the_question_after_a_finished_run_ends_it_at_once() {
-    let case = Case::new();
+    let case = Case::started();
     let (world, device) = (&case.world, case.world.ftd(1));
-    assert_ne!(case.killed_at("renameat", 4).code(), Some(0));
+    assert_ne!(killed_at(&case, "renameat", 4).code(), Some(0));
     let install = world.on(device, &["install", "--settle", "1"]).args(world.trust());
     let mut pty = Pty::start(install.arg(&case.kit.path));
     pty.expect("Go on? Type 'yes'");
@@ -304,14 +239,14 @@ fn ctrl_c_at_the_question_after_a_finished_run_ends_it_at_once() {
     assert_ne!(code, 0, "{screen}");
     assert!(screen.contains("first finished an interrupted run"), "{screen}");
     assert_eq!(case.files(), case.old);
-    case.no_leftovers("Ctrl-C at the question");
+    no_leftovers(&case, "Ctrl-C at the question");
 }
 
 #[test]
 fn a_signal_during_the_recovery_before_an_installation_does_not_say_that_nothing_was_changed() {
-    let case = Case::new();
+    let case = Case::started();
     let (world, device) = (&case.world, case.world.ftd(1));
-    assert_ne!(case.killed_at("renameat", 4).code(), Some(0));
+    assert_ne!(killed_at(&case, "renameat", 4).code(), Some(0));
     // the first look is the recovery's
     let pmtool = pmtool_that_waits(world, 1);
     let run = world.install(device, &case.kit.path).args(["--pmtool", &pmtool, "--json"]);
@@ -321,16 +256,16 @@ fn a_signal_during_the_recovery_before_an_installation_does_not_say_that_nothing
     world.write("go", "");
     let ran = started.wait().expect(7).never_says("nothing was changed");
     let ran = ran.says("all old").says("run the same command again");
-    assert!(!case.all_new(&ran));
-    case.no_leftovers("a recovery with a signal");
-    case.ends_whole("a recovery with a signal");
+    assert!(!case.is_new(&ran.output()));
+    no_leftovers(&case, "a recovery with a signal");
+    ends_whole(&case, "a recovery with a signal");
 }
 
 #[test]
 fn a_damaged_journal_asks_for_a_person_and_nothing_is_touched() {
-    let case = Case::new();
+    let case = Case::started();
     let (world, device) = (&case.world, case.world.ftd(1));
-    assert_ne!(case.killed_at("renameat", 4).code(), Some(0));
+    assert_ne!(killed_at(&case, "renameat", 4).code(), Some(0));
     let journal = device.root.join("var/sf/sftunnel-airgap/journal");
     let mut bytes = fs::read(&journal).unwrap();
     bytes[40] ^= 1;
@@ -353,17 +288,24 @@ fn a_damaged_journal_asks_for_a_person_and_nothing_is_touched() {
 fn without_a_rollback_a_journal_that_cannot_be_closed_needs_a_person() {
     let flags = ["--no-rollback", "--restart-timeout", "1"];
     let stuck = || {
-        let case = Case::new();
+        let case = Case::started();
         case.world.ftd(1).set_fault(&Fault::NoStartNew).unwrap();
         case
     };
     let measured = stuck();
-    measured.failing_at(measured.install().args(flags), "unlinkat", 9999, "EIO").expect(5);
-    let trace = std::fs::read_to_string(measured.world.path("trace")).unwrap();
+    let trace = measured.world.path("trace");
+    let run = measured.install().args(flags);
+    run.injected_and_traced("unlinkat", "error=EIO:when=9999", &trace).run().expect(5);
+    let trace = fs::read_to_string(trace).unwrap();
     let last = trace.lines().filter(|line| line.starts_with("unlinkat(")).count();
     assert!(trace.lines().last().unwrap().contains("\"journal\""), "{trace}");
     let case = stuck();
-    let ran = case.failing_at(case.install().args(flags), "unlinkat", last, "EIO").expect(7);
+    let ran = case
+        .install()
+        .args(flags)
+        .injected("unlinkat", &format!("error=EIO:when={last}"))
+        .run()
+        .expect(7);
     let ran = ran.says("the new files are in place").says("sftunnel-install recover");
     assert_eq!(case.files(), case.new, "{}", ran.output());
 }
@@ -371,7 +313,7 @@ fn without_a_rollback_a_journal_that_cannot_be_closed_needs_a_person() {
 /// The old files are back, but not for nothing: the tunnels were interrupted.
 #[test]
 fn a_failed_rename_that_cost_a_restart_is_a_rollback() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     // before the renames (for the plan, and for the run) another process ran than after them
     let pmtool = case.world.pmtool(
@@ -383,19 +325,20 @@ fi"#,
     );
     let restarts = device.restarts().unwrap();
     let run = case.install().args(["--pmtool", &pmtool]);
-    let ran = case.failing_at(run, "renameat", 4, "EIO").expect(6).says("sftunnel was restarted");
-    assert!(!case.all_new(&ran));
+    let ran =
+        run.injected("renameat", "error=EIO:when=4").run().expect(6).says("sftunnel was restarted");
+    assert!(!case.is_new(&ran.output()));
     assert_eq!(device.restarts().unwrap(), restarts + 1);
 }
 
 #[test]
 fn of_two_installations_at_once_one_is_busy() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Slow(Duration::from_secs(3))).unwrap();
-    let first = case.world.install(device, &case.kit.path).start();
+    let first = case.install_settling().start();
     wait_until(|| device.restarts().unwrap() == 1);
-    refused(case.world.install(device, &case.kit.path), "busy");
+    refused(case.install_settling(), "busy");
     // one that is under way is not interrupted
     let status = case.world.on(device, &["status", "--json"]).run().expect(0).json();
     assert_eq!(status["interrupted_run"], serde_json::Value::Null, "{status}");
@@ -406,15 +349,6 @@ fn of_two_installations_at_once_one_is_busy() {
     let busy = ["install", "rollback"].map(|command| (command.into(), "busy".into()));
     assert_eq!(lines.collect::<Vec<_>>(), busy, "who came too late stands in the log");
     let ran = first.wait().expect(0);
-    assert!(case.all_new(&ran));
+    assert!(case.is_new(&ran.output()));
     assert_eq!(device.restarts().unwrap(), 1);
-}
-
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it did not come to that");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

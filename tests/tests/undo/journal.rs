@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use formats::checksum::Sha256;
 use lab::Device;
 use serde_json::{Value, json};
-use tests::{World, tool};
+use tests::World;
 
-use crate::device::store::forged;
+use tests::forger::forge_backup;
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")
@@ -17,11 +17,11 @@ fn state(device: &Device) -> PathBuf {
 /// A box whose installation was killed after its commit.
 fn interrupted() -> World {
     let world = World::new(1);
-    tool("strace", "strace");
-    let calls = ["-e", "trace=fchmod", "-e", "inject=fchmod:signal=KILL:when=1"];
-    let strace = [&["strace", "-qq", "-o", "/dev/null"][..], &calls].concat();
     let kit = world.kit(&[]).path;
-    assert_eq!(world.install(world.ftd(1), &kit).under(&strace).run().code(), None);
+    assert_eq!(
+        world.install(world.ftd(1), &kit).injected("fchmod", "signal=KILL:when=1").run().code(),
+        None
+    );
     assert!(state(world.ftd(1)).join("journal").is_file());
     world
 }
@@ -97,7 +97,7 @@ fn a_backup_that_is_not_the_one_that_the_journal_knows_is_not_put_back() {
         |record| record["sequence"] = json!(9),
     ];
     for change in others {
-        forged(&backup, change);
+        forge_backup(&backup, change);
         left_alone(&world, "is not the one that the interrupted run made");
         fs::remove_dir_all(&backup).unwrap();
         copy(&honest, &backup);
@@ -105,7 +105,7 @@ fn a_backup_that_is_not_the_one_that_the_journal_knows_is_not_put_back() {
     // other files, also for a journal of an earlier version, which knows only the files' digests
     let stranger = b"of somebody else";
     fs::write(backup.join(&fmc.uuid).join("cacert.pem"), stranger).unwrap();
-    forged(&backup, |record| {
+    forge_backup(&backup, |record| {
         let found = &mut record["peers"][0]["files"][0]["found"];
         found["size"] = json!(stranger.len());
         found["sha256"] = json!(Sha256::of(stranger).to_string());

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 use tests::{Run, World};
 
-use crate::refusals::{install_refused, refused};
+use tests::{install_refused, refused};
 
 /// One attempt: what it is, what it did to the peer directory, and what `status` says of it.
 struct Attempt {

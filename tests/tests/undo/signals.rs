@@ -4,73 +4,33 @@
 use std::fs;
 use std::time::Duration;
 
-use lab::{Fault, Snapshot};
-use tests::{Kit, Pty, Ran, Run, World, tool, wait_until};
+use lab::Fault;
+use tests::{Case, Pty, Ran, Run, wait_until};
 
-struct Case {
-    world: World,
-    kit: Kit,
-    old: [Option<Vec<u8>>; 3],
-    new: [Option<Vec<u8>>; 3],
-    others: Snapshot,
-}
-
-impl Case {
-    fn new() -> Self {
-        let world = World::new(1);
-        let kit = world.kit(&[]);
-        let (device, fmc) = (world.ftd(1), world.fmc());
-        let (old, new) = (world.files(device, fmc), world.new_files(device, fmc));
-        let others = world.snapshot(device).without(&lab::layout::CREDENTIALS);
-        Self { world, kit, old, new, others }
+/// What recovery makes of it, and back to the old files.
+#[track_caller]
+fn ends_whole(case: &Case, ran: &Ran, what: &str) -> bool {
+    let live = case.files();
+    assert!(live.iter().all(Option::is_some), "{what}: a live path is absent");
+    let code = ran.code();
+    // by the signal itself (strace passes that on), or as the table of exit codes says
+    assert!(
+        matches!(code, None | Some(0 | 1 | 7 | 129 | 130 | 131 | 143)),
+        "{what}: {code:?}\n{}",
+        ran.output()
+    );
+    case.on(&["recover", "--settle", "0"]).run().expect(0);
+    let new = case.is_new(what);
+    match code {
+        Some(0) => assert!(new, "{what}: exit 0 and the old files"),
+        Some(1) => assert!(!new, "{what}: exit 1 and the new files"),
+        _ => {}
     }
-
-    fn install(&self) -> Run {
-        let run = self.world.on(self.world.ftd(1), &["install", "--yes", "--settle", "0"]);
-        run.args(self.world.trust()).arg(&self.kit.path)
-    }
-
-    fn rollback(&self) -> Run {
-        self.world.on(self.world.ftd(1), &["rollback", "--yes", "--settle", "0"])
-    }
-
-    /// All new (true) or all old, with nothing else changed and nothing left over.
-    #[track_caller]
-    fn is_new(&self, what: &str) -> bool {
-        let (device, fmc) = (self.world.ftd(1), self.world.fmc());
-        let files = self.world.files(device, fmc);
-        assert!(files == self.new || files == self.old, "{what}: the three files are mixed");
-        let now = self.world.snapshot(device).without(&lab::layout::CREDENTIALS);
-        assert_eq!(self.others.differences(&now), Vec::<String>::new(), "{what}");
-        files == self.new
-    }
-
-    /// What recovery makes of it, and back to the old files.
-    #[track_caller]
-    fn ends_whole(&self, ran: &Ran, what: &str) -> bool {
-        let device = self.world.ftd(1);
-        let live = self.world.files(device, self.world.fmc());
-        assert!(live.iter().all(Option::is_some), "{what}: a live path is absent");
-        let code = ran.code();
-        // by the signal itself (strace passes that on), or as the table of exit codes says
-        assert!(
-            matches!(code, None | Some(0 | 1 | 7 | 129 | 130 | 131 | 143)),
-            "{what}: {code:?}\n{}",
-            ran.output()
-        );
-        self.world.on(device, &["recover", "--settle", "0"]).run().expect(0);
-        let new = self.is_new(what);
-        match code {
-            Some(0) => assert!(new, "{what}: exit 0 and the old files"),
-            Some(1) => assert!(!new, "{what}: exit 1 and the new files"),
-            _ => {}
-        }
-        self.install().run().expect(0);
-        assert!(self.is_new(what));
-        self.rollback().run().expect(0);
-        assert!(!self.is_new(what));
-        new
-    }
+    case.install().run().expect(0);
+    assert!(case.is_new(what));
+    case.rollback().run().expect(0);
+    assert!(!case.is_new(what));
+    new
 }
 
 /// Delivered as the program enters the n-th call of this name.
@@ -98,15 +58,12 @@ fn a_signal_at_any_of_these_calls_ends_all_old_or_all_new() {
     for (at, (call, occurrence)) in calls.into_iter().enumerate() {
         let signal = signals[at % 4];
         let what = format!("SIG{signal} at {call} {occurrence}");
-        tool("strace", "strace");
-        let trace = case.world.path("trace").display().to_string();
-        let (calls, inject) =
-            (format!("trace={call}"), format!("inject={call}:signal={signal}:when={occurrence}"));
-        let wrapper = ["strace", "-qq", "-o", &trace, "-e", &calls, "-e", &inject];
-        let ran = case.install().under(&wrapper).run();
+        let trace = case.world.path("trace");
+        let sent = format!("signal={signal}:when={occurrence}");
+        let ran = case.install().injected_and_traced(call, &sent, &trace).run();
         let trace = fs::read_to_string(&trace).unwrap();
         assert!(trace.contains(&format!("SIG{signal}")), "{what}: not reached\n{trace}");
-        ends[usize::from(case.ends_whole(&ran, &what))] += 1;
+        ends[usize::from(ends_whole(&case, &ran, &what))] += 1;
     }
     assert!(ends[0] > 0 && ends[1] > 0, "both ends are met: {ends:?}");
 }
@@ -126,7 +83,7 @@ fn a_signal_at_any_time_ends_all_old_or_all_new() {
             let _ = std::process::Command::new("kill").args([&format!("-{signal}"), &pid]).output();
         }
         let ran = started.wait();
-        case.ends_whole(&ran, &format!("SIG{signal} after {at}/14 of {took:?}"));
+        ends_whole(&case, &ran, &format!("SIG{signal} after {at}/14 of {took:?}"));
     }
 }
 
@@ -140,12 +97,9 @@ fn as_a_job(run: Run) -> Run {
 #[test]
 fn ctrl_z_does_not_stop_it_between_two_renames() {
     let case = Case::new();
-    tool("strace", "strace");
-    let trace = case.world.path("trace").display().to_string();
-    let inject = "inject=renameat:signal=TSTP:when=5";
-    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=renameat", "-e", inject];
-    let started = as_a_job(case.install().under(&strace)).start();
-    let ran = started.wait().expect(0);
+    let trace = case.world.path("trace");
+    let run = case.install().injected_and_traced("renameat", "signal=TSTP:when=5", &trace);
+    let ran = as_a_job(run).run().expect(0);
     assert!(fs::read_to_string(&trace).unwrap().contains("SIGTSTP"), "it was sent");
     assert!(case.is_new("Ctrl-Z"), "{}", ran.output());
 }
@@ -154,11 +108,8 @@ fn ctrl_z_does_not_stop_it_between_two_renames() {
 #[test]
 fn a_signal_that_was_ignored_from_the_beginning_stays_so() {
     let case = Case::new();
-    tool("strace", "strace");
-    let trace = case.world.path("trace").display().to_string();
-    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=flock", "-e"];
-    let inject = "inject=flock:signal=HUP:when=1";
-    let run = case.install().under(&[&strace[..], &[inject]].concat());
+    let trace = case.world.path("trace");
+    let run = case.install().injected_and_traced("flock", "signal=HUP:when=1", &trace);
     let ran = run.under(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]).run().expect(0);
     assert!(fs::read_to_string(&trace).unwrap().contains("SIGHUP"), "it was sent");
     assert!(case.is_new("SIGHUP, ignored"), "{}", ran.output());
@@ -177,15 +128,11 @@ fn pmtool_can_be_waited_for_below_a_caller_that_waits_for_nobody() {
     assert!(case.is_new("SIGCHLD, ignored"), "{}", ran.output());
 }
 
-/// As a container that a program is started in from outside.
-pub(crate) const NAMESPACE: &[&str] =
-    &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-
 /// A process from outside has a group and a session that are nobody's there: the kernel says 0.
 #[test]
 fn a_group_of_another_process_namespace_is_no_trouble() {
     let case = Case::new();
-    let ran = case.install().under(NAMESPACE).run().expect(0);
+    let ran = case.install().in_a_namespace().run().expect(0);
     assert!(case.is_new("from outside"), "{}", ran.output());
 }
 
@@ -193,11 +140,9 @@ fn a_group_of_another_process_namespace_is_no_trouble() {
 #[test]
 fn ctrl_z_stops_it_at_rest() {
     let case = Case::new();
-    tool("strace", "strace");
-    let trace = case.world.path("trace").display().to_string();
-    let inject = "inject=flock:signal=TSTP:when=1";
-    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=flock", "-e", inject];
-    let started = as_a_job(case.install().under(&strace)).start();
+    let trace = case.world.path("trace");
+    let run = case.install().injected_and_traced("flock", "signal=TSTP:when=1", &trace);
+    let started = as_a_job(run).start();
     let stopped = || fs::read_to_string(&trace).is_ok_and(|text| text.contains("stopped by SIG"));
     wait_until(stopped);
     let pid = |of: u32| {
@@ -296,12 +241,10 @@ fn every_signal_that_ends_a_program_is_held_back_from_commit_to_the_last_rename(
     let case = Case::new();
     let named = ["ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "USR1", "USR2", "IO", "PWR", "STKFLT"];
     let others = ["TRAP", "SYS", "ABRT", "TTIN", "TTOU", "RT_5", "RT_30"];
-    tool("strace", "strace");
     for signal in named.into_iter().chain(others) {
-        let trace = case.world.path("trace").display().to_string();
-        let inject = format!("inject=renameat:signal={signal}:when=5");
-        let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=renameat", "-e", &inject];
-        let ran = as_a_job(case.install().under(&strace)).run();
+        let trace = case.world.path("trace");
+        let sent = format!("signal={signal}:when=5");
+        let ran = as_a_job(case.install().injected_and_traced("renameat", &sent, &trace)).run();
         let sent = fs::read_to_string(&trace).unwrap();
         assert!(sent.contains(&format!("--- SIG{signal}")), "{signal} was sent: {sent}");
         // in the middle of the renames; then it may end the waiting, with what to do
@@ -323,11 +266,8 @@ fn every_signal_that_ends_a_program_is_held_back_from_commit_to_the_last_rename(
 #[test]
 fn at_rest_they_end_it() {
     let case = Case::new();
-    tool("strace", "strace");
     for (signal, number) in [("ALRM", 14), ("USR1", 10), ("PWR", 30)] {
-        let inject = format!("inject=flock:signal={signal}:when=1");
-        let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", &inject];
-        let ran = case.install().under(&strace).run();
+        let ran = case.install().injected("flock", &format!("signal={signal}:when=1")).run();
         // strace passes a signal on that ends the program
         assert!(ran.code().is_none_or(|code| code == 128 + number), "{signal}");
         assert!(!case.is_new(signal), "{signal}");

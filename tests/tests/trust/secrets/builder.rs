@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tests::{Run, World, wait_until};
 
-use super::{Case, Secrets, core_of, require_locked};
+use super::{Confidential, Secrets, core_of, require_locked};
 
 /// A run whose report meets a pipe that is full: all is done, and it cannot end.
 struct Held {
@@ -53,7 +53,7 @@ impl Held {
 
 #[test]
 fn a_core_of_the_reporting_builder_holds_no_secret() {
-    let case = Case::new();
+    let case = Confidential::new();
     let world = &case.world;
     let secrets = case.with_signing_key();
     let recipient = world.recipient();

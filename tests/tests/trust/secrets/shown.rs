@@ -6,14 +6,14 @@ use std::fs;
 use lab::Fault;
 use tests::{Kit, Ran, Run, World, listed_commands};
 
-use super::{Case, Secrets};
+use super::{Confidential, Secrets};
 
 /// The three tones: prose, JSON, step by step.
 const TONES: [&[&str]; 3] = [&[], &["--json"], &["-v"]];
 
 /// Runs of one program, and which of its commands they were.
 struct Shown<'a> {
-    case: &'a Case,
+    case: &'a Confidential,
     secrets: &'a Secrets,
     program: &'a str,
     commands: BTreeSet<String>,
@@ -21,7 +21,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(case: &'a Case, secrets: &'a Secrets, program: &'a str) -> Self {
+    fn new(case: &'a Confidential, secrets: &'a Secrets, program: &'a str) -> Self {
         Self { case, secrets, program, commands: BTreeSet::new(), failed: 0 }
     }
 
@@ -74,7 +74,7 @@ fn misplaced(world: &World) -> Vec<String> {
 }
 
 /// A kit whose only bundle is cut off.
-fn damaged(case: &Case) -> Kit {
+fn damaged(case: &Confidential) -> Kit {
     let path = case.world.path("damaged");
     Run::new("cp").arg("-a").arg(&case.kit.path).arg(&path).run().expect(0);
     let kit = Kit { path };
@@ -86,7 +86,7 @@ fn damaged(case: &Case) -> Kit {
 
 #[test]
 fn the_builder_shows_no_secret_whatever_it_is_asked() {
-    let case = Case::new();
+    let case = Confidential::new();
     let world = &case.world;
     let secrets = case.with_signing_key();
     let mut shown = Shown::new(&case, &secrets, "sftunnel-bundle");
@@ -149,7 +149,7 @@ fn the_builder_shows_no_secret_whatever_it_is_asked() {
 
 #[test]
 fn the_installer_shows_no_secret_whatever_it_is_asked() {
-    let case = Case::new();
+    let case = Confidential::new();
     let (world, device) = (&case.world, case.world.ftd(1));
     let secrets = case.with_signing_key();
     let mut shown = Shown::new(&case, &secrets, "sftunnel-install");

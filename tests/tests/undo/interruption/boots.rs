@@ -4,13 +4,11 @@
 use std::fs;
 
 use lab::Fault;
-use tests::{Ran, Run};
-
-use super::{Case, wait_until};
+use tests::{Case, Ran, Run, wait_until};
 
 /// All files are new, and the process is the one of before.
 fn killed_at_the_restart() -> Case {
-    let case = Case::new();
+    let case = Case::started();
     killed_while_it_restarts(&case, case.install());
     case
 }
@@ -59,7 +57,7 @@ fn without_a_boot_id_the_process_of_before_is_not_taken_for_a_new_one() {
     for (before, after) in
         [(Boot::Unknown, Boot::Unknown), (Boot::This, Boot::Unknown), (Boot::Unknown, Boot::This)]
     {
-        let case = Case::new();
+        let case = Case::started();
         let device = case.world.ftd(1);
         killed_while_it_restarts(&case, before.of(&case, case.install()));
         let recover = case.world.on(device, &["recover", "--settle", "0"]);
@@ -98,10 +96,10 @@ fn only_within_one_boot_the_process_of_before_has_read_the_old_files() {
         (Boot::Unknown, Boot::This, 1),
         (Boot::This, Boot::Unknown, 1),
     ] {
-        let case = Case::new();
+        let case = Case::started();
         let device = case.world.ftd(1);
         // the first rename of a live file is done
-        case.killing_at(before.of(&case, case.install()), "renameat", 4);
+        before.of(&case, case.install()).injected("renameat", "signal=KILL:when=4").run();
         let files = case.files();
         assert!(files != case.old && files != case.new, "the moment is between two renames");
         let status = case.world.on(device, &["status"]).run().expect(0);
@@ -164,9 +162,9 @@ fn a_way_back_that_fails_says_why_it_was_taken_as_well() {
 
 #[test]
 fn without_its_backup_an_interrupted_run_can_be_given_up() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
-    case.killed_at("renameat", 4);
+    super::killed_at(&case, "renameat", 4);
     let state = device.root.join("var/sf/sftunnel-airgap");
     let backup = fs::read_dir(state.join("backups")).unwrap().next().unwrap().unwrap().path();
     fs::write(backup.join("backup.json"), "{}").unwrap();
@@ -181,7 +179,7 @@ fn without_its_backup_an_interrupted_run_can_be_given_up() {
 /// restart: it is still to be restarted, as nobody can say that it has read the old ones.
 #[test]
 fn a_way_back_that_was_cut_off_is_not_over_before_its_restart() {
-    let case = Case::new();
+    let case = Case::started();
     let (world, device) = (&case.world, case.world.ftd(1));
     lab::service::stop(&device.root).unwrap();
     fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
@@ -201,11 +199,11 @@ fi"#;
 
 #[test]
 fn a_way_back_that_cannot_go_on_says_how_it_goes_on() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
-    case.killed_at("renameat", 4);
+    super::killed_at(&case, "renameat", 4);
     let recover = || case.world.on(device, &["recover", "--settle", "0", "--json"]);
-    let said = case.failing_at(recover(), "fchmod", 1, "EIO").expect(7).json();
+    let said = recover().injected("fchmod", "error=EIO:when=1").run().expect(7).json();
     assert_eq!(said["next"], "mend that, then run `sftunnel-install recover`", "{said}");
     assert_eq!(recover().run().expect(0).json()["outcome"], "all-old");
 }
@@ -218,8 +216,9 @@ fn a_way_back_whose_journal_cannot_be_closed_says_both() {
         case.world.ftd(1).set_fault(&Fault::NoStart).unwrap();
         let command = ["recover", "--settle", "0", "--restart-timeout", "1", "--json"];
         let run = case.world.on(case.world.ftd(1), &command);
-        let said = case.failing_at(run, "unlinkat", occurrence, "EIO").expect(7).json();
-        (fs::read_to_string(case.world.path("trace")).unwrap(), said)
+        let (trace, fails) = (case.world.path("trace"), format!("error=EIO:when={occurrence}"));
+        let said = run.injected_and_traced("unlinkat", &fails, &trace).run().expect(7).json();
+        (fs::read_to_string(trace).unwrap(), said)
     };
     // which of the calls it is, seen where none fails
     let (trace, _) = ended(999);
@@ -235,7 +234,7 @@ fn a_way_back_whose_journal_cannot_be_closed_says_both() {
 /// A run that is under way is not one that was interrupted.
 #[test]
 fn only_who_was_cut_off_is_called_interrupted() {
-    let case = Case::new();
+    let case = Case::started();
     let device = case.world.ftd(1);
     device.set_fault(&Fault::Hangs).unwrap();
     let started = case.install().start();
@@ -253,13 +252,14 @@ fn only_who_was_cut_off_is_called_interrupted() {
 #[test]
 fn a_way_back_that_cannot_be_recorded_says_which_files_are_live() {
     let ended = |occurrence: usize| {
-        let case = Case::new();
+        let case = Case::started();
         let device = case.world.ftd(1);
         fs::write(lab::layout::fault(&device.root), "no-start times=1\n").unwrap();
         let run = case.install().args(["--restart-timeout", "2", "--json"]);
-        let ran = case.failing_at(run, "renameat", occurrence, "EIO");
+        let (trace, fails) = (case.world.path("trace"), format!("error=EIO:when={occurrence}"));
+        let ran = run.injected_and_traced("renameat", &fails, &trace).run();
         assert_eq!(case.files(), case.old, "{}", ran.output());
-        (fs::read_to_string(case.world.path("trace")).unwrap(), ran)
+        (fs::read_to_string(trace).unwrap(), ran)
     };
     let (trace, ran) = ended(999);
     drop(ran.expect(6));

@@ -5,7 +5,6 @@ use std::fs;
 use tests::interruption::fault::record;
 use tests::interruption::matrix::Operation;
 use tests::interruption::stand::{Scene, Stand};
-use tests::tool;
 
 #[test]
 fn files_that_are_in_place_already_are_synced_before_they_count_as_installed() {
@@ -56,11 +55,8 @@ fn a_journal_that_may_come_back_keeps_its_backup() {
     let renamed = calls.iter().position(|call| call.name == "renameat" && is_journal(call));
     let synced = calls[renamed.unwrap()..].iter().find(|call| call.name == "fsync").unwrap();
     operation.prepare(&stand);
-    tool("strace", "strace");
-    let trace = stand.dir.join("trace").display().to_string();
-    let inject = format!("inject=fsync:error=EIO:when={}+", synced.nth);
-    let strace = ["strace", "-qq", "-o", &trace, "-e", "trace=fsync", "-e", &inject];
-    operation.run(&stand).under(&strace).run().expect(1);
+    let fails = format!("error=EIO:when={}+", synced.nth);
+    operation.run(&stand).injected("fsync", &fails).run().expect(1);
     assert_eq!(stand.files(), operation.ends().old);
     let backups = fs::read_dir(stand.dir.join("box/var/sf/sftunnel-airgap/backups")).unwrap();
     assert_eq!(backups.count(), 1, "the journal names it");
