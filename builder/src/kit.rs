@@ -5,7 +5,6 @@ pub(crate) mod device_result;
 pub(crate) mod inputs;
 pub(crate) mod installers;
 pub(crate) mod parallel;
-pub(crate) mod signer_check;
 pub(crate) mod source;
 pub(crate) mod texts;
 pub(crate) mod writer;

@@ -28,7 +28,6 @@ fn main() {
     }
     println!("cargo::rustc-env=SFTUNNEL_VERSION={version}");
     println!("cargo::rustc-env=SFTUNNEL_BUILD_UNIX_TIME={time}");
-    println!("cargo::rustc-env=SFTUNNEL_COMMIT={commit}");
 }
 
 fn given(name: &str) -> Option<String> {

@@ -2,8 +2,8 @@
 //!
 //! Reading goes through types, each made only by the check before it:
 //! sealed bytes → [`SignedBundle`] (opened, and the signature fits the key that the bundle
-//! itself names) → [`VouchedBundle`] (somebody vouches for that key). Only the last gives
-//! the credentials away.
+//! itself names) → [`VouchedBundle`](crate::trust::VouchedBundle) (somebody vouches for that
+//! key). Only the last gives the credentials away.
 
 pub mod archive;
 mod gzip;
@@ -15,7 +15,9 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::checksum::{Sha256, Sums, SumsError};
-use crate::credentials::{CheckedCredentials, Credentials, CredentialsError, SubjectError};
+use crate::credentials::{
+    CheckedCredentials, Credentials, CredentialsError, SubjectError, ValidityError,
+};
 use crate::device::{CredentialFile, PeerPath};
 use crate::error::{Reason, Reasoned};
 use crate::json;
@@ -75,7 +77,6 @@ impl Reasoned for SealBundleError {
 }
 
 /// The signed inside of a bundle: the gzip of its tar. What a handoff passes on unchanged.
-#[derive(Clone)]
 pub struct Inner(Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Inner {
@@ -171,14 +172,12 @@ pub enum BundleError {
     /// The inner SHA256SUMS cannot be read.
     #[error("{0}")]
     Sums(#[from] SumsError),
-    /// A file is not the one that the signed manifest (or SHA256SUMS) lists.
-    #[error("{file} is not the file that {listed_in} lists")]
-    OtherFile {
-        /// Which file.
-        file: CredentialFile,
-        /// `manifest.json` or `SHA256SUMS`.
-        listed_in: &'static str,
-    },
+    /// A file is not the one that the signed manifest lists.
+    #[error("{0} is not the file that manifest.json lists")]
+    OtherFile(CredentialFile),
+    /// The inner SHA256SUMS lists something else than the three files.
+    #[error("its SHA256SUMS does not list the three files that are in it")]
+    OtherSums,
     /// The three files are not a usable set.
     #[error("{0}")]
     Credentials(#[from] CredentialsError),
@@ -191,7 +190,9 @@ impl Reasoned for BundleError {
     fn reason(&self) -> Reason {
         match self {
             Self::Open(error) => error.reason(),
-            Self::Gzip | Self::OtherFile { .. } | Self::OtherCertificates => Reason::Damaged,
+            Self::Gzip | Self::OtherFile(_) | Self::OtherSums | Self::OtherCertificates => {
+                Reason::Damaged
+            }
             Self::Bomb => Reason::TooLarge,
             Self::Archive(error) => error.reason(),
             Self::NoSigner => Reason::BadFormat,
@@ -203,39 +204,14 @@ impl Reasoned for BundleError {
     }
 }
 
-/// Who vouches for a bundle's signer; see SECURITY.md, "Who vouches for it".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Vouch {
-    /// Named on the command line.
-    Named,
-    /// The operator's own signing key lies on this machine.
-    Own,
-    /// Pinned on the device for this manager by an earlier success.
-    Pinned,
-    /// By the passphrase that opened `kit.identity.age`.
-    Passphrase,
-    /// Confirmed at the terminal.
-    Confirmed,
-}
-
 /// An opened bundle whose signature fits the key that it names. Whether that key is anyone's
 /// whom the reader trusts is a question still open.
 #[derive(Debug)]
 pub struct SignedBundle {
     inner: Inner,
     manifest: Manifest,
-    manifest_bytes: Vec<u8>,
-    signature: Vec<u8>,
     signer: VerifyingKey,
     credentials: CheckedCredentials,
-}
-
-/// A bundle whose signer somebody vouches for.
-#[derive(Debug)]
-pub struct VouchedBundle {
-    signed: SignedBundle,
-    vouch: Vouch,
 }
 
 /// Just enough of a manifest to find the key that its signature claims to be from.
@@ -249,8 +225,8 @@ impl SignedBundle {
     /// this box, of the time, or of whom to trust.
     ///
     /// # Errors
-    /// The first thing that is wrong, in the order of [`BundleError`]. The signature is
-    /// checked before anything else in the manifest is believed.
+    /// The first thing that is wrong. The signature is checked before anything else in the
+    /// manifest is believed.
     pub fn open(sealed: &[u8], identities: &Identities) -> Result<Self, BundleError> {
         let compressed = identities.open(sealed, limits::TAR)?;
         let tar = gunzip(&compressed)?;
@@ -269,30 +245,12 @@ impl SignedBundle {
         if CredentialFacts::of(&credentials) != manifest.credentials {
             return Err(BundleError::OtherCertificates);
         }
-        let (manifest_bytes, signature) = (manifest_bytes.to_vec(), signature.to_vec());
-        Ok(Self {
-            inner: Inner(compressed),
-            manifest,
-            manifest_bytes,
-            signature,
-            signer,
-            credentials,
-        })
+        Ok(Self { inner: Inner(compressed), manifest, signer, credentials })
     }
 
     /// What it says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
-    }
-
-    /// The signed bytes, to be shown or written out for a check by hand.
-    pub fn manifest_bytes(&self) -> &[u8] {
-        &self.manifest_bytes
-    }
-
-    /// The signature over them.
-    pub fn signature(&self) -> &[u8] {
-        &self.signature
     }
 
     /// The key that signed it.
@@ -305,7 +263,7 @@ impl SignedBundle {
         self.signer.fingerprint()
     }
 
-    /// Whether the certificate may be that of the device that the bundle is for.
+    /// Checks that the certificate may be that of the device that the bundle is for.
     ///
     /// # Errors
     /// See [`CheckedCredentials::check_certificate_subject`]. Final.
@@ -313,42 +271,22 @@ impl SignedBundle {
         self.credentials.check_certificate_subject(&self.manifest.device.uuid)
     }
 
+    /// Checks that both certificates are valid at `now`.
+    ///
+    /// # Errors
+    /// See [`CheckedCredentials::check_validity`].
+    pub fn check_validity(&self, now: Timestamp) -> Result<(), ValidityError> {
+        self.credentials.check_validity(now)
+    }
+
     /// The signed inside, to be sealed anew.
     pub fn inner(&self) -> &Inner {
         &self.inner
     }
 
-    /// The certificates, for their dates and names. The key stays inside until someone
-    /// vouches for the bundle.
-    pub fn facts(&self) -> &CredentialFacts {
-        &self.manifest.credentials
-    }
-
-    /// Records that somebody vouches for [`SignedBundle::signer`]. The decision is the caller's.
-    pub fn vouched(self, vouch: Vouch) -> VouchedBundle {
-        VouchedBundle { signed: self, vouch }
-    }
-}
-
-impl VouchedBundle {
-    /// What it says of itself.
-    pub fn manifest(&self) -> &Manifest {
-        &self.signed.manifest
-    }
-
-    /// The key that signed it.
-    pub fn signer(&self) -> VerifyingKey {
-        self.signed.signer
-    }
-
-    /// Why that key is trusted.
-    pub fn vouch(&self) -> Vouch {
-        self.vouch
-    }
-
-    /// The three files.
-    pub fn credentials(&self) -> &CheckedCredentials {
-        &self.signed.credentials
+    /// The three files; outside of this crate only once somebody vouches for the bundle.
+    pub(crate) fn credentials(&self) -> &CheckedCredentials {
+        &self.credentials
     }
 }
 
@@ -363,24 +301,11 @@ fn check_files(
         CredentialFile::ALL.into_iter().zip(&manifest.files).zip(digests.iter().zip(listed))
     {
         if *found != expected || entry.size != credentials.file(file).len() as u64 {
-            return Err(BundleError::OtherFile { file, listed_in: "manifest.json" });
+            return Err(BundleError::OtherFile(file));
         }
     }
-    let sums = Sums::parse(sums)?;
-    if sums != inner_sums(&digests) {
-        let differs = |(file, (found, name)): &(CredentialFile, (&Sha256, &str))| {
-            digests
-                .iter()
-                .zip(CredentialFile::ALL)
-                .any(|(digest, other)| other == *file && digest != *found)
-                || file.name() != *name
-        };
-        let file = CredentialFile::ALL
-            .into_iter()
-            .zip(sums.iter())
-            .find(differs)
-            .map_or(CredentialFile::Ca, |(file, _)| file);
-        return Err(BundleError::OtherFile { file, listed_in: "SHA256SUMS" });
+    if Sums::parse(sums)? != inner_sums(&digests) {
+        return Err(BundleError::OtherSums);
     }
     Ok(())
 }

@@ -15,6 +15,7 @@
 //! | [`signature`] | the Ed25519 key that vouches for a bundle |
 //! | [`seal`] | age around it |
 //! | [`bundle`] | manifest, archive, signature and age in one: seal, open, verify |
+//! | [`trust`] | who vouches for a bundle's signer: the only way to its credentials |
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | what a device hands back |
 //! | [`decode`], [`csv`] | text and tables that people wrote or copied, on whatever machine |
@@ -37,3 +38,4 @@ pub mod seal;
 pub mod signature;
 pub mod text;
 pub mod timestamp;
+pub mod trust;

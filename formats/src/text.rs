@@ -5,6 +5,7 @@
 //! look like another (docs/facts.md shows such names left by a manual attempt).
 
 use std::fmt::{self, Write};
+use std::path::Path;
 
 /// Shows `text` with everything escaped that is not a plain visible character.
 ///
@@ -32,6 +33,11 @@ impl fmt::Display for Printable<'_> {
         // honours width and precision
         f.pad(&shown)
     }
+}
+
+/// Shows a path as [`printable`] does a text.
+pub fn printable_path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).to_string()
 }
 
 /// Letters that nothing is drawn for. Unicode calls the first four fillers ignorable; the others

@@ -7,16 +7,17 @@ pub(crate) mod source;
 
 use std::io::IsTerminal;
 
+use cli::ask::signer::SignerCheck;
 use cli::ask::unlock::Unlocker;
-use cli::ask::vouch::NamedSigner;
 use cli::disk::input::STDIN;
+use cli::kit::checks::names_its_device;
 use cli::say::exit::Failure;
 use cli::say::terminal::Terminal;
-use formats::bundle::{Vouch, VouchedBundle};
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
+use formats::trust::{Vouch, VouchedBundle};
 use serde::Serialize;
 
 use crate::appliance::attributes::SFTUNNEL_ATTRIBUTES;
@@ -29,7 +30,7 @@ use crate::change::journal::{Pair, Remember};
 use crate::change::obstacles;
 use crate::change::records::{Installed, Signers};
 use checks::Accept;
-use source::{Found, Trust};
+use source::Found;
 
 /// A bundle that may be installed here, with the place it goes to.
 #[derive(Debug)]
@@ -72,10 +73,10 @@ pub(crate) fn judge(
     terminal: &Terminal,
     may_ask: bool,
 ) -> Result<Vec<Found<Accepted>>, Failure> {
-    let named = args.signer.as_deref().map(NamedSigner::parse).transpose()?;
+    let ask = may_ask.then_some(terminal);
+    let mut check = SignerCheck::new(args.signer.as_slice(), None, ask)?;
     let signers = Signers::read(state)?;
     let installed = Installed::read(state)?;
-    let trust = Trust { named, signers: &signers, ask: may_ask.then_some(terminal) };
     let accept = Accept { clock: args.accept_clock, older: args.allow_older };
     let mut unlocker = Unlocker::new(&args.sources.open, &args.sources.sources, terminal)?;
     let mut seen: Vec<ManagerUuid> = Vec::new();
@@ -88,7 +89,8 @@ pub(crate) fn judge(
                 terminal.note(PASTE);
             }
             let (signed, unlocked) = source::open(path, &appliance.uuid, &mut unlocker)?;
-            let bundle = source::vouch(&origin, signed, &unlocked, &trust)?;
+            let pinned = signers.of(&signed.manifest().manager.uuid);
+            let bundle = check.vouch(&origin, signed, &pinned, unlocked.vouched_signer)?;
             terminal.detail(&format!("judging {} against this box", printable(&origin)));
             judge_one(host, bundle, &installed, host.now(), accept)
         };
@@ -124,7 +126,7 @@ fn judge_one(
     accept: Accept,
 ) -> Result<Accepted, Failure> {
     let manager = bundle.manifest().manager.uuid.clone();
-    checks::check_subject(&bundle)?;
+    names_its_device(bundle.signed())?;
     checks::check_clock(&bundle, now, accept)?;
     let peer = PeerDir::open(host, &manager)?;
     let before = peer.read(host)?;

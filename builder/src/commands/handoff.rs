@@ -19,8 +19,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use cli::ask::signer::{Claim, SignerCheck};
 use cli::ask::unlock::{Unlocked, Unlocker};
-use cli::ask::vouch::Known;
 use cli::kit::folder::KitFolder;
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
@@ -44,7 +44,6 @@ use crate::keys::passphrase::{self, Source};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::signing_key::{self, Signer};
 use crate::kit::device_result::{self, DeviceResult, Refusal};
-use crate::kit::signer_check::Judge;
 use crate::kit::source::{Loose, is_folder};
 
 /// A kit, opened, and the bundles of it that were asked for.
@@ -74,12 +73,12 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
             failure.map_hint(|hint| hint.replace("--passphrase-f", "--new-passphrase-f"))
         })?;
     let own = signing_key::own(&context.root);
-    let known = Known { own, ..Known::default() };
+    let ask = (!context.terminal.json).then_some(&context.terminal);
     let mut unlocker = Unlocker::new(&args.open, &args.paths, &context.terminal)?;
     let mut run = Run {
         args,
         context,
-        judge: Judge::new(&args.pick.signer, known, &context.terminal)?,
+        check: SignerCheck::new(&args.pick.signer, own, ask)?,
         body: HandoffBody::new(source),
         kits: Vec::new(),
         bundles: Vec::new(),
@@ -109,7 +108,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
 struct Run<'a> {
     args: &'a HandoffArgs,
     context: &'a Context,
-    judge: Judge<'a>,
+    check: SignerCheck<'a>,
     body: HandoffBody,
     kits: Vec<SourceKit>,
     bundles: Vec<SourceBundle>,
@@ -309,9 +308,8 @@ impl Run<'_> {
         revealed: bool,
     ) -> Result<bool, Failure> {
         make_folder(part)?;
-        self.judge.passphrase_vouches_for(source.unlocked.vouched_signer);
         let sealer = Sealer { context: self.context, args: self.args, source, recipients, part };
-        let made = sealer.kit(&mut self.judge, signer, passphrase, |passphrase| {
+        let made = sealer.kit(&mut self.check, signer, passphrase, |passphrase| {
             if revealed {
                 return Ok(());
             }
@@ -332,16 +330,16 @@ impl Run<'_> {
         recipients: &Recipients,
     ) -> Result<DeviceResult<view::HandedOff>, Failure> {
         make_folder(part)?;
-        self.judge.passphrase_vouches_for(source.vouched_signer);
-        seal::bundle(source, part, recipients, &self.judge, self.args, self.context.now)
+        seal::bundle(source, part, recipients, &self.check, self.args, self.context.now)
     }
 
     /// The index's signature guards the installers, which run as root on the device.
     fn warn_of_unknown_index(&mut self, source: &SourceKit, own: &Signer) {
         let signer = source.folder.signer().fingerprint();
-        self.judge.passphrase_vouches_for(source.unlocked.vouched_signer);
+        let vouched = source.unlocked.vouched_signer;
+        let claim = Claim::of_index(&source.folder, kit::INDEX, vouched);
         let is_known = signer == own.entry.fingerprint
-            || matches!(self.judge.without_asking("kit.json", signer), Ok(Some(_)));
+            || matches!(self.check.without_asking(claim), Ok(Some(_)));
         if !is_known && !source.folder.index().installers.is_empty() {
             let path = source.folder.path().display();
             self.body.warnings.push(format!(

@@ -1,10 +1,11 @@
 //! `inspect`: what a kit or bundle says of itself. Shows, never judges whom to trust.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cli::ask::unlock::Unlocker;
 use cli::kit::folder::{KitFolder, KitIdentity};
+use cli::kit::words::{self, count};
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use cli::say::terminal::Table;
@@ -13,11 +14,11 @@ use formats::bundle::manifest::{Manager, Manifest};
 use formats::kit::{Handoff, InstallerEntry};
 use formats::seal::{Encoding, Identities};
 use formats::signature::SignerEntry;
-use formats::text::{named, printable};
+use formats::text::{named, printable, printable_path};
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{count, handoffs_text, shortened};
+use super::shortened;
 use crate::Context;
 use crate::args::InspectArgs;
 use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
@@ -208,17 +209,16 @@ fn text(body: &InspectBody) -> String {
 }
 
 fn kit_text(kit: &KitView) -> String {
-    let host = super::host(&kit.manager);
     let archs: Vec<&str> = kit.installers.iter().map(|entry| entry.arch.as_str()).collect();
     let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
     let opened = if kit.passphrase { "a passphrase (kit.identity.age)" } else { "an identity" };
     format!(
-        "kit {}\n  manager      {}{host}\n  batch        {}\n  made         {}\n{}  signer       {}\n               (not vouched for: `verify` judges)\n  opened by    {opened}\n  installers   {archs}\n  holds        {}\n",
-        shown(&kit.path),
-        kit.manager.uuid,
+        "kit {}\n  manager      {}\n  batch        {}\n  made         {}\n{}  signer       {}\n               (not vouched for: `verify` judges)\n  opened by    {opened}\n  installers   {archs}\n  holds        {}\n",
+        printable_path(&kit.path),
+        words::manager(&kit.manager),
         kit.batch,
         kit.created_at,
-        handoffs_text(kit.built_by, &kit.handoffs),
+        words::handoffs(kit.built_by, &kit.handoffs),
         kit.signer.fingerprint,
         count(kit.bundles, "bundle"),
     )
@@ -226,7 +226,7 @@ fn kit_text(kit: &KitView) -> String {
 
 fn bundle_text(bundle: &BundleView) -> String {
     let form = if bundle.encoding == "age" { "an age file" } else { "an age file, as text" };
-    let mut text = wrapped("\nbundle ", &shown(&bundle.outside.path));
+    let mut text = wrapped("\nbundle ", &printable_path(&bundle.outside.path));
     let _ = writeln!(text, "  {form}, {} bytes", bundle.outside.size);
     let _ = writeln!(text, "  SHA-256      {}", bundle.outside.sha256);
     if let Some(problem) = &bundle.problem {
@@ -262,8 +262,4 @@ fn manifest_text(manifest: &Manifest) -> String {
         text.push_str(&wrapped("    to   ", &printable(&file.destination).to_string()));
     }
     text
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string()).to_string()
 }

@@ -10,7 +10,7 @@ use cli::say::report::Report;
 use formats::error::Reason;
 use formats::seal::NewIdentity;
 use formats::signature::{Fingerprint, SigningKey, VerifyingKey};
-use formats::text::printable;
+use formats::text::printable_path;
 use rustix::fs::Mode;
 use serde::Serialize;
 
@@ -60,7 +60,7 @@ pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report,
     write_new(&args.out, text.as_bytes(), 0o600)?;
     let shown = format!(
         "identity in {} (keep it secret)\nrecipient, for `build --recipient`:\n  {recipient}\n",
-        shown(&args.out)
+        printable_path(&args.out)
     );
     let body = IdentityBody { kind: "identity", file: args.out.clone(), recipient };
     Ok(Report::done(&body, shown).changed(true))
@@ -84,8 +84,8 @@ pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Fa
     let (spoken, [one, two]) = (fingerprint.spoken(), fingerprint.spoken_lines());
     let text = format!(
         "signing key in {} (keep it secret), public half in {}\nfingerprint, to tell by phone:\n  {fingerprint}\n  {one}\n  {two}\n",
-        shown(&args.out),
-        shown(&public_file),
+        printable_path(&args.out),
+        printable_path(&public_file),
     );
     let file = args.out.clone();
     let body = SignerBody { kind: "signer", file, public_file, public_key, fingerprint, spoken };
@@ -117,10 +117,6 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
 fn exists(path: &Path) -> Failure {
     Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
         .hint("a key is never overwritten: choose another --out FILE, or move the old one away")
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string()).to_string()
 }
 
 #[cfg(test)]

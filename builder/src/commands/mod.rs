@@ -9,11 +9,10 @@ pub(crate) mod plan;
 pub(crate) mod receipts;
 pub(crate) mod verify;
 
+use cli::kit::words;
 use cli::say::exit::Exit;
 use cli::say::terminal::{Terminal, shortened};
 use formats::bundle::manifest::Manager;
-use formats::kit::Handoff;
-use formats::signature::SignerEntry;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
@@ -25,7 +24,7 @@ use crate::kit::inputs::Prepared;
 fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {
     let mut text = String::new();
     if let Some(manager) = manager {
-        text.push_str(&format!("  manager      {}{}\n", manager.uuid, host(manager)));
+        text.push_str(&format!("  manager      {}\n", words::manager(manager)));
     }
     text.push_str(&format!("  batch        {}{}\n", prepared.plan.batch, day(prepared.plan.batch)));
     if prepared.plan.source == Source::Peers {
@@ -33,27 +32,6 @@ fn kit_heading(prepared: &Prepared, manager: Option<&Manager>) -> String {
     }
     for file in &prepared.plan.failed_push {
         text.push_str(&format!("  from         {}\n", printable(file)));
-    }
-    text
-}
-
-/// A manager's host name in brackets, after its UUID; nothing when it is unknown.
-fn host(manager: &Manager) -> String {
-    match manager.hostname.shown(26).as_str() {
-        "" => String::new(),
-        host => format!(" ({host})"),
-    }
-}
-
-/// Who built a kit and who handed it off since; nothing for one that comes from its builder.
-fn handoffs_text(built_by: Option<SignerEntry>, handoffs: &[Handoff]) -> String {
-    let mut text = String::new();
-    if let Some(builder) = built_by {
-        text.push_str(&format!("  built by     {}\n", builder.fingerprint));
-    }
-    for handoff in handoffs {
-        let (at, signer) = (handoff.at, handoff.signer.fingerprint);
-        text.push_str(&format!("  handed off   {at}\n               {signer}\n"));
     }
     text
 }
@@ -75,9 +53,4 @@ fn warnings_text(warnings: &[String]) -> String {
     let lines: String =
         warnings.iter().map(|warning| wrapped("  ! ", &printable(warning).to_string())).collect();
     if lines.is_empty() { lines } else { format!("\nWarnings\n{lines}") }
-}
-
-/// `1 device`, `2 devices`.
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

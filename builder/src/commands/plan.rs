@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use cli::kit::words::count;
 use cli::say::exit::Failure;
 use cli::say::report::Report;
 use cli::say::terminal::Table;
@@ -11,7 +12,7 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{count, kit_heading, shortened, warnings_text};
+use super::{kit_heading, shortened, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
 use crate::fmc::belief::Belief;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use cli::ask::vouch::Known;
+use cli::ask::signer::{Claim, SignerCheck};
 use cli::disk::input;
 use cli::kit::folder::{KitFolder, is_called_a_receipt, is_kit};
 use cli::say::exit::{Exit, Failure};
@@ -35,7 +35,6 @@ use crate::fmc::status_source::{self, Asked, Output, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel};
 use crate::keys::signing_key;
 use crate::kit::device_result::{DeviceRef, Refusal};
-use crate::kit::signer_check::Judge;
 
 /// As many files as twice a kit's bundles, and again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;
@@ -197,16 +196,17 @@ impl Gathered {
 
     fn kit_views(&self, args: &ReceiptsArgs, context: &Context) -> Result<Vec<KitView>, Failure> {
         let own = signing_key::own(&context.root);
-        let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
+        let check = SignerCheck::new(&args.signer, own, None)?;
         let view = |kit: &KitFolder| {
-            let (index, signer) = (kit.index(), kit.signer().fingerprint());
+            let index = kit.index();
+            let claim = Claim::of_index(kit, "kit.json", None);
             KitView {
                 path: kit.path().to_owned(),
                 manager: index.manager.clone(),
                 batch: index.batch,
                 created_at: index.created_at,
-                signer,
-                vouched_by: judge.without_asking("kit.json", signer).ok().flatten(),
+                signer: claim.signer,
+                vouched_by: check.without_asking(claim).ok().flatten(),
                 devices: index.bundles.len(),
             }
         };

@@ -4,8 +4,9 @@ mod view;
 
 use std::path::Path;
 
+use cli::ask::signer::{Claim, SignerCheck};
 use cli::ask::unlock::{Unlocked, Unlocker};
-use cli::ask::vouch::Known;
+use cli::kit::checks;
 use cli::kit::folder::KitFolder;
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
@@ -14,7 +15,7 @@ use formats::bundle::manifest::Manifest;
 use formats::error::{Reason, Reasoned};
 use formats::kit::BundleEntry;
 use formats::seal::Identities;
-use formats::timestamp::Timestamp;
+use formats::signature::Fingerprint;
 
 use self::view::{BundleView, KitView, VerifyBody};
 use crate::Context;
@@ -22,7 +23,6 @@ use crate::args::VerifyArgs;
 use crate::keys::signing_key;
 use crate::kit::device_result::Refusal;
 use crate::kit::parallel::in_order;
-use crate::kit::signer_check::{self, Judge};
 use crate::kit::source::{Loose, Outside, device_of, is_folder, picked};
 
 /// Runs it.
@@ -36,8 +36,9 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
         false => None,
     };
     let own = signing_key::own(&context.root);
-    let judge = Judge::new(&args.signer, Known { own, ..Known::default() }, &context.terminal)?;
-    let mut run = Run { args, context, unlocker, judge, kits: Vec::new(), results: Vec::new() };
+    let ask = (!context.terminal.json).then_some(&context.terminal);
+    let check = SignerCheck::new(&args.signer, own, ask)?;
+    let mut run = Run { args, context, unlocker, check, kits: Vec::new(), results: Vec::new() };
     for path in &args.paths {
         if is_folder(path) { run.kit(path)? } else { run.bundle(path)? }
     }
@@ -57,7 +58,7 @@ struct Run<'a> {
     args: &'a VerifyArgs,
     context: &'a Context,
     unlocker: Option<Unlocker<'a>>,
-    judge: Judge<'a>,
+    check: SignerCheck<'a>,
     kits: Vec<KitView>,
     results: Vec<BundleView>,
 }
@@ -115,16 +116,14 @@ impl Run<'_> {
         };
         let vouched = unlocked.as_ref().and_then(|unlocked| unlocked.vouched_signer);
         let is_handed_off = !kit.index().handoffs.is_empty();
-        // the passphrase speaks for the signer of the bundles, who then is somebody else
-        self.judge.passphrase_vouches_for(vouched.filter(|_| !is_handed_off));
         let subject = format!("{}/kit.json", kit.path().display());
-        let judged =
-            self.judge.judge(&subject, &kit.index().manager.uuid, kit.signer().fingerprint());
+        // the passphrase speaks for the signer of the bundles, who then is somebody else
+        let claim = Claim::of_index(kit, &subject, vouched.filter(|_| !is_handed_off));
+        let judged = self.check.require(claim);
         view.vouched_by = Some(judged.map_err(|failure| match is_handed_off {
             true => failure.hint(HANDED_OFF),
             false => failure,
         })?);
-        self.judge.passphrase_vouches_for(vouched);
         Ok(unlocked)
     }
 
@@ -147,7 +146,8 @@ impl Run<'_> {
             let outside = Outside { path, size: entry.size, sha256: entry.sha256 };
             let view =
                 BundleView::new(outside, Some(kit.path().to_owned()), Some(device_of(entry)));
-            results.push(self.judged(view, opened)?);
+            let passphrase = unlocked.and_then(|unlocked| unlocked.vouched_signer);
+            results.push(self.judged(view, opened, passphrase)?);
         }
         Ok(results)
     }
@@ -173,9 +173,8 @@ impl Run<'_> {
             }
             other => other?,
         };
-        self.judge.passphrase_vouches_for(unlocked.vouched_signer);
         let opened = self.open(&loose.bytes, Some(&unlocked.identities), None);
-        let view = self.judged(view, opened)?;
+        let view = self.judged(view, opened, unlocked.vouched_signer)?;
         self.results.push(view);
         Ok(())
     }
@@ -195,21 +194,18 @@ impl Run<'_> {
             kit.require_described(entry, bundle.manifest())?;
         }
         let further =
-            signer_check::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
+            checks::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
                 true => Ok(()),
-                false => signer_check::is_valid(bundle.facts(), self.now()),
+                false => checks::is_valid(&bundle, self.context.now),
             });
         Ok(Some(Opened { manifest: bundle.manifest().clone(), further }))
-    }
-
-    fn now(&self) -> Timestamp {
-        self.context.now
     }
 
     fn judged(
         &mut self,
         mut view: BundleView,
         opened: Result<Option<Opened>, Failure>,
+        passphrase: Option<Fingerprint>,
     ) -> Result<BundleView, Failure> {
         let opened = match opened {
             Ok(None) => return Ok(view),
@@ -217,8 +213,8 @@ impl Run<'_> {
             Err(failure) => return Ok(view.refused(failure)),
         };
         view.opened(&opened.manifest);
-        let Manifest { manager, signer, .. } = &opened.manifest;
-        match self.judge.judge("the bundle", &manager.uuid, signer.fingerprint) {
+        let claim = Claim::of_bundle(&opened.manifest, "the bundle", passphrase);
+        match self.check.require(claim) {
             Ok(vouch) => {
                 view.vouched_by = Some(vouch);
                 if let Err(failure) = opened.further {

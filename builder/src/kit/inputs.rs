@@ -1,7 +1,7 @@
 //! Everything that `plan` and `build` have in common before a device's file is read.
 
+use cli::kit::checks::is_after_this_program;
 use cli::say::exit::Failure;
-use cli::say::version::BUILD_UNIX_TIME;
 use formats::bundle::manifest::Manager;
 use formats::error::Reason;
 use formats::text::printable;
@@ -52,7 +52,9 @@ pub(crate) fn prepare(
         true => Installers::default(),
         false => installers::find(&args.kit.installer)?,
     };
-    check_clock(context.now, args.source.accept_clock)?;
+    if !args.source.accept_clock {
+        is_after_this_program(context.now)?;
+    }
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
     let explain = |failure| WrongBox::explain(&context.root, failure);
     let batches = Batches::look(belief)?;
@@ -131,17 +133,5 @@ impl Prepared {
     pub(crate) fn kit(&self) -> Option<(&Manager, String)> {
         let manager = self.plan.manager.as_ref()?;
         Some((manager, formats::kit::folder_name(&manager.uuid, self.plan.batch)))
-    }
-}
-
-fn check_clock(now: Timestamp, accept_clock: bool) -> Result<(), Failure> {
-    let built = i64::try_from(BUILD_UNIX_TIME).ok().and_then(|s| Timestamp::from_unix(s).ok());
-    match built {
-        Some(built) if now < built && !accept_clock => {
-            let message = format!("the clock says {now}, but this program was made at {built}");
-            Err(Failure::refused(Reason::ClockBehind, message)
-                .hint("set the clock; --accept-clock goes on"))
-        }
-        _ => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::credentials::tests::{DEVICE, checked_set};
+use crate::trust::{TrustInputs, Verdict, Vouch};
 
 /// One set, its signer and its reader.
 struct Case {
@@ -82,6 +83,10 @@ impl Case {
     }
 }
 
+fn other_signer() -> Fingerprint {
+    SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint()
+}
+
 #[test]
 fn a_manifest_has_one_form() {
     let bytes = Case::new().manifest().to_bytes().unwrap();
@@ -103,12 +108,14 @@ fn what_is_packed_is_what_is_opened() {
     let sealed = inner.seal(std::slice::from_ref(&case.recipient), Encoding::Binary).unwrap();
     let bundle = SignedBundle::open(&sealed, &case.identities).unwrap();
     assert_eq!(bundle.manifest(), &case.manifest());
-    assert_eq!(bundle.manifest_bytes(), case.manifest().to_bytes().unwrap());
-    bundle.signer().verify(bundle.manifest_bytes(), bundle.signature()).unwrap();
     assert_eq!(bundle.fingerprint(), case.key.verifying_key().unwrap().fingerprint());
-    assert_eq!(bundle.facts(), &CredentialFacts::of(&case.credentials));
+    assert_eq!(bundle.manifest().credentials, CredentialFacts::of(&case.credentials));
     assert!(*bundle.inner().0 == *inner.0);
-    let vouched = bundle.vouched(Vouch::Named);
+    let others = TrustInputs { named: vec![other_signer()], ..TrustInputs::default() };
+    let again = SignedBundle::open(&sealed, &case.identities).unwrap();
+    assert_eq!(others.vouch(again).unwrap_err(), Verdict::OtherNamed);
+    let signer = TrustInputs { named: vec![bundle.fingerprint()], ..TrustInputs::default() };
+    let vouched = signer.vouch(bundle).unwrap();
     assert_eq!(vouched.credentials().files().digests(), case.credentials.files().digests());
     assert_eq!(
         (vouched.vouch(), vouched.signer()),
@@ -128,18 +135,17 @@ fn each_file_is_compared_with_manifest_and_sums() {
         let mut files = case.files();
         files[at] = &longer;
         let error = case.opened(&case.manifest(), &case.sums(), files).unwrap_err();
-        assert_eq!(error, BundleError::OtherFile { file, listed_in: "manifest.json" });
+        assert_eq!(error, BundleError::OtherFile(file));
         let error = case.refused(|manifest| manifest.files[at].size += 1);
-        assert_eq!(error, BundleError::OtherFile { file, listed_in: "manifest.json" });
+        assert_eq!(error, BundleError::OtherFile(file));
         // the sums: another digest, another name
-        let listed_in = "SHA256SUMS";
         let digest = case.credentials.files().digests()[at].to_string();
         let sums = case.sums().replace(&digest, &Sha256::of(b"x").to_string());
         let error = case.opened(&case.manifest(), &sums, case.files()).unwrap_err();
-        assert_eq!(error, BundleError::OtherFile { file, listed_in });
+        assert_eq!(error, BundleError::OtherSums);
         let sums = case.sums().replace(file.name(), "other.pem");
         let error = case.opened(&case.manifest(), &sums, case.files()).unwrap_err();
-        assert_eq!(error, BundleError::OtherFile { file, listed_in });
+        assert_eq!(error, BundleError::OtherSums);
     }
     let error = case.opened(&case.manifest(), "", case.files()).unwrap_err();
     assert_eq!(error.reason(), Reason::Damaged);

@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::fmt::Display;
 
 use cli::disk::box_kind::BoxKind;
+use cli::kit::checks::{is_after, is_after_this_program, is_valid};
 use cli::say::exit::Failure;
-use formats::bundle::VouchedBundle;
 use formats::credentials::ValidityError;
 use formats::device::{CredentialFile, ManagerUuid};
-use formats::error::{Reason, Reasoned};
+use formats::error::Reason;
 use formats::timestamp::Timestamp;
+use formats::trust::VouchedBundle;
 use rustix::fs::fstatvfs;
 
 use crate::appliance::host::{Host, IS_A_MANAGER};
@@ -29,12 +30,6 @@ pub(crate) struct Accept {
 /// Upper bound on the staged files, backup and records of one peer directory, in bytes.
 const SPACE: u64 = 1024 * 1024;
 
-/// Build time of this program: a correct clock shows no earlier time.
-pub(crate) fn built() -> Timestamp {
-    let seconds = i64::try_from(cli::say::version::BUILD_UNIX_TIME).unwrap_or(0);
-    Timestamp::from_unix(seconds).unwrap_or(Timestamp::EPOCH)
-}
-
 /// Checks a bundle against the box's clock.
 ///
 /// # Errors
@@ -44,48 +39,18 @@ pub(crate) fn check_clock(
     now: Timestamp,
     accept: Accept,
 ) -> Result<(), Failure> {
-    let hint = "set the clock (NTP, or `date -u -s`), or go on with --accept-clock if you know it is only the clock";
     if accept.clock {
         return Ok(());
     }
-    let built = built();
-    let created = bundle.manifest().created_at;
-    let behind = |what: &str, time: Timestamp| {
-        let sftunnel = match bundle.credentials().check_validity(now) {
-            Err(ValidityError::NotYetValid { not_before, .. }) => format!(
-                "; sftunnel itself would refuse the certificates, which become valid at {not_before}"
-            ),
-            _ => String::new(),
-        };
-        let message = format!(
-            "this box's clock says {now}, but {what} at {time}: the clock is behind{sftunnel}"
-        );
-        Failure::refused(Reason::ClockBehind, message).hint(hint)
-    };
-    if now < built {
-        return Err(behind("this program was made", built));
-    }
-    if now < created {
-        return Err(behind("the bundle was made", created));
-    }
-    bundle.credentials().check_validity(now).map_err(|error| {
-        let refused = format!("{error}; sftunnel itself would refuse it as well");
-        Failure::refused(error.reason(), refused).hint(match error {
-            ValidityError::NotYetValid { .. } => hint,
-            ValidityError::Expired { .. } => "have new certificates made on the manager (generate_certs.pl) and a new kit from them",
-        })
-    })
-}
-
-/// Checks that the certificate does not name another device. Final.
-///
-/// # Errors
-/// `wrong-subject`.
-pub(crate) fn check_subject(bundle: &VouchedBundle) -> Result<(), Failure> {
-    let device = &bundle.manifest().device.uuid;
-    bundle.credentials().check_certificate_subject(device).map_err(|error| {
-        Failure::of("sftunnel-cert.pem", &error).hint("have the kit made anew from the right files")
-    })
+    is_after_this_program(now)
+        .and_then(|()| is_after(now, "the bundle was made", bundle.manifest().created_at))
+        .map_err(|behind| match bundle.credentials().check_validity(now) {
+            Err(ValidityError::NotYetValid { not_before, .. }) => behind.map_message(|message| {
+                format!("{message}; sftunnel itself would refuse the certificates, which become valid at {not_before}")
+            }),
+            _ => behind,
+        })?;
+    is_valid(bundle.signed(), now)
 }
 
 /// Checks that the bundle's CA is not older than the one in use for the same manager, or than one

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use cli::kit::words::{self, validity};
 use cli::say::terminal::{Color, Table, Terminal, wrap};
-use formats::bundle::Vouch;
-use formats::credentials::{CertificateFacts, Validity};
 use formats::text::{named, printable};
 use formats::timestamp::Timestamp;
 
@@ -29,21 +28,13 @@ pub(crate) fn appliance(appliance: &Appliance) -> String {
 /// A bundle and who vouches for it.
 pub(crate) fn bundle(accepted: &Accepted, now: Timestamp) -> String {
     let manifest = accepted.bundle.manifest();
-    let vouch = match accepted.bundle.vouch() {
-        Vouch::Named => "named with --signer",
-        Vouch::Own => "this machine's own key",
-        Vouch::Pinned => "pinned on this box by an earlier success",
-        Vouch::Passphrase => "vouched for by the kit's passphrase",
-        Vouch::Confirmed => "confirmed at the terminal",
-    };
+    let vouch = words::vouch(accepted.bundle.vouch());
     let facts = &manifest.credentials;
     let fingerprint = manifest.signer.fingerprint;
     let [one, two] = fingerprint.spoken_lines();
-    let hostname = manifest.manager.hostname.shown(30);
-    let manager = format!("{}  {hostname}", manifest.manager.uuid);
     format!(
         "\nManager   {}\nBundle    for {}, made {} from batch {}\nSigner    {fingerprint}\n          {one}\n          {two}\n          {vouch}\nCA        {}\nCert      {}\n",
-        manager.trim_end(),
+        words::manager(&manifest.manager),
         named(manifest.device.name.as_str(), 60),
         manifest.created_at,
         manifest.batch,
@@ -125,20 +116,4 @@ fn gives_the_key_its_usual_mode(change: &Change) -> bool {
     let ([_, _, before], [_, _, after]) = (change.before.identities(), change.after.identities());
     let mode = after.map(|(_, attributes)| attributes.mode);
     before != after && mode == Some(SFTUNNEL_ATTRIBUTES.mode)
-}
-
-/// `valid until 2036-11-18 (3649 days)`.
-pub(crate) fn validity(facts: &CertificateFacts, now: Timestamp) -> String {
-    let days = now.days_left(facts.not_after);
-    match facts.at(now) {
-        Validity::Valid => format!("valid until {} ({})", facts.not_after.date(), count(days)),
-        Validity::Expired => {
-            format!("expired on {} ({} ago)", facts.not_after.date(), count(-days))
-        }
-        Validity::NotYet => format!("not valid before {}", facts.not_before),
-    }
-}
-
-fn count(days: i64) -> String {
-    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
 }

@@ -5,19 +5,15 @@
 use std::path::Path;
 
 use cli::ask::unlock::{Unlocked, Unlocker};
-use cli::ask::vouch::{Known, NamedSigner, Verdict, confirm, refusal};
 use cli::disk::input::{self, STDIN};
 use cli::kit::folder::{KitFolder, identity_around, is_kit};
 use cli::kit::not_a_kit;
 use cli::say::exit::Failure;
-use cli::say::terminal::Terminal;
-use formats::bundle::{BundleError, SignedBundle, VouchedBundle};
+use formats::bundle::{BundleError, SignedBundle};
 use formats::device::DeviceUuid;
 use formats::error::Reason;
 use formats::seal::{OpenError, encoding_of};
 use formats::text::named;
-
-use crate::change::records::Signers;
 
 /// A bundle as it was found somewhere.
 #[derive(Debug)]
@@ -26,17 +22,6 @@ pub(crate) struct Found<T> {
     pub origin: String,
     /// The bundle, or why it is refused.
     pub bundle: Result<T, Failure>,
-}
-
-/// Whom to believe, and whom to ask.
-#[derive(Debug)]
-pub(crate) struct Trust<'a> {
-    /// `--signer`.
-    pub named: Option<NamedSigner>,
-    /// Pinned on this box.
-    pub signers: &'a Signers,
-    /// Where a person can confirm a signer; `None` with `--yes`.
-    pub ask: Option<&'a Terminal>,
 }
 
 /// Reads a source: the box's own bundle in a kit, or a bundle.
@@ -144,34 +129,6 @@ fn require_device(bundle: &SignedBundle, device: &DeviceUuid) -> Result<(), Fail
     );
     Err(Failure::refused(Reason::WrongDevice, message)
         .hint("take the bundle of this box; a re-imaged box has a new UUID and needs a new bundle"))
-}
-
-/// Decides whether somebody vouches for a bundle's signer.
-///
-/// # Errors
-/// `unknown-signer`, or `not-confirmed` when the person at the terminal said no.
-pub(crate) fn vouch(
-    origin: &str,
-    bundle: SignedBundle,
-    unlocked: &Unlocked,
-    trust: &Trust<'_>,
-) -> Result<VouchedBundle, Failure> {
-    let known = Known {
-        named: trust.named,
-        pinned: trust.signers.of(&bundle.manifest().manager.uuid),
-        own: None,
-        passphrase: unlocked.vouched_signer,
-    };
-    let fingerprint = bundle.fingerprint();
-    match (known.judge(fingerprint), trust.ask) {
-        (Verdict::Vouched(vouch), _) => Ok(bundle.vouched(vouch)),
-        (Verdict::Ask, Some(terminal)) => {
-            let manager = &bundle.manifest().manager.uuid;
-            let vouch = confirm(terminal, origin, manager, fingerprint)?;
-            Ok(bundle.vouched(vouch))
-        }
-        (verdict, _) => Err(refusal(verdict, origin, fingerprint)),
-    }
 }
 
 /// A source's path for messages.

@@ -5,11 +5,11 @@
 //! first, so that damage is told from content.
 
 use cli::say::exit::{Exit, Failure};
-use formats::bundle::VouchedBundle;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::signature::VerifyingKey;
 use formats::timestamp::Timestamp;
+use formats::trust::VouchedBundle;
 use serde::{Deserialize, Serialize};
 
 use crate::appliance::peers::{Live, LiveSet};

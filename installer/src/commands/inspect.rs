@@ -5,6 +5,7 @@ use std::path::Path;
 use cli::ask::unlock::Unlocker;
 use cli::disk::input::STDIN;
 use cli::kit::folder::{KitFolder, identity_around, is_kit};
+use cli::kit::words;
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use cli::say::terminal::{Table, wrap};
@@ -17,7 +18,6 @@ use serde::Serialize;
 
 use super::Session;
 use crate::args::InspectArgs;
-use crate::candidate::plan_text;
 use crate::candidate::source;
 
 /// `sftunnel-install.inspect/1`.
@@ -181,8 +181,8 @@ fn describe(session: &Session, inspected: &Inspected) -> String {
             manifest.manager.uuid,
             manifest.bundle_id,
             manifest.signer.fingerprint,
-            plan_text::validity(&manifest.credentials.ca, now),
-            plan_text::validity(&manifest.credentials.certificate, now),
+            words::validity(&manifest.credentials.ca, now),
+            words::validity(&manifest.credentials.certificate, now),
             wrap("          ", 10, &printable(&manifest.credentials.certificate.subject).to_string()),
         ));
     }

@@ -1,5 +1,6 @@
 //! `rollback`: a backup becomes live again, with the same transaction as an installation.
 
+use cli::kit::words;
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use cli::say::terminal::wrap;
@@ -185,7 +186,7 @@ fn prospect(host: &Host, change: &Change) -> String {
     let now = host.now();
     let text = match change.after.usable_at(now) {
         Err(why) => format!("{why}; this manager's tunnel will stay down"),
-        Ok(set) => plan_text::validity(set.ca().facts(), now),
+        Ok(set) => words::validity(set.ca().facts(), now),
     };
     wrap("  after it: ", 4, &text)
 }

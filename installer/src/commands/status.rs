@@ -13,6 +13,7 @@ use cli::disk::durable;
 use cli::say::exit::Failure;
 use cli::say::level::{Level, Thresholds};
 use cli::say::report::Report;
+use cli::say::version;
 use formats::credentials::CertificateFacts;
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
@@ -28,7 +29,6 @@ use crate::appliance::service::{self, Service};
 use crate::appliance::state::State;
 use crate::appliance::tunnel::{self, Connection, Tunnel, TunnelState};
 use crate::args::StatusArgs;
-use crate::candidate::checks;
 use crate::change::backup::{self, BackupId};
 use crate::change::obstacles::{self, Obstacle};
 use crate::change::records::{Installed, PinnedSigner, Signers};
@@ -192,7 +192,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
         is_lone_manager: is_manager && peers.is_empty(),
         is_neither: kind == BoxKind::Neither,
         now,
-        clock_behind: now < checks::built(),
+        clock_behind: now < version::built(),
         sftunnel,
         peers,
         ports,

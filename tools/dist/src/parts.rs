@@ -229,7 +229,7 @@ fn sha256(bytes: &[u8]) -> Value {
 
 /// When the commit was made; nothing when that is unknown.
 fn commit_time() -> Result<Option<String>, Box<dyn Error>> {
-    match i64::try_from(cli::say::version::BUILD_UNIX_TIME)? {
+    match cli::say::version::BUILD_UNIX_TIME {
         0 => Ok(None),
         time => Ok(Some(OffsetDateTime::from_unix_timestamp(time)?.format(&Rfc3339)?)),
     }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use cli::disk::root::Root;
+use cli::kit::words::count;
 use cli::say::level::{self, days_text};
 use cli::say::terminal::{Color, Table, Terminal};
 use formats::cisco::ims_conf::ImsConf;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use super::advice::{self, Ca, Counts, Situation};
 use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, State, Thresholds, overall};
-use crate::commands::{count, shortened};
+use crate::commands::shortened;
 use crate::fmc::discover::Listing;
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::Tunnel;

@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use cli::ask::signer::{Claim, SignerCheck};
 use cli::disk::durable;
+use cli::kit::checks::names_its_device;
 use cli::say::exit::Failure;
 use cli::say::terminal::Terminal;
 use formats::bundle::manifest::Tool;
-use formats::bundle::{BundleError, Inner, SignedBundle, Vouch};
+use formats::bundle::{BundleError, Inner, SignedBundle};
 use formats::checksum::Sha256;
 use formats::credentials::Validity;
 use formats::device::bundle_file_name;
@@ -17,6 +19,7 @@ use formats::limits;
 use formats::seal::{Encoding, NewIdentity, Passphrase, Recipient};
 use formats::signature::Fingerprint;
 use formats::timestamp::Timestamp;
+use formats::trust::Vouch;
 use rustix::fs::Mode;
 
 use super::view::{HandedOff, KitView};
@@ -27,7 +30,6 @@ use crate::keys::recipients::Recipients;
 use crate::keys::signing_key::Signer;
 use crate::kit::device_result::{DeviceRef, DeviceResult};
 use crate::kit::parallel::in_order;
-use crate::kit::signer_check::{self, Judge};
 use crate::kit::source::device_of;
 use crate::kit::texts::{self, ReadmeFacts};
 use crate::kit::writer::{KitWriter, Published};
@@ -74,14 +76,14 @@ impl Sealer<'_> {
     /// Makes the kit. `reveal` shows a generated passphrase, right before the kit is there.
     pub(super) fn kit(
         &self,
-        judge: &mut Judge<'_>,
+        check: &mut SignerCheck<'_>,
         signer: &Signer,
         passphrase: Option<&Passphrase>,
         reveal: impl Fn(&Passphrase) -> Result<(), Failure>,
     ) -> Result<Made, Failure> {
         let writer =
             KitWriter::create(&self.part.out, &self.source.new_name(), self.args.result.force)?;
-        let made = self.fill(&writer, judge, signer, passphrase).and_then(|made| {
+        let made = self.fill(&writer, check, signer, passphrase).and_then(|made| {
             let Some(kit) = made.kit else { return Ok((false, made)) };
             if let Some(passphrase) = passphrase {
                 reveal(passphrase)?;
@@ -105,19 +107,19 @@ impl Sealer<'_> {
     fn fill(
         &self,
         writer: &KitWriter,
-        judge: &mut Judge<'_>,
+        check: &mut SignerCheck<'_>,
         signer: &Signer,
         passphrase: Option<&Passphrase>,
     ) -> Result<Made, Failure> {
         let identity = passphrase.map(|_| self.recipients.identity_beside());
-        let mut results = self.bundles(writer, judge, identity.as_ref())?;
+        let mut results = self.bundles(writer, check, identity.as_ref())?;
         let bundles = entries(&results);
         if bundles.is_empty() {
             return Ok(Made { kit: None, results, warnings: Vec::new() });
         }
         let mut texts = Vec::new();
         if let (Some(identity), Some(passphrase)) = (&identity, passphrase) {
-            let vouched = self.protect(judge, &results, identity, passphrase)?;
+            let vouched = self.protect(check, &results, identity, passphrase)?;
             texts.push(writer.text(kit::IDENTITY, &vouched.sealed, 0o644)?);
             for facts in results.iter_mut().filter_map(|result| result.facts.as_mut()) {
                 facts.vouched_by = Some(vouched.vouch);
@@ -148,7 +150,7 @@ impl Sealer<'_> {
     fn bundles(
         &self,
         writer: &KitWriter,
-        judge: &Judge<'_>,
+        check: &SignerCheck<'_>,
         identity: Option<&NewIdentity>,
     ) -> Result<Vec<DeviceResult<HandedOff>>, Failure> {
         let is_of_part = |entry: &&BundleEntry| match &self.part.only {
@@ -158,7 +160,7 @@ impl Sealer<'_> {
         let entries: Vec<&BundleEntry> = self.source.entries.iter().filter(is_of_part).collect();
         let progress = self.terminal().progress("sealing", entries.len());
         in_order(&entries, progress, |entry| {
-            let opened = match self.open(entry, judge) {
+            let opened = match self.open(entry, check) {
                 Ok(opened) => opened,
                 Err(failure) => {
                     let refusal = of_one_bundle(failure)?;
@@ -189,28 +191,32 @@ impl Sealer<'_> {
     fn open(
         &self,
         entry: &BundleEntry,
-        judge: &Judge<'_>,
+        check: &SignerCheck<'_>,
     ) -> Result<(SignedBundle, Option<Vouch>), Failure> {
         let bytes = self.source.folder.bundle(entry)?;
         let bundle = SignedBundle::open(&bytes, &self.source.unlocked.identities)
             .map_err(|error| Failure::of(&entry.file, &error).hint(hint(&error)))?;
         self.source.folder.require_described(entry, bundle.manifest())?;
-        let vouch = judge.without_asking(&entry.file, bundle.fingerprint())?;
-        signer_check::names_its_device(&bundle)?;
+        let passphrase = self.source.unlocked.vouched_signer;
+        let claim = Claim::of_bundle(bundle.manifest(), &entry.file, passphrase);
+        let vouch = check.without_asking(claim)?;
+        names_its_device(&bundle)?;
         Ok((bundle, vouch))
     }
 
     /// A passphrase speaks for one signer, and only for one that somebody vouches for here.
     fn protect(
         &self,
-        judge: &mut Judge<'_>,
+        check: &mut SignerCheck<'_>,
         results: &[DeviceResult<HandedOff>],
         identity: &NewIdentity,
         passphrase: &Passphrase,
     ) -> Result<Vouched, Failure> {
         let subject = format!("{} (its bundles)", self.source.folder.path().display());
         let signer = only_signer(&subject, results)?;
-        let vouch = judge.judge(&subject, &self.source.folder.index().manager.uuid, signer)?;
+        let vouched = self.source.unlocked.vouched_signer;
+        let of_index = Claim::of_index(&self.source.folder, &subject, vouched);
+        let vouch = check.require(Claim { signer, ..of_index })?;
         let sealed = identity
             .protect(passphrase, signer)
             .map_err(|_| Failure::unexpected("the kit's identity could not be locked"))?;
@@ -271,15 +277,16 @@ pub(super) fn bundle(
     source: &SourceBundle,
     part: &Part,
     recipients: &Recipients,
-    judge: &Judge<'_>,
+    check: &SignerCheck<'_>,
     args: &HandoffArgs,
     now: Timestamp,
 ) -> Result<DeviceResult<HandedOff>, Failure> {
     let device = &source.bundle.manifest().device;
     let subject = source.path.display().to_string();
     let recipients = part.recipients(recipients, &source.bundle);
-    let sealed = judge.without_asking(&subject, source.bundle.fingerprint()).and_then(|vouch| {
-        signer_check::names_its_device(&source.bundle)?;
+    let claim = Claim::of_bundle(source.bundle.manifest(), &subject, source.vouched_signer);
+    let sealed = check.without_asking(claim).and_then(|vouch| {
+        names_its_device(&source.bundle)?;
         Ok((sealed(source.bundle.inner(), &recipients, args)?, vouch))
     });
     let (sealed, vouch) = match sealed {

@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use formats::bundle::Vouch;
+use cli::kit::words::{self, count};
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::kit::{Handoff, InstallerEntry, KitIndex};
 use formats::signature::{Fingerprint, SignerEntry};
-use formats::text::printable;
+use formats::text::{printable, printable_path};
 use formats::timestamp::Timestamp;
+use formats::trust::Vouch;
 use serde::Serialize;
 
-use crate::commands::{count, handoffs_text, plan, warnings_text};
+use crate::commands::{plan, warnings_text};
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key::{Signer, SignerBody};
 use crate::kit::device_result::{DeviceResult, refusals_text, wrapped};
@@ -126,7 +127,7 @@ impl HandoffBody {
         for (result, facts) in self.good() {
             if !self.kits.iter().any(|kit| facts.path.starts_with(&kit.path)) {
                 let device = result.device.as_ref().map_or_else(String::new, |d| d.shown());
-                let _ = writeln!(text, "{}\n  device       {device}", shown(&facts.path));
+                let _ = writeln!(text, "{}\n  device       {device}", printable_path(&facts.path));
                 text.push_str(&sealed_for(Source::None, std::iter::once((device, facts))));
             }
         }
@@ -153,10 +154,14 @@ impl HandoffBody {
     }
 
     fn kit_text(&self, kit: &KitView) -> String {
-        let mut text = format!("{}\n  from         {}\n", shown(&kit.path), shown(&kit.from));
+        let mut text = format!(
+            "{}\n  from         {}\n",
+            printable_path(&kit.path),
+            printable_path(&kit.from)
+        );
         let _ = writeln!(text, "  manager      {}", kit.manager.uuid);
         let _ = writeln!(text, "  batch        {}, made {}", kit.batch, kit.created_at);
-        text.push_str(&handoffs_text(kit.built_by, &kit.handoffs));
+        text.push_str(&words::handoffs(kit.built_by, &kit.handoffs));
         let _ = writeln!(text, "  holds        {}", count(kit.bundles, "bundle"));
         let of_kit = self.good().filter(|(_, facts)| facts.path.starts_with(&kit.path));
         let devices = of_kit.map(|(result, facts)| {
@@ -173,14 +178,10 @@ impl HandoffBody {
         signers.sort_by_key(|(signer, _)| *signer);
         signers.dedup_by_key(|(signer, _)| *signer);
         for (signer, vouch) in signers {
-            let known = match vouch {
-                Some(Vouch::Own) => "this machine's own key",
-                Some(Vouch::Named) => "named with --signer",
-                Some(Vouch::Passphrase) => "vouched for by the old passphrase",
-                Some(Vouch::Confirmed) => "confirmed at the terminal",
-                Some(Vouch::Pinned) => "pinned",
-                None => "nobody vouches for it here: compare it with the team that built it",
-            };
+            let known = vouch.map_or(
+                "nobody vouches for it here: compare it with the team that built it",
+                words::vouch,
+            );
             let _ = writeln!(text, "  signer of the bundles, whom a device has to accept");
             text.push_str(&fingerprint_text(signer));
             let _ = writeln!(text, "    ({known})");
@@ -215,8 +216,4 @@ fn sealed_for<'a>(
     let passphrase =
         (passphrase != Source::None).then_some("the new passphrase (kit.identity.age)");
     plan::openers_text("\nWho can open it now\n", passphrase, &devices)
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string()).to_string()
 }

@@ -3,19 +3,20 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use cli::kit::words::count;
 use cli::say::terminal::Table;
-use formats::bundle::Vouch;
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::receipt::Outcome;
 use formats::signature::Fingerprint;
-use formats::text::printable;
+use formats::text::{printable, printable_path};
 use formats::timestamp::Timestamp;
+use formats::trust::Vouch;
 use serde::Serialize;
 
 use super::tally::{Judged, Proof, Standing};
-use crate::commands::{count, shortened, warnings_text};
+use crate::commands::{shortened, warnings_text};
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
 use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
@@ -362,7 +363,7 @@ impl ReceiptsBody {
             let _ = writeln!(text, "\nDo not verify: {}", count(refused.len(), "receipt"));
         }
         for receipt in refused {
-            text.push_str(&wrapped("  ", &shown(&receipt.path)));
+            text.push_str(&wrapped("  ", &printable_path(&receipt.path)));
             let Some(refusal) = &receipt.refusal else { continue };
             let message = format!("refused ({}): {}", refusal.reason, printable(&refusal.message));
             text.push_str(&wrapped("    ", &message));
@@ -381,7 +382,7 @@ impl ReceiptsBody {
         }
         text.push_str(&warnings_text(&self.warnings));
         if let Some(html) = &self.html {
-            let _ = writeln!(text, "\npage for the change ticket: {}", shown(html));
+            let _ = writeln!(text, "\npage for the change ticket: {}", printable_path(html));
         }
         text.push_str("\nA receipt is a claim by a holder of the device's key, which the FMC is, too.\nThe tunnel seen up at the FMC is the proof (sftunnel_status.pl).\n");
         if self.results.iter().any(|d| matches!(d.seen, Some(When::Before | When::Undated))) {
@@ -430,10 +431,6 @@ fn csv_cell(text: &str) -> String {
     } else {
         text
     }
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string()).to_string()
 }
 
 #[cfg(test)]

@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cli::kit::folder::{CheckedFiles, KitFolder};
+use cli::kit::words::{self, count};
 use cli::say::exit::Failure;
-use formats::bundle::Vouch;
 use formats::bundle::manifest::{Manager, Manifest};
 use formats::checksum::Sha256;
 use formats::error::Reason;
 use formats::kit::Handoff;
 use formats::signature::{Fingerprint, SignerEntry};
-use formats::text::printable;
+use formats::text::{printable, printable_path};
 use formats::timestamp::Timestamp;
+use formats::trust::Vouch;
 use serde::Serialize;
 
-use crate::commands::{count, handoffs_text};
 use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
 use crate::kit::source::Outside;
 
@@ -217,14 +217,14 @@ impl VerifyBody {
 }
 
 fn kit_text(kit: &KitView) -> String {
-    let mut text = format!("{}: {}\n", shown(&kit.path), kit.status);
+    let mut text = format!("{}: {}\n", printable_path(&kit.path), kit.status);
     if let Some(manager) = &kit.manager {
         let _ = writeln!(text, "  manager      {}", manager.uuid);
     }
     if let (Some(batch), Some(created_at)) = (kit.batch, kit.created_at) {
         let _ = writeln!(text, "  batch        {batch}, made {created_at}");
     }
-    text.push_str(&handoffs_text(kit.built_by, &kit.handoffs));
+    text.push_str(&words::handoffs(kit.built_by, &kit.handoffs));
     if let (Some(files), Some(bytes)) = (kit.files, kit.bytes) {
         let _ = writeln!(text, "  checksums    {files} files, {bytes} bytes, all as listed");
     }
@@ -264,7 +264,7 @@ fn bundles_text(bundles: &[&BundleView]) -> String {
 }
 
 fn loose_text(bundle: &BundleView) -> String {
-    let mut text = format!("{}: {}\n", shown(&bundle.path), bundle.status);
+    let mut text = format!("{}: {}\n", printable_path(&bundle.path), bundle.status);
     if let Some(device) = &bundle.device {
         let _ = writeln!(text, "  device       {}", device.shown());
     }
@@ -283,11 +283,7 @@ fn signer_text(
 ) -> String {
     let Some(signer) = signer else { return String::new() };
     let why = match vouch {
-        Some(Vouch::Own) => "this machine's own key",
-        Some(Vouch::Named) => "named with --signer",
-        Some(Vouch::Passphrase) => "vouched for by the passphrase",
-        Some(Vouch::Confirmed) => "confirmed at the terminal",
-        Some(Vouch::Pinned) => "pinned",
+        Some(vouch) => words::vouch(vouch),
         None if refusal.is_some_and(|refusal| refusal.reason == Reason::UnknownSigner) => {
             "nobody vouches for it"
         }
@@ -311,8 +307,4 @@ fn refusal_text(refusal: Option<&Refusal>) -> String {
         text.push_str(&wrapped("    next: ", &printable(line).to_string()));
     }
     text
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string()).to_string()
 }

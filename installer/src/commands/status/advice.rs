@@ -1,12 +1,12 @@
 //! What to do next on this box. Pure.
 
 use cli::say::level::{Level, days_text};
+use cli::say::version;
 
 use super::{PeerStatus, StatusReport};
 use crate::appliance::host::{IS_A_MANAGER, IS_NEITHER};
 use crate::appliance::service::Service;
 use crate::appliance::tunnel::{self, TunnelState};
-use crate::candidate::checks;
 
 /// The steps, in their order: what must not be lost, what must be finished, what is to be done.
 pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<String> {
@@ -21,7 +21,7 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
         steps.push(format!(
             "set the clock (NTP, or `date -u -s`): it says {}, and this program was made at {}; whatever is said here of certificates goes by it",
             report.now,
-            checks::built()
+            version::built()
         ));
     }
     let staying: Vec<_> = report.peers.iter().filter(|peer| stays_up_only_for_now(peer)).collect();
