@@ -88,10 +88,14 @@ reasons! {
     NoSpace = "no-space",
     /// The file system is read-only.
     ReadOnly = "read-only",
+    /// The box does not say what a decision hangs on.
+    CannotTell = "cannot-tell",
     /// Something named does not exist.
     NotFound = "not-found",
     /// Something would be overwritten.
     Exists = "exists",
+    /// Two are named where there can be one.
+    Ambiguous = "ambiguous",
     /// The person at the terminal said no, or nobody was there to say yes.
     NotConfirmed = "not-confirmed",
 }

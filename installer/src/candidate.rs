@@ -99,7 +99,7 @@ pub(crate) fn judge(
             if seen.contains(&manager) {
                 let message =
                     format!("{origin}: a second bundle for manager {manager} in the same run");
-                return Err(Failure::refused(Reason::Exists, message)
+                return Err(Failure::refused(Reason::Ambiguous, message)
                     .hint("name one bundle or kit for each manager"));
             }
             seen.push(manager);
@@ -107,7 +107,7 @@ pub(crate) fn judge(
         });
         // what the operator did wrong at the command line concerns the whole run
         if let Err(failure) = &bundle
-            && failure.exit_code() == cli::say::exit::Exit::Usage
+            && failure.is_usage()
         {
             return Err(failure.clone());
         }

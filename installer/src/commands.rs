@@ -26,7 +26,7 @@ use crate::appliance::host::Host;
 use crate::appliance::run_log::{self, LogLine};
 use crate::appliance::service::Patience;
 use crate::appliance::signals::Signals;
-use crate::appliance::state::{LockedState, State};
+use crate::appliance::state::{LockError, LockedState, State};
 use crate::args::{Change as ChangeArgs, Wait};
 use crate::candidate::checks::{self, DroppedPeer};
 use crate::change::Context;
@@ -100,11 +100,13 @@ fn with_lock(
         let line = LogLine::new(host.now(), command, "failed", failure.exit_code().code());
         LogLine { message: Some(failure.message().to_owned()), ..line.reason(failure.reason()) }
     };
-    let state = LockedState::open(host).inspect_err(|failure| {
+    let state = LockedState::open(host).map_err(|error| {
+        let failure = Failure::from(&error);
         // a line is appended whole, also while another run appends its own
-        if let (Some(Reason::Busy), Ok(Some(state))) = (failure.reason(), State::open(host)) {
-            log(terminal, &state, &failed(failure));
+        if let LockError::Busy(state) = &error {
+            log(terminal, state, &failed(&failure));
         }
+        failure
     })?;
     terminal.detail(&format!("the lock in {} is taken", state.shown()));
     let patience = wait.patience();

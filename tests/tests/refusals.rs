@@ -78,6 +78,7 @@ fn every_reason_has_a_test() {
         include_str!("refusals/run.rs"),
         include_str!("hostile/bundles.rs"),
         include_str!("manager/failed_push.rs"),
+        include_str!("install/health.rs"),
         include_str!("install/rehearsal.rs"),
         include_str!("undo/attributes.rs")
     );

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use cli::ask::signer::{Claim, SignerCheck};
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::folder::KitFolder;
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Failure;
 use cli::say::report::Report;
 use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
@@ -406,7 +406,7 @@ fn is_same(one: &Path, two: &Path) -> bool {
 
 /// A failure that concerns one bundle is its result; any other ends the run.
 fn of_one_bundle(failure: Failure) -> Result<Refusal, Failure> {
-    if failure.exit_code() == Exit::Refused { Ok(Refusal::of(failure)) } else { Err(failure) }
+    if failure.is_refusal() { Ok(Refusal::of(failure)) } else { Err(failure) }
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Run<'_> {
         let mut view = KitView::of(&kit);
         let entries = match picked(&kit, &self.args.device) {
             Ok(entries) => entries,
-            Err(failure) if failure.exit_code() == Exit::Usage => return Err(failure),
+            Err(failure) if failure.is_usage() => return Err(failure),
             Err(failure) => {
                 view.refuse(failure);
                 self.kits.push(view);
@@ -94,7 +94,7 @@ impl Run<'_> {
                 let results = self.kit_bundles(&kit, &entries, unlocked.as_ref())?;
                 self.results.extend(results);
             }
-            Err(failure) if failure.exit_code() == Exit::Refused => view.refuse(failure),
+            Err(failure) if failure.is_refusal() => view.refuse(failure),
             Err(failure) => return Err(failure),
         }
         self.kits.push(view);
@@ -167,7 +167,7 @@ impl Run<'_> {
         };
         let view = BundleView::new(loose.outside(path), None, None);
         let unlocked = match unlocker.unlock(loose.kit_identity.as_ref()) {
-            Err(failure) if failure.exit_code() == Exit::Refused => {
+            Err(failure) if failure.is_refusal() => {
                 self.results.push(view.refused(failure));
                 return Ok(());
             }
@@ -223,7 +223,7 @@ impl Run<'_> {
                 view.status = "verified";
                 Ok(view)
             }
-            Err(failure) if failure.exit_code() == Exit::Refused => Ok(view.refused(failure)),
+            Err(failure) if failure.is_refusal() => Ok(view.refused(failure)),
             Err(failure) => Err(failure),
         }
     }

@@ -284,7 +284,7 @@ fn cannot_read(path: &str, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Failure::io(path, error),
         // not a regular file
-        io::ErrorKind::InvalidInput => refused(Reason::MissingSource, message).hint(RUN_AGAIN),
+        io::ErrorKind::InvalidInput => refused(Reason::BadFormat, message).hint(RUN_AGAIN),
         _ => refused(Reason::CannotRead, message)
             .hint("this is the system's own word on a file that is there; look at it, then again"),
     }

@@ -117,14 +117,15 @@ impl Host {
     /// Reads `ims.conf`.
     pub(crate) fn appliance(&self) -> Result<Appliance, Failure> {
         let shown = self.root.outside(IMS_CONF);
-        let bytes = self
-            .root
-            .read(Path::new(IMS_CONF), limits::IMS_CONF)
-            .map_err(|error| cli::disk::input::of_limit(&shown, &error))
-            .map_err(|failure| match failure.reason() {
-                Some(Reason::NotFound) => failure.or_hint(IS_AN_FTD),
+        let bytes = self.root.read(Path::new(IMS_CONF), limits::IMS_CONF).map_err(|error| {
+            let failure = cli::disk::input::of_limit(&shown, &error);
+            match error {
+                LimitError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                    failure.or_hint(IS_AN_FTD)
+                }
                 _ => failure,
-            })?;
+            }
+        })?;
         let conf = ImsConf::parse(&bytes);
         let uuid =
             conf.appliance_uuid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| {

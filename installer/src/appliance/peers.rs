@@ -193,7 +193,7 @@ impl PeerDir {
     /// `not-registered` when there is none; `wrong-destination` when it is a link, or when
     /// somebody other than root could change what lies there.
     pub(crate) fn open(host: &Host, manager: &ManagerUuid) -> Result<Self, Failure> {
-        let peers = open_peers(host)?;
+        let peers = open_peers(host)?.ok_or_else(|| never_registered(host))?;
         let names = names_in(&peers).map_err(|error| Failure::io(shown(host, manager), &error))?;
         let mut own = names.iter().filter(|name| uuid_of(name).as_ref() == Some(manager));
         let Some(name) = own.next() else {
@@ -231,10 +231,7 @@ impl PeerDir {
     /// # Errors
     /// When the directory of directories cannot be read.
     pub(crate) fn all(host: &Host) -> Result<impl Iterator<Item = ListedPeer>, Failure> {
-        let peers = match open_peers(host) {
-            Err(failure) if failure.reason() == Some(Reason::NotRegistered) => None,
-            other => Some(other?),
-        };
+        let peers = open_peers(host)?;
         let names = peers.as_ref().map(names_in).transpose();
         let names = names.map_err(|error| Failure::io(shown_peers(host), &error))?;
         let mut managers: BTreeMap<ManagerUuid, (OsString, bool)> = BTreeMap::new();
@@ -365,21 +362,23 @@ fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
     name.to_str()?.parse().ok()
 }
 
-fn open_peers(host: &Host) -> Result<OwnedFd, Failure> {
+/// `None` on a box that was never registered with a manager.
+fn open_peers(host: &Host) -> Result<Option<OwnedFd>, Failure> {
     let path = shown_peers(host);
-    let not_registered = || {
-        let message =
-            format!("there is no {path}: this box has never been registered with a manager");
-        Failure::refused(Reason::NotRegistered, message)
-            .hint("is this an FTD? --root names another root directory")
-    };
-    let sf = sf_dir::open(host)?.ok_or_else(not_registered)?;
+    let Some(sf) = sf_dir::open(host)? else { return Ok(None) };
     let peers = match open_dir_at(&sf, OsStr::new(PEERS)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_registered()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| wrong_directory(&path, &error))?,
     };
     require_private(&peers, &path)?;
-    Ok(peers)
+    Ok(Some(peers))
+}
+
+fn never_registered(host: &Host) -> Failure {
+    let path = shown_peers(host);
+    let message = format!("there is no {path}: this box has never been registered with a manager");
+    Failure::refused(Reason::NotRegistered, message)
+        .hint("is this an FTD? --root names another root directory")
 }
 
 /// Somebody who can rename things in the directory could put a link in the way.

@@ -122,7 +122,7 @@ pub(crate) fn settled_status(host: &Host, signals: &Signals) -> Service {
 /// What sftunnel does now, which a restart will be proved against.
 ///
 /// # Errors
-/// `not-found` when `pmtool` does not say; `unexpected` when a signal ended the asking.
+/// `cannot-tell` when `pmtool` does not say; `unexpected` when a signal ended the asking.
 pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service, Failure> {
     let state = settled_status(host, signals);
     let Service::Unknown { detail } = &state else { return Ok(state) };
@@ -131,7 +131,7 @@ pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service
         "pmtool does not say whether sftunnel runs ({}), so a restart could not be proved",
         printable(detail)
     );
-    Err(Failure::refused(Reason::NotFound, message).hint(
+    Err(Failure::refused(Reason::CannotTell, message).hint(
         "look at what `pmtool status` prints; when it lists sftunnel, run the same command again",
     ))
 }

@@ -140,8 +140,8 @@ impl LockedState {
     /// Opens it for changing: makes it where it is absent, and takes the lock.
     ///
     /// # Errors
-    /// `busy` when another run holds the lock; `read-only`, `no-space`.
-    pub(crate) fn open(host: &Host) -> Result<Self, Failure> {
+    /// [`LockError::Busy`] when another run holds the lock; `read-only`, `no-space`.
+    pub(crate) fn open(host: &Host) -> Result<Self, LockError> {
         let shown = shown(host);
         let state = match State::open(host)? {
             Some(state) => state,
@@ -156,12 +156,34 @@ impl LockedState {
             .map_err(|error| wrong_file(&format!("{shown}/{LOCK}"), &error.into()))?;
         match lock_alone(&lock) {
             Ok(()) => Ok(Self { state, _lock: lock }),
-            Err(Errno::WOULDBLOCK) => {
+            Err(Errno::WOULDBLOCK) => Err(LockError::Busy(state)),
+            Err(error) => Err(Failure::io(format!("{shown}/{LOCK}"), &error.into()).into()),
+        }
+    }
+}
+
+/// Why the state directory is not this run's to change.
+pub(crate) enum LockError {
+    /// Another run holds the lock.
+    Busy(State),
+    /// It cannot be opened or made.
+    Failed(Failure),
+}
+
+impl From<Failure> for LockError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<&LockError> for Failure {
+    fn from(error: &LockError) -> Self {
+        match error {
+            LockError::Busy(_) => {
                 let message = "another run of sftunnel-install is under way on this box";
-                Err(Failure::refused(Reason::Busy, message)
-                    .hint("wait for it to end; `ps` shows it"))
+                Self::refused(Reason::Busy, message).hint("wait for it to end; `ps` shows it")
             }
-            Err(error) => Err(Failure::io(format!("{shown}/{LOCK}"), &error.into())),
+            LockError::Failed(failure) => failure.clone(),
         }
     }
 }

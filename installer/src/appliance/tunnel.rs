@@ -229,7 +229,7 @@ impl Registered {
 /// Whether `--require-connected` can be decided here at all; before anything is touched.
 ///
 /// # Errors
-/// `not-found` without a program that can prove a tunnel.
+/// `cannot-tell` without a program that can prove a tunnel.
 pub(crate) fn require_provable(host: &Host) -> Result<(), Failure> {
     for name in PROGRAMS {
         if host.program(name)?.is_some() {
@@ -238,7 +238,7 @@ pub(crate) fn require_provable(host: &Host) -> Result<(), Failure> {
     }
     let names = PROGRAMS.join(" or ");
     let message = format!("there is no {names} on this box, so nothing here could prove a tunnel");
-    Err(Failure::refused(Reason::NotFound, message)
+    Err(Failure::refused(Reason::CannotTell, message)
         .hint("leave --require-connected out, and see at the manager whether the tunnel is up"))
 }
 

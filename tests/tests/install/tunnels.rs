@@ -263,7 +263,7 @@ fn require_connected_takes_no_word_that_proves_nothing_and_puts_nothing_back_for
     world.lab.renew().unwrap();
     fs::remove_file(brief(device)).unwrap();
     let (before, restarts) = (world.snapshot(device), device.restarts().unwrap());
-    let ran = install(&world, &flags).expect(3).says("refused (not-found)");
+    let ran = install(&world, &flags).expect(3).says("refused (cannot-tell)");
     world.unchanged(device, &before, &ran);
     assert_eq!(device.restarts().unwrap(), restarts);
     install(&world, &["--require-connected"]).expect(2).says("--wait-connected");

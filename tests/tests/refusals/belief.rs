@@ -199,12 +199,12 @@ fn a_source_is_looked_at_before_it_is_opened_and_never_waited_for() {
     let key = pushed(&world, "sftunnel-key.pem");
     fs::remove_file(&key).unwrap();
     tool("mkfifo", "coreutils").arg(&key).run().expect(0);
-    build_refused(&world, "missing-source");
+    build_refused(&world, "bad-format");
     fs::remove_file(&key).unwrap();
     // to open one is an error of its own: nobody tried
     let socket = std::os::unix::net::UnixListener::bind(world.path("s")).unwrap();
     fs::rename(world.path("s"), &key).unwrap();
-    build_refused(&world, "missing-source");
+    build_refused(&world, "bad-format");
     drop(socket);
     fs::remove_file(&key).unwrap();
     symlink("sftunnel-key.pem", &key).unwrap();

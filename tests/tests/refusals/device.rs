@@ -42,7 +42,7 @@ fn nothing_is_overwritten() {
     assert_eq!(before.differences(&lab::snapshot(out).unwrap()), Vec::<String>::new());
     // one manager, two bundles
     let run = world.install(world.ftd(1), &kit.path).arg(kit.bundle(world.ftd(1)));
-    refused(run, "exists");
+    refused(run, "ambiguous");
 }
 
 #[test]

@@ -195,6 +195,16 @@ impl Failure {
         self.exit
     }
 
+    /// The command line is to blame, so that no other input would fare better.
+    pub fn is_usage(&self) -> bool {
+        self.exit == Exit::Usage
+    }
+
+    /// A check failed, which speaks of the one input that was checked.
+    pub fn is_refusal(&self) -> bool {
+        self.exit == Exit::Refused
+    }
+
     /// The stable word, where one fits.
     pub fn reason(&self) -> Option<Reason> {
         self.reason
