@@ -1,5 +1,6 @@
 //! Flags, reasons and links that stand in the documents exist, and those that exist stand there.
 
+mod fields;
 mod flags;
 
 use std::collections::BTreeSet;

@@ -11,8 +11,8 @@ const HEAD: &str = "\
 # Commands and flags
 
 A test writes this page from the programs' own definitions (`UPDATE_DOCUMENTS=1`) and fails when it differs.
-`--help` of each command says the same and has examples; so have the manual pages. [operate.md](operate.md) says what
-the flags are good for. `--version` stands without a command.
+`--help` of each command says the same and has examples; so have the manual pages. [operate.md](operate.md)
+says what the flags are good for. `--version` stands without a command.
 ";
 
 /// Both programs, with the flags of every command handed down to each.
@@ -121,5 +121,11 @@ fn the_page_of_flags_is_what_the_programs_define() {
         fs::write(root().join(PAGE), &page).unwrap();
     }
     assert!(page.contains("| `--recipient R`, `-r` | plan, build, handoff |"), "{page}");
-    assert_eq!(document(PAGE), page, "UPDATE_DOCUMENTS=1 writes {PAGE}");
+    let there = document(PAGE);
+    let differs = |one: &str, other: &str| -> Vec<String> {
+        let lines: BTreeSet<_> = other.lines().collect();
+        one.lines().filter(|line| !lines.contains(line)).map(str::to_owned).collect()
+    };
+    let (old, new) = (differs(&there, &page), differs(&page, &there));
+    assert!(there == page, "UPDATE_DOCUMENTS=1 writes {PAGE}\nthere: {old:#?}\ndefined: {new:#?}");
 }
