@@ -202,6 +202,10 @@ impl Reasoned for BundleError {
             Self::Credentials(error) => error.reason(),
         }
     }
+
+    fn needs_later_release(&self) -> bool {
+        matches!(self, Self::Manifest(error) if error.needs_later_release())
+    }
 }
 
 /// An opened bundle whose signature fits the key that it names. Whether that key is anyone's
@@ -232,6 +236,8 @@ impl SignedBundle {
         let tar = gunzip(&compressed)?;
         let [manifest_bytes, signature, sums, ca, certificate, key] = archive::read(&tar)?;
 
+        // a later format may name its signer, or be signed, in another way
+        json::require_format(manifest_bytes, manifest::FORMAT).map_err(ManifestError::from)?;
         let claimed: SignerOnly =
             json::object(manifest_bytes).map_err(|_| BundleError::NoSigner)?;
         let signer = claimed.signer.check()?;

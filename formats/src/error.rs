@@ -116,4 +116,9 @@ impl Serialize for Reason {
 pub trait Reasoned: std::error::Error {
     /// The reason that the programs print and put into their JSON.
     fn reason(&self) -> Reason;
+
+    /// Tells whether a later release reads what this one refuses.
+    fn needs_later_release(&self) -> bool {
+        false
+    }
 }

@@ -27,19 +27,47 @@ pub enum JsonError {
         /// Counted from 1.
         column: usize,
     },
-    /// Another format, or a later one.
+    /// Another format.
     #[error("is not of the format '{expected}'")]
     Format {
         /// The only one that is read.
         expected: &'static str,
     },
+    /// The same format with a higher number, which only a later release can read.
+    #[error("is of the later format '{found}', expected '{expected}'")]
+    Later {
+        /// The only one that is read.
+        expected: &'static str,
+        /// `expected` with the number that stands there.
+        found: String,
+    },
+}
+
+impl JsonError {
+    /// Tells whether a later release reads the file.
+    pub fn is_later(&self) -> bool {
+        matches!(self, Self::Later { .. })
+    }
+
+    fn other_format(expected: &'static str, found: &str) -> Self {
+        let split = |format| -> Option<(&str, u32)> {
+            let (name, number) = str::rsplit_once(format, '/')?;
+            Some((name, number.parse().ok()?))
+        };
+        match (split(expected), split(found)) {
+            (Some((ours, read)), Some((name, number))) if name == ours && number > read => {
+                Self::Later { expected, found: format!("{ours}/{number}") }
+            }
+            _ => Self::Format { expected },
+        }
+    }
 }
 
 /// Reads an object whose `format` is this one.
 ///
 /// # Errors
-/// [`JsonError::Format`] before any other difference: what a later program wrote is not ours
-/// to understand.
+/// [`JsonError::Format`] or [`JsonError::Later`] before any other difference: what a later program
+/// wrote is not ours to understand.
 pub fn read<T: DeserializeOwned>(bytes: &[u8], expected: &'static str) -> Result<T, JsonError> {
     require_format(bytes, expected)?;
     object(bytes)
@@ -48,14 +76,14 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], expected: &'static str) -> Result
 /// Looks at the `format` of an object alone.
 ///
 /// # Errors
-/// [`JsonError::Format`]; [`JsonError::Syntax`] for what is no object, or has none.
+/// [`JsonError::Format`], [`JsonError::Later`]; [`JsonError::Syntax`] for what is no object, or has none.
 pub fn require_format(bytes: &[u8], expected: &'static str) -> Result<(), JsonError> {
     #[derive(Deserialize)]
     struct FormatOnly {
         format: String,
     }
     let FormatOnly { format } = object(bytes)?;
-    if format == expected { Ok(()) } else { Err(JsonError::Format { expected }) }
+    if format == expected { Ok(()) } else { Err(JsonError::other_format(expected, &format)) }
 }
 
 /// Reads an object that stands in another, or the part of one that is needed before the rest.
@@ -315,9 +343,16 @@ mod tests {
 
     #[test]
     fn another_format_is_called_that_whatever_else_is_different() {
-        let error = JsonError::Format { expected: FORMAT };
-        let later = br#"{"format":"test/2","new":[]}"#;
-        assert_eq!(read::<Outer>(later, FORMAT), Err(error));
+        let why = |format: &str| {
+            let text = format!(r#"{{"format":"{format}","new":[]}}"#);
+            read::<Outer>(text.as_bytes(), FORMAT).unwrap_err()
+        };
+        let later = |found: &str| JsonError::Later { expected: FORMAT, found: found.to_owned() };
+        assert_eq!(why("test/2"), later("test/2"));
+        assert_eq!(why("test/+012"), later("test/12"), "nothing foreign is repeated");
+        for other in ["test/0", "test/01", "test", "test/x", "other/2", "test/2/2", "", "/2"] {
+            assert_eq!(why(other), JsonError::Format { expected: FORMAT }, "{other}");
+        }
     }
 
     #[test]

@@ -205,6 +205,10 @@ impl Reasoned for KitError {
             _ => Reason::BadFormat,
         }
     }
+
+    fn needs_later_release(&self) -> bool {
+        matches!(self, Self::Json(error) if error.is_later())
+    }
 }
 
 impl DeviceEntry {

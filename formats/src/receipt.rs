@@ -119,6 +119,10 @@ impl Reasoned for ReceiptError {
             Self::OtherDevice => Reason::WrongDevice,
         }
     }
+
+    fn needs_later_release(&self) -> bool {
+        matches!(self, Self::Json(error) if error.is_later())
+    }
 }
 
 fn signed_bytes(claim: &str) -> Vec<u8> {
@@ -402,9 +406,11 @@ mod tests {
         assert_eq!(open(&receipt).unwrap_err(), ReceiptError::OtherCertificate);
 
         let mut receipt = signed(&live);
-        receipt["format"] = "sftunnel-receipt/2".into();
+        receipt["format"] = "sftunnel-receipt".into();
         let other = ReceiptError::Json(JsonError::Format { expected: FORMAT });
         assert_eq!(open(&receipt).unwrap_err(), other);
+        receipt["format"] = "sftunnel-receipt/2".into();
+        assert!(open(&receipt).unwrap_err().needs_later_release());
         let file = signed(&live);
         let fields = ["format", "claim", "signature", "certificate"];
         let list = serde_json::json!(fields.map(|field| file[field].clone()));

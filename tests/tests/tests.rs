@@ -108,6 +108,9 @@ mod kit {
     /// Kits renamed, packed, changed by a transfer; what `verify` names of it.
     mod couriers;
 
+    /// What a later release writes, met by today's programs.
+    mod later_format;
+
     /// Text from other people's machines, at every place where some is read.
     mod copied;
 

@@ -135,7 +135,7 @@ impl Run<'_> {
                 self.bundles.push(SourceBundle { path, bundle, vouched_signer });
             }
             Err(error) => {
-                let failure = Failure::of(path.display(), &error).hint(seal::hint(&error));
+                let failure = Failure::of(path.display(), &error).or_hint(seal::hint(&error));
                 self.refuse(failure);
             }
         }

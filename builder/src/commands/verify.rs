@@ -189,7 +189,7 @@ impl Run<'_> {
         let Some(identities) = identities else { return Ok(None) };
         let subject = "the bundle";
         let bundle = SignedBundle::open(bytes, identities)
-            .map_err(|error| Failure::of(subject, &error).hint(hint(error.reason())))?;
+            .map_err(|error| Failure::of(subject, &error).or_hint(hint(error.reason())))?;
         if let Some((kit, entry)) = listed {
             kit.require_described(entry, bundle.manifest())?;
         }

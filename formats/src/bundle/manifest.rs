@@ -142,6 +142,10 @@ impl Reasoned for ManifestError {
             _ => Reason::BadFormat,
         }
     }
+
+    fn needs_later_release(&self) -> bool {
+        matches!(self, Self::Json(error) if error.is_later())
+    }
 }
 
 /// Hex SHA-256 over the lines `sftunnel-bundle/1`, device UUID, manager UUID and the three

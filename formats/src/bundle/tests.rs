@@ -156,6 +156,8 @@ fn each_file_is_compared_with_manifest_and_sums() {
 fn a_signed_manifest_that_says_something_else_is_refused() {
     let case = Case::new();
     let reason = |change: fn(&mut Manifest)| case.refused(change).reason();
+    assert!(case.refused(|m| m.format = "sftunnel-bundle/2".into()).needs_later_release());
+    assert!(!case.refused(|m| m.format = "sftunnel-bundle/x".into()).needs_later_release());
     assert_eq!(reason(|m| m.format = "sftunnel-bundle/2".into()), Reason::BadFormat);
     assert_eq!(reason(|m| m.bundle_id = Sha256::of(b"x")), Reason::BadFormat);
     assert_eq!(reason(|m| m.files.truncate(2)), Reason::BadFormat);

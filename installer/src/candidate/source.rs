@@ -113,7 +113,7 @@ pub(crate) fn open_sealed(
             BundleError::Manifest(_) => "use an installer of the version that made the kit",
             _ => "copy it again from where it was made, or have it made anew",
         };
-        Failure::of(origin, &error).hint(hint)
+        Failure::of(origin, &error).or_hint(hint)
     })
 }
 

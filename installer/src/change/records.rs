@@ -278,7 +278,7 @@ impl Signers {
 pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
     let (text, digest) = split(bytes);
     let record: R = json::read(text, R::FORMAT).map_err(|error| match error {
-        JsonError::Format { .. } => Unreadable::OtherFormat,
+        JsonError::Format { .. } | JsonError::Later { .. } => Unreadable::OtherFormat,
         JsonError::Syntax { .. } => Unreadable::Damaged,
     })?;
     let is_whole = match digest {

@@ -29,7 +29,7 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
         state.as_ref().map(|state| state.read("log")).transpose()?.flatten().unwrap_or_default();
     let mut report = LogReport { lines: Vec::new(), unreadable: 0 };
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match serde_json::from_slice(line) {
+        match formats::json::object(line) {
             Ok(line) => report.lines.push(line),
             Err(_) => report.unreadable += 1,
         }

@@ -135,9 +135,12 @@ const DAMAGES: [(&str, Damage); 15] = [
         fs::write(backup.join(peer).join("cacert.pem"), "something else").unwrap();
         forge_backup(backup, |_| {});
     }),
-    ("backup.json is not of the format 'sftunnel-backup/1'", |backup, _| {
-        forge_backup(backup, |record| record["format"] = json!("sftunnel-backup/2"));
-    }),
+    (
+        "backup.json is of the later format 'sftunnel-backup/2', expected 'sftunnel-backup/1'",
+        |backup, _| {
+            forge_backup(backup, |record| record["format"] = json!("sftunnel-backup/2"));
+        },
+    ),
     ("backup.json is not valid: line 1, column ", |backup, _| {
         forge_backup(backup, |record| record["more"] = json!(1));
     }),

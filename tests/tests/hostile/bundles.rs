@@ -41,7 +41,7 @@ fn each_has_its_own_next_step() {
     let changed = case.forge().edit(|m| m["batch"] = json!(1));
     next(&changed.seal(), "identity.txt", "bad-signature", "do not use it; have it made anew");
     let later = case.forge().edit(|m| m["format"] = json!("sftunnel-bundle/9")).sign(&case.key);
-    next(&later.seal(), "identity.txt", "bad-format", "use an installer of the version");
+    next(&later.seal(), "identity.txt", "bad-format", "use the programs of the release");
     next(b"hello", "identity.txt", "bad-format", "name a bundle file");
     // nobody vouches for its signer, and there is no terminal to ask somebody at
     let file = world.write("honest.tar.gz.age", honest().seal());

@@ -195,7 +195,7 @@ impl Sealer<'_> {
     ) -> Result<(SignedBundle, Option<Vouch>), Failure> {
         let bytes = self.source.folder.bundle(entry)?;
         let bundle = SignedBundle::open(&bytes, &self.source.unlocked.identities)
-            .map_err(|error| Failure::of(&entry.file, &error).hint(hint(&error)))?;
+            .map_err(|error| Failure::of(&entry.file, &error).or_hint(hint(&error)))?;
         self.source.folder.require_described(entry, bundle.manifest())?;
         let passphrase = self.source.unlocked.vouched_signer;
         let claim = Claim::of_bundle(bundle.manifest(), &entry.file, passphrase);

@@ -100,7 +100,7 @@ impl KitFolder {
         }
         let signature = read(kit::INDEX_SIGNATURE, SIGNATURE_SIZE as u64)?;
         let (index, signer) = KitIndex::open(&bytes, &signature)
-            .map_err(|error| Failure::of(path.display(), &error).hint(COPY_AGAIN))?;
+            .map_err(|error| Failure::of(path.display(), &error).or_hint(COPY_AGAIN))?;
         Ok(Self { path: path.to_owned(), dir, index, index_sha256: Sha256::of(&bytes), signer })
     }
 

@@ -18,6 +18,8 @@ const AS_ROOT: &str =
     "run this as root (in `expert` mode `sudo su`), or as the user whose file it is";
 /// For what root may not do either.
 const WHAT_FORBIDS_IT: &str = "`lsattr` shows whether it was made immutable, which `chattr -i` ends; else a security module forbids it (`dmesg`), or the server of the share that it lies on";
+/// For a file of a later format.
+const LATER_RELEASE: &str = "use the programs of the release that made it, or of a later one";
 
 /// How a program ends. Scripts are written against the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +77,8 @@ impl Failure {
 
     /// An error of the library about `subject` (a path, a device), refused for its own reason.
     pub fn of(subject: impl Display, error: &impl Reasoned) -> Self {
-        Self::refused(error.reason(), in_one_line(&format!("{subject}: {error}")))
+        let failure = Self::refused(error.reason(), in_one_line(&format!("{subject}: {error}")));
+        if error.needs_later_release() { failure.hint(LATER_RELEASE) } else { failure }
     }
 
     /// The command line asks for something impossible.
