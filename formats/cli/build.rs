@@ -7,6 +7,8 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+use time::OffsetDateTime;
+
 /// The workspace, seen from this package.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -62,19 +64,8 @@ fn git(args: &[&str]) -> Option<String> {
 }
 
 /// The day in UTC, as `2026-11-21`; nothing for an unknown time.
-/// Civil from days: <https://howardhinnant.github.io/date_algorithms.html>.
 fn date(unix_time: u64) -> String {
-    if unix_time == 0 {
-        return String::new();
-    }
-    let days = unix_time / 86_400 + 719_468; // since 0000-03-01
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153; // March is 0
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    let known = i64::try_from(unix_time).ok().filter(|seconds| *seconds != 0);
+    let time = known.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.map(|time| time.date().to_string()).unwrap_or_default()
 }

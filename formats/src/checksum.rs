@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest;
 
+use crate::as_text::{read_as_text, written_as_text};
 use crate::error::{Reason, Reasoned};
 
 /// A SHA-256 digest; shown and read as 64 lower-case hex digits.
@@ -37,18 +37,8 @@ impl Sha256 {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // in one piece: a bundle has two dozen digests in text
-        let mut text = [0; 64];
-        for ([high, low], byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
-            (*high, *low) = (hex_digit(byte >> 4), hex_digit(byte & 15));
-        }
-        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+        f.pad(base16ct::lower::encode_str(&self.0, &mut [0; 64]).map_err(|_| fmt::Error)?)
     }
-}
-
-/// Of a value below 16.
-fn hex_digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 impl fmt::Debug for Sha256 {
@@ -61,34 +51,15 @@ impl FromStr for Sha256 {
     type Err = Sha256Error;
 
     fn from_str(text: &str) -> Result<Self, Sha256Error> {
-        let digit = |c: u8| match c {
-            b'0'..=b'9' => Ok(c - b'0'),
-            b'a'..=b'f' => Ok(c - b'a' + 10),
-            _ => Err(Sha256Error),
-        };
         let mut bytes = [0; 32];
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(Sha256Error);
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
-        Ok(Self(bytes))
+        let read = base16ct::lower::decode(text, &mut bytes).map_err(|_| Sha256Error)?;
+        // shorter ones are taken as well
+        if read.len() == bytes.len() { Ok(Self(bytes)) } else { Err(Sha256Error) }
     }
 }
 
-impl Serialize for Sha256 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+written_as_text!(Sha256);
+read_as_text!(Sha256);
 
 /// Passes bytes on to `inner` and hashes and counts them on the way.
 #[derive(Debug)]

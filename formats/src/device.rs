@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::as_text::{read_as_text, written_as_text};
 use crate::limits;
 use crate::text::{is_printable, named};
 
@@ -146,12 +147,6 @@ impl Serialize for DeviceName {
     }
 }
 
-impl<'de> Deserialize<'de> for DeviceName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
 /// A host name or an address, for people: at most [`limits::NAME`] bytes that
 /// [`crate::text::printable`] shows as they are; may be empty. Still foreign text.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -195,11 +190,7 @@ impl FromStr for Label {
     }
 }
 
-impl<'de> Deserialize<'de> for Label {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+read_as_text!(DeviceName, Label);
 
 /// The file name of a device's bundle inside a kit.
 pub fn bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
@@ -303,11 +294,7 @@ impl fmt::Display for PeerPath {
     }
 }
 
-impl Serialize for PeerPath {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+written_as_text!(PeerPath);
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,7 @@
 //! | [`json`] | the one reader of our own JSON |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
 
+mod as_text;
 pub mod bundle;
 pub mod checksum;
 pub mod cisco;

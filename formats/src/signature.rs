@@ -10,9 +10,10 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use openssl::pkey::{Id, PKey, Private, Public};
 use openssl::sign::{Signer, Verifier};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::as_text::{read_as_text, written_as_text};
 use crate::checksum::Sha256;
 use crate::decode;
 use crate::error::{Reason, Reasoned};
@@ -307,23 +308,8 @@ impl FromStr for Fingerprint {
     }
 }
 
-macro_rules! serde_as_text {
-    ($type:ty) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    };
-}
-serde_as_text!(VerifyingKey);
-serde_as_text!(Fingerprint);
+written_as_text!(VerifyingKey, Fingerprint);
+read_as_text!(VerifyingKey, Fingerprint);
 
 /// The `signer` object of a manifest and of a kit index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

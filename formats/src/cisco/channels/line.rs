@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use time::{Date, Month, PrimitiveDateTime, Time};
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 use super::Owner;
 use crate::decode;
@@ -258,19 +260,13 @@ fn peer(line: &str) -> Option<&str> {
 
 /// `Mon Jun 15 09:02:16 2020 UTC`, or without the zone.
 fn ctime(text: &str) -> Option<Clock> {
+    const AFTER_WEEKDAY: &[BorrowedFormatItem<'_>] = format_description!(
+        "[month repr:short] [day padding:none] [hour padding:none]:[minute]:[second] [year]"
+    );
     let mut words = text.split_ascii_whitespace().skip(1);
-    let months =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = words.next()?;
-    let number = months.iter().zip(1u8..).find(|(name, _)| **name == month)?.1;
-    let day = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.split(':').map(|part| part.parse::<u8>().ok());
-    let mut part = || clock.next().flatten();
-    let time = Time::from_hms(part()?, part()?, part()?).ok()?;
-    let year = words.next()?.parse().ok()?;
-    let date = Date::from_calendar_date(year, Month::try_from(number).ok()?, day).ok()?;
-    let unix = PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp();
-    let time = Timestamp::from_unix(unix).ok()?;
+    let time = [words.next()?, words.next()?, words.next()?, words.next()?].join(" ");
+    let time = PrimitiveDateTime::parse(&time, AFTER_WEEKDAY).ok()?;
+    let time = Timestamp::from_unix(time.assume_utc().unix_timestamp()).ok()?;
     Some(match words.next() {
         Some("UTC" | "GMT") => Clock::Utc(time),
         _ => Clock::Elsewhere(time),
