@@ -158,46 +158,52 @@ fn sources_of(folder: &Path, module: &[&str]) -> String {
     text
 }
 
-#[test]
-fn every_test_that_security_md_names_exists() {
-    let text = document("SECURITY.md");
-    let path_of = |word: &str| -> Option<Vec<String>> {
-        let is_name = |part: &str| {
-            !part.is_empty()
-                && part.bytes().all(|c| c.is_ascii_lowercase() || b"_0123456789".contains(&c))
-        };
-        let parts: Vec<_> = word.split("::").map(str::to_owned).collect();
-        (parts.len() > 1 && parts.iter().all(|part| is_name(part))).then_some(parts)
+/// The tests that the tables of a document name, and those of them that are in no module of that
+/// name. `…` stands for the rest of a test's name, or for the tests of a module.
+fn tests_named_in(path: &str) -> (usize, Vec<String>) {
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|c| c.is_ascii_lowercase() || b"_0123456789".contains(&c))
     };
-    let mut named = 0;
-    let mut missing = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with('|')) {
-        for word in line.split('`').skip(1).step_by(2) {
-            // a further test of the same module
-            let word = word.trim_start_matches("…::");
-            let Some(parts) = path_of(word) else { continue };
-            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-            let Some((test, module)) = parts.split_last() else { continue };
-            let sources = match module {
-                ["formats", rest @ ..] => sources_of(&root().join("formats/src"), rest),
-                ["cli", rest @ ..] => sources_of(&root().join("formats/cli/src"), rest),
-                ["builder", "install_script"] => {
-                    sources_of(&root().join("builder/tests"), &module[1..])
-                }
-                ["builder", rest @ ..] => sources_of(&root().join("builder/src"), rest),
-                ["installer", rest @ ..] => sources_of(&root().join("installer/src"), rest),
-                module => sources_of(&root().join("tests/tests"), module),
-            };
-            named += 1;
-            if !sources.contains(&format!("#[test]\nfn {test}()"))
-                && !sources.contains(&format!("#[test]\n    fn {test}()"))
-            {
-                missing.push(word.to_owned());
+    let (mut named, mut missing) = (0, Vec::new());
+    let text = document(path);
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    for word in rows.flat_map(|line| line.split('`').skip(1).step_by(2)) {
+        // a further test of the same module
+        let parts: Vec<&str> = word.trim_start_matches("…::").split("::").collect();
+        let Some((test, module)) = parts.split_last() else { continue };
+        let start = test.strip_suffix('…');
+        let is_test = is_name(start.unwrap_or(test)) || *test == "…";
+        if module.is_empty() || !is_test || !module.iter().all(|part| is_name(part)) {
+            continue;
+        }
+        let sources = match module {
+            ["formats", rest @ ..] => sources_of(&root().join("formats/src"), rest),
+            ["cli", rest @ ..] => sources_of(&root().join("formats/cli/src"), rest),
+            ["builder", "install_script"] => {
+                sources_of(&root().join("builder/tests"), &module[1..])
             }
+            ["builder", rest @ ..] => sources_of(&root().join("builder/src"), rest),
+            ["installer", rest @ ..] => sources_of(&root().join("installer/src"), rest),
+            module => sources_of(&root().join("tests/tests"), module),
+        };
+        named += 1;
+        let signature = start.map_or_else(|| format!("{test}()"), str::to_owned);
+        let is_there = |indent: &str| sources.contains(&format!("#[test]\n{indent}fn {signature}"));
+        if !is_there("") && !is_there("    ") {
+            missing.push(word.to_owned());
         }
     }
-    assert_eq!(missing, Vec::<String>::new(), "named in SECURITY.md, and no test of that module");
-    assert!(named > 80, "{named} tests are named");
+    (named, missing)
+}
+
+#[test]
+fn every_test_that_the_documents_name_exists() {
+    for (path, at_least) in [("SECURITY.md", 80), ("tests/MUTANTS.md", 50)] {
+        let (named, missing) = tests_named_in(path);
+        assert_eq!(missing, Vec::<String>::new(), "named in {path}, and no test of that module");
+        assert!(named > at_least, "{path} names {named} tests");
+    }
 }
 
 #[test]
