@@ -5,6 +5,7 @@ pub(crate) mod device_result;
 pub(crate) mod inputs;
 pub(crate) mod installers;
 pub(crate) mod parallel;
+pub(crate) mod replace;
 pub(crate) mod source;
 pub(crate) mod texts;
 pub(crate) mod writer;

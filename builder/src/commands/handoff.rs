@@ -32,18 +32,16 @@ use formats::kit::{self, BundleEntry};
 use formats::seal::{Passphrase, Recipient};
 use formats::signature::Fingerprint;
 
-use self::seal::{Part, Sealer};
+use self::seal::{Sealer, Share};
 use self::view::{HandoffBody, KitView};
 use crate::Context;
 use crate::args::HandoffArgs;
-use crate::commands::warn_when_quiet;
 use crate::fmc::belief::Belief;
-
 use crate::fmc::plan::find_device;
 use crate::keys::passphrase::{self, Source};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::signing_key::{self, Signer};
-use crate::kit::device_result::{self, DeviceResult, Refusal};
+use crate::kit::device_result::{self, DeviceResult, Refusal, warn_when_quiet};
 use crate::kit::source::{Loose, is_folder};
 
 /// A kit, opened, and the bundles of it that were asked for.
@@ -60,11 +58,7 @@ struct SourceBundle {
     vouched_signer: Option<Fingerprint>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Wrong usage, a kit that is not whole, and whatever keeps a new kit from being written.
-/// What is wrong with one bundle is a result.
+/// A kit that is not whole ends the run; what is wrong with one bundle is a result.
 pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failure> {
     let named = Named::load(&args.recipients)?;
     let of_build = args.passphrase.as_of_build();
@@ -258,17 +252,23 @@ impl Run<'_> {
         for source in &kits {
             let Some(signer) = &signer else { break };
             self.warn_of_unknown_index(source, signer);
-            for part in self.parts(recipients, source.devices()) {
-                let made =
-                    self.seal_kit(source, &part, signer, recipients, passphrase.as_ref(), revealed);
+            for share in self.shares(recipients, source.devices()) {
+                let made = self.seal_kit(
+                    source,
+                    &share,
+                    signer,
+                    recipients,
+                    passphrase.as_ref(),
+                    revealed,
+                );
                 let made = made.map_err(|failure| self.with_what_stays(failure))?;
                 revealed |= made;
             }
         }
         for source in &bundles {
             let device = &source.bundle.manifest().device.uuid;
-            for part in self.parts(recipients, std::iter::once(device)) {
-                let result = self.seal_bundle(source, &part, recipients);
+            for share in self.shares(recipients, std::iter::once(device)) {
+                let result = self.seal_bundle(source, &share, recipients);
                 let result = result.map_err(|failure| self.with_what_stays(failure))?;
                 self.body.results.push(result);
             }
@@ -277,44 +277,44 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A kit, or with `--split` its part for each recipient of the map.
-    fn parts<'d>(
+    /// All of a kit, or with `--split` what goes to each recipient of the map.
+    fn shares<'d>(
         &self,
         recipients: &Recipients,
         devices: impl Iterator<Item = &'d DeviceUuid>,
-    ) -> Vec<Part> {
+    ) -> Vec<Share> {
         let out = &self.args.result.out;
         if !self.args.result.split {
-            return vec![Part { out: out.clone(), only: None }];
+            return vec![Share { out: out.clone(), only: None }];
         }
-        let mut parts: Vec<Part> = Vec::new();
+        let mut shares: Vec<Share> = Vec::new();
         for recipient in devices.flat_map(|device| recipients.mapped_to(device)) {
-            if !parts.iter().any(|part| part.only.as_ref() == Some(recipient)) {
+            if !shares.iter().any(|share| share.only.as_ref() == Some(recipient)) {
                 let out = out.join(folder_of(recipient));
-                parts.push(Part { out, only: Some(recipient.clone()) });
+                shares.push(Share { out, only: Some(recipient.clone()) });
             }
         }
-        parts
+        shares
     }
 
-    /// Seals a kit or a part of it; says whether a generated passphrase was shown.
+    /// Seals a kit or a share of it; says whether a generated passphrase was shown.
     fn seal_kit(
         &mut self,
         source: &SourceKit,
-        part: &Part,
+        share: &Share,
         signer: &Signer,
         recipients: &Recipients,
         passphrase: Option<&Passphrase>,
         revealed: bool,
     ) -> Result<bool, Failure> {
-        make_folder(part)?;
-        let sealer = Sealer { context: self.context, args: self.args, source, recipients, part };
-        let made = sealer.kit(&mut self.check, signer, passphrase, |passphrase| {
+        make_folder(share)?;
+        let (context, args) = (self.context, self.args);
+        let sealer = Sealer { context, args, recipients, share };
+        let made = sealer.kit(source, &mut self.check, signer, passphrase, |passphrase| {
             if revealed {
                 return Ok(());
             }
-            let of_build = self.args.passphrase.as_of_build();
-            passphrase::reveal(passphrase, &of_build, &self.context.terminal)
+            passphrase::reveal(passphrase, &args.passphrase.as_of_build(), &context.terminal)
         })?;
         let is_made = made.kit.is_some();
         self.body.kits.extend(made.kit);
@@ -326,11 +326,12 @@ impl Run<'_> {
     fn seal_bundle(
         &mut self,
         source: &SourceBundle,
-        part: &Part,
+        share: &Share,
         recipients: &Recipients,
     ) -> Result<DeviceResult<view::HandedOff>, Failure> {
-        make_folder(part)?;
-        seal::bundle(source, part, recipients, &self.check, self.args, self.context.now)
+        make_folder(share)?;
+        let sealer = Sealer { context: self.context, args: self.args, recipients, share };
+        sealer.bundle(source, &self.check)
     }
 
     /// The index's signature guards the installers, which run as root on the device.
@@ -371,7 +372,7 @@ impl SourceKit {
     }
 }
 
-/// The folder for a recipient's part: safe on FAT and alike for the same recipient. The first
+/// The folder for a recipient's share: safe on FAT and alike for the same recipient. The first
 /// characters of `age1...` tell recipients apart, an SSH key's do not.
 fn folder_of(recipient: &Recipient) -> String {
     const SHOWN: usize = 20;
@@ -385,13 +386,13 @@ fn folder_of(recipient: &Recipient) -> String {
     }
 }
 
-fn make_folder(part: &Part) -> Result<(), Failure> {
-    if part.only.is_none() {
+fn make_folder(share: &Share) -> Result<(), Failure> {
+    if share.only.is_none() {
         return Ok(());
     }
-    match DirBuilder::new().mode(0o700).create(&part.out) {
+    match DirBuilder::new().mode(0o700).create(&share.out) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Failure::io(part.out.display(), &error).or_hint("choose another --out DIR"))
+            Err(Failure::io(share.out.display(), &error).or_hint("choose another --out DIR"))
         }
         _ => Ok(()),
     }
@@ -402,11 +403,6 @@ fn is_same(one: &Path, two: &Path) -> bool {
         (Ok(one), Ok(two)) => (one.dev(), one.ino()) == (two.dev(), two.ino()),
         _ => false,
     }
-}
-
-/// A failure that concerns one bundle is its result; any other ends the run.
-fn of_one_bundle(failure: Failure) -> Result<Refusal, Failure> {
-    if failure.is_refusal() { Ok(Refusal::of(failure)) } else { Err(failure) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use cli::kit::folder::{KitFolder, KitIdentity};
 use cli::kit::words::{self, count};
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
-use cli::say::terminal::Table;
+use cli::say::terminal::{Table, shortened};
 use formats::bundle::SignedBundle;
 use formats::bundle::manifest::{Manager, Manifest};
 use formats::kit::{Handoff, InstallerEntry};
@@ -18,7 +18,6 @@ use formats::text::{named, printable, printable_path};
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::shortened;
 use crate::Context;
 use crate::args::InspectArgs;
 use crate::kit::device_result::{DeviceRef, Refusal, wrapped};

@@ -3,29 +3,30 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use cli::kit::words::count;
+use cli::kit::words::{self, count};
 use cli::say::exit::Failure;
 use cli::say::report::Report;
-use cli::say::terminal::Table;
+use cli::say::terminal::{Table, shortened};
 use formats::bundle::manifest::Manager;
+use formats::checksum::Sha256;
+use formats::device::{CredentialFile, Label};
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::{kit_heading, shortened, warnings_text};
 use crate::Context;
 use crate::args::BuildArgs;
 use crate::fmc::belief::Belief;
-use crate::fmc::collect::Authorities;
-use crate::fmc::plan;
+use crate::fmc::collect::Collector;
+use crate::fmc::plan::{self, PlannedDevice};
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key;
-use crate::kit::contents::{self, FILES, Ready, Shared};
-use crate::kit::device_result::{self, DeviceResult, refusals_text, wrapped};
+use crate::kit::device_result::{self, DeviceResult, refusals_text, warnings_text, wrapped};
 use crate::kit::inputs::{Prepared, prepare};
 use crate::kit::installers::LeftOut;
+use crate::kit::parallel::in_order;
+use crate::kit::replace::Place;
 use crate::kit::texts::runs_on;
-use crate::kit::writer;
 
 /// The JSON of `plan`, and of `build --dry-run`.
 #[derive(Debug, Serialize)]
@@ -58,6 +59,29 @@ struct PlanBody {
     warnings: Vec<String>,
 }
 
+/// A device whose files are good; `status` is `ready`.
+#[derive(Debug, Serialize)]
+struct Ready {
+    /// Its address as FAILED_PUSH has it; may be empty, or no address at all.
+    address: Label,
+    /// How many of the three files FAILED_PUSH lists.
+    files_listed: usize,
+    /// Where `cacert.pem`, `sftunnel-cert.pem` and `sftunnel-key.pem` lie.
+    sources: [String; 3],
+    /// The bundle's path in the kit.
+    file: String,
+    /// The bundle's id: the same for the same content.
+    bundle_id: Sha256,
+    /// Last second of the device's certificate.
+    certificate_not_after: Timestamp,
+    /// Last second of the CA.
+    ca_not_after: Timestamp,
+    /// Whole days that are left of it.
+    ca_days_left: i64,
+    /// Who will be able to open the bundle, beside the passphrase.
+    recipients: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
 struct PlannedInstaller {
     /// `x86_64` or `aarch64`.
@@ -66,15 +90,11 @@ struct PlannedInstaller {
     source: PathBuf,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Whatever refuses all devices at once.
 pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure> {
     let mut prepared = prepare(args, context, true)?;
     let kit = prepared.kit().map(|(_, name)| (args.kit.out.join(&name), name));
     if let Some((_, name)) = &kit
-        && let Err(failure) = writer::check_place(&args.kit.out, name, args.kit.force)
+        && let Err(failure) = Place::check(&args.kit.out, name, args.kit.force)
     {
         prepared.plan.warnings.push(format!(
             "{}: {}",
@@ -112,14 +132,44 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
 }
 
 fn check(prepared: &Prepared, context: &Context) -> Result<Vec<DeviceResult<Ready>>, Failure> {
-    let Some(manager) = &prepared.plan.manager else {
-        return Ok(contents::refused_only(&prepared.plan));
+    let plan = &prepared.plan;
+    let mut results = match &plan.manager {
+        None => Vec::new(),
+        Some(manager) => {
+            let collector = Collector::new(&context.root, &manager.uuid, &prepared.rules);
+            let progress = context.terminal.progress("checking", plan.devices.len());
+            in_order(&plan.devices, progress, |planned| {
+                Ok(check_device(planned, prepared, &collector))
+            })?
+        }
     };
-    let (rules, recipients) = (&prepared.rules, &prepared.recipients);
-    let authorities = Authorities::default();
-    let shared = Shared { root: &context.root, manager, rules, recipients, authorities };
-    let progress = context.terminal.progress("checking", prepared.plan.devices.len());
-    contents::check_all(&prepared.plan, &shared, progress)
+    results.extend(plan.refusals());
+    Ok(results)
+}
+
+fn check_device(
+    planned: &PlannedDevice,
+    prepared: &Prepared,
+    collector: &Collector<'_>,
+) -> DeviceResult<Ready> {
+    let collected = match collector.collect(planned) {
+        Ok(collected) => collected,
+        Err(failure) => return planned.refused(failure),
+    };
+    let recipients = prepared.recipients.of(&planned.device.uuid);
+    let ca_not_after = collected.credentials.ca().facts().not_after;
+    let facts = Ready {
+        address: planned.device.address.clone(),
+        files_listed: planned.sources.len(),
+        file: planned.bundle_file(),
+        bundle_id: collected.bundle_id,
+        certificate_not_after: collected.credentials.certificate().facts().not_after,
+        ca_not_after,
+        ca_days_left: prepared.rules.now.days_left(ca_not_after),
+        recipients: recipients.iter().map(ToString::to_string).collect(),
+        sources: collected.sources,
+    };
+    planned.good("ready", facts, collected.notes)
 }
 
 fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>]) -> String {
@@ -128,7 +178,7 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
         Some(name) => format!("{name} would be made\n"),
         None => "no kit would be made\n".to_owned(),
     };
-    text.push_str(&kit_heading(prepared, prepared.plan.manager.as_ref()));
+    text.push_str(&heading(prepared));
     let archs = prepared.installers.taken.iter().map(|installer| installer.arch);
     let _ = writeln!(text, "  runs on      {}", runs_on(archs));
     let ready: Vec<_> = results
@@ -144,7 +194,7 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
                 shortened(&printable(name).to_string(), 22),
                 device.uuid.short().to_owned(),
                 shortened(facts.address.as_str(), 15),
-                format!("{}/{FILES}", facts.files_listed),
+                format!("{}/{}", facts.files_listed, CredentialFile::ALL.len()),
                 facts.certificate_not_after.date(),
                 facts.ca_days_left.to_string(),
             ]);
@@ -166,6 +216,25 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
         let _ = write!(text, "\nRefused: {}\n{refusals}", results.len() - ready.len());
     }
     text.push_str(&warnings_text(&prepared.plan.warnings));
+    text
+}
+
+/// Where the devices come from and for whom.
+pub(super) fn heading(prepared: &Prepared) -> String {
+    let plan = &prepared.plan;
+    let mut text = String::new();
+    if let Some(manager) = &plan.manager {
+        let _ = writeln!(text, "  manager      {}", words::manager(manager));
+    }
+    let day = i64::try_from(plan.batch).ok().and_then(|batch| Timestamp::from_unix(batch).ok());
+    let day = day.map_or_else(String::new, |day| format!(" ({day})"));
+    let _ = writeln!(text, "  batch        {}{day}", plan.batch);
+    if plan.source == plan::Source::Peers {
+        text.push_str("  from         the devices' folders in /var/sf/peers, without a list\n");
+    }
+    for file in &plan.failed_push {
+        let _ = writeln!(text, "  from         {}", printable(file));
+    }
     text
 }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cli::disk::root::{Root, is_absent};
 use cli::say::exit::Failure;
+use formats::bundle::manifest;
+use formats::checksum::Sha256;
 use formats::credentials::{Authority, CheckedCredentials, Credentials, CredentialsError};
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
@@ -38,44 +40,19 @@ pub(crate) struct Rules {
     pub accept_source: bool,
 }
 
-/// The CAs of a run, each read and checked once: every bundle of a kit holds the same bytes,
-/// whatever becomes of the file meanwhile.
-#[derive(Debug, Default)]
-pub(crate) struct Authorities(Mutex<HashMap<String, Known>>);
+/// Collects the devices of one run.
+#[derive(Debug)]
+pub(crate) struct Collector<'a> {
+    belief: Belief<'a>,
+    manager: &'a ManagerUuid,
+    rules: &'a Rules,
+    /// The CAs of the run by their paths, each read and checked once: every bundle of a kit holds
+    /// the same bytes, whatever becomes of the file meanwhile.
+    authorities: Mutex<HashMap<String, Known>>,
+}
 
 /// A CA, and what was accepted for its sake.
 type Known = (Arc<Authority>, Vec<String>);
-
-impl Authorities {
-    /// The CA at `path`, which has to be the one in use.
-    fn get(&self, belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(found) = known.get(path) {
-            return Ok(found.clone());
-        }
-        let mut found = load(belief, path)?;
-        if path != CA {
-            let in_use = match known.get(CA) {
-                Some((in_use, _)) => Ok(Arc::clone(in_use)),
-                None => load(belief, CA).map(|in_use| {
-                    known.insert(CA.to_owned(), in_use.clone());
-                    in_use.0
-                }),
-            };
-            let message = match in_use {
-                Ok(in_use) if in_use.pem() == found.0.pem() => None,
-                Ok(_) => Some(format!("{path} is not the CA in use, which is {CA}")),
-                Err(failure) => Some(format!(
-                    "nothing shows that {path} is the CA in use, {CA}: {}",
-                    failure.message()
-                )),
-            };
-            found.1.extend(message.map(|message| belief.doubt(message)).transpose()?);
-        }
-        known.insert(path.to_owned(), found.clone());
-        Ok(found)
-    }
-}
 
 fn load(belief: Belief<'_>, path: &str) -> Result<Known, Failure> {
     let Source { pem, doubt, .. } = read(belief, path)?;
@@ -97,61 +74,114 @@ fn refused(error: CredentialsError) -> Failure {
 pub(crate) struct Collected {
     /// The three files.
     pub credentials: CheckedCredentials,
+    /// The id of the bundle that will hold them.
+    pub bundle_id: Sha256,
     /// Where each lay, in the order of [`CredentialFile::ALL`].
     pub sources: [String; 3],
     /// What was accepted although a check failed, and where unlisted files were found.
     pub notes: Vec<String>,
 }
 
-/// Reads and checks.
-///
-/// # Errors
-/// The first check that fails, with its reason of docs/json.md. Concerns this device alone.
-pub(crate) fn collect(
-    root: &Root,
-    planned: &PlannedDevice,
-    manager: &ManagerUuid,
-    rules: &Rules,
-    authorities: &Authorities,
-) -> Result<Collected, Failure> {
-    let belief = Belief { root, accept: rules.accept_source };
-    let sources = locate(root, planned)?;
-    let [ca, certificate, key] = &sources;
-    let device = &planned.device.uuid;
-    let (ca, mut notes) = authorities.get(belief, ca)?;
-    let mut of_the_pair = |path| {
-        let source = read(belief, path)?;
+impl<'a> Collector<'a> {
+    pub(crate) fn new(root: &'a Root, manager: &'a ManagerUuid, rules: &'a Rules) -> Self {
+        let belief = Belief { root, accept: rules.accept_source };
+        Self { belief, manager, rules, authorities: Mutex::default() }
+    }
+
+    /// Reads and checks a device's files. The first check that fails refuses this device alone.
+    pub(crate) fn collect(&self, planned: &PlannedDevice) -> Result<Collected, Failure> {
+        let sources = locate(self.belief.root, planned)?;
+        let [ca, certificate, key] = &sources;
+        let device = &planned.device.uuid;
+        let (ca, mut notes) = self.authority(ca)?;
+        let certificate = self.file_of_pair(device, certificate, &mut notes)?;
+        let key = self.file_of_pair(device, key, &mut notes)?;
+        let copy = Zeroizing::new(ca.pem().to_vec());
+        let credentials =
+            Credentials::new(copy, certificate, key).check_under(&ca).map_err(refused)?;
+        credentials
+            .check_certificate_subject(device)
+            .map_err(|error| Failure::refused(error.reason(), &error).hint(RUN_AGAIN))?;
+        notes.extend(self.check_destination(&credentials)?);
+        notes.extend(self.check_validity(&credentials)?);
+        let bundle_id = manifest::bundle_id(device, self.manager, &credentials.digests());
+        Ok(Collected { credentials, bundle_id, sources, notes })
+    }
+
+    /// The CA at `path`, which has to be the one in use.
+    fn authority(&self, path: &str) -> Result<Known, Failure> {
+        let mut known = self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(path) {
+            return Ok(found.clone());
+        }
+        let mut found = load(self.belief, path)?;
+        if path != CA {
+            let in_use = match known.get(CA) {
+                Some((in_use, _)) => Ok(Arc::clone(in_use)),
+                None => load(self.belief, CA).map(|in_use| {
+                    known.insert(CA.to_owned(), in_use.clone());
+                    in_use.0
+                }),
+            };
+            let message = match in_use {
+                Ok(in_use) if in_use.pem() == found.0.pem() => None,
+                Ok(_) => Some(format!("{path} is not the CA in use, which is {CA}")),
+                Err(failure) => Some(format!(
+                    "nothing shows that {path} is the CA in use, {CA}: {}",
+                    failure.message()
+                )),
+            };
+            found.1.extend(message.map(|message| self.belief.doubt(message)).transpose()?);
+        }
+        known.insert(path.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// Certificate or key, which lies below the device's own folder.
+    fn file_of_pair(
+        &self,
+        device: &DeviceUuid,
+        path: &str,
+        notes: &mut Vec<String>,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let source = read(self.belief, path)?;
         // of the folder that both lie in it is told once
         notes.extend(source.doubt.filter(|doubt| !notes.contains(doubt)));
-        if !is_below_peer(root, device, &source.path) {
+        if !is_below_peer(self.belief.root, device, &source.path) {
             let message = format!(
                 "{path} is not below {PEERS}/{device}, where this device's certificate and key lie"
             );
-            notes.push(belief.doubt(message)?);
+            notes.push(self.belief.doubt(message)?);
         }
         Ok(source.pem)
-    };
-    let (certificate, key) = (of_the_pair(certificate)?, of_the_pair(key)?);
-    let copy = Zeroizing::new(ca.pem().to_vec());
-    let credentials = Credentials::new(copy, certificate, key).check_under(&ca).map_err(refused)?;
-    credentials
-        .check_certificate_subject(device)
-        .map_err(|error| Failure::refused(error.reason(), &error).hint(RUN_AGAIN))?;
-    if let Err(error) = credentials.check_ca_subject(manager) {
-        if !rules.accept_subject {
-            return Err(Failure::refused(error.reason(), &error).hint(
+    }
+
+    /// The CA is the manager's; what was accepted otherwise.
+    fn check_destination(
+        &self,
+        credentials: &CheckedCredentials,
+    ) -> Result<Option<String>, Failure> {
+        match credentials.check_ca_subject(self.manager) {
+            Ok(()) => Ok(None),
+            Err(error) if self.rules.accept_subject => {
+                Ok(Some(format!("accepted with --accept-subject: {error}")))
+            }
+            Err(error) => Err(Failure::refused(error.reason(), &error).hint(
                 "check that this is the CA of the manager that the device belongs to; --accept-subject goes on",
-            ));
+            )),
         }
-        notes.push(format!("accepted with --accept-subject: {error}"));
     }
-    if let Err(error) = credentials.check_validity(rules.now) {
-        if !rules.accept_clock {
-            return Err(Failure::refused(error.reason(), &error).hint(hint(error.reason())));
+
+    /// Both certificates are valid now; what was accepted otherwise.
+    fn check_validity(&self, credentials: &CheckedCredentials) -> Result<Option<String>, Failure> {
+        match credentials.check_validity(self.rules.now) {
+            Ok(()) => Ok(None),
+            Err(error) if self.rules.accept_clock => {
+                Ok(Some(format!("accepted with --accept-clock: {error}")))
+            }
+            Err(error) => Err(Failure::refused(error.reason(), &error).hint(hint(error.reason()))),
         }
-        notes.push(format!("accepted with --accept-clock: {error}"));
     }
-    Ok(Collected { credentials, sources, notes })
 }
 
 const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";

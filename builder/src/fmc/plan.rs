@@ -7,14 +7,16 @@ use cli::say::exit::Failure;
 use formats::bundle::manifest::{Device, Manager};
 use formats::cisco::failed_push::{ListedDevice, Problem, Sources};
 use formats::decode::tidy;
-use formats::device::{CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid};
+use formats::device::{
+    CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid, bundle_file_name,
+};
 use formats::error::{Reason, Reasoned};
 use formats::limits;
 use formats::text::{is_printable, shell_quote};
 use serde::Serialize;
 
 use crate::fmc::discover::{BATCHES, BatchFrom, Listing, Surroundings};
-use crate::kit::device_result::{DeviceRef, Refusal};
+use crate::kit::device_result::{DeviceRef, DeviceResult, Refusal};
 
 /// What a kit is going to hold.
 #[derive(Debug)]
@@ -164,6 +166,11 @@ fn uncounted(listing: &Listing) -> Option<String> {
 }
 
 impl Plan {
+    /// The results of what was refused without a look at its files.
+    pub(crate) fn refusals<F>(&self) -> impl Iterator<Item = DeviceResult<F>> {
+        self.refused.iter().map(PlannedRefusal::result)
+    }
+
     fn check_batch(&mut self, newest: Option<u64>, accept_stale: bool) -> Result<(), Failure> {
         let Some(newest) = newest.filter(|newest| *newest > self.batch) else { return Ok(()) };
         let message = format!(
@@ -231,10 +238,11 @@ impl Plan {
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut picked = Vec::new();
-        for text in wanted {
-            picked.push(find_device(&self.all_names(), text)?);
-        }
+        let names = self.all_names();
+        let picked = wanted
+            .iter()
+            .map(|text| find_device(&names, text))
+            .collect::<Result<HashSet<_>, _>>()?;
         self.devices.retain(|device| picked.contains(&device.device.uuid));
         let before = self.refused.len();
         self.refused.retain(|refused| {
@@ -378,9 +386,31 @@ impl PlannedDevice {
         }
     }
 
-    /// The device as results name it.
-    pub(crate) fn device_ref(&self) -> DeviceRef {
-        DeviceRef { uuid: self.device.uuid.clone(), name: Some(self.device.name.clone()) }
+    /// The bundle's path in the kit.
+    pub(crate) fn bundle_file(&self) -> String {
+        let name = bundle_file_name(&self.device.name, &self.device.uuid);
+        format!("{}/{name}", formats::kit::BUNDLES)
+    }
+
+    /// What became of it, with what is to be known by now.
+    pub(crate) fn good<F>(
+        &self,
+        status: &'static str,
+        facts: F,
+        more: Vec<String>,
+    ) -> DeviceResult<F> {
+        let mut notes = self.notes.clone();
+        notes.extend(more);
+        DeviceResult::good(DeviceRef::of(&self.device), status, facts, notes)
+    }
+
+    /// The same for one whose files are refused.
+    pub(crate) fn refused<F>(&self, failure: Failure) -> DeviceResult<F> {
+        DeviceResult::refused(
+            Some(DeviceRef::of(&self.device)),
+            Refusal::of(failure),
+            self.notes.clone(),
+        )
     }
 
     fn of_other_manager(self, expected: &ManagerUuid) -> PlannedRefusal {
@@ -392,12 +422,16 @@ impl PlannedDevice {
         let device = shell_quote(if is_typed { name } else { uuid });
         let failure = Failure::refused(Reason::WrongDestination, message)
             .hint(format!("a kit has one manager: make another kit with --device {device}"));
-        let device = Some(self.device_ref());
+        let device = Some(DeviceRef::of(&self.device));
         PlannedRefusal { device, refusal: Refusal::of(failure), notes: self.notes }
     }
 }
 
 impl PlannedRefusal {
+    fn result<F>(&self) -> DeviceResult<F> {
+        DeviceResult::refused(self.device.clone(), self.refusal.clone(), self.notes.clone())
+    }
+
     fn new(problem: Problem, file: &str) -> Self {
         let failure = Failure::refused(problem.error.reason(), &problem.error).hint(
             "mend or remove the line in a copy of the file and name that with --failed-push, or run generate_certs.pl again",

@@ -162,11 +162,6 @@ impl Recipients {
         (number, names.join(", ") + more)
     }
 
-    /// One more for every device.
-    pub(crate) fn add_for_all(&mut self, recipient: Recipient) {
-        add(&mut self.for_all, recipient);
-    }
-
     /// A kit's own identity, for those with the passphrase: of the kind that may stand beside
     /// the others.
     pub(crate) fn identity_beside(&self) -> NewIdentity {
@@ -411,7 +406,7 @@ mod tests {
         assert!(check(&format!("{A},{new}\n{B},{new}\n"), true).is_ok());
         let mut recipients = resolve(&format!("{A},{new}\n")).unwrap();
         assert!(recipients.identity_beside().recipient().is_post_quantum());
-        recipients.add_for_all(old.parse().unwrap());
+        add(&mut recipients.for_all, old.parse().unwrap());
         assert!(recipients.check_none_is_mixed(false).is_err());
     }
 
@@ -422,7 +417,7 @@ mod tests {
         let mut recipients = resolve(&format!("{A},{}\n", age())).unwrap();
         let failure = recipients.check_all_have_one(devices()).unwrap_err();
         assert_eq!(failure.message(), "1 devices have no recipient: 'Site B, \"rack\" 3'");
-        recipients.add_for_all(NewIdentity::generate().recipient());
+        add(&mut recipients.for_all, NewIdentity::generate().recipient());
         let warning = recipients.unmapped_warning(devices()).unwrap();
         assert!(
             warning.contains("'Site B, \"rack\" 3'") && !warning.contains("ftd a"),

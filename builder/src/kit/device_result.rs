@@ -1,7 +1,8 @@
 //! What became of each device, in the words that people and JSON share.
 
 use cli::say::exit::{Exit, Failure};
-use cli::say::terminal::{columns, shortened};
+use cli::say::terminal::{Terminal, columns, shortened};
+use formats::bundle::manifest::Device;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::error::Reason;
 use formats::text::printable;
@@ -17,6 +18,11 @@ pub(crate) struct DeviceRef {
 }
 
 impl DeviceRef {
+    /// The device of a manifest.
+    pub(crate) fn of(device: &Device) -> Self {
+        Self { uuid: device.uuid.clone(), name: Some(device.name.clone()) }
+    }
+
     /// Name and the UUID's first eight characters, or the UUID, sanitised.
     pub(crate) fn shown(&self) -> String {
         match &self.name {
@@ -135,6 +141,20 @@ pub(crate) fn refusals_text<F>(results: &[DeviceResult<F>]) -> String {
         }
     }
     text
+}
+
+/// Lines about all of a run that a person should not miss.
+pub(crate) fn warnings_text(warnings: &[String]) -> String {
+    let lines: String =
+        warnings.iter().map(|warning| wrapped("  ! ", &printable(warning).to_string())).collect();
+    if lines.is_empty() { lines } else { format!("\nWarnings\n{lines}") }
+}
+
+/// Tells the warnings where the text that has them is not shown.
+pub(crate) fn warn_when_quiet(terminal: &Terminal, exit: Exit, warnings: &[String]) {
+    if terminal.quiet && exit == Exit::Done {
+        warnings.iter().for_each(|warning| terminal.warn(warning));
+    }
 }
 
 /// `text` in lines of at most 79 columns, at blanks; the first begins with `start`, the

@@ -17,8 +17,11 @@ use cli::disk::root::Root;
 use cli::say::exit::Failure;
 use formats::checksum::{HashingWriter, Sha256};
 use formats::error::Reason;
+use formats::kit::InstallerEntry;
 use formats::limits;
 use serde::Serialize;
+
+use crate::kit::writer::KitWriter;
 
 /// Beside the builder, the names for one architecture before the plain one.
 const USUAL: [&str; 3] =
@@ -46,6 +49,19 @@ pub(crate) struct Installer {
     pub file: File,
     /// What it was taken for; none for one that is named.
     pub sha256: Option<Sha256>,
+}
+
+impl Installer {
+    /// Copies it into a kit, and is sure that it is still what it was taken for.
+    pub(crate) fn copy(&self, writer: &KitWriter) -> Result<InstallerEntry, Failure> {
+        let copied = writer.installer(self.arch, &self.file)?;
+        if self.sha256.is_some_and(|expected| expected != copied.sha256) {
+            let message = format!("{} was changed while it was read", self.path.display());
+            return Err(Failure::refused(Reason::UnknownInstaller, message)
+                .hint("find out who writes there, or name it with --installer"));
+        }
+        Ok(copied)
+    }
 }
 
 /// A file with the name of an installer that is not taken.

@@ -1,44 +1,17 @@
 //! The two files of a kit that people read: `README.txt` and `install.sh`.
 
 use cli::say::exit::Failure;
-use formats::bundle::manifest::Manager;
-use formats::kit::{self, InstallerEntry, TextEntry};
-use formats::timestamp::Timestamp;
+use formats::kit::{self, KitIndex, TextEntry};
 
 use crate::kit::writer::KitWriter;
 
 /// Picks the program for the box, copies it to a private place and runs it.
 const INSTALL_SCRIPT: &str = include_str!("../texts/install.sh");
 
-/// What `README.txt` depends on.
-#[derive(Debug)]
-pub(crate) struct ReadmeFacts<'a> {
-    /// The folder's name.
-    pub kit: &'a str,
-    /// Whose tunnels.
-    pub manager: &'a Manager,
-    /// The run of `generate_certs.pl`.
-    pub batch: u64,
-    /// When the kit was made.
-    pub created_at: Timestamp,
-    /// How many bundles.
-    pub bundles: usize,
-    /// Whether it holds `kit.identity.age`.
-    pub has_passphrase: bool,
-    /// The programs in it.
-    pub installers: &'a [InstallerEntry],
-}
-
 /// Writes both; gives their entries for the index.
-///
-/// # Errors
-/// Those of the writer.
-pub(crate) fn write(
-    writer: &KitWriter,
-    facts: &ReadmeFacts<'_>,
-) -> Result<[TextEntry; 2], Failure> {
+pub(crate) fn write(writer: &KitWriter, index: &KitIndex) -> Result<[TextEntry; 2], Failure> {
     Ok([
-        writer.text(kit::README, readme(facts).as_bytes(), 0o644)?,
+        writer.text(kit::README, readme(index).as_bytes(), 0o644)?,
         writer.text(kit::INSTALL_SCRIPT, INSTALL_SCRIPT.as_bytes(), 0o755)?,
     ])
 }
@@ -54,58 +27,73 @@ pub(crate) fn runs_on<'a>(architectures: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// The text of `README.txt`.
-fn readme(facts: &ReadmeFacts<'_>) -> String {
-    let host = match facts.manager.hostname.shown(40).as_str() {
+/// The text of `README.txt` for a kit whose index lists everything but the two texts.
+fn readme(index: &KitIndex) -> String {
+    let manager = &index.manager;
+    let host = match manager.hostname.shown(40).as_str() {
         "" => String::new(),
         shown => format!("{shown}\n"),
     };
-    let opening = if facts.has_passphrase {
+    let opening = if index.texts.iter().any(|text| text.file == kit::IDENTITY) {
         "It asks for the passphrase, which comes by phone and not with this folder."
     } else {
         "It asks for your identity (AGE-SECRET-KEY-1...); or add --identity FILE."
     };
     include_str!("../texts/README.txt")
-        .replace("{kit}", facts.kit)
-        .replace("{manager}", facts.manager.uuid.as_str())
+        .replace("{kit}", &kit::folder_name(&manager.uuid, index.batch))
+        .replace("{manager}", manager.uuid.as_str())
         .replace("{host}", &host)
-        .replace("{batch}", &facts.batch.to_string())
-        .replace("{created_at}", &facts.created_at.to_string())
-        .replace("{runs_on}", &runs_on(facts.installers.iter().map(|one| one.arch.as_str())))
-        .replace("{bundles}", &facts.bundles.to_string())
+        .replace("{batch}", &index.batch.to_string())
+        .replace("{created_at}", &index.created_at.to_string())
+        .replace("{runs_on}", &runs_on(index.installers.iter().map(|one| one.arch.as_str())))
+        .replace("{bundles}", &index.bundles.len().to_string())
         .replace("{opening}", opening)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use formats::bundle::manifest::Manager;
+    use formats::kit::InstallerEntry;
+    use formats::signature::{SignerEntry, SigningKey};
+    use formats::timestamp::Timestamp;
 
     #[test]
     fn the_readme_fits_a_console() {
-        let manager = Manager {
-            uuid: "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap(),
-            hostname: "fmc of the example".parse().unwrap(),
-        };
         let sha256 = formats::checksum::Sha256::of(b"");
+        let identity = TextEntry { file: kit::IDENTITY.to_owned(), size: 0, sha256 };
         let both = kit::ARCHITECTURES.map(|arch| {
             let file = kit::installer_file(arch);
             InstallerEntry { arch: arch.to_owned(), file, size: 0, sha256 }
         });
-        for (has_passphrase, installers) in
-            [(true, &both[..]), (false, &both[..1]), (true, &both[1..]), (false, &[])]
-        {
-            let text = readme(&ReadmeFacts {
-                kit: "sftunnel-kit-cdb123c8-1726805447",
-                manager: &manager,
+        let key = SigningKey::generate().unwrap();
+        for (texts, installers) in [
+            (vec![identity.clone()], &both[..]),
+            (vec![], &both[..1]),
+            (vec![identity], &both[1..]),
+            (vec![], &[]),
+        ] {
+            let has_passphrase = !texts.is_empty();
+            let text = readme(&KitIndex {
+                format: kit::FORMAT.to_owned(),
+                manager: Manager {
+                    uuid: "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap(),
+                    hostname: "fmc of the example".parse().unwrap(),
+                },
                 batch: 1_726_805_447,
+                source: None,
                 created_at: Timestamp::from_unix(1_726_805_447).unwrap(),
-                bundles: 3,
-                has_passphrase,
-                installers,
+                signer: SignerEntry::of(key.verifying_key().unwrap()),
+                built_by: None,
+                handoffs: Vec::new(),
+                bundles: Vec::new(),
+                installers: installers.to_vec(),
+                texts,
             });
             assert!(!text.replace("\\u{1b}", "").contains(['{', '\u{1b}']), "{text}");
             assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
             assert!(text.lines().count() <= 12, "{text}");
+            assert_eq!(text.contains("asks for the passphrase"), has_passphrase, "{text}");
             let says = |arch: &str| {
                 text.lines().any(|line| line.contains("runs on") && line.contains(arch))
             };

@@ -230,7 +230,7 @@ fn a_bundle_whose_certificate_is_another_devices_is_not_handed_on() {
     let run = handoff(&world, &out, &["-r", &site.recipient, "--signer", &world.signer()]);
     run.arg(&alone).run().expect(3).says("refused (wrong-subject)");
     // and in a kit that lists it
-    let kit = world.kit(&[]);
+    let kit = world.kit(&tests::forger::FORGED_AT);
     fs::write(kit.bundle(world.ftd(1)), &forged).unwrap();
     tests::forger::reindexed(&kit.path, &world.signing_key(), |index| {
         let is_its = |entry: &&mut BundleEntry| entry.device.uuid.as_str() == world.ftd(1).uuid;

@@ -1,7 +1,7 @@
 //! What `handoff` made, for people and JSON.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cli::kit::words::{self, count};
 use formats::bundle::manifest::Manager;
@@ -13,10 +13,11 @@ use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 use serde::Serialize;
 
-use crate::commands::{plan, warnings_text};
+use crate::commands::plan;
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key::{Signer, SignerBody};
-use crate::kit::device_result::{DeviceResult, refusals_text, wrapped};
+use crate::kit::device_result::{DeviceResult, refusals_text, warnings_text, wrapped};
+use crate::kit::writer::Written;
 
 /// The JSON of `handoff`.
 #[derive(Debug, Serialize)]
@@ -83,10 +84,10 @@ pub(super) struct HandedOff {
 }
 
 impl KitView {
-    pub(super) fn of(index: KitIndex, from: &Path, has_passphrase: bool) -> Self {
+    pub(super) fn of(index: KitIndex, path: PathBuf, from: PathBuf, has_passphrase: bool) -> Self {
         Self {
-            path: PathBuf::new(),
-            from: from.to_owned(),
+            path,
+            from,
             manager: index.manager,
             batch: index.batch,
             created_at: index.created_at,
@@ -96,6 +97,12 @@ impl KitView {
             bundles: index.bundles.len(),
             installers: index.installers,
         }
+    }
+}
+
+impl HandedOff {
+    pub(super) fn written(&self) -> Written {
+        Written { size: self.size, sha256: self.sha256 }
     }
 }
 

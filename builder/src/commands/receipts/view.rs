@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cli::kit::words::count;
-use cli::say::terminal::Table;
+use cli::say::terminal::{Table, shortened};
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
@@ -16,10 +16,9 @@ use formats::trust::Vouch;
 use serde::Serialize;
 
 use super::tally::{Judged, Proof, Standing};
-use crate::commands::{shortened, warnings_text};
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
-use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
+use crate::kit::device_result::{DeviceRef, Refusal, warnings_text, wrapped};
 
 /// The JSON of `receipts`.
 #[derive(Debug, Serialize)]

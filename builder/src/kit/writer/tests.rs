@@ -1,6 +1,7 @@
-use rustix::fs::{FlockOperation, flock};
+use std::path::Path;
 
-use super::temporary::{hold, hold_opened};
+use rustix::fs::OFlags;
+
 use super::*;
 
 const NAME: &str = "sftunnel-kit-cdb123c8-1";
@@ -20,20 +21,25 @@ fn entries(path: &Path) -> Vec<String> {
 }
 
 fn write(out: &Path, content: &str, force: bool) -> Result<PathBuf, Failure> {
-    let writer = KitWriter::create(out, NAME, force)?;
-    writer.file(kit::INDEX, content.as_bytes(), 0o644)?;
-    writer.bundle("bundles/x.age", b"x")?;
-    Ok(writer.commit()?.path)
+    let made = KitWriter::create(out, NAME, force)?.publish(|new| {
+        new.file(kit::INDEX, content.as_bytes(), 0o644)?;
+        new.bundle("bundles/x.age", b"x").map(Some)
+    });
+    made.map(|made| made.unwrap().1.path)
 }
 
 #[test]
 fn a_kit_is_there_whole_or_not_at_all() {
     let out = place("whole");
-    let writer = KitWriter::create(&out, NAME, false).unwrap();
-    writer.file(kit::INDEX, b"{}", 0o644).unwrap();
-    assert!(!out.join(NAME).exists());
-    writer.discard();
-    assert!(entries(&out).is_empty());
+    for ended in [Ok(None), Err(Failure::unexpected("the work's"))] {
+        let made = KitWriter::create(&out, NAME, false).unwrap().publish(|kit| {
+            kit.file(kit::INDEX, b"{}", 0o644).unwrap();
+            assert!(!out.join(NAME).exists());
+            ended.clone()
+        });
+        assert_eq!(made.map(|made| made.map(|((), _)| ())), ended);
+        assert!(entries(&out).is_empty());
+    }
     let kit = write(&out, "{}", false).unwrap();
     assert_eq!(entries(&out), [NAME]);
     assert_eq!(entries(&kit), ["SHA256SUMS", "bundles", "kit.json"]);
@@ -59,58 +65,26 @@ fn only_force_replaces_and_only_a_kit() {
 }
 
 #[test]
-fn a_folder_that_another_run_holds_or_has_removed_is_left_to_it() {
-    let out = place("held");
-    let dir = open_out(&out).unwrap();
-    std::fs::create_dir(out.join("a")).unwrap();
-    let other = open_dir_at(&dir, OsStr::new("a")).unwrap();
-    flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
-    assert!(hold(&dir, "a").unwrap().is_none(), "it is about to remove it");
-    assert!(hold(&dir, "b").unwrap().is_none());
-    drop(other);
-    assert!(hold(&dir, "a").unwrap().is_some());
-    let opened = open_dir_at(&dir, OsStr::new("a")).unwrap();
-    std::fs::remove_dir(out.join("a")).unwrap();
-    assert!(hold_opened(&dir, "a", opened.try_clone().unwrap()).unwrap().is_none(), "it is gone");
-    std::fs::create_dir(out.join("a")).unwrap();
-    assert!(hold_opened(&dir, "a", opened).unwrap().is_none(), "it is another one");
-    std::fs::remove_dir_all(out).unwrap();
-}
-
-#[test]
-fn runs_that_begin_at_the_same_time_leave_each_other_alone() {
-    let out = place("together");
-    thread::scope(|scope| {
-        let sweeping = scope.spawn(|| {
-            let dir = open_out(&out).unwrap();
-            (0..3000).for_each(|_| remove_leftovers(&out, &dir));
-        });
-        while !sweeping.is_finished() {
-            let writer = KitWriter::create(&out, NAME, false).unwrap();
-            writer.bundle("bundles/x.age", b"x").unwrap();
-            writer.discard();
-        }
-    });
-    std::fs::remove_dir_all(out).unwrap();
-}
-
-#[test]
 fn an_old_kit_that_cannot_be_cleared_away_is_no_failure() {
     let out = place("away");
     write(&out, "old", false).unwrap();
-    let writer = KitWriter::create(&out, NAME, true).unwrap();
-    writer.file(kit::INDEX, b"new", 0o644).unwrap();
-    // the receipts of the old one have no place in the new one
-    std::fs::create_dir(out.join(NAME).join(kit::RECEIPTS)).unwrap();
-    std::fs::create_dir_all(out.join(&writer.temporary).join(kit::RECEIPTS).join("x")).unwrap();
-    let published = writer.commit().unwrap();
+    let (old, published) = KitWriter::create(&out, NAME, true)
+        .unwrap()
+        .publish(|kit| {
+            kit.file(kit::INDEX, b"new", 0o644)?;
+            // the receipts of the old one have no place in the new one
+            std::fs::create_dir(out.join(NAME).join(kit::RECEIPTS)).unwrap();
+            let temporary = out.join(&kit.temporary);
+            std::fs::create_dir_all(temporary.join(kit::RECEIPTS).join("x")).unwrap();
+            Ok(Some(temporary))
+        })
+        .unwrap()
+        .unwrap();
     assert_eq!(std::fs::read(published.path.join(kit::INDEX)).unwrap(), b"new");
-    let old = out.join(&writer.temporary);
     let [warning] = &published.warnings[..] else { panic!("{published:?}") };
     assert!(warning.contains(old.to_str().unwrap()), "{warning}");
     assert!(old.join(kit::RECEIPTS).is_dir());
-    writer.discard();
-    assert!(old.is_dir() && out.join(NAME).is_dir());
+    assert!(out.join(NAME).is_dir());
     std::fs::remove_dir_all(out).unwrap();
 }
 

@@ -1,0 +1,10 @@
+//! One file for each command.
+
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod handoff;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod plan;
+pub(crate) mod receipts;
+pub(crate) mod verify;
