@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cli::disk::input;
 use cli::process::command::{self, CommandError, Print};
+use cli::process::trusted::trusted;
 use cli::say::exit::Failure;
 use formats::decode;
 use formats::error::Reason;
@@ -98,7 +99,7 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure
 }
 
 fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Asked {
-    let program = match command::trusted(&path) {
+    let program = match trusted(&path) {
         Ok(program) => program,
         Err(error) => return Asked::Silent(format!("not run: {error}")),
     };

@@ -5,3 +5,4 @@ pub mod hardening;
 pub mod memory;
 pub mod random;
 pub mod signals;
+pub mod trusted;
