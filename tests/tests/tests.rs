@@ -153,6 +153,9 @@ mod output {
     /// Golden files for what people read; no escape sequences, 80 columns.
     mod golden;
 
+    /// What differs from run to run, by its form.
+    mod forms;
+
     /// Every JSON object into a type that knows all its fields.
     mod json;
 

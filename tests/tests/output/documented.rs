@@ -1,7 +1,7 @@
 //! What README, operate.md and guide.md show as output is what the programs print. A block that
 //! stands behind `<!-- output: NAME -->` is all of it, one behind `<!-- part of: NAME -->` a
 //! piece; `…` in a block stands for anything. Numbers, times, identifiers and line breaks may
-//! differ. `UPDATE_DOCUMENTS=1` writes the whole ones anew, as the lab of the moment prints them.
+//! differ. `SNAPSHOTS=overwrite` writes the whole ones anew, as the lab of the moment prints them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use lab::authority::Validity;
 use lab::{Issue, LabSpec, ManagerSpec};
-use tests::{PASSPHRASE, Pty, Ran, Run, World, program, tool};
+use snapbox::assert::{Action, DEFAULT_ACTION_ENV};
+use tests::{PASSPHRASE, Pty, Ran, Run, World, now, program, tool};
 
-use crate::output::golden::scanned;
-use tests::now;
+use super::forms::normalised;
 
 const DOCUMENTS: [&str; 3] = ["README.md", "docs/operate.md", "docs/guide.md"];
 /// The generated passphrase that the README shows.
@@ -65,42 +65,6 @@ fn blocks(document: &str) -> Vec<Block> {
         }
     }
     found
-}
-
-/// Without what differs from one lab to the next, and without regard to line breaks. Counts,
-/// days, scenarios and versions stay.
-fn normalised(text: &str) -> String {
-    let words: Vec<_> = text.split(' ').map(without_names).collect();
-    let scanned = scanned(&words.join(" "));
-    scanned.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// UUIDs and their first groups, and recipients.
-fn without_names(word: &str) -> String {
-    let is_hex = |part: &str| part.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
-    let is_uuid = |text: &str| {
-        let groups: Vec<_> = text.split('-').collect();
-        let lengths: Vec<_> = groups.iter().map(|group| group.len()).collect();
-        lengths == [8, 4, 4, 4, 12] && groups.iter().all(|group| is_hex(group))
-    };
-    let mut result = String::new();
-    let mut rest = word;
-    while !rest.is_empty() {
-        let name = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let length = match rest.get(..36) {
-            Some(uuid) if is_uuid(uuid) => 36,
-            _ => name,
-        };
-        let (part, after) = rest.split_at(length);
-        let is_made_up = is_uuid(part)
-            || part.len() == 8 && is_hex(part)
-            || part.starts_with("age1") && part.len() > 40;
-        result.push_str(if is_made_up { "0" } else { part });
-        let end = after.chars().next().map_or(0, char::len_utf8);
-        result.push_str(&after[..end]);
-        rest = &after[end..];
-    }
-    result
 }
 
 /// Whether the pieces of `block` between `…` stand in `printed`, in this order.
@@ -326,6 +290,7 @@ fn what_the_documents_show_is_what_the_programs_print() {
     for one in before().into_iter().chain([renewal(), two_managers()]) {
         printed.extend(one);
     }
+    let overwrites = matches!(Action::with_env_var(DEFAULT_ACTION_ENV), Some(Action::Overwrite));
     let mut used = BTreeSet::new();
     let mut wrong = String::new();
     for document in DOCUMENTS {
@@ -339,16 +304,16 @@ fn what_the_documents_show_is_what_the_programs_print() {
             if shows(&normalised(&block.text), &normalised(found), block.whole) {
                 continue;
             }
-            if block.whole && std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+            if block.whole && overwrites {
                 lines.splice(block.lines, found.lines().map(str::to_owned));
                 continue;
             }
             wrong.push_str(&format!(
-                "{document}, '{}' differs (UPDATE_DOCUMENTS=1)\n--- there:\n{}\n--- printed:\n{found}\n\n",
+                "{document}, '{}' differs (SNAPSHOTS=overwrite)\n--- there:\n{}\n--- printed:\n{found}\n\n",
                 block.name, block.text
             ));
         }
-        if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        if overwrites {
             fs::write(path(document), lines.join("\n") + "\n").unwrap();
         }
     }

@@ -1,11 +1,15 @@
-//! Golden files for what people read, in `golden/`; `UPDATE_GOLDEN=1` writes them anew. Times,
-//! UUIDs, fingerprints, digests, sizes and process numbers are replaced by others of their kind.
+//! Golden files for what people read, in `golden/`; `SNAPSHOTS=overwrite` writes them anew.
 
 use std::fs;
 use std::path::Path;
 
 use lab::{Fault, LabSpec, ManagerSpec};
+use snapbox::assert::DEFAULT_ACTION_ENV;
+use snapbox::data::DataFormat;
+use snapbox::{Assert, Data};
 use tests::{Ran, Run, World, program};
+
+use super::forms::scanned;
 
 /// A world whose paths are the same in every run: programs run in its folder and are given
 /// relative paths.
@@ -66,89 +70,12 @@ impl Golden {
     }
 }
 
-/// Replaces what differs from run to run, by its form.
-pub(crate) fn scanned(text: &str) -> String {
-    let mut result = String::new();
-    let mut rest = text;
-    let mut before = ' ';
-    while let Some(c) = rest.chars().next() {
-        let found = (!before.is_ascii_alphanumeric()).then(|| form(rest, before)).flatten();
-        let (length, shown) = found.unwrap_or((c.len_utf8(), c.to_string()));
-        result.push_str(&shown);
-        before = shown.chars().last().unwrap_or(c);
-        rest = rest.get(length..).unwrap_or_default();
-    }
-    result
-}
-
-/// The length of what stands at the start, and what it becomes.
-fn form(text: &str, before: char) -> Option<(usize, String)> {
-    let like = |pattern: &str| {
-        let fits = |(found, wanted): (char, char)| match wanted {
-            '9' => found.is_ascii_digit(),
-            'x' => found.is_ascii_digit() || ('a'..='f').contains(&found),
-            'b' => found.is_ascii_alphanumeric() || "+/".contains(found),
-            wanted => found == wanted,
-        };
-        let length = pattern.len();
-        let fits = text.is_char_boundary(length.min(text.len()))
-            && text.len() >= length
-            && text.chars().zip(pattern.chars()).all(fits);
-        let after = text.get(length..).unwrap_or_default();
-        let ended = !after.starts_with(|c: char| c.is_ascii_alphanumeric());
-        (fits && ended).then_some(length)
-    };
-    let forms = [
-        (format!("SHA256:{}", "b".repeat(43)), format!("SHA256:{}", "A".repeat(43))),
-        ("x".repeat(64), "0".repeat(64)),
-        (format!("{}...", "x".repeat(16)), format!("{}...", "0".repeat(16))),
-        (["xxxx"; 8].join(" "), ["0000"; 8].join(" ")),
-        ("9999-99-99T99:99:99Z".to_owned(), "2024-09-20T04:10:47Z".to_owned()),
-        ("99999999T999999Z".to_owned(), "20240920T041047Z".to_owned()),
-        ("9999-99-99".to_owned(), "2024-09-20".to_owned()),
-        ("9999999999".to_owned(), "1726805447".to_owned()),
-    ];
-    for (pattern, shown) in forms {
-        if let Some(length) = like(&pattern) {
-            return Some((length, shown));
-        }
-    }
-    let digits =
-        |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    // the manager of a lab has an address of its own
-    if text.starts_with("127.") {
-        let ends = |c: char| !(c.is_ascii_digit() || c == '.');
-        let length = text.find(ends).unwrap_or(text.len());
-        return Some((length, "10.0.0.1".to_owned()));
-    }
-    if let Some(number) = text.strip_prefix("PID ") {
-        return Some((4 + digits(number), "PID <n>".to_owned()));
-    }
-    let (length, after) = text.split_at(digits(text));
-    if length.len() >= 3 && after.starts_with(" bytes") {
-        return Some((length.len(), "<n>".to_owned()));
-    }
-    // sizes in a table
-    let is_cell =
-        before == ' ' && length.len() >= 4 && (after.starts_with("  ") || after.starts_with('\n'));
-    is_cell.then(|| (length.len(), "9".repeat(length.len())))
-}
-
+/// Compares with the golden file of this name, byte for byte.
 #[track_caller]
 fn compare(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.txt"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, found).unwrap();
-        return;
-    }
-    let golden = fs::read_to_string(&path).unwrap_or_default();
-    if golden != found {
-        let differs = golden.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
-        panic!(
-            "golden/{name}.txt differs from line {} on (UPDATE_GOLDEN=1 writes it anew)\n--- golden:\n{golden}\n--- found:\n{found}",
-            differs + 1
-        );
-    }
+    let golden = Data::read_from(&path, Some(DataFormat::Text)).raw();
+    Assert::new().action_env(DEFAULT_ACTION_ENV).eq(found, golden);
 }
 
 /// 80 columns, but for a path or another word that cannot be broken, and what a program reads:
