@@ -10,10 +10,12 @@ pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod stage;
+pub(crate) mod swap;
 pub(crate) mod transaction;
 pub(crate) mod undo;
 
-use formats::device::CredentialFile;
+use cli::say::exit::Failure;
+use formats::device::{CredentialFile, ManagerUuid};
 
 use crate::appliance::host::Host;
 use crate::appliance::peers::{Live, LiveSet, PeerDir};
@@ -32,6 +34,21 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    /// The change back to the files of a backup.
+    ///
+    /// # Errors
+    /// When the peer directory or what lies there cannot be read.
+    pub(crate) fn to_backup(
+        host: &Host,
+        manager: &ManagerUuid,
+        files: LiveSet,
+    ) -> Result<Self, Failure> {
+        let peer = PeerDir::open(host, manager)?;
+        let before = peer.read(host)?;
+        let after = files.in_place_of(&before);
+        Ok(Self { peer, before, after })
+    }
+
     /// The files that are replaced, made or removed: as found, and as they shall be.
     pub(crate) fn files(&self) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
         self.all().filter(|(_, before, after)| before.identity() != after.identity())

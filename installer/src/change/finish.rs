@@ -11,13 +11,19 @@ use crate::change::journal::{Goal, Journal};
 use crate::change::receipts::{self, Receipts};
 use crate::change::records::{Installed, PinnedKey, Signers};
 
-/// A signal came while the new files were live and sftunnel was waited for.
-pub(crate) fn interrupted() -> Failure {
-    Failure::unexpected(
-        "interrupted while waiting for sftunnel: the new files are in place, but not confirmed",
-    )
-    .exit(Exit::NeedsPerson)
-    .hint("run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back")
+/// A signal came while sftunnel was waited for. Exit 7, the journal stays.
+pub(crate) fn interrupted(goal: Goal) -> Failure {
+    let (message, next) = match goal {
+        Goal::Install | Goal::Rollback => (
+            "interrupted while waiting for sftunnel: the new files are in place, but not confirmed",
+            "run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back",
+        ),
+        Goal::Restore => (
+            "the old files are back in place, but a signal ended the waiting for sftunnel",
+            "run `sftunnel-install recover`: it restarts sftunnel on them",
+        ),
+    };
+    Failure::unexpected(message).exit(Exit::NeedsPerson).hint(next)
 }
 
 /// Which live file is not the one that this transaction put there; `None` when all are.

@@ -115,11 +115,22 @@ impl Pair {
     }
 }
 
+/// The name of the form that a journal has; [`Journal::parse`] takes no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Format(String);
+
+impl Default for Format {
+    fn default() -> Self {
+        Self(FORMAT.to_owned())
+    }
+}
+
 /// The journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Journal {
-    format: String,
+    pub format: Format,
     /// The box; absent where `ims.conf` does not say, and in a journal of an earlier version.
     #[serde(
         default,
@@ -158,39 +169,6 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// A journal at [`Phase::Commit`].
-    pub(crate) fn new(
-        goal: Goal,
-        backup: (BackupId, Option<Sha256>),
-        started_at: Timestamp,
-        old_pid: Option<u32>,
-        boot_id: Option<String>,
-        remember: Vec<Remember>,
-        known: Vec<Sha256>,
-    ) -> Self {
-        Self {
-            format: FORMAT.to_owned(),
-            device: None,
-            phase: Phase::Commit,
-            goal,
-            backup: backup.0,
-            backup_sums: backup.1,
-            started_at,
-            old_pid,
-            boot_id,
-            remember,
-            known,
-            must_restart: false,
-        }
-    }
-
-    /// The same, of this box.
-    #[must_use]
-    pub(crate) fn on(mut self, device: Option<&DeviceUuid>) -> Self {
-        self.device = device.cloned();
-        self
-    }
-
     /// sftunnel's process before, where it can still be that one: a PID means something only
     /// within the boot that it is from.
     pub(crate) fn old_pid_in(&self, boot_id: Option<String>) -> Option<u32> {

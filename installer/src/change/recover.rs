@@ -14,7 +14,6 @@ use formats::device::DeviceUuid;
 use formats::error::Reason;
 
 use crate::appliance::peers::PeerDir;
-use crate::appliance::service::{self, Interrupted, Service};
 use crate::appliance::state::State;
 use crate::change::Context;
 use crate::change::backup::{self, BackupId};
@@ -23,6 +22,7 @@ use crate::change::held_space;
 use crate::change::journal::{Goal, Journal, Phase};
 use crate::change::receipts::{self, Receipts};
 use crate::change::stage;
+use crate::change::swap::{Finished, Restarted, Swapped};
 use crate::change::undo::{self, PutBack};
 
 /// What recovery found and did.
@@ -91,15 +91,7 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
     {
         return Err(of_another_device(context.state, &journal, other));
     }
-    let recovered = match (journal.goal, journal.phase) {
-        (Goal::Restore, _) | (_, Phase::Commit) if journal.must_restart => {
-            put_back(context, &journal, None)?
-        }
-        (Goal::Restore, _) | (_, Phase::Commit) => {
-            all_old(&journal, undo::put_back_if_needed(context, &journal)?, None)
-        }
-        (_, Phase::Restart) => go_forward(context, journal)?,
-    };
+    let recovered = go_on(context, journal)?;
     sweep(context).map_err(|failure| {
         let done = match recovered {
             Recovered::AllNew { .. } => "all new",
@@ -129,70 +121,55 @@ fn of_another_device(state: &State, journal: &Journal, other: &DeviceUuid) -> Fa
     ))
 }
 
-fn put_back(
-    context: Context<'_>,
-    journal: &Journal,
-    why: Option<String>,
-) -> Result<Recovered, Failure> {
-    let done = undo::put_back(context, journal).map_err(|failure| match &why {
-        Some(why) => failure.map_message(|message| format!("{why}\n{message}")),
-        None => failure,
-    })?;
-    Ok(all_old(journal, Some(done), why))
+/// The state of the [machine](crate::change::swap) that an open journal names.
+enum Entry {
+    /// The way back, begun or begun anew.
+    Back { must_restart: bool },
+    /// All files are new.
+    Swapped,
 }
 
-fn all_old(journal: &Journal, done: Option<PutBack>, why: Option<String>) -> Recovered {
-    let (pid, receipts) = match done {
+impl Entry {
+    fn of(context: Context<'_>, journal: &Journal) -> Result<Self, Failure> {
+        match (journal.goal, journal.phase) {
+            (Goal::Restore, _) | (_, Phase::Commit) => {
+                Ok(Self::Back { must_restart: journal.must_restart })
+            }
+            (Goal::Install | Goal::Rollback, Phase::Restart) => {
+                let replaced = finish::replaced_since(context.host, journal);
+                match replaced.map_err(|failure| finish::cannot_tell(context, failure))? {
+                    None => Ok(Self::Swapped),
+                    // sftunnel may have read the new ones before
+                    Some(_) => Ok(Self::Back { must_restart: true }),
+                }
+            }
+        }
+    }
+}
+
+fn go_on(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
+    let backup = journal.backup.clone();
+    let (put_back, why) = match Entry::of(context, &journal)? {
+        Entry::Back { must_restart: true } => (Some(undo::undo(context, journal)?), None),
+        Entry::Back { must_restart: false } => {
+            (undo::undo_unless_as_before(context, journal)?, None)
+        }
+        Entry::Swapped => match Swapped::again(journal).resume(context)? {
+            Restarted::Proved(proved) => {
+                let Finished { pid, backup, receipts, .. } = proved.finish(context)?;
+                return Ok(Recovered::AllNew { backup, pid, receipts });
+            }
+            Restarted::NotProved(not_proved) => {
+                let (why, put_back) = not_proved.undo(context)?;
+                (Some(put_back), Some(why.to_string()))
+            }
+        },
+    };
+    let (pid, receipts) = match put_back {
         Some(PutBack { pid, receipts }) => (Some(pid), receipts),
         None => (None, Receipts::default()),
     };
-    Recovered::AllOld { backup: journal.backup.clone(), pid, why, receipts }
-}
-
-/// All files were new. sftunnel may have been restarted with them, by the run that was
-/// interrupted or by a boot; that is proved or made so.
-fn go_forward(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
-    let Context { host, signals, patience, .. } = context;
-    let unreadable = |failure| finish::cannot_tell(context, failure);
-    if finish::replaced_since(host, &journal).map_err(unreadable)?.is_some() {
-        return put_back(context, &journal, None);
-    }
-    let backup = journal.backup.clone();
-    let running = service::require_readable(host, signals).map_err(|failure| {
-        if signals.pending() {
-            return finish::interrupted();
-        }
-        let hint = "look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again";
-        failure
-            .map_message(|message| format!("the new files are in place, but {message}"))
-            .without_reason()
-            .hint(hint)
-            .exit(Exit::NeedsPerson)
-    })?;
-    let old = journal.old_pid_unless_rebooted(host.boot_id().map_err(unreadable)?);
-    let interrupted = |Interrupted| finish::interrupted();
-    let confirmed = match running {
-        Service::Running { pid } if Some(pid) != old => {
-            service::confirm(host, old, patience, signals)
-        }
-        _ => service::restart(host, running.pid(), patience, signals),
-    };
-    let confirmed = match confirmed.map_err(interrupted)? {
-        Ok(pid) => Ok(pid),
-        // one restart of our own before giving up: the run may have been cut off during its own
-        Err(why) => match service::settled_status(host, signals) {
-            // no restart could be proved
-            Service::Unknown { .. } => Err(why),
-            now => service::restart(host, now.pid(), patience, signals).map_err(interrupted)?,
-        },
-    };
-    match confirmed {
-        Ok(pid) => {
-            let receipts = finish::complete(context, journal)?;
-            Ok(Recovered::AllNew { backup, pid, receipts })
-        }
-        Err(why) => put_back(context, &journal, Some(why.to_string())),
-    }
+    Ok(Recovered::AllOld { backup, pid, why, receipts })
 }
 
 /// Removes unfinished records, backups and receipts, and staged files wherever this box has a

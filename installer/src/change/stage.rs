@@ -4,7 +4,7 @@
 //! replaced: a run that was killed may have renamed it a moment ago, and somebody may have
 //! copied it there by hand, without a sync.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use cli::disk::durable::{self, StagedFile};
@@ -13,7 +13,7 @@ use formats::device::CredentialFile;
 use formats::error::Reason;
 use rustix::fs::Mode;
 
-use crate::appliance::attributes::NotGiven;
+use crate::appliance::attributes::{Attributes, NotGiven};
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveFile, PeerDir};
 use crate::change::Change;
@@ -23,16 +23,17 @@ use crate::change::backup::BackupId;
 const ASIDE: Mode = Mode::from_raw_mode(0o600);
 
 /// All that is to be replaced, complete on disk beside what it replaces.
-pub(crate) struct Staged<'a> {
-    changes: &'a [Change],
-    successors: Vec<Successor<'a>>,
+pub(crate) struct Staged(Vec<StagedPeer>);
+
+struct StagedPeer {
+    change: Change,
+    successors: Vec<Successor>,
 }
 
 /// A successor, or a removal, for one live file.
-struct Successor<'a> {
-    peer: &'a PeerDir,
+struct Successor {
     file: CredentialFile,
-    content: Option<(StagedFile, &'a LiveFile)>,
+    content: Option<(StagedFile, Attributes)>,
 }
 
 /// Writes the successors of all files that change beside them. Space that is not there is
@@ -40,32 +41,43 @@ struct Successor<'a> {
 ///
 /// # Errors
 /// `no-space`, `read-only`, or what the system says; then nothing is left of them.
-pub(crate) fn stage<'a>(
+pub(crate) fn stage(
     host: &Host,
     backup: &BackupId,
-    changes: &'a [Change],
-) -> Result<Staged<'a>, Failure> {
-    let sequence = backup.sequence();
-    let mut staged = Staged { changes, successors: Vec::new() };
-    for change in changes {
+    changes: Vec<Change>,
+) -> Result<Staged, Failure> {
+    let empty = |change| StagedPeer { change, successors: Vec::new() };
+    let mut staged = Staged(changes.into_iter().map(empty).collect());
+    match staged.0.iter_mut().try_for_each(|peer| peer.write(host, backup.sequence())) {
+        Ok(()) => Ok(staged),
+        Err(failure) => {
+            staged.discard();
+            Err(failure)
+        }
+    }
+}
+
+impl StagedPeer {
+    fn write(&mut self, host: &Host, sequence: u64) -> Result<(), Failure> {
+        let Self { change, successors } = self;
         for (file, _, after) in change.files() {
             let content = match after {
                 Live::Absent => None,
                 Live::File(content) => {
                     let name = peers::staged_name(sequence, file);
-                    match stage_one(host, &change.peer, file, &name, content) {
-                        Ok(successor) => Some((successor, content)),
-                        Err(failure) => {
-                            staged.discard();
-                            return Err(failure);
-                        }
-                    }
+                    let successor = stage_one(host, &change.peer, file, &name, content)?;
+                    Some((successor, content.attributes.clone()))
                 }
             };
-            staged.successors.push(Successor { peer: &change.peer, file, content });
+            successors.push(Successor { file, content });
         }
+        Ok(())
     }
-    Ok(staged)
+
+    fn failed(&self, file: &str) -> impl Fn(io::Error) -> Failure + use<> {
+        let path = format!("{}/{file}", self.change.peer.manager);
+        move |error| cannot_swap(&path, &error)
+    }
 }
 
 fn stage_one(
@@ -104,13 +116,18 @@ fn cannot_keep(path: &str, not_given: &NotGiven) -> Failure {
     }
 }
 
-impl Staged<'_> {
-    /// Removes them again.
+impl Staged {
+    /// What is to change.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.0.iter().map(|peer| &peer.change)
+    }
+
+    /// Removes the successors again.
     pub(crate) fn discard(self) {
-        for one in self.successors {
-            if let Some((successor, _)) = one.content {
+        for StagedPeer { change, successors } in self.0 {
+            for (staged, _) in successors.into_iter().filter_map(|one| one.content) {
                 // what cannot be removed now, the next run removes
-                let _ = successor.discard(&one.peer.dir);
+                let _ = staged.discard(&change.peer.dir);
             }
         }
     }
@@ -120,34 +137,34 @@ impl Staged<'_> {
     ///
     /// # Errors
     /// Exit 1 with what the system says; some may then have been replaced.
-    pub(crate) fn swap(self) -> Result<Duration, Failure> {
-        let failed = |peer: &PeerDir, file: &str| {
-            let path = format!("{}/{file}", peer.manager);
-            move |error: std::io::Error| cannot_swap(&path, &error)
-        };
-        for one in &self.successors {
-            if let Some((successor, content)) = &one.content {
-                let failed = failed(one.peer, one.file.name());
-                content.attributes.settle(successor.file()).map_err(failed)?;
+    pub(crate) fn swap(mut self) -> Result<Duration, Failure> {
+        for peer in &self.0 {
+            for Successor { file, content } in &peer.successors {
+                if let Some((staged, attributes)) = content {
+                    attributes.settle(staged.file()).map_err(peer.failed(file.name()))?;
+                }
             }
         }
-        for change in self.changes {
-            for file in change.kept() {
-                let failed = failed(&change.peer, file.name());
-                durable::sync_file(&change.peer.dir, file.name()).map_err(failed)?;
+        for peer in &self.0 {
+            for file in peer.change.kept() {
+                durable::sync_file(&peer.change.peer.dir, file.name())
+                    .map_err(peer.failed(file.name()))?;
             }
         }
         let first = Instant::now();
-        for one in self.successors {
-            match one.content {
-                Some((successor, _)) => successor.replace(&one.peer.dir, one.file.name()),
-                None => durable::remove(&one.peer.dir, one.file.name()),
+        for peer in &mut self.0 {
+            for Successor { file, content } in std::mem::take(&mut peer.successors) {
+                let dir = &peer.change.peer.dir;
+                match content {
+                    Some((staged, _)) => staged.replace(dir, file.name()),
+                    None => durable::remove(dir, file.name()),
+                }
+                .map_err(peer.failed(file.name()))?;
             }
-            .map_err(failed(one.peer, one.file.name()))?;
         }
         let renames = first.elapsed();
-        for change in self.changes {
-            durable::sync_dir(&change.peer.dir).map_err(failed(&change.peer, ""))?;
+        for peer in &self.0 {
+            durable::sync_dir(&peer.change.peer.dir).map_err(peer.failed(""))?;
         }
         Ok(renames)
     }

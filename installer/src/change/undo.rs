@@ -1,120 +1,165 @@
-//! Putting a backup back, because the transaction that made it did not succeed or was cut off.
+//! The way back: the backup of a transaction that did not succeed, or was cut off, becomes live
+//! again. [`swap`](crate::change::swap) says why its journal comes before its files are staged.
 
 use cli::say::exit::{Exit, Failure};
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 
-use crate::appliance::peers::{Live, LiveSet, PeerDir};
-use crate::appliance::service::{self, Interrupted, Service};
+use crate::appliance::peers::{Live, LiveSet};
+use crate::appliance::service::{self, Service};
 use crate::change::backup::{self, Backup};
-use crate::change::finish::{cannot_tell, changed_by_somebody, complete};
+use crate::change::finish::{cannot_tell, changed_by_somebody};
 use crate::change::held_space;
 use crate::change::journal::{Goal, Journal, Phase, Remember};
 use crate::change::obstacles;
+use crate::change::proof::{Proof, Unproved};
 use crate::change::receipts::Receipts;
 use crate::change::stage;
+use crate::change::swap::{Finished, NotProved, NotSwapped, Prepared, Restarted, Swapped};
 use crate::change::{Change, Context};
 
-/// How a backup was put back.
+/// The old files are live again, and sftunnel was restarted on them.
 #[derive(Debug)]
 pub(crate) struct PutBack {
-    /// sftunnel's process, which was restarted.
+    /// sftunnel's process.
     pub pid: u32,
     /// What the device hands back.
     pub receipts: Receipts,
+}
+
+impl NotSwapped {
+    /// Puts the old files back. Gives why, with the exit code of the end that was reached: nothing
+    /// has changed, unless sftunnel came up by itself meanwhile and had to be restarted.
+    pub(crate) fn undo(self, context: Context<'_>) -> Failure {
+        let Self { journal, failure } = self;
+        match undo_unless_as_before(context, journal) {
+            Ok(None) => failure,
+            Ok(Some(PutBack { pid, .. })) => {
+                let back = format!(
+                    "the old files are back, and sftunnel was restarted on them (PID {pid})"
+                );
+                failure.map_message(|message| format!("{message}; {back}")).exit(Exit::RolledBack)
+            }
+            Err(not_back) => not_back,
+        }
+    }
+}
+
+impl NotProved {
+    /// Puts the old files back, and restarts sftunnel on them. Gives why, too.
+    ///
+    /// # Errors
+    /// As [`undo`].
+    pub(crate) fn undo(self, context: Context<'_>) -> Result<(Unproved, PutBack), Failure> {
+        let Self { journal, why } = self;
+        match undo(context, journal) {
+            Ok(put_back) => Ok((why, put_back)),
+            Err(failure) => Err(failure.map_message(|message| format!("{why}\n{message}"))),
+        }
+    }
 }
 
 /// Puts the backup back that the transaction of this journal made, and restarts sftunnel, which
 /// may have read the files that are replaced.
 ///
 /// # Errors
-/// Always with exit 7: a person is needed. Unless the files are back, the journal then stays
-/// for `recover`.
-pub(crate) fn put_back(context: Context<'_>, undone: &Journal) -> Result<PutBack, Failure> {
-    let restored = files_back(context, undone, true).and_then(|journal| {
-        let now = service::settled_status(context.host, context.signals);
-        restart(context, undone, journal, now)
-    });
-    restored.map_err(needs_person)
+/// Always with exit 7: a person is needed. Unless the files are back, a journal then stays for
+/// `recover`.
+pub(crate) fn undo(context: Context<'_>, undone: Journal) -> Result<PutBack, Failure> {
+    let back = files_back(context, undone, true)
+        .and_then(|swapped| restart(context, swapped, service_now(context)));
+    back.map_err(needs_person)
 }
 
 /// The same, where sftunnel needs a restart only when it is not as it was before any more; `None`
 /// when it still was.
 ///
 /// # Errors
-/// As [`put_back`].
-pub(crate) fn put_back_if_needed(
+/// As [`undo`].
+pub(crate) fn undo_unless_as_before(
     context: Context<'_>,
-    undone: &Journal,
+    undone: Journal,
 ) -> Result<Option<PutBack>, Failure> {
-    let restored = files_back(context, undone, false).and_then(|journal| {
-        let now = service::settled_status(context.host, context.signals);
-        if is_as_before(&now, undone, context.host.boot_id()?) {
-            return journal.close(context.state).map(|()| None);
+    let back = || {
+        let swapped = files_back(context, undone, false)?;
+        let now = service_now(context);
+        if is_as_before(&now, &swapped.journal, context.host.boot_id()?) {
+            return swapped.journal.close(context.state).map(|()| None);
         }
-        restart(context, undone, journal, now).map(Some)
-    });
-    restored.map_err(needs_person)
+        restart(context, swapped, now).map(Some)
+    };
+    back().map_err(needs_person)
+}
+
+fn service_now(context: Context<'_>) -> Service {
+    service::settled_status(context.host, context.signals)
 }
 
 fn needs_person(failure: Failure) -> Failure {
     failure.or_hint("mend that, then run `sftunnel-install recover`").exit(Exit::NeedsPerson)
 }
 
-/// The files of the backup become live again. Gives the journal, which is open.
 fn files_back(
     context: Context<'_>,
-    undone: &Journal,
+    undone: Journal,
     must_restart: bool,
-) -> Result<Journal, Failure> {
+) -> Result<Swapped, Failure> {
+    let prepared = prepare(context, undone, must_restart)?;
+    let (swapped, _) = prepared.swap(context).map_err(|not_swapped| not_swapped.failure)?;
+    Ok(swapped)
+}
+
+fn prepare(context: Context<'_>, undone: Journal, must_restart: bool) -> Result<Prepared, Failure> {
     let Context { host, state, .. } = context;
-    let backup = open_backup(context, undone)?;
-    let (mut changes, mut remember) = (Vec::new(), Vec::new());
-    for (manager, after) in backup.peers {
-        let opened = PeerDir::open(host, &manager)
-            .and_then(|peer| peer.read(host).map(|before| (peer, before)));
-        let (peer, before) = opened.map_err(|failure| cannot_tell(context, failure))?;
-        let after = after.in_place_of(&before);
-        remember.push(Remember::of_backup(&manager, &after));
-        changes.push(Change { peer, before, after });
-    }
-    for change in &changes {
-        require_known(context, undone, &change.peer.manager, &change.before)?;
-    }
-    for change in &changes {
-        obstacles::require_none(host, change)?;
-    }
+    let changes = changes_back(context, &undone)?;
     // this is what it was held for
     held_space::release(state);
     for change in &changes {
         stage::remove_leftovers(host, &change.peer)?;
     }
-    let mut journal = Journal::new(
-        Goal::Restore,
-        (undone.backup.clone(), undone.backup_sums),
-        host.now(),
-        undone.old_pid,
-        undone.boot_id.clone(),
-        remember,
-        // also what is not live any more: renames that are not durable yet may be lost again
-        undone.known.clone(),
-    )
-    .on(undone.device.as_ref());
-    journal.must_restart = must_restart;
+    let remember = |change: &Change| Remember::of_backup(&change.peer.manager, &change.after);
+    let journal = Journal {
+        phase: Phase::Commit,
+        goal: Goal::Restore,
+        started_at: host.now(),
+        remember: changes.iter().map(remember).collect(),
+        must_restart,
+        // also what is known of files that are not live any more: a rename that is not durable
+        // yet may be lost again
+        ..undone
+    };
     journal.write(state)?;
-    let staged = stage::stage(host, &undone.backup, &changes)?;
+    let staged = stage::stage(host, &journal.backup, changes)?;
     // the manager may have pushed while the disk was waited for
-    let still_known = changes.iter().try_for_each(|change| {
-        require_known(context, undone, &change.peer.manager, &change.peer.read(host)?)
+    let still_known = staged.changes().try_for_each(|change| {
+        require_known(context, &journal, &change.peer.manager, &change.peer.read(host)?)
     });
-    if let Err(failure) = still_known {
-        staged.discard();
-        return Err(failure);
+    match still_known {
+        Ok(()) => Ok(Prepared { journal, staged, proof: Proof::Running }),
+        Err(failure) => {
+            staged.discard();
+            Err(failure)
+        }
     }
-    staged.swap()?;
-    journal.phase = Phase::Restart;
-    journal.write(state)?;
-    Ok(journal)
+}
+
+/// What has to change for the old files to be back. Each live file is one that this transaction
+/// knows, and nothing is in the way.
+fn changes_back(context: Context<'_>, undone: &Journal) -> Result<Vec<Change>, Failure> {
+    let backup = open_backup(context, undone)?;
+    let mut changes = Vec::new();
+    for (manager, files) in backup.peers {
+        let change = Change::to_backup(context.host, &manager, files);
+        let change = change.map_err(|failure| cannot_tell(context, failure))?;
+        changes.push(change);
+    }
+    for change in &changes {
+        require_known(context, undone, &change.peer.manager, &change.before)?;
+    }
+    for change in &changes {
+        obstacles::require_none(context.host, change)?;
+    }
+    Ok(changes)
 }
 
 /// The backup that the journal names, as the journal knows it.
@@ -151,42 +196,36 @@ fn open_backup(context: Context<'_>, undone: &Journal) -> Result<Backup, Failure
 }
 
 /// Restarts sftunnel on the files of before, and closes the journal.
-fn restart(
-    context: Context<'_>,
-    undone: &Journal,
-    journal: Journal,
-    now: Service,
-) -> Result<PutBack, Failure> {
-    let Context { host, state, signals, patience, .. } = context;
+fn restart(context: Context<'_>, swapped: Swapped, now: Service) -> Result<PutBack, Failure> {
     // where pmtool does not say what runs, at least the process of before is none of after
     let old = match now {
-        Service::Unknown { .. } => undone.old_pid_in(host.boot_id()?),
+        Service::Unknown { .. } => swapped.journal.old_pid_in(context.host.boot_id()?),
         _ => now.pid(),
     };
-    match (service::restart(host, old, patience, signals), now) {
-        (Ok(Ok(pid)), Service::Unknown { detail }) => Err(Failure::unexpected(format!(
-            "the old files are back in place and sftunnel runs with PID {pid}, but whether it was restarted with them is not known: before the restart its state could not be read ({detail})"
-        ))
-        .hint("run `sftunnel-install recover`: it restarts sftunnel once more")),
-        (Ok(Ok(pid)), _) => {
-            let receipts = complete(context, journal)?;
+    match (swapped.restart(context, old)?, now) {
+        (Restarted::Proved(proved), Service::Unknown { detail }) => {
+            Err(Failure::unexpected(format!(
+                "the old files are back in place and sftunnel runs with PID {}, but whether it was restarted with them is not known: before the restart its state could not be read ({detail})",
+                proved.pid()
+            ))
+            .hint("run `sftunnel-install recover`: it restarts sftunnel once more"))
+        }
+        (Restarted::Proved(proved), _) => {
+            let Finished { pid, receipts, .. } = proved.finish(context)?;
             Ok(PutBack { pid, receipts })
         }
-        (Err(Interrupted), _) => {
-            Err(Failure::unexpected("the old files are back in place, but a signal ended the waiting for sftunnel")
-                .hint("run `sftunnel-install recover`: it restarts sftunnel on them"))
-        }
-        (Ok(Err(why)), _) => {
-            let failure =
-                Failure::unexpected(format!("the old files are back in place, but {why}"));
-            // they are all-old and durable: nothing is left to recover but sftunnel itself
-            if let Err(open) = journal.close(state) {
-                return Err(failure.map_message(|message| {
-                    format!("{message}; and the journal could not be closed: {}", open.message())
-                }));
-            }
-            Err(failure.hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"))
-        }
+        (Restarted::NotProved(not_proved), _) => Err(down_on_old_files(context, not_proved)),
+    }
+}
+
+/// They are all-old and durable: nothing is left to recover but sftunnel itself.
+fn down_on_old_files(context: Context<'_>, NotProved { journal, why }: NotProved) -> Failure {
+    let failure = Failure::unexpected(format!("the old files are back in place, but {why}"));
+    match journal.close(context.state) {
+        Ok(()) => failure.hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"),
+        Err(open) => failure.map_message(|message| {
+            format!("{message}; and the journal could not be closed: {}", open.message())
+        }),
     }
 }
 
@@ -215,6 +254,54 @@ fn require_known(
         Some((file, _)) => {
             let why = "was changed by somebody else since: it is neither the file of before nor the new one, so nothing was put back";
             Err(changed_by_somebody(context, undone, manager, file, why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::journal::Format;
+
+    #[test]
+    fn sftunnel_is_as_before_only_as_the_same_process_of_the_same_boot() {
+        let running = |pid| Service::Running { pid };
+        let stopped = || Service::NotRunning { detail: "Down".to_owned() };
+        let unknown = || Service::Unknown { detail: "garbage".to_owned() };
+        let (this, other) = (Some("this"), Some("other"));
+        for (old_pid, began_in, now, boot, expected) in [
+            (Some(7), this, running(7), this, true),
+            (Some(7), this, running(8), this, false),
+            (Some(7), this, stopped(), this, false),
+            (Some(7), this, unknown(), this, false),
+            (None, this, stopped(), this, true),
+            (None, this, running(7), this, false),
+            (None, this, unknown(), this, false),
+            // a PID is somebody else's after a boot, and what did not run then may have, between
+            (Some(7), other, running(7), this, false),
+            (None, other, stopped(), this, false),
+            // nobody knows whether it is the same boot
+            (Some(7), None, running(7), this, false),
+            (Some(7), this, running(7), None, false),
+            (Some(7), None, running(7), None, false),
+            (None, None, stopped(), None, false),
+        ] {
+            let undone = Journal {
+                format: Format::default(),
+                device: None,
+                phase: Phase::Commit,
+                goal: Goal::Install,
+                backup: "0001-20261121T222823Z".to_owned().try_into().unwrap(),
+                backup_sums: None,
+                started_at: formats::timestamp::Timestamp::EPOCH,
+                old_pid,
+                boot_id: began_in.map(str::to_owned),
+                remember: Vec::new(),
+                known: Vec::new(),
+                must_restart: false,
+            };
+            let found = is_as_before(&now, &undone, boot.map(str::to_owned));
+            assert_eq!(found, expected, "{old_pid:?} in {began_in:?}, now {now} in {boot:?}");
         }
     }
 }

@@ -12,10 +12,9 @@ use crate::appliance::tunnel::{Tunnel, Waited};
 use crate::candidate::checks::DroppedPeer;
 use crate::change::Context;
 use crate::change::backup::{self, BackupId};
-use crate::change::journal::Goal;
 use crate::change::proof::Unproved;
 use crate::change::receipts::{Places, Receipts};
-use crate::change::transaction::Ended;
+use crate::change::transaction::{Ended, Source};
 
 /// How a change ended, in JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -79,14 +78,14 @@ impl ChangeResult {
         &mut self,
         context: Context<'_>,
         ended: Ended,
-        goal: Goal,
+        source: Source,
         places: Places,
     ) -> (Exit, String) {
         match ended {
             Ended::Done { pid, backup, renames, receipts, waited } => {
-                self.outcome = match goal {
-                    Goal::Install => "installed",
-                    Goal::Rollback | Goal::Restore => "rolled-back",
+                self.outcome = match source {
+                    Source::Bundles => "installed",
+                    Source::Backup => "rolled-back",
                 };
                 let tunnels = waited.map(|waited| self.tunnels_text(waited)).unwrap_or_default();
                 self.sftunnel_pid = Some(pid);
@@ -100,9 +99,9 @@ impl ChangeResult {
             }
             Ended::Unconfirmed { why, backup } => {
                 self.outcome = "unconfirmed";
-                let happened = match goal {
-                    Goal::Install => "Installed",
-                    Goal::Rollback | Goal::Restore => "Rolled back",
+                let happened = match source {
+                    Source::Bundles => "Installed",
+                    Source::Backup => "Rolled back",
                 };
                 let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
                 let next = format!(

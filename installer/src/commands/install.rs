@@ -22,10 +22,9 @@ use crate::candidate::plan_text;
 use crate::candidate::rehearsal::{self, Rehearsal};
 use crate::candidate::{self, Accepted, SourceResult};
 use crate::change::Context;
-use crate::change::journal::Goal;
 use crate::change::proof::Proof;
 use crate::change::receipts::Places;
-use crate::change::transaction::{self, Ended};
+use crate::change::transaction::{self, Ended, Source, Swap};
 
 /// `sftunnel-install.install/1`.
 #[derive(Debug, Serialize)]
@@ -223,14 +222,15 @@ fn locked(
     session
         .terminal
         .note("Installing; this waits for sftunnel to come back. Do not switch the box off.");
-    let on_unhealthy = args.change.on_unhealthy();
     let proof = args.tunnel.proof();
-    let ended = transaction::run(context, Goal::Install, changes, remember, on_unhealthy, proof)?;
+    let on_unhealthy = args.change.on_unhealthy();
+    let swap = Swap { source: Source::Bundles, changes, remember, proof, on_unhealthy };
+    let ended = transaction::run(context, swap)?;
     let doubt = match &ended {
         Ended::Done { waited: Some(waited), .. } if !waited.all_up() => Some(waited.not_up()),
         _ => None,
     };
-    let (mut exit, mut sentence) = change.ended(context, ended, Goal::Install, places);
+    let (mut exit, mut sentence) = change.ended(context, ended, Source::Bundles, places);
     if let Some(why) = doubt {
         exit = Exit::Unconfirmed;
         sentence.push_str(&unconfirmed(&mut change, why, "sftunnel runs on the new files"));

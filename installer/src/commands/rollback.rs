@@ -21,12 +21,11 @@ use crate::candidate::checks::{self, DroppedPeer};
 use crate::candidate::plan_text;
 use crate::candidate::{FileResult, file_results};
 use crate::change::backup::{self, Backup, BackupId};
-use crate::change::journal::{Goal, Remember};
+use crate::change::journal::Goal;
 use crate::change::obstacles;
-use crate::change::proof::Proof;
 use crate::change::receipts::Places;
 use crate::change::records::Installed;
-use crate::change::transaction;
+use crate::change::transaction::{self, Source, Swap};
 use crate::change::{Change, Context};
 
 /// `sftunnel-install.rollback/1`.
@@ -99,13 +98,11 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
     let installed = Installed::read(Some(state))?;
     let (mut changes, mut in_place) = (Vec::new(), true);
     for (manager, after) in backup.peers {
-        let peer = PeerDir::open(host, &manager)?;
-        let before = peer.read(host)?;
-        let after = after.in_place_of(&before);
+        let change = Change::to_backup(host, &manager, after)?;
         let completed = installed.of(&manager).map(|set| set.files);
-        in_place &= before.identities() == after.identities()
-            && completed == Some(after.0.each_ref().map(Live::sha256));
-        changes.push(Change { peer, before, after });
+        in_place &= change.before.identities() == change.after.identities()
+            && completed == Some(change.after.0.each_ref().map(Live::sha256));
+        changes.push(change);
     }
     for change in changes.iter().filter(|_| !in_place) {
         checks::check_room(host, &change.peer)?;
@@ -211,23 +208,12 @@ fn locked(
     }
     confirm(session, args.change, &plan.text, &plan.dropped)?;
     change.dropped = plan.dropped;
-    let remember: Vec<Remember> = plan
-        .changes
-        .iter()
-        .map(|change| Remember::of_backup(&change.peer.manager, &change.after))
-        .collect();
     session
         .terminal
         .note("Rolling back; this waits for sftunnel to come back. Do not switch the box off.");
-    let ended = transaction::run(
-        context,
-        Goal::Rollback,
-        plan.changes,
-        remember,
-        args.change.on_unhealthy(),
-        Proof::Running,
-    )?;
-    let (exit, sentence) = change.ended(context, ended, Goal::Rollback, places);
+    let swap = Swap::to_backup(plan.changes, args.change.on_unhealthy());
+    let ended = transaction::run(context, swap)?;
+    let (exit, sentence) = change.ended(context, ended, Source::Backup, places);
     let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
     // which files are live now: not those that were asked for, when sftunnel did not run on them
     line.backup = match (exit, &change.backup) {

@@ -2,7 +2,7 @@
 
 /// Which tests meet the guards of a file. Everything that a file is answerable for has to be
 /// noticed by these, so a survivor is also told when another test would notice it.
-pub(crate) const TESTS: [(&str, &[&str]); 45] = [
+pub(crate) const TESTS: [(&str, &[&str]); 46] = [
     ("installer/src/args.rs", &["install::rehearsal::", "output::golden::"]),
     (
         "formats/cli/src/disk/durable.rs",
@@ -339,6 +339,17 @@ pub(crate) const TESTS: [(&str, &[&str]); 45] = [
     ),
     (
         "installer/src/change/transaction.rs",
+        &[
+            "install::health::",
+            "undo::concurrent_push::",
+            "install::tunnels::",
+            "undo::full_disk::",
+            "install::journey::",
+            "undo::interruption::",
+        ],
+    ),
+    (
+        "installer/src/change/swap.rs",
         &[
             "install::health::",
             "undo::concurrent_push::",
