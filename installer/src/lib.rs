@@ -89,7 +89,7 @@ pub mod untrusted {
     pub fn records(bytes: &[u8]) -> [bool; 3] {
         use crate::change::{backup, records};
         [
-            backup::parse_record(bytes).is_ok(),
+            backup::BackupRecord::parse(bytes).is_ok(),
             records::parse::<records::Installed>(bytes).is_ok(),
             records::parse::<records::Signers>(bytes).is_ok(),
         ]

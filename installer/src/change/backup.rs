@@ -9,6 +9,8 @@
 //! A backup is made aside, synced, read back, and only then renamed into place. The clock
 //! may jump, so the order is that of the sequence numbers.
 
+mod record;
+
 use std::ffi::OsStr;
 use std::io;
 
@@ -23,141 +25,18 @@ use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::appliance::attributes::{Attributes, Extended};
+pub(crate) use self::record::{BackupId, BackupRecord};
+use self::record::{FoundRecord, invalid};
 use crate::appliance::peers::{Live, LiveFile, LiveSet};
 use crate::appliance::sf_dir::wrong_directory;
 use crate::appliance::state::{LockedState, State};
 
-const FORMAT: &str = "sftunnel-backup/1";
 const STORE: &str = "backups";
-const RECORD: &str = "backup.json";
 const SUMS: &str = "SHA256SUMS";
 const ASIDE: &str = ".new-";
 const LIMIT: u64 = 2 * 1024 * 1024;
-
-/// `backup.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BackupRecord {
-    format: String,
-    /// The box; absent where `ims.conf` does not say, and in a backup of an earlier version.
-    #[serde(
-        default,
-        deserialize_with = "formats::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub device: Option<DeviceUuid>,
-    /// Counts up from 1.
-    pub sequence: u64,
-    /// By the box's clock.
-    pub created_at: Timestamp,
-    /// `install` or `rollback`: what was about to happen.
-    pub before: String,
-    /// Version of the program that made it.
-    pub program: String,
-    /// Each peer directory that was about to be changed.
-    pub peers: Vec<PeerRecord>,
-}
-
-/// One peer directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PeerRecord {
-    /// Whose.
-    pub manager: ManagerUuid,
-    /// The three files.
-    pub files: Vec<FileRecord>,
-}
-
-/// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FileRecord {
-    /// One of the three names.
-    pub name: String,
-    /// What was found; `null` when there was no such file.
-    pub found: Option<FoundRecord>,
-}
-
-/// A file that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FoundRecord {
-    pub size: u64,
-    pub sha256: Sha256,
-    /// Octal.
-    pub mode: String,
-    pub uid: u32,
-    pub gid: u32,
-    /// Base64 by name; absent in a backup of a version that did not keep them.
-    #[serde(
-        default,
-        deserialize_with = "formats::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub extended: Option<Extended>,
-}
-
-/// The name of a backup: `0007-20261121T041047Z`. No other text is one, so it is a name in the
-/// store and never a way out of it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct BackupId {
-    sequence: u64,
-    name: String,
-}
-
-impl BackupId {
-    fn new(sequence: u64, at: Timestamp) -> Self {
-        Self { sequence, name: format!("{sequence:04}-{}", at.compact()) }
-    }
-
-    /// The name.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.name
-    }
-
-    /// The number that it begins with.
-    pub(crate) fn sequence(&self) -> u64 {
-        self.sequence
-    }
-}
-
-impl TryFrom<String> for BackupId {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let sequence = name.split_once('-').and_then(|(number, time)| {
-            let sequence = number.parse().ok()?;
-            let is_time = |(at, byte): (usize, u8)| match at {
-                8 => byte == b'T',
-                15 => byte == b'Z',
-                _ => byte.is_ascii_digit(),
-            };
-            let is_plain = number == format!("{sequence:04}") && time.len() == 16;
-            (is_plain && time.bytes().enumerate().all(is_time)).then_some(sequence)
-        });
-        match sequence {
-            Some(sequence) => Ok(Self { sequence, name }),
-            None => Err("not the name of a backup".to_owned()),
-        }
-    }
-}
-
-impl From<BackupId> for String {
-    fn from(id: BackupId) -> Self {
-        id.name
-    }
-}
-
-impl std::fmt::Display for BackupId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.name)
-    }
-}
 
 /// A backup whose every byte has been compared with its checksums.
 #[derive(Debug)]
@@ -224,15 +103,7 @@ pub(crate) fn create(
         None => make_store(state).map_err(|error| failure(state, "", &error))?,
     };
     let aside = format!("{ASIDE}{sequence}");
-    let record = BackupRecord {
-        format: FORMAT.to_owned(),
-        device: state.device().cloned(),
-        sequence,
-        created_at: now,
-        before: before.to_owned(),
-        program: cli::say::version::VERSION.to_owned(),
-        peers: peers.iter().map(|(manager, found)| peer_record(manager, found)).collect(),
-    };
+    let record = BackupRecord::new(state.device(), sequence, now, before, peers);
     let made = write(&store, &aside, &record, peers).and_then(|()| read(&store, &aside)).and_then(
         |backup| {
             renameat(&store, &*aside, &store, id.as_str())?;
@@ -331,24 +202,6 @@ fn make_store(state: &LockedState) -> io::Result<OwnedFd> {
     open_dir_at(state.dir(), OsStr::new(STORE))
 }
 
-fn peer_record(manager: &ManagerUuid, found: &LiveSet) -> PeerRecord {
-    let file = |(file, live): (CredentialFile, &Live)| FileRecord {
-        name: file.name().to_owned(),
-        found: match live {
-            Live::Absent => None,
-            Live::File(live) => Some(FoundRecord {
-                size: live.bytes.len() as u64,
-                sha256: live.sha256,
-                mode: format!("{:04o}", live.attributes.mode),
-                uid: live.attributes.uid,
-                gid: live.attributes.gid,
-                extended: live.attributes.extended.clone(),
-            }),
-        },
-    };
-    PeerRecord { manager: manager.clone(), files: found.iter().map(file).collect() }
-}
-
 fn write(
     store: &OwnedFd,
     aside: &str,
@@ -371,8 +224,8 @@ fn write(
     }
     let mut json = serde_json::to_vec_pretty(record)?;
     json.push(b'\n');
-    write_file(&dir, RECORD, &json)?;
-    sums.push(Sha256::of(&json), RECORD);
+    write_file(&dir, record::NAME, &json)?;
+    sums.push(Sha256::of(&json), record::NAME);
     write_file(&dir, SUMS, sums.to_string().as_bytes())?;
     sync_dir(&dir)
 }
@@ -381,42 +234,25 @@ fn write_file(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     write_new(dir, OsStr::new(name), bytes, Mode::from_raw_mode(0o600)).map(drop)
 }
 
-/// Reads the bytes of `backup.json`.
-///
-/// # Errors
-/// `InvalidData`: not JSON of this form, or another format.
-pub(crate) fn parse_record(json: &[u8]) -> io::Result<BackupRecord> {
-    formats::json::read(json, FORMAT).map_err(|error| invalid(format!("{RECORD} {error}")))
-}
-
 /// `InvalidData` for everything that is not as the checksums say.
 fn read(store: &OwnedFd, name: &str) -> io::Result<Backup> {
     let dir = open_dir_at(store, OsStr::new(name))?;
     let list = read_file(&dir, SUMS)?;
     let sums = Sums::parse(&list).map_err(|error| invalid(error.to_string()))?;
-    let json = read_file(&dir, RECORD)?;
-    require_listed(&sums, RECORD, &json)?;
-    let record = parse_record(&json)?;
+    let json = read_file(&dir, record::NAME)?;
+    require_listed(&sums, record::NAME, &json)?;
+    let record = BackupRecord::parse(&json)?;
     let mut peers = Vec::new();
     for peer in &record.peers {
         let manager = peer.manager.as_str();
         let folder =
             open_dir_at(&dir, OsStr::new(manager)).map_err(|error| misplaced(manager, error))?;
-        let mut live = [Live::Absent, Live::Absent, Live::Absent];
-        let [ca, certificate, key] = peer.files.as_slice() else {
-            return Err(invalid(format!("{RECORD} does not list three files")));
+        let read = |(file, found): (CredentialFile, Option<&FoundRecord>)| match found {
+            Some(found) => read_found(&folder, &sums, &peer.manager, file, found).map(Live::File),
+            None => Ok(Live::Absent),
         };
-        for ((slot, file), entry) in
-            live.iter_mut().zip(CredentialFile::ALL).zip([ca, certificate, key])
-        {
-            if entry.name != file.name() {
-                return Err(invalid(format!("{RECORD} does not list the three files in order")));
-            }
-            if let Some(found) = &entry.found {
-                *slot = Live::File(read_found(&folder, &sums, &peer.manager, file, found)?);
-            }
-        }
-        peers.push((peer.manager.clone(), LiveSet(live)));
+        let [ca, certificate, key] = peer.found()?.map(read);
+        peers.push((peer.manager.clone(), LiveSet([ca?, certificate?, key?])));
     }
     Ok(Backup { record, peers, sums: Sha256::of(&list) })
 }
@@ -432,12 +268,9 @@ fn read_found(
     require_listed(sums, &format!("{manager}/{file}"), &bytes)?;
     let sha256 = Sha256::of(&bytes);
     if sha256 != found.sha256 {
-        return Err(invalid(format!("{file} is not the file that {RECORD} lists")));
+        return Err(invalid(format!("{file} is not the file that {} lists", record::NAME)));
     }
-    let mode = u32::from_str_radix(&found.mode, 8)
-        .map_err(|_| invalid(format!("{RECORD} gives {file} no mode")))?;
-    let extended = found.extended.clone();
-    let attributes = Attributes { mode: mode & 0o7777, uid: found.uid, gid: found.gid, extended };
+    let attributes = found.attributes(file)?;
     Ok(LiveFile { bytes: Zeroizing::new(bytes.to_vec()), sha256, attributes })
 }
 
@@ -468,10 +301,6 @@ fn misplaced(name: &str, error: io::Error) -> io::Error {
         }
         _ => error,
     }
-}
-
-fn invalid(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// Removes a directory of two levels, as backups are; `path` is for the error, which is about
