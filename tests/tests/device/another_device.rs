@@ -96,7 +96,7 @@ fn an_interrupted_run_of_another_device_is_not_finished() {
     let world = World::new(2);
     let kit = world.kit(&[]).path;
     assert_eq!(
-        world.install(world.ftd(1), &kit).injected("fchmod", "signal=KILL:when=1").run().code(),
+        world.install(world.ftd(1), &kit).injected("fchown", "signal=KILL:when=1").run().code(),
         None
     );
     Run::new("cp").arg("-a").arg(state(world.ftd(1))).arg(state(world.ftd(2))).run().expect(0);

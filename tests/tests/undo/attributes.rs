@@ -241,7 +241,7 @@ fn what_is_mounted_over_cannot_be_replaced() {
 
 fn killed_at_the_last_rename(world: &World, device: &Device, kit: &Path) {
     assert_eq!(
-        world.install(device, kit).injected("fchmod", "signal=KILL:when=1").run().code(),
+        world.install(device, kit).injected("fchown", "signal=KILL:when=1").run().code(),
         None
     );
 }

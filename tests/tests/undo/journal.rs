@@ -19,7 +19,7 @@ fn interrupted() -> World {
     let world = World::new(1);
     let kit = world.kit(&[]).path;
     assert_eq!(
-        world.install(world.ftd(1), &kit).injected("fchmod", "signal=KILL:when=1").run().code(),
+        world.install(world.ftd(1), &kit).injected("fchown", "signal=KILL:when=1").run().code(),
         None
     );
     assert!(state(world.ftd(1)).join("journal").is_file());
