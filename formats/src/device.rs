@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::as_text::{read_as_text, written_as_text};
+use crate::cisco::facts;
 use crate::limits;
 use crate::text::{is_printable, named};
 
@@ -259,8 +260,8 @@ impl FromStr for PeerPath {
     fn from_str(text: &str) -> Result<Self, PeerPathError> {
         let rest = text.strip_prefix('/').ok_or(PeerPathError)?;
         let mut parts = rest.split('/').filter(|part| !part.is_empty()).peekable();
-        parts.next_if_eq(&"ngfw");
-        for expected in ["var", "sf", "peers"] {
+        parts.next_if(|part| facts::NGFW.strip_prefix('/') == Some(*part));
+        for expected in facts::PEERS.split('/').skip(1) {
             parts.next_if_eq(&expected).ok_or(PeerPathError)?;
         }
         let manager = parts.next().and_then(|part| part.parse().ok()).ok_or(PeerPathError)?;
@@ -276,8 +277,9 @@ impl PeerPath {
     /// Whether `text` is the beginning of a destination and no more: a line that was cut.
     pub fn is_beginning(text: &str) -> bool {
         const UUID: &str = "00000000-0000-0000-0000-000000000000";
-        let text = text.strip_prefix("/ngfw").filter(|rest| rest.starts_with('/')).unwrap_or(text);
-        let whole = format!("/var/sf/peers/{UUID}");
+        let text =
+            text.strip_prefix(facts::NGFW).filter(|rest| rest.starts_with('/')).unwrap_or(text);
+        let whole = format!("{}/{UUID}", facts::PEERS);
         let (start, name) = text.split_at_checked(whole.len()).unwrap_or((text, ""));
         // each digit stands for any
         let digits = |part: &str| part.replace(|c: char| c.is_ascii_hexdigit(), "0");
@@ -290,7 +292,7 @@ impl PeerPath {
 
 impl fmt::Display for PeerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/var/sf/peers/{}/{}", self.manager, self.file)
+        write!(f, "{}/{}/{}", facts::PEERS, self.manager, self.file)
     }
 }
 

@@ -16,6 +16,7 @@ use cli::disk::durable;
 use cli::disk::root::{Root, is_absent};
 use cli::say::exit::Failure;
 use cli::say::report::Report;
+use formats::cisco::facts::{BATCHES, CA, CRL, IMS_CONF, OWN_CERTIFICATE, PEERS, PUSHED};
 use formats::cisco::failed_push::FailedPush;
 use formats::cisco::ims_conf::ImsConf;
 use formats::credentials::{Certificate, RevocationList};
@@ -28,16 +29,12 @@ use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
 use crate::commands::receipts;
-use crate::fmc::collect::{CA, PEERS, PUSHED};
-use crate::fmc::discover::{self, IMS_CONF, Newest};
+use crate::fmc::discover::{self, Newest};
 use crate::fmc::status_source::{self, Asked};
 use crate::fmc::wrong_box::WrongBox;
 use crate::kit::device_result::DeviceRef;
 
 // from docs/facts.md
-const OWN: &str = "/etc/sf/keys/sftunnel-cert.pem";
-const CRL: &str = "/etc/sf/ca_root/crl.pem";
-
 /// Runs it.
 ///
 /// # Errors
@@ -115,7 +112,7 @@ impl<'a> Look<'a> {
             Newest::Older(listing) => (Some(listing), None),
             Newest::None => (None, None),
             Newest::Unreadable(failure) => {
-                let path = discover::BATCHES;
+                let path = BATCHES;
                 found.push(Checked::unreadable(Role::FailedPush, None, path, failure.in_a_line()));
                 (None, None)
             }
@@ -156,7 +153,7 @@ impl<'a> Look<'a> {
     /// The manager's own.
     fn manager(&mut self) {
         self.certificate(Role::Ca, None, CA, CredentialFile::Ca, true);
-        self.certificate(Role::Own, None, OWN, CredentialFile::Certificate, true);
+        self.certificate(Role::Own, None, OWN_CERTIFICATE, CredentialFile::Certificate, true);
         let checked = match self.root.read(Path::new(CRL), limits::CRL) {
             Err(LimitError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => Checked::unreadable(Role::Crl, None, CRL, error.to_string()),

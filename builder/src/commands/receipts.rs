@@ -17,6 +17,7 @@ use cli::kit::folder::{KitFolder, is_called_a_receipt, is_kit};
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use formats::checksum::Sha256;
+use formats::cisco::facts::{BATCHES, CA, FAILED_PUSH};
 use formats::cisco::failed_push::FailedPush;
 use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
@@ -29,8 +30,6 @@ use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
 use crate::fmc::belief::Belief;
-use crate::fmc::collect::CA;
-use crate::fmc::discover::BATCHES;
 use crate::fmc::status_source::{self, Asked, Output, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel};
 use crate::keys::signing_key;
@@ -329,7 +328,7 @@ fn authorities(
 /// itself tells them only to who opens it.
 fn addresses(kits: &[KitFolder], context: &Context) -> HashMap<DeviceUuid, String> {
     let read = |kit: &KitFolder| {
-        let path = format!("{BATCHES}/{}/FAILED_PUSH", kit.index().batch);
+        let path = format!("{BATCHES}/{}/{FAILED_PUSH}", kit.index().batch);
         let belief = Belief { root: &context.root, accept: false };
         let list = BufReader::new(belief.open(Path::new(&path)).ok()?.file);
         Some(FailedPush::read(list, limits::FAILED_PUSH).ok()?.devices)

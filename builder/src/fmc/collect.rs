@@ -9,6 +9,7 @@ use cli::disk::root::{Root, is_absent};
 use cli::say::exit::Failure;
 use formats::bundle::manifest;
 use formats::checksum::Sha256;
+use formats::cisco::facts::{CA, PEERS, PUSHED};
 use formats::credentials::{Authority, CheckedCredentials, Credentials, CredentialsError};
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
@@ -19,13 +20,6 @@ use zeroize::Zeroizing;
 
 use crate::fmc::belief::{Belief, Believed, Disbelief, untrusted};
 use crate::fmc::plan::PlannedDevice;
-
-/// The CA in use (docs/facts.md).
-pub(crate) const CA: &str = "/etc/sf/ca_root/cacert.pem";
-/// Holds a folder for each device, with its pair (docs/facts.md).
-pub(crate) const PEERS: &str = "/var/sf/peers";
-/// In that folder: where `generate_certs.pl` leaves the new pair (docs/facts.md).
-pub(crate) const PUSHED: &str = "certs_pushed";
 
 /// What is checked beside the set itself.
 #[derive(Debug, Clone, Copy)]

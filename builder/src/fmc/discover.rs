@@ -12,6 +12,7 @@ use cli::disk::input;
 use cli::disk::ownership::Foreign;
 use cli::disk::root::{Passed, Root, names_in};
 use cli::say::exit::Failure;
+use formats::cisco::facts::{BATCHES, FAILED_PUSH, IMS_CONF};
 use formats::cisco::failed_push::FailedPush;
 use formats::cisco::ims_conf::ImsConf;
 use formats::device::{Label, ManagerUuid};
@@ -20,12 +21,6 @@ use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
 
 use crate::fmc::belief::{Belief, Disbelief, untrusted};
-
-/// Name and version of the box (docs/facts.md).
-pub(crate) const IMS_CONF: &str = "/etc/sf/ims.conf";
-/// Where `generate_certs.pl` leaves one folder for each run (docs/facts.md).
-pub(crate) const BATCHES: &str = "/var/tmp/certs";
-const FILE: &str = "FAILED_PUSH";
 
 /// A `FAILED_PUSH` and the batch that it is from.
 #[derive(Debug)]
@@ -150,7 +145,7 @@ const OTHERWISE: &str = "find out who put it there; name another with --failed-p
 pub(crate) const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
 
 fn path_in(batch: u64) -> String {
-    format!("{BATCHES}/{batch}/{FILE}")
+    format!("{BATCHES}/{batch}/{FAILED_PUSH}")
 }
 
 /// Why a list is not read.

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use cli::disk::root::{Root, names_in};
 use cli::say::exit::Failure;
+use formats::cisco::facts::{CA, PEERS, PUSHED};
 use formats::cisco::failed_push::{FailedPush, ListedDevice, Sources};
 use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceName, DeviceUuid};
@@ -25,7 +26,6 @@ use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::args::PeerName;
-use crate::fmc::collect::{CA, PEERS, PUSHED};
 use crate::fmc::discover::{self, BatchFrom, Listing, Newest, Surroundings};
 use crate::kit::device_result::DeviceRef;
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use cli::say::exit::Failure;
 use formats::bundle::manifest::{Device, Manager};
+use formats::cisco::facts::BATCHES;
 use formats::cisco::failed_push::{ListedDevice, Problem, Sources};
 use formats::decode::tidy;
 use formats::device::{
@@ -15,7 +16,7 @@ use formats::limits;
 use formats::text::{is_printable, shell_quote};
 use serde::Serialize;
 
-use crate::fmc::discover::{BATCHES, BatchFrom, Listing, Surroundings};
+use crate::fmc::discover::{BatchFrom, Listing, Surroundings};
 use crate::kit::device_result::{DeviceRef, DeviceResult, Refusal};
 
 /// What a kit is going to hold.

@@ -13,6 +13,7 @@ use cli::disk::input;
 use cli::process::command::{self, CommandError, Print};
 use cli::process::trusted::trusted;
 use cli::say::exit::Failure;
+use formats::cisco::facts::STATUS_SCRIPT_OF_MANAGER;
 use formats::decode;
 use formats::error::Reason;
 use formats::limits;
@@ -21,9 +22,6 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::args::StatusArgs;
-
-/// Cisco's program. Its name is in Cisco's guide 222464, its place in Cisco's CSCwc69263.
-const PROGRAM: &str = "/usr/local/sf/bin/sftunnel_status.pl";
 
 /// Origin of the status output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -83,11 +81,11 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure
         },
         // below another root the kernel would follow an absolute link out of it
         None => match context.root.outside("/") == Path::new("/") {
-            true => PathBuf::from(PROGRAM),
+            true => PathBuf::from(STATUS_SCRIPT_OF_MANAGER),
             false => context
                 .root
-                .resolved(Path::new(PROGRAM))
-                .unwrap_or_else(|_| context.root.outside(PROGRAM)),
+                .resolved(Path::new(STATUS_SCRIPT_OF_MANAGER))
+                .unwrap_or_else(|_| context.root.outside(STATUS_SCRIPT_OF_MANAGER)),
         },
     };
     match path.try_exists() {

@@ -13,6 +13,7 @@ use cli::disk::durable;
 use cli::disk::input;
 use cli::disk::root::{Root, open_dir_at};
 use cli::say::exit::Failure;
+use formats::cisco::facts::SF;
 use formats::error::Reason;
 use formats::limits;
 use formats::signature::{Fingerprint, SignatureError, SignerEntry, SigningKey, VerifyingKey};
@@ -26,7 +27,6 @@ use crate::fmc::belief::{Belief, Believed, Disbelief};
 /// Path of the key below the root.
 pub(crate) const PATH: &str = "/var/sf/sftunnel-airgap/signing-key.pem";
 const DIRECTORY: &str = "/var/sf/sftunnel-airgap";
-const ABOVE: &str = "/var/sf";
 const NAME: &str = "signing-key.pem";
 
 /// A signing key, and whether it still has to be written.
@@ -140,7 +140,7 @@ fn find(belief: Belief<'_>) -> Result<Found, Failure> {
         Ok(believed) => believed,
         Err(Disbelief::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             // where one is going to be made
-            for folder in [DIRECTORY, ABOVE] {
+            for folder in [DIRECTORY, SF] {
                 match belief.look(Path::new(folder)) {
                     Ok(doubt) => return Ok(Found::None(doubt)),
                     Err(Disbelief::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}

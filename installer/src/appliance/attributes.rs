@@ -15,6 +15,7 @@ use std::io;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use formats::cisco::facts;
 use rustix::fd::AsFd;
 use rustix::fs::{
     Gid, Mode, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr,
@@ -45,7 +46,7 @@ pub(crate) struct Attributes {
 
 /// What sftunnel's own files have (docs/facts.md): `644 root:root`.
 pub(crate) const SFTUNNEL_ATTRIBUTES: Attributes =
-    Attributes { mode: 0o644, uid: 0, gid: 0, extended: None };
+    Attributes { mode: facts::MODE, uid: facts::OWNER, gid: facts::OWNER, extended: None };
 
 impl Attributes {
     /// Those of a file that takes this one's place: sftunnel's own mode and owner. A file with an

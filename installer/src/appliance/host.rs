@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use cli::disk::box_kind::BoxKind;
 use cli::disk::root::Root;
 use cli::say::exit::Failure;
+use formats::cisco::facts::{IMS_CONF, PMTOOL, PROGRAMS};
 use formats::cisco::ims_conf::ImsConf;
 use formats::device::DeviceUuid;
 use formats::error::Reason;
@@ -19,10 +20,6 @@ use formats::timestamp::Timestamp;
 pub(crate) use cli::process::command;
 use cli::process::command::{CommandError, Finished, Print};
 
-/// Where Cisco's programs lie (docs/facts.md), in the order of looking.
-const PROGRAMS: [&str; 2] = ["/ngfw/usr/local/sf/bin", "/usr/local/sf/bin"];
-const PMTOOL: &str = "pmtool";
-const IMS_CONF: &str = "/etc/sf/ims.conf";
 /// What to do where something is missing that every FTD has.
 pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
 /// For what only root may look at.

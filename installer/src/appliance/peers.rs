@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use cli::disk::root::{names_in, open_dir_at, open_file_at};
 use cli::say::exit::Failure;
 use formats::checksum::Sha256;
+use formats::cisco::facts::{PEERS, PEERS_NAME};
 use formats::credentials::{
     Certificate, CertificateFacts, CheckedCredentials, Credentials, CredentialsError,
 };
@@ -22,10 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::appliance::attributes::{Attributes, Extended};
 use crate::appliance::host::Host;
-use crate::appliance::sf_dir::{self, SF, wrong_directory, wrong_file};
-
-/// The directory in `/var/sf` that holds the peer directories. No link may lead to it.
-const PEERS: &str = "peers";
+use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
 
 /// As much of a live file as is kept. A manual attempt may have left anything there.
 const LIVE: u64 = 1024 * 1024;
@@ -350,12 +348,12 @@ fn is_staged(name: &OsStr) -> bool {
 }
 
 fn shown_peers(host: &Host) -> String {
-    host.root().outside(format!("{SF}/{PEERS}")).display().to_string()
+    host.root().outside(format!("{PEERS}")).display().to_string()
 }
 
 /// The path for messages.
 pub(crate) fn shown(host: &Host, manager: &ManagerUuid) -> String {
-    host.root().outside(format!("{SF}/{PEERS}/{manager}")).display().to_string()
+    host.root().outside(format!("{PEERS}/{manager}")).display().to_string()
 }
 
 fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
@@ -366,7 +364,7 @@ fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
 fn open_peers(host: &Host) -> Result<Option<OwnedFd>, Failure> {
     let path = shown_peers(host);
     let Some(sf) = sf_dir::open(host)? else { return Ok(None) };
-    let peers = match open_dir_at(&sf, OsStr::new(PEERS)) {
+    let peers = match open_dir_at(&sf, OsStr::new(PEERS_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| wrong_directory(&path, &error))?,
     };

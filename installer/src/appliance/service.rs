@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use cli::say::exit::Failure;
+use formats::cisco::facts::SFTUNNEL;
 use formats::error::Reason;
 use formats::text::printable;
 use serde::Serialize;
@@ -15,8 +16,6 @@ use crate::appliance::host::Host;
 use crate::appliance::host::command::Print;
 use crate::appliance::signals::Signals;
 
-/// The id that `pmtool` knows sftunnel by.
-const ID: &str = "sftunnel";
 /// How long one `pmtool status` may take.
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 /// How often a state that cannot be read is asked for before a restart, and the pause between.
@@ -76,7 +75,7 @@ pub(crate) fn parse_status(output: &[u8]) -> Service {
         let (id, rest) = line.trim().split_once(char::is_whitespace)?;
         let (kind, state) = rest.split_once(" - ")?;
         let kind = kind.trim();
-        (id == ID && kind.starts_with('(') && kind.ends_with(')')).then(|| state.trim())
+        (id == SFTUNNEL && kind.starts_with('(') && kind.ends_with(')')).then(|| state.trim())
     });
     let Some(state) = state else {
         return Service::Unknown { detail: "pmtool status does not list sftunnel".to_owned() };
@@ -185,7 +184,7 @@ pub(crate) fn restart(
     signals: &Signals,
 ) -> Result<Result<u32, Unhealthy>, Interrupted> {
     let started = Instant::now();
-    let note = match host.run_pmtool(&["restartbyid", ID], Print::Dropped, patience.restart) {
+    let note = match host.run_pmtool(&["restartbyid", SFTUNNEL], Print::Dropped, patience.restart) {
         Ok(finished) if finished.status.success() => None,
         Ok(finished) => Some(format!("pmtool restartbyid ended with {}", finished.status)),
         Err(error) => Some(format!("pmtool restartbyid: {error}")),

@@ -9,14 +9,12 @@ use std::path::Path;
 
 use cli::disk::root::Passed;
 use cli::say::exit::Failure;
+use formats::cisco::facts::SF;
 use formats::error::Reason;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::appliance::host::Host;
-
-/// Its path inside the root.
-pub(crate) const SF: &str = "/var/sf";
 
 /// Opens it; `None` when there is none.
 ///

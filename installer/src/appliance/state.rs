@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cli::disk::durable::{self, sync_dir};
 use cli::disk::root::{open_dir_at, open_file_at};
 use cli::say::exit::Failure;
+use formats::cisco::facts::SF;
 use formats::device::DeviceUuid;
 use formats::error::Reason;
 use formats::limits::{self, LimitError};
@@ -17,7 +18,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
 use crate::appliance::host::{Host, IS_AN_FTD};
-use crate::appliance::sf_dir::{self, SF, wrong_directory, wrong_file};
+use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
 
 const NAME: &str = "sftunnel-airgap";
 const LOCK: &str = "lock";

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cli::say::exit::Failure;
+use formats::cisco::facts::{HEARTBEAT, STATUS_BRIEF, STATUS_SCRIPT};
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use formats::text::printable;
@@ -35,11 +36,9 @@ use crate::appliance::signals::Signals;
 
 /// Cisco's programs that say it, in the order of asking. The first is documented for the `>` prompt
 /// and may be no program of its own; the second asks more, and may take long.
-const PROGRAMS: [&str; 2] = ["sftunnel-status-brief", "sftunnel_status.pl"];
+const PROGRAMS: [&str; 2] = [STATUS_BRIEF, STATUS_SCRIPT];
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(500);
-/// In the peer directory (docs/facts.md).
-const HEARTBEAT: &str = "sftunnel-heartbeat";
 
 /// What is known of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

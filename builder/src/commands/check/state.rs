@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 pub(super) use cli::say::level::{Level as State, Thresholds};
+use formats::cisco::facts::FAILED_PUSH;
 use formats::credentials::{Certificate, RevocationList, Validity};
 use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
@@ -41,7 +42,7 @@ impl Role {
             Self::Pushed => "new pair",
             Self::Peer => "peer",
             Self::PeerCa => "peer's CA",
-            Self::FailedPush => "FAILED_PUSH",
+            Self::FailedPush => FAILED_PUSH,
         }
     }
 }

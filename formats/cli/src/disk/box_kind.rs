@@ -6,20 +6,13 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use formats::cisco::facts::{BATCHES, CA, IMS_CONF, NGFW_SF, PEERS, PUSHED};
 use formats::cisco::ims_conf::ImsConf;
 use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceUuid};
 use formats::limits::{self, LimitError};
 
 use crate::disk::root::{Root, is_absent};
-
-// all from docs/facts.md
-const IMS_CONF: &str = "/etc/sf/ims.conf";
-const CA: &str = "/etc/sf/ca_root/cacert.pem";
-const PEERS: &str = "/var/sf/peers";
-const PUSHED: &str = "certs_pushed";
-const BATCHES: &str = "/var/tmp/certs";
-const NGFW: &str = "/ngfw/var/sf";
 
 /// As many peer directories as are looked into: a device has one for each manager.
 const PEERS_SEEN: usize = 16;
@@ -117,7 +110,7 @@ pub fn signs(root: &Root) -> Signs {
         lacks_own_ca: is_gone(),
         has_own_ca: own.is_some_and(|own| names(root, CA, &own)),
         has_renewals: has_batches(root) || peers.iter().any(has_pair),
-        has_ngfw: is_dir(NGFW),
+        has_ngfw: is_dir(NGFW_SF),
         has_managers_ca: peers.iter().any(has_its_ca),
         is_bare,
     }

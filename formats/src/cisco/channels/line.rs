@@ -7,6 +7,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::Owner;
+use crate::cisco::facts;
 use crate::decode;
 use crate::device::DeviceUuid;
 use crate::timestamp::Timestamp;
@@ -23,7 +24,7 @@ const STARTED: &str = "Start Time:";
 const PEER: &str = "PEER:";
 const RULE: &str = "**";
 /// The programs, in what was typed to have this output.
-const PROGRAMS: [&str; 3] = ["sftunnel-status", "sftunnel-status-brief", "sftunnel_status.pl"];
+const PROGRAMS: [&str; 3] = [facts::STATUS, facts::STATUS_BRIEF, facts::STATUS_SCRIPT];
 /// No zone is farther ahead of UTC.
 const FARTHEST_AHEAD: i64 = 14 * 3600;
 

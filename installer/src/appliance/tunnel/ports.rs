@@ -4,14 +4,10 @@
 
 use std::path::Path;
 
+use formats::cisco::facts::{PORT, SFTUNNEL_CONF};
 use formats::limits;
 
 use crate::appliance::host::Host;
-
-/// Where nothing says otherwise.
-const DEFAULT: u16 = 8305;
-/// The second where the first is no link to it.
-const CONF: [&str; 2] = ["/etc/sf/sftunnel.conf", "/ngfw/etc/sf/sftunnel.conf"];
 
 /// What the operator says, else what its configuration says, else the default. Never empty.
 pub(crate) fn ports(host: &Host) -> Vec<u16> {
@@ -19,8 +15,8 @@ pub(crate) fn ports(host: &Host) -> Vec<u16> {
         return vec![port];
     }
     let read = |path: &&str| host.root().read(Path::new(path), limits::IMS_CONF).ok();
-    let found = CONF.iter().find_map(read).map(|text| in_conf(&text)).unwrap_or_default();
-    if found.is_empty() { vec![DEFAULT] } else { found }
+    let found = SFTUNNEL_CONF.iter().find_map(read).map(|text| in_conf(&text)).unwrap_or_default();
+    if found.is_empty() { vec![PORT] } else { found }
 }
 
 /// The numbers of all settings whose name ends in `port`. How it is named there is not known; one
