@@ -7,8 +7,8 @@ use cli::ask::unlock::Unlocker;
 use cli::kit::folder::{KitFolder, KitIdentity};
 use cli::kit::words::{self, count};
 use cli::say::exit::{Exit, Failure};
+use cli::say::page::{Table, shortened, wrapped};
 use cli::say::report::Report;
-use cli::say::terminal::{Table, shortened};
 use formats::bundle::SignedBundle;
 use formats::bundle::manifest::{Manager, Manifest};
 use formats::kit::{Handoff, InstallerEntry};
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::args::InspectArgs;
-use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
+use crate::kit::device_result::{DeviceRef, Refusal};
 use crate::kit::parallel::in_order;
 use crate::kit::source::{Loose, Outside, device_of, is_folder, picked};
 

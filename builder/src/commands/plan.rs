@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use cli::kit::words::{self, count};
 use cli::say::exit::Failure;
+use cli::say::page::{Table, wrapped};
 use cli::say::report::Report;
-use cli::say::terminal::{Table, shortened};
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::device::{CredentialFile, Label};
@@ -21,7 +21,7 @@ use crate::fmc::collect::Collector;
 use crate::fmc::plan::{self, PlannedDevice};
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key;
-use crate::kit::device_result::{self, DeviceResult, refusals_text, warnings_text, wrapped};
+use crate::kit::device_result::{self, DeviceResult, refusals_text, warnings_text};
 use crate::kit::inputs::{Prepared, prepare};
 use crate::kit::installers::LeftOut;
 use crate::kit::parallel::in_order;
@@ -187,13 +187,13 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
         .collect();
     if !ready.is_empty() {
         let headings = ["device", "UUID", "address", "files", "valid to", "CA days"];
-        let mut table = Table::with_headings(&headings);
+        let mut table = Table::with_headings(&headings).flexible(&[0, 2]);
         for (device, facts, _) in &ready {
             let name = device.name.as_ref().map_or("", |name| name.as_str());
             table.row([
-                shortened(&printable(name).to_string(), 22),
+                printable(name).to_string(),
                 device.uuid.short().to_owned(),
-                shortened(facts.address.as_str(), 15),
+                facts.address.as_str().to_owned(),
                 format!("{}/{}", facts.files_listed, CredentialFile::ALL.len()),
                 facts.certificate_not_after.date(),
                 facts.ca_days_left.to_string(),

@@ -1,7 +1,8 @@
 //! What became of each device, in the words that people and JSON share.
 
 use cli::say::exit::{Exit, Failure};
-use cli::say::terminal::{Terminal, columns, shortened};
+use cli::say::page::{shortened, wrapped};
+use cli::say::terminal::Terminal;
 use formats::bundle::manifest::Device;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::error::Reason;
@@ -157,28 +158,6 @@ pub(crate) fn warn_when_quiet(terminal: &Terminal, exit: Exit, warnings: &[Strin
     }
 }
 
-/// `text` in lines of at most 79 columns, at blanks; the first begins with `start`, the
-/// others are indented as far.
-pub(crate) fn wrapped(start: &str, text: &str) -> String {
-    let indent = columns(start);
-    let mut lines = String::from(start);
-    let mut column = indent;
-    for (at, word) in text.split(' ').enumerate() {
-        let width = columns(word);
-        if at > 0 && column + 1 + width > 79 {
-            lines.push_str(&format!("\n{:indent$}", ""));
-            column = indent;
-        } else if at > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += width;
-    }
-    lines.push('\n');
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,12 +177,5 @@ mod tests {
         assert_eq!(exit(&[good()]), (Exit::Done, None));
         assert_eq!(exit(&[good(), refused()]), (Exit::Partly, Some(Reason::KeyMismatch)));
         assert_eq!(exit(&[refused()]), (Exit::Refused, Some(Reason::KeyMismatch)));
-    }
-
-    #[test]
-    fn long_lines_wrap_at_blanks() {
-        let text = wrapped("  next: ", &"word ".repeat(30));
-        assert!(text.lines().all(|line| line.len() < 80), "{text}");
-        assert!(text.lines().skip(1).all(|line| line.starts_with("        word")), "{text}");
     }
 }

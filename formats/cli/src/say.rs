@@ -2,6 +2,7 @@
 
 pub mod exit;
 pub mod level;
+pub mod page;
 pub mod prometheus;
 pub mod report;
 pub mod terminal;

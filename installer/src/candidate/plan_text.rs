@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use cli::kit::words::{self, validity};
-use cli::say::terminal::{Color, Table, Terminal, wrap};
+use cli::say::page::{Table, wrap};
+use cli::say::terminal::{Color, Terminal};
 use formats::text::{named, printable};
 use formats::timestamp::Timestamp;
 

@@ -1,8 +1,8 @@
 //! `backups`: list, verify, prune.
 
 use cli::say::exit::{Exit, Failure};
+use cli::say::page::{Table, wrap};
 use cli::say::report::Report;
-use cli::say::terminal::{Table, wrap};
 use formats::error::Reason;
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! How a change of the box ended, in JSON and for a person.
 
 use cli::say::exit::Exit;
-use cli::say::terminal::wrap;
+use cli::say::page::wrap;
 use formats::device::ManagerUuid;
 use formats::text::printable;
 use serde::Serialize;

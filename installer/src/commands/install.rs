@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cli::say::exit::{Exit, Failure};
+use cli::say::page::wrap;
 use cli::say::report::Report;
-use cli::say::terminal::wrap;
 use formats::bundle::manifest::Device;
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! A run that was interrupted: seen by a command that only looks, finished by one that changes.
 
 use cli::say::exit::{Exit, Failure};
-use cli::say::terminal::wrap;
+use cli::say::page::wrap;
 use formats::text::printable;
 
 use super::change::left_here;

@@ -1,8 +1,8 @@
 //! `log`: what was done here, when, and how it ended.
 
 use cli::say::exit::Failure;
+use cli::say::page::{Table, wrap};
 use cli::say::report::Report;
-use cli::say::terminal::{Table, wrap};
 use formats::text::printable;
 use serde::Serialize;
 

@@ -2,8 +2,8 @@
 
 use cli::kit::words;
 use cli::say::exit::{Exit, Failure};
+use cli::say::page::wrap;
 use cli::say::report::Report;
-use cli::say::terminal::wrap;
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use serde::Serialize;

@@ -2,8 +2,8 @@
 
 use cli::kit::folder::{CheckedFiles, KitFolder, is_kit};
 use cli::say::exit::Failure;
+use cli::say::page::wrap;
 use cli::say::report::Report;
-use cli::say::terminal::wrap;
 use serde::Serialize;
 
 use super::Session;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use cli::say::page::wrapped;
 use cli::say::report::Report;
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
@@ -17,7 +18,7 @@ use crate::fmc::plan::Source;
 use crate::keys::passphrase;
 use crate::keys::signing_key::{Signer, SignerBody};
 use crate::kit::device_result::{
-    self, DeviceResult, refusals_text, warn_when_quiet, warnings_text, wrapped,
+    self, DeviceResult, refusals_text, warn_when_quiet, warnings_text,
 };
 use crate::kit::inputs::Prepared;
 use crate::kit::installers::LeftOut;

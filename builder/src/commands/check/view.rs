@@ -7,7 +7,8 @@ use std::path::Path;
 use cli::disk::root::Root;
 use cli::kit::words::count;
 use cli::say::level::{self, days_text};
-use cli::say::terminal::{Color, Table, Terminal, shortened};
+use cli::say::page::{Page, Table};
+use cli::say::terminal::{Color, Terminal};
 use formats::cisco::ims_conf::ImsConf;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
@@ -20,7 +21,6 @@ use crate::fmc::discover::Listing;
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::Tunnel;
 use crate::fmc::wrong_box::WrongBox;
-use crate::kit::device_result::wrapped;
 
 /// Rows that are shown although nothing is wrong with them, unless `--verbose`.
 const GOOD_SHOWN: usize = 8;
@@ -163,56 +163,43 @@ impl CheckBody {
     }
 
     pub(super) fn text(&self, terminal: &Terminal) -> String {
-        let mut text = self.state.plugin_line(&self.summary, &self.perfdata());
+        let mut page = Page::default();
+        page.push(&self.state.plugin_line(&self.summary, &self.perfdata()));
         if let Some(version) = &self.version {
             let model = self.model.as_deref().unwrap_or_default();
             let what = format!("{} {}", printable(model), printable(version));
-            let _ = writeln!(text, "\n{} at {}", what.trim(), self.checked_at);
+            let _ = writeln!(page, "\n{} at {}", what.trim(), self.checked_at);
         }
-        text.push('\n');
-        text.push_str(&self.table(terminal));
+        page.push("\n");
+        page.push(&self.table(terminal));
         for checked in &self.results {
             if let Some(message) = &checked.message {
-                let line = format!("{}: {message}", checked.path);
-                text.push_str(&wrapped("  ! ", &printable(&line).to_string()));
+                page.note("  ! ", &format!("{}: {message}", checked.path));
             }
         }
-        for problem in &self.problems {
-            text.push_str(&wrapped("  ! ", &printable(problem).to_string()));
-        }
-        text.push_str(&self.tunnels_text(terminal));
-        if !self.steps.is_empty() {
-            text.push_str("\nNext\n");
-        }
-        for (at, step) in self.steps.iter().enumerate() {
-            text.push_str(&wrapped(&format!("  {}. ", at + 1), &printable(step).to_string()));
-        }
-        text
+        self.problems.iter().for_each(|problem| page.note("  ! ", problem));
+        self.add_tunnels(&mut page, terminal);
+        page.next(&self.steps);
+        page.text()
     }
 
     /// How many tunnels are up, and those that are not by name.
-    fn tunnels_text(&self, terminal: &Terminal) -> String {
+    fn add_tunnels(&self, page: &mut Page, terminal: &Terminal) {
         let TunnelsView { up, down, unknown, note, .. } = &self.tunnels;
-        let mut text = String::from("\nTunnels\n");
+        page.push("\nTunnels\n");
         let heading = match (self.tunnels.heading(), note) {
             (Some(heading), _) => heading,
-            (None, Some(note)) => {
-                text.push_str(&wrapped("  not known: ", &printable(note).to_string()));
-                return text;
-            }
-            (None, None) => return "\nTunnels\n  not looked at\n".to_owned(),
+            (None, Some(note)) => return page.note("  not known: ", note),
+            (None, None) => return page.push("  not looked at\n"),
         };
         let strangers = match self.tunnels.strangers {
             0 => String::new(),
             number => format!("{number} more up and not known whose, "),
         };
-        let numbers = format!("{up} up, {down} down, {unknown} unknown, {strangers}{heading}");
-        text.push_str(&wrapped("  ", &printable(&numbers).to_string()));
-        if let Some(note) = note {
-            text.push_str(&wrapped("  ! ", &printable(note).to_string()));
-        }
+        page.note("  ", &format!("{up} up, {down} down, {unknown} unknown, {strangers}{heading}"));
+        note.iter().for_each(|note| page.note("  ! ", note));
         let others = self.devices.iter().filter(|device| device.tunnel != Tunnel::Up);
-        let (mut table, mut more) = (Table::default(), 0);
+        let (mut table, mut more) = (Table::default().flexible(&[1]), 0);
         for (at, device) in others.enumerate() {
             if at >= GOOD_SHOWN && !terminal.verbose {
                 more += 1;
@@ -220,17 +207,17 @@ impl CheckBody {
             }
             let color = if device.tunnel == Tunnel::Down { Color::Red } else { Color::Yellow };
             let word = terminal.paint(color, device.tunnel.word());
-            table.row([word, shortened(&device.device.shown(), 60)]);
+            table.row([word, device.device.shown()]);
         }
-        text.push_str(&table.text());
+        page.push(&table.text());
         if more > 0 {
-            let _ = writeln!(text, "  and {more} more that are not up (--verbose shows them)");
+            let _ = writeln!(page, "  and {more} more that are not up (--verbose shows them)");
         }
-        text
     }
 
     fn table(&self, terminal: &Terminal) -> String {
-        let mut table = Table::with_headings(&["state", "days", "until", "ten years", "what", ""]);
+        let headings = ["state", "days", "until", "ten years", "what", ""];
+        let mut table = Table::with_headings(&headings).flexible(&[5]);
         let mut good = 0;
         let mut hidden = 0;
         for checked in &self.results {
@@ -247,7 +234,7 @@ impl CheckBody {
                 checked.not_after.map_or_else(|| "?".to_owned(), Timestamp::date),
                 self.bar(checked),
                 checked.word().to_owned(),
-                shortened(&device, 24),
+                device,
             ]);
         }
         let mut text = table.text();

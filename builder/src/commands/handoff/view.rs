@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use cli::kit::words::{self, count};
+use cli::say::page::wrapped;
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::kit::{Handoff, InstallerEntry, KitIndex};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use crate::commands::plan;
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key::{Signer, SignerBody};
-use crate::kit::device_result::{DeviceResult, refusals_text, warnings_text, wrapped};
+use crate::kit::device_result::{DeviceResult, refusals_text, warnings_text};
 use crate::kit::writer::Written;
 
 /// The JSON of `handoff`.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cli::kit::words::count;
-use cli::say::terminal::{Table, shortened};
+use cli::say::page::{Page, Table, wrapped};
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::tally::{Judged, Proof, Standing};
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
-use crate::kit::device_result::{DeviceRef, Refusal, warnings_text, wrapped};
+use crate::kit::device_result::{DeviceRef, Refusal, warnings_text};
 
 /// The JSON of `receipts`.
 #[derive(Debug, Serialize)]
@@ -333,20 +333,18 @@ impl ReceiptsBody {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{}\n", self.summary());
-        if let Some(heading) = self.tunnels.heading() {
-            text.push_str(&wrapped("  tunnels ", &printable(&heading).to_string()));
-        }
-        if let Some(note) = self.tunnels.note_text() {
-            text.push_str(&wrapped("  tunnels ", &printable(&note).to_string()));
-        }
+        let mut page = Page::default();
+        let _ = writeln!(page, "{}", self.summary());
+        let tunnels = [self.tunnels.heading(), self.tunnels.note_text()];
+        tunnels.iter().flatten().for_each(|line| page.note("  tunnels ", line));
         if !self.results.is_empty() {
             let headings = ["device", "UUID", "state", "when (its clock)", "tunnel"];
             let columns = headings.len() - usize::from(self.tunnels.source.is_none());
-            let mut table = Table::with_headings(headings.get(..columns).unwrap_or(&headings));
+            let mut table =
+                Table::with_headings(headings.get(..columns).unwrap_or(&headings)).flexible(&[0]);
             for device in &self.results {
                 let cells = [
-                    shortened(&device.name(), 22),
+                    device.name(),
                     device.device.uuid.short().to_owned(),
                     device.status.word().to_owned(),
                     device.ended_at.map_or_else(String::new, |time| time.to_string()),
@@ -354,40 +352,37 @@ impl ReceiptsBody {
                 ];
                 table.row(cells.into_iter().take(columns));
             }
-            let _ = write!(text, "\n{}", table.text());
+            let _ = write!(page, "\n{}", table.text());
         }
         let refused: Vec<_> =
             self.receipts.iter().filter(|receipt| receipt.refusal.is_some()).collect();
         if !refused.is_empty() {
-            let _ = writeln!(text, "\nDo not verify: {}", count(refused.len(), "receipt"));
+            let _ = writeln!(page, "\nDo not verify: {}", count(refused.len(), "receipt"));
         }
         for receipt in refused {
-            text.push_str(&wrapped("  ", &printable_path(&receipt.path)));
+            page.push(&wrapped("  ", &printable_path(&receipt.path)));
             let Some(refusal) = &receipt.refusal else { continue };
-            let message = format!("refused ({}): {}", refusal.reason, printable(&refusal.message));
-            text.push_str(&wrapped("    ", &message));
-            for line in refusal.next.lines() {
-                text.push_str(&wrapped("    next: ", &printable(line).to_string()));
-            }
+            page.note("    ", &format!("refused ({}): {}", refusal.reason, refusal.message));
+            page.notes("    next: ", &refusal.next);
         }
         let others = self.receipts.iter().filter(|r| !r.listed && r.refusal.is_none()).count();
         if others > 0 {
             let are = if others == 1 { "is" } else { "are" };
             let _ = writeln!(
-                text,
+                page,
                 "\n{} {are} about devices that these kits are not for",
                 count(others, "receipt")
             );
         }
-        text.push_str(&warnings_text(&self.warnings));
+        page.push(&warnings_text(&self.warnings));
         if let Some(html) = &self.html {
-            let _ = writeln!(text, "\npage for the change ticket: {}", printable_path(html));
+            let _ = writeln!(page, "\npage for the change ticket: {}", printable_path(html));
         }
-        text.push_str("\nA receipt is a claim by a holder of the device's key, which the FMC is, too.\nThe tunnel seen up at the FMC is the proof (sftunnel_status.pl).\n");
+        page.push("\nA receipt is a claim by a holder of the device's key, which the FMC is, too.\nThe tunnel seen up at the FMC is the proof (sftunnel_status.pl).\n");
         if self.results.iter().any(|d| matches!(d.seen, Some(When::Before | When::Undated))) {
-            text.push_str("Output from before the claim, or without a time, proves nothing: leave\n--status-file out on the FMC, or save it anew.\n");
+            page.push("Output from before the claim, or without a time, proves nothing: leave\n--status-file out on the FMC, or save it anew.\n");
         }
-        text
+        page.text()
     }
 
     /// RFC 4180, one line for each device.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cli::kit::folder::{CheckedFiles, KitFolder};
 use cli::kit::words::{self, count};
 use cli::say::exit::Failure;
+use cli::say::page::wrapped;
 use formats::bundle::manifest::{Manager, Manifest};
 use formats::checksum::Sha256;
 use formats::error::Reason;
@@ -16,7 +17,7 @@ use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 use serde::Serialize;
 
-use crate::kit::device_result::{DeviceRef, Refusal, wrapped};
+use crate::kit::device_result::{DeviceRef, Refusal};
 use crate::kit::source::Outside;
 
 /// The JSON of `verify`.

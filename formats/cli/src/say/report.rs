@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::say::exit::{Exit, Failure};
 use crate::say::level::{self, Level};
-use crate::say::terminal::{Terminal, say, wrap};
+use crate::say::page::wrap;
+use crate::say::terminal::{Terminal, say};
 
 /// A command that came to an end, well or not so well.
 #[derive(Debug)]

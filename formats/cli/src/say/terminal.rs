@@ -1,9 +1,8 @@
-//! The terminal: questions, passphrase prompts, colour, progress, tables.
+//! The terminal: questions, passphrase prompts, colour, progress.
 //!
 //! Questions go to `/dev/tty`, so that a bundle may come through standard input and the
 //! result may go through a pipe.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 use formats::text::printable;
 use rustix::io::ioctl_fionread;
 use rustix::termios::{QueueSelector, tcflush};
-use unicode_width::UnicodeWidthStr;
 
 use crate::ask::hidden_input::HiddenInput;
 use crate::say::exit::Failure;
+use crate::say::page::wrap;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy)]
@@ -183,121 +182,5 @@ impl Progress {
         if self.shown {
             say("\r\u{1b}[K");
         }
-    }
-}
-
-/// Columns of the narrowest console that people work at: a serial line.
-const COLUMNS: usize = 80;
-
-/// `text` in lines of at most 80 columns where its words allow it, each ended; `first` stands
-/// before the first line, as many blanks as `indent` before the others.
-pub fn wrap(first: &str, indent: usize, text: &str) -> String {
-    let indent = " ".repeat(indent);
-    let options = textwrap::Options::new(COLUMNS)
-        .initial_indent(first)
-        .subsequent_indent(&indent)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::fill(text, options) + "\n"
-}
-
-/// Rows of text in aligned columns. Cells hold sanitised text.
-#[derive(Debug, Default)]
-pub struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// A table with a first row of headings.
-    pub fn with_headings(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|text| (*text).to_owned()).collect()] }
-    }
-
-    /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
-    }
-
-    /// Two blanks before each column, none at the end of a line.
-    pub fn text(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| self::columns(cell))
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let padding = width.saturating_sub(self::columns(cell));
-                let _ = write!(line, "  {cell}{:padding$}", "");
-            }
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
-        text
-    }
-}
-
-/// The columns that `text` takes at a terminal, where a character of East Asia takes two. The
-/// colour sequences of [`Terminal::paint`] take none.
-pub fn columns(text: &str) -> usize {
-    let mut pieces = text.split('\u{1b}');
-    let plain = pieces.next().unwrap_or_default().width();
-    let after = pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.width()));
-    plain + after.sum::<usize>()
-}
-
-/// `text`, or so many of its first characters that with dots behind them they take at most
-/// `width` columns; for table cells.
-pub fn shortened(text: &str, width: usize) -> String {
-    if columns(text) <= width {
-        return text.to_owned();
-    }
-    let mut start = String::new();
-    for c in text.chars() {
-        start.push(c);
-        if start.width() + 3 > width {
-            start.pop();
-            break;
-        }
-    }
-    format!("{start}...")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A character of East Asia takes two columns, a combining one none.
-    #[test]
-    fn columns_align_whatever_the_script() {
-        let mut table = Table::default();
-        for name in ["台北防火牆一", "Zu\u{308}rich", "x"] {
-            table.row([name.to_owned(), "|".to_owned()]);
-        }
-        assert_eq!(
-            table.text(),
-            "  台北防火牆一  |\n  Zu\u{308}rich        |\n  x             |\n"
-        );
-        assert_eq!(columns("\u{1b}[31m台北\u{1b}[0m"), 4);
-        assert_eq!(shortened("台北防火牆一", 12), "台北防火牆一");
-        for (width, expected) in [(11, "台北防火..."), (10, "台北防..."), (9, "台北防...")]
-        {
-            assert_eq!(shortened("台北防火牆一", width), expected, "{width}");
-        }
-        let wrapped = wrap("", 0, &"防火牆 ".repeat(20));
-        assert!(wrapped.lines().all(|line| columns(line) <= 80), "{wrapped}");
-    }
-
-    #[test]
-    fn columns_align_also_with_colour() {
-        let mut table = Table::with_headings(&["name", "state"]);
-        table.row(["\u{1b}[31mlonger\u{1b}[0m".to_owned(), "x".to_owned()]);
-        assert_eq!(table.text(), "  name    state\n  \u{1b}[31mlonger\u{1b}[0m  x\n");
     }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use cli::say::exit::Failure;
 use cli::say::level::{self, Level, days_text};
-use cli::say::terminal::{Color, Table, Terminal, wrap};
+use cli::say::page::{Page, Table, wrap, wrapped};
+use cli::say::terminal::{Color, Terminal};
 use formats::credentials::CertificateFacts;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
@@ -14,9 +15,6 @@ use crate::appliance::host::Appliance;
 use crate::appliance::tunnel::{self, TunnelState};
 use crate::candidate::plan_text;
 
-/// The columns that a label takes.
-const LABEL: usize = 10;
-
 /// The whole text; as a monitoring plugin with its line first.
 pub(super) fn text(
     terminal: &Terminal,
@@ -24,49 +22,43 @@ pub(super) fn text(
     appliance: Result<Appliance, Failure>,
     plugin: bool,
 ) -> String {
-    let mut text = String::new();
+    let mut page = Page::default();
     match appliance {
-        Ok(appliance) => text.push_str(&plan_text::appliance(&appliance)),
-        Err(failure) => text.push_str(&labelled("Box", &printable(failure.message()).to_string())),
+        Ok(appliance) => page.push(&plan_text::appliance(&appliance)),
+        Err(failure) => page.field("Box", &printable(failure.message()).to_string()),
     }
     let behind = if report.clock_behind { " (behind)" } else { "" };
-    let _ = writeln!(text, "Clock     {}{behind}", report.now);
-    text.push_str(&labelled("sftunnel", &report.sftunnel.to_string()));
+    page.field("Clock", &format!("{}{behind}", report.now));
+    page.field("sftunnel", &report.sftunnel.to_string());
     if report.peers.is_empty() && !report.is_lone_manager {
-        text.push_str("This box has no peer directory: it is registered with no manager.\n");
+        page.push("This box has no peer directory: it is registered with no manager.\n");
     }
-    text.push_str(&certificates(terminal, report));
-    for peer in &report.peers {
-        text.push_str(&peer_text(terminal, peer));
-    }
+    page.push(&certificates(terminal, report));
+    report.peers.iter().for_each(|peer| add_peer(&mut page, terminal, peer));
     if let Some(connections) = &report.connections {
         let number = connections.len();
         let ports = tunnel::shown_ports(&report.ports);
-        let _ = writeln!(text, "\nSockets   {number} established ({ports}, or held by sftunnel)");
+        page.push("\n");
+        page.field("Sockets", &format!("{number} established ({ports}, or held by sftunnel)"));
         for connection in connections {
-            let _ = writeln!(text, "          {} to {}", connection.local, connection.remote);
+            page.field("", &format!("{} to {}", connection.local, connection.remote));
         }
     }
     let backups = match report.backups.last() {
         None => "none".to_owned(),
         Some(newest) => format!("{}, the newest is {newest}", report.backups.len()),
     };
-    let _ = writeln!(text, "\nBackups   {backups}");
+    page.push("\n");
+    page.field("Backups", &backups);
     if let Some(interrupted) = &report.interrupted_run {
         let line = wrap("Attention: ", 2, &printable(interrupted).to_string());
-        let _ = writeln!(text, "{}", terminal.paint(Color::Red, line.trim_end()));
+        let _ = writeln!(page, "{}", terminal.paint(Color::Red, line.trim_end()));
     }
-    if !report.steps.is_empty() {
-        text.push_str("\nNext\n");
-    }
-    for (at, step) in report.steps.iter().enumerate() {
-        let step: Vec<_> = step.lines().map(|line| printable(line).to_string()).collect();
-        text.push_str(&wrap(&format!("  {}. ", at + 1), 5, &step.join("; ")));
-    }
+    page.next(&report.steps);
     if plugin {
-        level::plugin_text(report.state, &report.summary, &perfdata(report), &text)
+        level::plugin_text(report.state, &report.summary, &perfdata(report), &page.text())
     } else {
-        text
+        page.text()
     }
 }
 
@@ -161,20 +153,13 @@ fn perfdata(report: &StatusReport) -> String {
     data
 }
 
-fn labelled(label: &str, text: &str) -> String {
-    wrap(&format!("{label:LABEL$}"), LABEL, text)
-}
-
-fn peer_text(terminal: &Terminal, peer: &PeerStatus) -> String {
-    let color = peer.level.color();
-    let mut text = format!(
-        "\nManager   {}\nState     {} ({})\n",
-        peer.manager,
-        terminal.paint(color, peer.state),
-        peer.level.word()
-    );
+fn add_peer(page: &mut Page, terminal: &Terminal, peer: &PeerStatus) {
+    let state = terminal.paint(peer.level.color(), peer.state);
+    page.push("\n");
+    page.field("Manager", peer.manager.as_str());
+    let _ = writeln!(page, "State     {state} ({})", peer.level.word());
     if let Some(message) = &peer.message {
-        text.push_str(&labelled("", &printable(message).to_string()));
+        page.field("", &printable(message).to_string());
     }
     if let Some(tunnel) = &peer.tunnel {
         let color = match tunnel.state {
@@ -182,39 +167,38 @@ fn peer_text(terminal: &Terminal, peer: &PeerStatus) -> String {
             TunnelState::Down => Color::Red,
             TunnelState::Unknown => Color::Yellow,
         };
-        let line = labelled("Tunnel", &tunnel.to_string());
-        let _ = writeln!(text, "{}", terminal.paint(color, line.trim_end()));
+        let line = wrapped("Tunnel    ", &tunnel.to_string());
+        let _ = writeln!(page, "{}", terminal.paint(color, line.trim_end()));
         // how often it is written is not known; a fresh one says nothing that is news
         if let Some(minutes) = tunnel.heartbeat_age_seconds.map(|age| age / 60).filter(|m| *m > 0) {
-            let _ = writeln!(text, "Heartbeat last written {minutes} min ago");
+            let _ = writeln!(page, "Heartbeat last written {minutes} min ago");
         }
     }
     for file in &peer.files {
         match &file.found {
-            None => text.push_str(&labelled("Missing", file.name)),
+            None => page.field("Missing", file.name),
             Some(found) if !found.as_expected => {
                 let found = format!(
                     "{} is {} {}:{}, expected 0644 0:0",
                     file.name, found.mode, found.uid, found.gid
                 );
-                text.push_str(&labelled("Mode", &found));
+                page.field("Mode", &found);
             }
             Some(_) => {}
         }
     }
     for obstacle in &peer.cannot_replace {
-        text.push_str(&labelled("Obstacle", &printable(obstacle).to_string()));
+        page.field("Obstacle", &printable(obstacle).to_string());
     }
     for stray in &peer.strays {
         let line = format!("'{stray}' (not one of the three files; left alone)");
-        text.push_str(&labelled("Stray", &line));
+        page.field("Stray", &line);
     }
     if peer.leftovers > 0 {
         let line = format!("{} staged file(s); `recover` removes them", peer.leftovers);
-        text.push_str(&labelled("Leftover", &line));
+        page.field("Leftover", &line);
     }
     for signer in &peer.signers {
-        text.push_str(&labelled("Pinned", &signer.key.fingerprint.to_string()));
+        page.field("Pinned", &signer.key.fingerprint.to_string());
     }
-    text
 }

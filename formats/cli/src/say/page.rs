@@ -1,0 +1,258 @@
+//! The page that a command prints for a person: fields, notes, tables, what to do next.
+//!
+//! Prose is wrapped to the terminal, to 80 columns where there is none. A table's names are cut
+//! only where a terminal is too narrow for them; nothing is cut in a pipe.
+
+use std::fmt::{self, Write as _};
+use std::io::{stderr, stdout};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+
+use formats::text::printable;
+use rustix::termios::tcgetwinsize;
+use unicode_width::UnicodeWidthStr;
+
+/// A serial console, and what is wrapped for a pipe.
+const COLUMNS: usize = 80;
+/// Longer lines of prose are hard to read.
+const MOST_COLUMNS: usize = 100;
+const LEAST_COLUMNS: usize = 40;
+/// Columns of the label of a [`Page::field`].
+const LABEL: usize = 10;
+
+/// A text in the making. What is called foreign here is sanitised here.
+#[derive(Debug, Default)]
+pub struct Page(String);
+
+impl Page {
+    /// Adds text as it is, with its line ends.
+    pub fn push(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// Adds a label and its sanitised text, which goes on below itself.
+    pub fn field(&mut self, label: &str, text: &str) {
+        self.push(&wrap(&format!("{label:LABEL$}"), LABEL, text));
+    }
+
+    /// Adds foreign text after `start`, which goes on below itself.
+    pub fn note(&mut self, start: &str, foreign: &str) {
+        self.push(&wrapped(start, &printable(foreign).to_string()));
+    }
+
+    /// Adds each line of foreign text after `start`, such as the steps of a hint.
+    pub fn notes(&mut self, start: &str, foreign: &str) {
+        foreign.lines().for_each(|line| self.note(start, line));
+    }
+
+    /// Adds the numbered list of what to do next, where there is anything.
+    pub fn next(&mut self, steps: &[String]) {
+        if !steps.is_empty() {
+            self.push("\nNext\n");
+        }
+        for (at, step) in steps.iter().enumerate() {
+            let step: Vec<_> = step.lines().collect();
+            self.note(&format!("  {}. ", at + 1), &step.join("; "));
+        }
+    }
+
+    /// The whole of it.
+    pub fn text(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Write for Page {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write_str(text)
+    }
+}
+
+/// `text` in lines as wide as its words and the terminal allow, each ended; `first` stands before
+/// the first line, as many blanks as `indent` before the others.
+pub fn wrap(first: &str, indent: usize, text: &str) -> String {
+    wrap_to(prose_columns(), first, indent, text)
+}
+
+/// The same, where the other lines begin below the first one's text.
+pub fn wrapped(first: &str, text: &str) -> String {
+    wrap(first, columns(first), text)
+}
+
+fn wrap_to(width: usize, first: &str, indent: usize, text: &str) -> String {
+    let indent = " ".repeat(indent);
+    let options = textwrap::Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(text, options) + "\n"
+}
+
+fn prose_columns() -> usize {
+    static WIDTH: OnceLock<usize> = OnceLock::new();
+    *WIDTH.get_or_init(|| {
+        let width = terminal_columns(&stdout()).or_else(|| terminal_columns(&stderr()));
+        width.map_or(COLUMNS, |width| width.clamp(LEAST_COLUMNS, MOST_COLUMNS))
+    })
+}
+
+/// `None` where it is no terminal, or one that does not know its size, as on a serial line.
+fn terminal_columns(stream: &impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Rows of text in aligned columns. Cells hold sanitised text.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    flexible: Vec<usize>,
+}
+
+impl Table {
+    /// A table with a first row of headings.
+    pub fn with_headings(headings: &[&str]) -> Self {
+        let headings = headings.iter().map(|text| (*text).to_owned()).collect();
+        Self { rows: vec![headings], flexible: Vec::new() }
+    }
+
+    /// Names the columns that are cut where a terminal is too narrow for the rows. They hold no
+    /// colour.
+    #[must_use]
+    pub fn flexible(mut self, columns: &[usize]) -> Self {
+        self.flexible = columns.to_vec();
+        self
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Two blanks before each column, none at the end of a line.
+    pub fn text(&self) -> String {
+        self.fitted(terminal_columns(&stdout()))
+    }
+
+    fn fitted(&self, limit: Option<usize>) -> String {
+        let widths = self.widths(limit);
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let cell = shortened(cell, *width);
+                let padding = width.saturating_sub(columns(&cell));
+                let _ = write!(line, "  {cell}{:padding$}", "");
+            }
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+
+    fn widths(&self, limit: Option<usize>) -> Vec<usize> {
+        /// Of a name that is cut, so much is left.
+        const LEAST: usize = 12;
+        let number = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| columns(cell)).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = (0..number).map(width).collect();
+        let Some(limit) = limit else { return widths };
+        let mut excess = (widths.iter().sum::<usize>() + 2 * number).saturating_sub(limit);
+        while excess > 0 {
+            let flexible = widths.iter_mut().enumerate();
+            let flexible = flexible.filter(|(at, _)| self.flexible.contains(at));
+            match flexible.map(|(_, width)| width).max() {
+                Some(width) if *width > LEAST => *width -= 1,
+                _ => break,
+            }
+            excess -= 1;
+        }
+        widths
+    }
+}
+
+/// The columns that `text` takes at a terminal, where a character of East Asia takes two. The
+/// sequences of colours take none.
+pub fn columns(text: &str) -> usize {
+    let mut pieces = text.split('\u{1b}');
+    let plain = pieces.next().unwrap_or_default().width();
+    let after = pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.width()));
+    plain + after.sum::<usize>()
+}
+
+/// `text`, or so many of its first characters that with dots behind them they take at most
+/// `width` columns.
+pub fn shortened(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut start = String::new();
+    for c in text.chars() {
+        start.push(c);
+        if start.width() + 3 > width {
+            start.pop();
+            break;
+        }
+    }
+    format!("{start}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A character of East Asia takes two columns, a combining one none.
+    #[test]
+    fn columns_align_whatever_the_script() {
+        let mut table = Table::default();
+        for name in ["台北防火牆一", "Zu\u{308}rich", "x"] {
+            table.row([name.to_owned(), "|".to_owned()]);
+        }
+        assert_eq!(
+            table.text(),
+            "  台北防火牆一  |\n  Zu\u{308}rich        |\n  x             |\n"
+        );
+        assert_eq!(columns("\u{1b}[31m台北\u{1b}[0m"), 4);
+        assert_eq!(shortened("台北防火牆一", 12), "台北防火牆一");
+        for (width, expected) in [(11, "台北防火..."), (10, "台北防..."), (9, "台北防...")]
+        {
+            assert_eq!(shortened("台北防火牆一", width), expected, "{width}");
+        }
+        let text = wrap("", 0, &"防火牆 ".repeat(20));
+        assert!(text.lines().all(|line| columns(line) <= 80), "{text}");
+    }
+
+    #[test]
+    fn columns_align_also_with_colour() {
+        let mut table = Table::with_headings(&["name", "state"]);
+        table.row(["\u{1b}[31mlonger\u{1b}[0m".to_owned(), "x".to_owned()]);
+        assert_eq!(table.text(), "  name    state\n  \u{1b}[31mlonger\u{1b}[0m  x\n");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_names_and_a_pipe_nothing() {
+        let mut table = Table::with_headings(&["device", "UUID"]).flexible(&[0]);
+        let name = "a-device-with-a-long-name.example";
+        table.row([name.to_owned(), "c8d5d5c6".to_owned()]);
+        assert!(table.fitted(None).contains(name));
+        assert!(table.fitted(Some(80)).contains(name));
+        let narrow = table.fitted(Some(30));
+        assert_eq!(narrow, "  device              UUID\n  a-device-with-a...  c8d5d5c6\n");
+        assert!(narrow.lines().all(|line| columns(line) <= 30), "{narrow}");
+        // what may not be cut is whole at any width
+        assert!(table.fitted(Some(5)).contains("c8d5d5c6"));
+    }
+
+    #[test]
+    fn prose_goes_on_below_itself() {
+        let text = wrap_to(40, "  next: ", 8, &"word ".repeat(30));
+        assert!(text.lines().all(|line| line.len() <= 40), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("        word")), "{text}");
+        let mut page = Page::default();
+        page.next(&["do\nthis\u{1b}".to_owned()]);
+        assert_eq!(page.text(), "\nNext\n  1. do; this\\u{1b}\n");
+    }
+}
