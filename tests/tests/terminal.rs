@@ -4,9 +4,7 @@ mod jobs;
 mod question;
 
 use lab::{LabSpec, ManagerSpec};
-use tests::{PASSPHRASE, Pty, World};
-
-use tests::refused;
+use tests::{PASSPHRASE, Pty, World, refused};
 
 #[test]
 fn a_person_says_yes_to_signer_and_plan() {

@@ -40,7 +40,7 @@ mod undo {
     mod interruption;
 
     /// Signals at any moment, a terminal that is gone, runs beside each other.
-    pub(crate) mod signals;
+    mod signals;
 
     /// What the journal of an interrupted run may name, and knows of it.
     mod journal;
@@ -64,7 +64,7 @@ mod device {
     mod status;
 
     /// The backups and records, damaged ones, and what others left there.
-    pub(crate) mod store;
+    mod store;
 
     /// What a copy of another box's disk brings, and files of the wrong box.
     mod another_device;
@@ -136,10 +136,13 @@ mod trust {
 /// What somebody made or changed on purpose: refused, and nothing changes.
 mod hostile {
     /// Bundles and kits.
-    pub(crate) mod bundles;
+    mod bundles;
 
-    /// Every byte of header and manifest; what changes meanwhile; local users.
+    /// Every byte of header and manifest; what changes meanwhile.
     mod tampering;
+
+    /// What a local user without root can leave in the way.
+    mod local_users;
 
     /// Names in the peer directory exchanged while the installer works.
     mod races;

@@ -6,10 +6,8 @@ use std::path::PathBuf;
 
 use lab::Device;
 use serde_json::Value;
-use tests::{Ran, Run, World};
-
 use tests::forger::forge_backup;
-use tests::refused;
+use tests::{Ran, Run, World, refused};
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")

@@ -4,9 +4,7 @@
 use formats::timestamp::Timestamp;
 use lab::authority::{DAY, Validity};
 use lab::{Issue, LabSpec, ManagerSpec};
-use tests::{Run, World, tool};
-
-use tests::{install_refused, now, refused};
+use tests::{Run, World, install_refused, now, refused, tool};
 
 /// Preloading works with the dynamic build only; the same code is in the static one.
 fn at(run: Run, time: i64) -> Run {

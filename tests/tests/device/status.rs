@@ -7,10 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use lab::authority::Validity;
 use lab::{Issue, LabSpec, ManagerSpec};
-use tests::{Ran, World};
-
 use tests::monitoring::{perfdata, samples};
-use tests::now;
+use tests::{Ran, World, now};
 
 /// Managers whose certificates last so many days.
 fn device_with(days: &[i64]) -> World {

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use lab::Device;
 use serde_json::{Value, json};
 use tests::forger::forge_backup;
-use tests::{Run, World};
-
-use tests::refused;
+use tests::{Run, World, refused};
 
 fn state(device: &Device) -> PathBuf {
     device.root.join("var/sf/sftunnel-airgap")
@@ -406,4 +404,28 @@ fn a_signer_that_was_told_is_known_by_its_key_once_it_has_signed() {
     let learned = pinned();
     assert!(learned["key"]["public_key"].is_string(), "{learned}");
     assert_eq!(learned["pinned_at"], told["pinned_at"]);
+}
+
+/// Neither forgotten nor understood by guess: a later program may have pinned a signer there.
+#[test]
+fn what_a_later_program_remembers_is_left_alone() {
+    let world = World::started(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    world.install(device, &kit).run().expect(0);
+    let state = device.root.join("var/sf/sftunnel-airgap");
+    for name in ["signers", "installed"] {
+        let path = state.join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let format = format!("sftunnel-{name}/");
+        let later = text.replace(&format!("{format}1"), &format!("{format}2"));
+        assert_ne!(later, text);
+        fs::write(&path, &later).unwrap();
+        let before = world.snapshot(device);
+        let ran = world.install(device, &kit).run().expect(1);
+        let ran = ran.says(&format!("not of the format {format}1")).says("that wrote it");
+        world.unchanged(device, &before, &ran);
+        assert_eq!(fs::read_to_string(&path).unwrap(), later);
+        fs::write(&path, text).unwrap();
+    }
+    world.install(device, &kit).run().expect(0).says("Nothing to do");
 }

@@ -13,9 +13,7 @@ use lab::authority::{Authority, Digest, Request, Validity};
 use serde_json::json;
 use tests::forge::gzip;
 use tests::forger::{reindexed, with_header, with_the_certificate_of_another_device};
-use tests::{Forge, Forger, Run, World};
-
-use tests::{install_refused, refused};
+use tests::{Forge, Forger, Run, World, install_refused, refused};
 
 #[test]
 fn an_honest_bundle_passes_the_same_way() {

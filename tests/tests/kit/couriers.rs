@@ -6,10 +6,8 @@ use std::path::Path;
 
 use lab::LabSpec;
 use serde_json::Value;
-use tests::{Run, World, program, tool};
-
-use tests::Forger;
 use tests::forger::reindexed;
+use tests::{Forger, Run, World, program, tool};
 
 /// Makes `SHA256SUMS` fit whatever lies there, as anybody can.
 fn sum_up(kit: &Path) {

@@ -3,10 +3,9 @@
 use std::fs;
 
 use serde_json::Value;
-use tests::{World, tool};
+use tests::{World, now, tool};
 
 use crate::manager::check::check;
-use tests::now;
 
 /// The list of the authority in use, from and until so many days from now, as OpenSSL writes it.
 fn make_crl(world: &World, days: [i64; 2]) {

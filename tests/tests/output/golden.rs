@@ -70,12 +70,18 @@ impl Golden {
     }
 }
 
-/// Compares with the golden file of this name, byte for byte.
+/// Compares with the golden file of this name.
 #[track_caller]
 fn compare(name: &str, found: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.txt"));
-    let golden = Data::read_from(&path, Some(DataFormat::Text)).raw();
-    Assert::new().action_env(DEFAULT_ACTION_ENV).eq(found, golden);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    is_as_in(&golden.join(format!("{name}.txt")), found);
+}
+
+/// Compares with a file, byte for byte: without the wildcards that snapbox would know.
+#[track_caller]
+pub(crate) fn is_as_in(file: &Path, found: &str) {
+    let expected = Data::read_from(file, Some(DataFormat::Text)).raw();
+    Assert::new().action_env(DEFAULT_ACTION_ENV).eq(found, expected);
 }
 
 /// 80 columns, but for a path or another word that cannot be broken, and what a program reads:

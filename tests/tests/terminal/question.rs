@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use formats::signature::SigningKey;
 use serde_json::json;
-use tests::{Pty, Run};
-
-use tests::Forger;
 use tests::forger::reindexed;
+use tests::{Forger, Pty, Run};
 
 const QUESTION: &str = "Is it the same? Type 'yes'";
 

@@ -8,11 +8,8 @@ use formats::kit::{BundleEntry, DeviceEntry, KitIndex};
 use formats::seal::{self, Encoding, NewIdentity, Passphrase};
 use formats::signature::SigningKey;
 use formats::timestamp::Timestamp;
-use tests::{Forge, Kit, PASSPHRASE, Run, World, tool};
-
-use tests::Forger;
 use tests::forger::reindexed;
-use tests::{install_refused, refused};
+use tests::{Forge, Forger, Kit, PASSPHRASE, Run, World, install_refused, refused, tool};
 
 /// A passphrase kit whose identity is known here: the passphrase vouches for the builder's key.
 fn passphrase_kit(world: &World) -> (Kit, NewIdentity) {

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use lab::Device;
 use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
 use serde_json::Value;
-use tests::{Run, World, tool};
-
 use tests::forger::forge_backup;
-use tests::refused;
+use tests::{Run, World, refused, tool};
 
 const ACL: &str = "system.posix_acl_access";
 const LABEL: &str = "security.selinux";

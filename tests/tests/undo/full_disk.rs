@@ -6,9 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use formats::checksum::Sha256;
-use tests::{Case, Ran, Run, World, tool};
-
-use tests::refused;
+use tests::{Case, Ran, Run, World, refused, tool};
 
 /// File systems that are taken away again, the last one first, also when a test fails.
 #[derive(Default)]

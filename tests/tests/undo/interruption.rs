@@ -11,9 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lab::Fault;
-use tests::{Case, Pty, Ran, World, wait_until};
-
-use tests::refused;
+use tests::{Case, Pty, Ran, World, refused, wait_until};
 
 /// One device that is used over and over, and its three possible states.
 /// An installation that is killed as it enters the n-th call of this name.

@@ -8,9 +8,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use serde_json::Value;
-use tests::{Run, World};
-
-use tests::{install_refused, refused};
+use tests::{Run, World, install_refused, refused};
 
 /// One attempt: what it is, what it did to the peer directory, and what `status` says of it.
 struct Attempt {

@@ -1,16 +1,16 @@
-//! `docs/flags.md` is what the programs define. `UPDATE_DOCUMENTS=1` writes it anew.
+//! `docs/flags.md` is what the programs define. `SNAPSHOTS=overwrite` writes it anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs;
 
-use super::{document, root};
+use super::root;
+use crate::output::golden::is_as_in;
 
 const PAGE: &str = "docs/flags.md";
 const HEAD: &str = "\
 # Commands and flags
 
-A test writes this page from the programs' own definitions (`UPDATE_DOCUMENTS=1`) and fails when it differs.
+A test writes this page from the programs' own definitions (`SNAPSHOTS=overwrite`) and fails when it differs.
 `--help` of each command says the same and has examples; so have the manual pages. [operate.md](operate.md)
 says what the flags are good for. `--version` stands without a command.
 ";
@@ -117,15 +117,6 @@ fn section(program: &clap::Command) -> String {
 #[test]
 fn the_page_of_flags_is_what_the_programs_define() {
     let page = programs().iter().fold(HEAD.to_owned(), |page, program| page + &section(program));
-    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
-        fs::write(root().join(PAGE), &page).unwrap();
-    }
     assert!(page.contains("| `--recipient R`, `-r` | plan, build, handoff |"), "{page}");
-    let there = document(PAGE);
-    let differs = |one: &str, other: &str| -> Vec<String> {
-        let lines: BTreeSet<_> = other.lines().collect();
-        one.lines().filter(|line| !lines.contains(line)).map(str::to_owned).collect()
-    };
-    let (old, new) = (differs(&there, &page), differs(&page, &there));
-    assert!(there == page, "UPDATE_DOCUMENTS=1 writes {PAGE}\nthere: {old:#?}\ndefined: {new:#?}");
+    is_as_in(&root().join(PAGE), &page);
 }
