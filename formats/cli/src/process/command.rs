@@ -91,8 +91,7 @@ pub fn run(
         .process_group(0);
     let mut child = with_limits_as_found(|| command.spawn())
         .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
-    let end = Pid::from_child(&child);
-    let end = pidfd_open(end, PidfdFlags::empty()).ok();
+    let end = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
     let result = wait(&mut child, end, limit);
     if result.is_err() {
         kill(&mut child);
@@ -100,7 +99,7 @@ pub fn run(
     result
 }
 
-/// Waits for a program, whose `end` can be polled for where the kernel has it.
+/// Waits for a program; `end` is its pidfd, where the kernel has one.
 fn wait(
     child: &mut Child,
     end: Option<OwnedFd>,
