@@ -42,8 +42,12 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let belief = Belief { root: &context.root, accept: args.source.accept_source };
     let signer = signing_key::load(belief, args.kit.sign_key.as_deref())?;
     prepared.plan.warnings.extend(signer.doubt.clone());
-    let passphrase = passphrase::obtain(&args.passphrase, prepared.passphrase, &context.terminal)?;
-    prepared.plan.warnings.extend(passphrase.as_ref().and_then(weak_warning));
+    let passphrase =
+        passphrase::obtain(args.passphrase.flags(), prepared.passphrase, &context.terminal)?;
+    prepared
+        .plan
+        .warnings
+        .extend(passphrase.as_ref().and_then(|it| args.passphrase.flags().weak_warning(it)));
     let writer = KitWriter::create(&args.kit.out, &name, args.kit.force)?;
     let devices = std::mem::take(&mut prepared.plan.devices);
     let build = Build { args, context, prepared: &prepared, manager: &manager, signer: &signer };
@@ -104,7 +108,11 @@ impl Build<'_> {
                 if let (Some(passphrase), passphrase::Source::Generated) =
                     (passphrase, prepared.passphrase)
                 {
-                    passphrase::reveal(passphrase, &self.args.passphrase, &self.context.terminal)?;
+                    passphrase::reveal(
+                        passphrase,
+                        self.args.passphrase.flags(),
+                        &self.context.terminal,
+                    )?;
                 }
                 Ok(Some(index.installers))
             })
@@ -188,11 +196,4 @@ impl Build<'_> {
             texts: Vec::new(),
         }
     }
-}
-
-fn weak_warning(passphrase: &Passphrase) -> Option<String> {
-    let weakness = passphrase::weakness(passphrase)?;
-    Some(format!(
-        "the passphrase is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one"
-    ))
 }

@@ -61,11 +61,8 @@ struct SourceBundle {
 /// A kit that is not whole ends the run; what is wrong with one bundle is a result.
 pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failure> {
     let named = Named::load(&args.recipients)?;
-    let of_build = args.passphrase.as_of_build();
-    let source = passphrase::source(&of_build, !named.is_empty(), &context.terminal, false)
-        .map_err(|failure| {
-            failure.map_hint(|hint| hint.replace("--passphrase-f", "--new-passphrase-f"))
-        })?;
+    let flags = args.passphrase.flags();
+    let source = passphrase::source(flags, !named.is_empty(), &context.terminal, false)?;
     let own = signing_key::own(&context.root);
     let ask = (!context.terminal.json).then_some(&context.terminal);
     let mut unlocker = Unlocker::new(&args.open, &args.paths, &context.terminal)?;
@@ -225,13 +222,10 @@ impl Run<'_> {
     }
 
     fn passphrase(&mut self, source: Source) -> Result<Option<Passphrase>, Failure> {
-        let of_build = self.args.passphrase.as_of_build();
-        let passphrase = passphrase::obtain(&of_build, source, &self.context.terminal)?;
-        if let Some(weakness) = passphrase.as_ref().and_then(passphrase::weakness) {
-            self.body.warnings.push(format!(
-                "the new passphrase is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one"
-            ));
-        }
+        let flags = self.args.passphrase.flags();
+        let passphrase = passphrase::obtain(flags, source, &self.context.terminal)?;
+        let weak = passphrase.as_ref().and_then(|it| flags.weak_warning(it));
+        self.body.warnings.extend(weak);
         Ok(passphrase)
     }
 
@@ -314,7 +308,7 @@ impl Run<'_> {
             if revealed {
                 return Ok(());
             }
-            passphrase::reveal(passphrase, &args.passphrase.as_of_build(), &context.terminal)
+            passphrase::reveal(passphrase, args.passphrase.flags(), &context.terminal)
         })?;
         let is_made = made.kit.is_some();
         self.body.kits.extend(made.kit);

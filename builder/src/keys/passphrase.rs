@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::Path;
 
 use cli::ask::unlock;
 use cli::disk::input;
@@ -14,8 +15,6 @@ use cli::say::terminal::Terminal;
 use formats::limits;
 use formats::seal::{Passphrase, WORDS};
 use serde::Serialize;
-
-use crate::args::PassphraseArgs;
 
 /// Attempts at choosing a passphrase at the terminal.
 const TRIES: usize = 3;
@@ -46,25 +45,56 @@ impl Source {
     }
 }
 
+/// The flags on the passphrase of a kit that is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flags<'a> {
+    /// `passphrase`, or `new passphrase`.
+    pub noun: &'static str,
+    /// What `-file` and `-fd` are added to.
+    pub flag: &'static str,
+    /// `--passphrase-file`.
+    pub file: Option<&'a Path>,
+    /// `--passphrase-fd`.
+    pub fd: Option<u32>,
+    /// `--generate-passphrase`.
+    pub generate: bool,
+    /// `--passphrase-out-fd`.
+    pub out_fd: Option<u32>,
+    /// `--accept-unusual`.
+    pub accept_unusual: bool,
+}
+
+impl Flags<'_> {
+    /// Warns of a passphrase that can be guessed.
+    pub(crate) fn weak_warning(&self, passphrase: &Passphrase) -> Option<String> {
+        let weakness = weakness(passphrase)?;
+        Some(format!(
+            "the {} is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one",
+            self.noun
+        ))
+    }
+}
+
 /// Decides on the origin of the passphrase.
 ///
 /// # Errors
 /// Usage, when nobody could open the kit, or nobody could read a generated passphrase.
 pub(crate) fn source(
-    args: &PassphraseArgs,
+    flags: Flags<'_>,
     has_recipients: bool,
     terminal: &Terminal,
     dry_run: bool,
 ) -> Result<Source, Failure> {
     let can_ask = dry_run || terminal.can_ask();
-    if args.generate_passphrase {
-        if !can_ask && args.passphrase_out_fd.is_none() {
+    let Flags { flag, .. } = flags;
+    if flags.generate {
+        if !can_ask && flags.out_fd.is_none() {
             return Err(Failure::usage("there is no terminal to show the passphrase at")
-                .hint("give --passphrase-out-fd N, or --passphrase-file FILE"));
+                .hint(format!("give --passphrase-out-fd N, or {flag}-file FILE")));
         }
         return Ok(Source::Generated);
     }
-    if args.passphrase_file.is_some() || args.passphrase_fd.is_some() {
+    if flags.file.is_some() || flags.fd.is_some() {
         return Ok(Source::Given);
     }
     match (has_recipients, can_ask) {
@@ -72,7 +102,7 @@ pub(crate) fn source(
         (false, true) => Ok(Source::Asked),
         (false, false) => {
             Err(Failure::usage("nobody could open the kit, and there is no terminal to ask at")
-                .hint("give --passphrase-file FILE, --passphrase-fd N, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE"))
+                .hint(format!("give {flag}-file FILE, {flag}-fd N, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE")))
         }
     }
 }
@@ -82,7 +112,7 @@ pub(crate) fn source(
 /// # Errors
 /// When it cannot be read, is empty or unusual, or was not typed the same twice.
 pub(crate) fn obtain(
-    args: &PassphraseArgs,
+    flags: Flags<'_>,
     source: Source,
     terminal: &Terminal,
 ) -> Result<Option<Passphrase>, Failure> {
@@ -93,14 +123,14 @@ pub(crate) fn obtain(
     match source {
         Source::None => Ok(None),
         Source::Generated => generate().map(Some),
-        Source::Asked => ask(terminal, args.accept_unusual).map(Some),
+        Source::Asked => ask(terminal, flags.accept_unusual).map(Some),
         Source::Given => {
-            let bytes = match (&args.passphrase_file, args.passphrase_fd) {
+            let bytes = match (flags.file, flags.fd) {
                 (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
                 (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
                 (None, None) => return Ok(None),
             };
-            taken(&unlock::passphrase(&bytes)?, args.accept_unusual, terminal).map(Some)
+            taken(&unlock::passphrase(&bytes)?, flags.accept_unusual, terminal).map(Some)
         }
     }
 }
@@ -208,10 +238,10 @@ fn generate() -> Result<Passphrase, Failure> {
 /// When it could not be shown; the kit would then be of no use.
 pub(crate) fn reveal(
     passphrase: &Passphrase,
-    args: &PassphraseArgs,
+    flags: Flags<'_>,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    let shown = match args.passphrase_out_fd {
+    let shown = match flags.out_fd {
         Some(number) => OpenOptions::new()
             .append(true)
             .open(format!("/proc/self/fd/{number}"))
@@ -229,7 +259,7 @@ pub(crate) fn reveal(
 
 /// Names the weakness of a passphrase of the operator's own. Bundles can be copied and
 /// tried offline, at a cost of one scrypt (about a second and 256 MiB) a try.
-pub(crate) fn weakness(passphrase: &Passphrase) -> Option<&'static str> {
+fn weakness(passphrase: &Passphrase) -> Option<&'static str> {
     let text = passphrase.expose();
     let distinct = text.chars().collect::<HashSet<_>>().len();
     let classes = [
@@ -271,15 +301,21 @@ mod tests {
 
     #[test]
     fn without_recipients_and_terminal_it_must_be_given() {
-        let args = PassphraseArgs {
-            passphrase_file: None,
-            passphrase_fd: None,
-            generate_passphrase: false,
-            passphrase_out_fd: None,
+        let flags = Flags {
+            noun: "new passphrase",
+            flag: "--new-passphrase",
+            file: None,
+            fd: None,
+            generate: false,
+            out_fd: None,
             accept_unusual: false,
         };
         let terminal = Terminal::new(true, true, false);
-        assert_eq!(source(&args, true, &terminal, false), Ok(Source::None));
-        assert_eq!(source(&args, false, &terminal, true), Ok(Source::Asked));
+        assert_eq!(source(flags, true, &terminal, false), Ok(Source::None));
+        assert_eq!(source(flags, false, &terminal, true), Ok(Source::Asked));
+        if !terminal.can_ask() {
+            let failure = source(flags, false, &terminal, false).unwrap_err();
+            assert!(failure.next_step().unwrap().starts_with("give --new-passphrase-file FILE"));
+        }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, Failure> {
     let named = Named::load(&args.recipients)?;
     let passphrase =
-        passphrase::source(&args.passphrase, !named.is_empty(), &context.terminal, dry_run)?;
+        passphrase::source(args.passphrase.flags(), !named.is_empty(), &context.terminal, dry_run)?;
     let installers = match args.kit.no_installer {
         true => Installers::default(),
         false => installers::find(&args.kit.installer)?,

@@ -157,13 +157,6 @@ impl Failure {
         self
     }
 
-    /// Words the next step anew, where there is one.
-    #[must_use]
-    pub fn map_hint(mut self, anew: impl FnOnce(&str) -> String) -> Self {
-        self.hint = self.hint.as_deref().map(anew);
-        self
-    }
-
     /// Puts what had happened by then before the message.
     #[must_use]
     pub fn preceded_by(self, happened: impl Display) -> Self {
