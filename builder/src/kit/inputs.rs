@@ -8,7 +8,7 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 
 use crate::Context;
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, SourceArgs};
 use crate::fmc::belief::Belief;
 use crate::fmc::collect::Rules;
 use crate::fmc::discover::{self, Batches};
@@ -55,30 +55,7 @@ pub(crate) fn prepare(
     if !args.source.accept_clock {
         is_after_this_program(context.now)?;
     }
-    let belief = Belief { root: &context.root, accept: args.source.accept_source };
-    let explain = |failure| WrongBox::explain(&context.root, failure);
-    let batches = Batches::look(belief)?;
-    let asked = args.source.peers();
-    let mut listings = match asked {
-        Some(_) => Vec::new(),
-        None => discover::listings(belief, &batches, &args.source.failed_push).map_err(explain)?,
-    };
-    let surroundings = discover::surroundings(&context.root, batches);
-    let mut warnings = Vec::new();
-    if let Some(asked) = asked {
-        let (listing, known) =
-            peers::listing(&context.root, &surroundings, asked).map_err(explain)?;
-        listings.push(listing);
-        warnings = known;
-    }
-    for listing in &listings {
-        let path = printable(&listing.path);
-        context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
-    }
-    let choice = Choice { devices: &args.source.device, accept_stale: args.source.accept_stale };
-    let mut plan = plan::plan(listings, &surroundings, &choice)?;
-    plan.warnings.extend(warnings);
-    plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));
+    let mut plan = plan_of(&args.source, context)?;
     let recipients = recipients(named, &mut plan, passphrase)?;
     plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
     if installers.taken.is_empty() && !args.kit.no_installer && plan.manager.is_some() {
@@ -97,6 +74,35 @@ pub(crate) fn prepare(
     };
     let created_at = args.kit.created_at.unwrap_or(context.now);
     Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })
+}
+
+/// Plans by the lists that the command line names, or by what lies at the manager.
+fn plan_of(source: &SourceArgs, context: &Context) -> Result<Plan, Failure> {
+    let belief = Belief { root: &context.root, accept: source.accept_source };
+    let explain = |failure| WrongBox::explain(&context.root, failure);
+    let batches = Batches::look(belief)?;
+    let asked = source.peers();
+    let mut listings = match asked {
+        Some(_) => Vec::new(),
+        None => discover::listings(belief, &batches, &source.failed_push).map_err(explain)?,
+    };
+    let surroundings = discover::surroundings(&context.root, batches);
+    let mut warnings = Vec::new();
+    if let Some(asked) = asked {
+        let (listing, known) =
+            peers::listing(&context.root, &surroundings, asked).map_err(explain)?;
+        listings.push(listing);
+        warnings = known;
+    }
+    for listing in &listings {
+        let path = printable(&listing.path);
+        context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
+    }
+    let choice = Choice { devices: &source.device, accept_stale: source.accept_stale };
+    let mut plan = plan::plan(listings, &surroundings, &choice)?;
+    plan.warnings.extend(warnings);
+    plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));
+    Ok(plan)
 }
 
 /// Finds the recipients of each planned device; every one needs some, where there is no passphrase.
