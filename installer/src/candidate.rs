@@ -11,6 +11,7 @@ use cli::ask::signer::SignerCheck;
 use cli::ask::unlock::Unlocker;
 use cli::disk::input::STDIN;
 use cli::kit::checks::names_its_device;
+use cli::kit::source::origin;
 use cli::say::exit::Failure;
 use cli::say::terminal::Terminal;
 use formats::device::{CredentialFile, ManagerUuid};
@@ -82,7 +83,7 @@ pub(crate) fn judge(
     let mut seen: Vec<ManagerUuid> = Vec::new();
     let mut found = Vec::new();
     for path in &args.sources.sources {
-        let origin = source::origin(path);
+        let origin = origin(path);
         let mut judged = || -> Result<Accepted, Failure> {
             terminal.detail(&format!("opening {}", printable(&origin)));
             if path.as_os_str() == STDIN && std::io::stdin().is_terminal() {

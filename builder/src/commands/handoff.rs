@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use cli::ask::signer::{Claim, SignerCheck};
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::folder::KitFolder;
+use cli::kit::source::{self, BundleFile};
 use cli::say::exit::Failure;
 use cli::say::report::Report;
 use formats::bundle::SignedBundle;
@@ -42,7 +43,6 @@ use crate::keys::passphrase::{self, Source};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::signing_key::{self, Signer};
 use crate::kit::device_result::{self, DeviceResult, Refusal, warn_when_quiet};
-use crate::kit::source::{Loose, is_folder};
 
 /// A kit, opened, and the bundles of it that were asked for.
 struct SourceKit {
@@ -75,10 +75,9 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
         bundles: Vec::new(),
     };
     for path in &args.paths {
-        if is_folder(path) {
-            run.open_kit(path, &mut unlocker)?;
-        } else {
-            run.open_bundle(path, &mut unlocker)?;
+        match source::Source::open(path)? {
+            source::Source::Kit(kit) => run.open_kit(kit, &mut unlocker)?,
+            source::Source::Bundle(bundle) => run.open_bundle(bundle, &mut unlocker)?,
         }
     }
     run.check_sources(source)?;
@@ -107,8 +106,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// A kit must be whole; then all of it is passed on.
-    fn open_kit(&mut self, path: &Path, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
-        let folder = KitFolder::open(path)?;
+    fn open_kit(&mut self, folder: KitFolder, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
         folder.check_all()?;
         let identity = folder.identity()?;
         let unlocked = unlocker.unlock(identity.as_ref())?;
@@ -117,24 +115,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn open_bundle(&mut self, path: &Path, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
-        let loose = Loose::read(path)?;
-        let unlocked = unlocker.unlock(loose.kit_identity.as_ref())?;
-        match SignedBundle::open(&loose.bytes, &unlocked.identities) {
+    fn open_bundle(
+        &mut self,
+        file: BundleFile,
+        unlocker: &mut Unlocker<'_>,
+    ) -> Result<(), Failure> {
+        let unlocked = unlocker.unlock(file.kit_identity.as_ref())?;
+        match file.open(&unlocked.identities) {
             Ok(bundle) => {
-                let (path, vouched_signer) = (path.to_owned(), unlocked.vouched_signer);
+                let (path, vouched_signer) = (file.path, unlocked.vouched_signer);
                 self.bundles.push(SourceBundle { path, bundle, vouched_signer });
             }
-            Err(error) => {
-                let failure = Failure::of(path.display(), &error).or_hint(seal::hint(&error));
-                self.refuse(failure);
+            Err(failure) => {
+                let refused = DeviceResult::refused(None, Refusal::of(failure), Vec::new());
+                self.body.results.push(refused);
             }
         }
         Ok(())
-    }
-
-    fn refuse(&mut self, failure: Failure) {
-        self.body.results.push(DeviceResult::refused(None, Refusal::of(failure), Vec::new()));
     }
 
     /// What cannot be made of these.

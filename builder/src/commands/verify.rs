@@ -8,14 +8,15 @@ use cli::ask::signer::{Claim, SignerCheck};
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::checks;
 use cli::kit::folder::KitFolder;
+use cli::kit::source::{BundleFile, Source, is_folder};
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use formats::bundle::SignedBundle;
-use formats::bundle::manifest::Manifest;
-use formats::error::{Reason, Reasoned};
-use formats::kit::BundleEntry;
-use formats::seal::Identities;
+use formats::checksum::Sha256;
+use formats::device::ManagerUuid;
+use formats::kit::{self, BundleEntry};
 use formats::signature::Fingerprint;
+use formats::trust::Vouch;
 
 use self::view::{BundleView, KitView, VerifyBody};
 use crate::Context;
@@ -23,7 +24,7 @@ use crate::args::VerifyArgs;
 use crate::keys::signing_key;
 use crate::kit::device_result::Refusal;
 use crate::kit::parallel::in_order;
-use crate::kit::source::{Loose, Outside, device_of, is_folder, picked};
+use crate::kit::source::{device_of, open, picked};
 
 /// Runs it.
 ///
@@ -40,7 +41,11 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
     let check = SignerCheck::new(&args.signer, own, ask)?;
     let mut run = Run { args, context, unlocker, check, kits: Vec::new(), results: Vec::new() };
     for path in &args.paths {
-        if is_folder(path) { run.kit(path)? } else { run.bundle(path)? }
+        match Source::open(path) {
+            Ok(Source::Kit(kit)) => run.kit(&kit)?,
+            Ok(Source::Bundle(bundle)) => run.bundle(&bundle)?,
+            Err(failure) => run.unreadable(path, failure),
+        }
     }
     let refused = |refusal: &Option<Refusal>| refusal.as_ref().map(|refusal| refusal.reason);
     let reason = run
@@ -63,37 +68,30 @@ struct Run<'a> {
     results: Vec<BundleView>,
 }
 
-/// What is left of an opened bundle: no key.
+/// What is judged of an opened bundle afterwards; no key, as there may be thousands.
 struct Opened {
-    manifest: Manifest,
+    manager: ManagerUuid,
+    signer: Fingerprint,
     /// Subject and clock, which count only once somebody vouches for the bundle.
     further: Result<(), Failure>,
 }
 
+/// A bundle that was read as listed, and opened where something opens it.
+type Read = (BundleView, Result<Option<Opened>, Failure>);
+
 impl Run<'_> {
-    fn kit(&mut self, path: &Path) -> Result<(), Failure> {
-        let kit = match KitFolder::open(path) {
-            Ok(kit) => kit,
-            Err(failure) => {
-                self.kits.push(KitView::unreadable(path, Refusal::of(failure)));
-                return Ok(());
-            }
-        };
-        let mut view = KitView::of(&kit);
-        let entries = match picked(&kit, &self.args.device) {
-            Ok(entries) => entries,
-            Err(failure) if failure.is_usage() => return Err(failure),
-            Err(failure) => {
-                view.refuse(failure);
-                self.kits.push(view);
-                return Ok(());
-            }
-        };
-        match self.judge_kit(&kit, &mut view) {
-            Ok(unlocked) => {
-                let results = self.kit_bundles(&kit, &entries, unlocked.as_ref())?;
-                self.results.extend(results);
-            }
+    fn unreadable(&mut self, path: &Path, failure: Failure) {
+        let refusal = Refusal::of(failure);
+        match is_folder(path) {
+            true => self.kits.push(KitView::unreadable(path, refusal)),
+            false => self.results.push(BundleView::unreadable(path, refusal)),
+        }
+    }
+
+    fn kit(&mut self, kit: &KitFolder) -> Result<(), Failure> {
+        let mut view = KitView::of(kit);
+        match self.judge_kit(kit, &mut view) {
+            Ok(results) => self.results.extend(results),
             Err(failure) if failure.is_refusal() => view.refuse(failure),
             Err(failure) => return Err(failure),
         }
@@ -101,104 +99,102 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Everything about a kit but what is in its bundles.
+    /// The kit's files, each read once, before anybody is asked about its signer; then its bundles.
     fn judge_kit(
         &mut self,
         kit: &KitFolder,
         view: &mut KitView,
-    ) -> Result<Option<Unlocked>, Failure> {
-        view.checked(kit.check_all()?);
+    ) -> Result<Vec<BundleView>, Failure> {
+        let entries = picked(kit, &self.args.device)?;
+        view.checked(kit.check_all_but(&entries)?);
         let identity = kit.identity()?;
         view.passphrase = Some(identity.is_some());
         let unlocked = match &mut self.unlocker {
-            Some(unlocker) => Some(unlocker.unlock(identity.as_ref())?),
+            // what is damaged is said before what does not open
+            Some(unlocker) => {
+                Some(unlocker.unlock(identity.as_ref()).map_err(|met| kit.whole_failure(met))?)
+            }
             None => None,
         };
-        let vouched = unlocked.as_ref().and_then(|unlocked| unlocked.vouched_signer);
-        let is_handed_off = !kit.index().handoffs.is_empty();
-        let subject = format!("{}/kit.json", kit.path().display());
-        // the passphrase speaks for the signer of the bundles, who then is somebody else
-        let claim = Claim::of_index(kit, &subject, vouched.filter(|_| !is_handed_off));
-        let judged = self.check.require(claim);
-        view.vouched_by = Some(judged.map_err(|failure| match is_handed_off {
-            true => failure.hint(HANDED_OFF),
-            false => failure,
-        })?);
-        Ok(unlocked)
+        let read = self.read_bundles(kit, &entries, unlocked.as_ref())?;
+        let vouched = unlocked.and_then(|unlocked| unlocked.vouched_signer);
+        view.vouched_by = Some(self.index_signer(kit, vouched)?);
+        read.into_iter().map(|(view, opened)| self.judged(view, opened, vouched)).collect()
     }
 
-    fn kit_bundles(
-        &mut self,
+    fn read_bundles(
+        &self,
         kit: &KitFolder,
         entries: &[BundleEntry],
         unlocked: Option<&Unlocked>,
-    ) -> Result<Vec<BundleView>, Failure> {
-        let identities = unlocked.map(|unlocked| &unlocked.identities);
+    ) -> Result<Vec<Read>, Failure> {
         let progress = self.context.terminal.progress("verifying", entries.len());
-        let opened = in_order(entries, progress, |entry| {
-            Ok(kit
-                .bundle(entry)
-                .and_then(|bytes| self.open(&bytes, identities, Some((kit, entry)))))
-        })?;
-        let mut results = Vec::with_capacity(entries.len());
-        for (entry, opened) in entries.iter().zip(opened) {
-            let path = kit.path().join(&entry.file);
-            let outside = Outside { path, size: entry.size, sha256: entry.sha256 };
+        let read = in_order(entries, progress, |entry| {
+            let sealed = kit.bundle(entry)?;
+            let outside = (kit.path().join(&entry.file), entry.size, entry.sha256);
             let view =
                 BundleView::new(outside, Some(kit.path().to_owned()), Some(device_of(entry)));
-            let passphrase = unlocked.and_then(|unlocked| unlocked.vouched_signer);
-            results.push(self.judged(view, opened, passphrase)?);
-        }
-        Ok(results)
+            Ok(match unlocked {
+                Some(unlocked) => {
+                    self.opened(view, open(kit, entry, &sealed, &unlocked.identities))
+                }
+                None => (view, Ok(None)),
+            })
+        });
+        read.map_err(|met| kit.whole_failure(met))
     }
 
-    fn bundle(&mut self, path: &Path) -> Result<(), Failure> {
-        let loose = match Loose::read(path) {
-            Ok(loose) => loose,
-            Err(failure) => {
-                self.results.push(BundleView::unreadable(path, Refusal::of(failure)));
-                return Ok(());
-            }
-        };
+    fn index_signer(
+        &mut self,
+        kit: &KitFolder,
+        passphrase: Option<Fingerprint>,
+    ) -> Result<Vouch, Failure> {
+        let is_handed_off = !kit.index().handoffs.is_empty();
+        let subject = format!("{}/{}", kit.path().display(), kit::INDEX);
+        // the passphrase speaks for the signer of the bundles, who then is somebody else
+        let claim = Claim::of_index(kit, &subject, passphrase.filter(|_| !is_handed_off));
+        self.check.require(claim).map_err(|failure| match is_handed_off {
+            true => failure.hint(HANDED_OFF),
+            false => failure,
+        })
+    }
+
+    fn bundle(&mut self, file: &BundleFile) -> Result<(), Failure> {
         let Some(unlocker) = &mut self.unlocker else {
-            let message = format!("{} can be verified only when it is opened", path.display());
+            let message = format!("{} can be verified only when it is opened", file.path.display());
             return Err(Failure::usage(message)
                 .hint("give --identity FILE, --passphrase-file FILE (in a passphrase kit) or --ask; `inspect` shows its outside"));
         };
-        let view = BundleView::new(loose.outside(path), None, None);
-        let unlocked = match unlocker.unlock(loose.kit_identity.as_ref()) {
+        let outside = (file.path.clone(), file.sealed.len() as u64, Sha256::of(&file.sealed));
+        let view = BundleView::new(outside, None, None);
+        let unlocked = match unlocker.unlock(file.kit_identity.as_ref()) {
             Err(failure) if failure.is_refusal() => {
                 self.results.push(view.refused(failure));
                 return Ok(());
             }
             other => other?,
         };
-        let opened = self.open(&loose.bytes, Some(&unlocked.identities), None);
+        let (view, opened) = self.opened(view, file.open(&unlocked.identities));
         let view = self.judged(view, opened, unlocked.vouched_signer)?;
         self.results.push(view);
         Ok(())
     }
 
-    /// Opens a bundle and checks what needs no trust; nothing, without identities.
-    fn open(
-        &self,
-        bytes: &[u8],
-        identities: Option<&Identities>,
-        listed: Option<(&KitFolder, &BundleEntry)>,
-    ) -> Result<Option<Opened>, Failure> {
-        let Some(identities) = identities else { return Ok(None) };
-        let subject = "the bundle";
-        let bundle = SignedBundle::open(bytes, identities)
-            .map_err(|error| Failure::of(subject, &error).or_hint(hint(error.reason())))?;
-        if let Some((kit, entry)) = listed {
-            kit.require_described(entry, bundle.manifest())?;
-        }
+    /// Checks what needs no trust.
+    fn opened(&self, mut view: BundleView, opened: Result<SignedBundle, Failure>) -> Read {
+        let bundle = match opened {
+            Ok(bundle) => bundle,
+            Err(failure) => return (view, Err(failure)),
+        };
         let further =
             checks::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
                 true => Ok(()),
                 false => checks::is_valid(&bundle, self.context.now),
             });
-        Ok(Some(Opened { manifest: bundle.manifest().clone(), further }))
+        let manifest = bundle.manifest();
+        view.opened(manifest);
+        let (manager, signer) = (manifest.manager.uuid.clone(), bundle.fingerprint());
+        (view, Ok(Some(Opened { manager, signer, further })))
     }
 
     fn judged(
@@ -207,17 +203,17 @@ impl Run<'_> {
         opened: Result<Option<Opened>, Failure>,
         passphrase: Option<Fingerprint>,
     ) -> Result<BundleView, Failure> {
-        let opened = match opened {
+        let Opened { manager, signer, further } = match opened {
             Ok(None) => return Ok(view),
             Ok(Some(opened)) => opened,
             Err(failure) => return Ok(view.refused(failure)),
         };
-        view.opened(&opened.manifest);
-        let claim = Claim::of_bundle(&opened.manifest, "the bundle", passphrase);
+        let subject = view.path.display().to_string();
+        let claim = Claim { subject: &subject, manager: &manager, signer, pinned: &[], passphrase };
         match self.check.require(claim) {
             Ok(vouch) => {
                 view.vouched_by = Some(vouch);
-                if let Err(failure) = opened.further {
+                if let Err(failure) = further {
                     return Ok(view.refused(failure));
                 }
                 view.status = "verified";
@@ -230,12 +226,3 @@ impl Run<'_> {
 }
 
 const HANDED_OFF: &str = "this kit was handed off: kit.json is signed by the team that handed it off, the bundles by the one that built it. Ask both by phone and give --signer for each";
-
-fn hint(reason: Reason) -> &'static str {
-    match reason {
-        Reason::CannotOpen => {
-            "give the --identity that it was sealed for; --device picks the bundles that are yours"
-        }
-        _ => "copy it again from where it was made; if it is damaged there, make the kit again",
-    }
-}

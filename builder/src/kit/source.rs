@@ -1,75 +1,15 @@
-//! Kits and bundles that the operator names, for `inspect` and `verify`.
+//! The bundles of a kit that are asked for, as `inspect`, `verify` and `handoff` take them.
 
-use std::path::{Path, PathBuf};
-
-use cli::disk::input::{self, STDIN};
-use cli::kit::folder::{KitFolder, KitIdentity, identity_around, is_kit};
-use cli::kit::not_a_kit;
+use cli::kit::folder::KitFolder;
 use cli::say::exit::Failure;
-use formats::checksum::Sha256;
+use formats::bundle::SignedBundle;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::error::Reason;
 use formats::kit::BundleEntry;
-use formats::seal::encoding_of;
-use serde::Serialize;
+use formats::seal::Identities;
 
 use crate::fmc::plan::find_device;
 use crate::kit::device_result::DeviceRef;
-
-/// A bundle by itself.
-#[derive(Debug)]
-pub(crate) struct Loose {
-    /// The file as it is.
-    pub bytes: Vec<u8>,
-    /// `kit.identity.age` of the kit that it lies in, where it does.
-    pub kit_identity: Option<KitIdentity>,
-}
-
-/// What is known of a bundle file from the outside.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Outside {
-    /// The file; `-` for standard input.
-    pub path: PathBuf,
-    /// Bytes.
-    pub size: u64,
-    /// Of the sealed file.
-    pub sha256: Sha256,
-}
-
-/// Whether it is to be taken for a kit. A folder that is none is an error of the kit's.
-pub(crate) fn is_folder(path: &Path) -> bool {
-    path.as_os_str() != STDIN && (path.is_dir() || is_kit(path))
-}
-
-impl Loose {
-    /// Reads a bundle file, or standard input for `-`.
-    ///
-    /// # Errors
-    /// `not-found`, `too-large`, `bad-format` for something else than an age file; those of the kit
-    /// that it lies in.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let what_to_name = || {
-            let known = (path.as_os_str() != STDIN).then(|| not_a_kit::explain(path)).flatten();
-            known.unwrap_or_else(|| NAME_ONE.to_owned())
-        };
-        let bytes = input::read_bundle(path).map_err(|failure| match failure.reason() {
-            Some(Reason::TooLarge) => failure.or_hint(what_to_name()),
-            _ => failure,
-        })?;
-        encoding_of(&bytes)
-            .map_err(|error| Failure::of(path.display(), &error).hint(what_to_name()))?;
-        Ok(Self { bytes, kit_identity: identity_around(path)? })
-    }
-
-    /// What is known from the outside.
-    pub(crate) fn outside(&self, path: &Path) -> Outside {
-        let (size, sha256) = (self.bytes.len() as u64, Sha256::of(&self.bytes));
-        Outside { path: path.to_owned(), size, sha256 }
-    }
-}
-
-const NAME_ONE: &str =
-    "name a kit's folder or a .tar.gz.age file; copy it again if it should be one";
 
 /// The bundles of a kit that were asked for; all, when none was named.
 ///
@@ -87,6 +27,19 @@ pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEnt
     }
     let is_picked = |entry: &&BundleEntry| wanted.is_empty() || uuids.contains(&entry.device.uuid);
     Ok(bundles.iter().filter(is_picked).cloned().collect())
+}
+
+/// Opens a bundle of a kit that has been read; one that is sealed for others can be left out.
+pub(crate) fn open(
+    kit: &KitFolder,
+    entry: &BundleEntry,
+    sealed: &[u8],
+    identities: &Identities,
+) -> Result<SignedBundle, Failure> {
+    kit.open_bundle(entry, sealed, identities).map_err(|failure| match failure.reason() {
+        Some(Reason::CannotOpen) => failure.also_hint("--device picks the bundles that are yours"),
+        _ => failure,
+    })
 }
 
 /// The device of a kit's entry as results name it.

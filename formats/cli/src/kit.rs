@@ -2,5 +2,8 @@
 
 pub mod checks;
 pub mod folder;
+mod index_check;
+pub mod inspect;
 pub mod not_a_kit;
+pub mod source;
 pub mod words;

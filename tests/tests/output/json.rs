@@ -3,7 +3,7 @@
 
 use formats::bundle::manifest::{CredentialFacts, Device, Manager, Manifest};
 use formats::checksum::Sha256;
-use formats::kit::{Handoff, InstallerEntry, KitIndex};
+use formats::kit::{Handoff, InstallerEntry, TextEntry};
 use formats::signature::{Fingerprint, SignerEntry};
 use formats::timestamp::Timestamp;
 use lab::Fault;
@@ -61,9 +61,9 @@ objects! {
     LeftOutInstaller { source: String, reason: String, message: String, }
     BuildSigner { public_key: String, fingerprint: String, spoken: String, new: bool, }
     InspectedKit {
-        path: String, manager: Manager, batch: u64, created_at: Timestamp, signer: SignerEntry,
-        built_by: Option<SignerEntry>, handoffs: Vec<Handoff>,
-        passphrase: bool, bundles: usize, installers: Vec<InstallerEntry>,
+        path: String, manager: Manager, batch: u64, source: Option<String>, created_at: Timestamp,
+        signer: SignerEntry, built_by: Option<SignerEntry>, handoffs: Vec<Handoff>,
+        passphrase: bool, bundles: usize, installers: Vec<InstallerEntry>, texts: Vec<TextEntry>,
     }
     InspectedBundle {
         path: String, size: u64, sha256: Sha256, encoding: String, device: Option<DeviceRef>,
@@ -107,12 +107,6 @@ objects! {
     }
     Service { state: String, pid: Option<u32>, detail: Option<String>, }
     Why { manager: String, why: String, }
-    InspectedSource {
-        source: String, kind: String, kit: Option<KitIndex>, size: Option<u64>,
-        sha256: Option<Sha256>, manifests: Option<Vec<Manifest>>,
-        problems: Option<Vec<InspectProblem>>,
-    }
-    InspectProblem { file: String, reason: String, message: String, }
     Pinned { key: PinnedKey, pinned_at: Timestamp, }
     PinnedKey { public_key: Option<String>, fingerprint: String, }
     PeerStatus {
@@ -217,7 +211,7 @@ schemas! {
         installers: Vec<InstallerEntry>, installers_left_out: Vec<LeftOutInstaller>,
         warnings: Vec<String>,
     }
-    BuilderInspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
+    Inspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
     BuilderVerify { opened: bool, kits: Vec<VerifiedKit>, results: Vec<VerifiedBundle>, }
     Keygen {
         kind: String, file: String, recipient: Option<String>, public_file: Option<String>,
@@ -261,7 +255,6 @@ schemas! {
         dropped: Option<Vec<Why>>,
         rehearsals: Option<Vec<Rehearsal>>, interrupted_run: Option<String>,
     }
-    InstallerInspect { results: Vec<InspectedSource>, }
     Recover {
         outcome: String, leftovers: usize, backup: Option<String>, sftunnel_pid: Option<u32>,
         why: Option<String>, stays_down: Option<Vec<Why>>, receipts: Option<Vec<String>>,
@@ -315,7 +308,7 @@ fn the_builders_objects_have_these_fields() {
         for flags in [&[][..], &opened] {
             let run = world.bundle(&[command]).args(flags).arg(&kit);
             if command == "inspect" {
-                json::<BuilderInspect>(run, 0, "sftunnel-bundle.inspect/1");
+                json::<Inspect>(run, 0, "sftunnel-bundle.inspect/1");
             } else {
                 json::<BuilderVerify>(run, 0, "sftunnel-bundle.verify/1");
             }
@@ -326,7 +319,7 @@ fn the_builders_objects_have_these_fields() {
     *broken.last_mut().unwrap() ^= 1;
     let broken = world.write("broken.age", broken);
     let run = |command: &str| world.bundle(&[command]).args(opened).arg(&broken);
-    json::<BuilderInspect>(run("inspect"), 3, "sftunnel-bundle.inspect/1");
+    json::<Inspect>(run("inspect"), 3, "sftunnel-bundle.inspect/1");
     json::<BuilderVerify>(run("verify"), 3, "sftunnel-bundle.verify/1");
     let keygen =
         |kind: &str| world.bundle_program(&["keygen", kind, "--out"]).arg(world.path(kind));
@@ -401,8 +394,8 @@ fn the_installers_objects_have_these_fields() {
     json::<Backups>(on(&["backups", "list"]), 0, "sftunnel-install.backups/1");
     json::<Signers>(on(&["signers", "list"]), 0, "sftunnel-install.signers/1");
     let opened = ["inspect", "--identity", "identity.txt"];
-    json::<InstallerInspect>(on(&["inspect"]).arg(&kit), 0, "sftunnel-install.inspect/1");
-    json::<InstallerInspect>(on(&opened).arg(&kit), 0, "sftunnel-install.inspect/1");
+    json::<Inspect>(on(&["inspect"]).arg(&kit), 0, "sftunnel-install.inspect/1");
+    json::<Inspect>(on(&opened).arg(&kit), 0, "sftunnel-install.inspect/1");
     let verify = || on(&["verify"]).args(world.trust());
     json::<InstallerVerify>(verify().arg(&kit), 0, "sftunnel-install.verify/1");
     let refused =

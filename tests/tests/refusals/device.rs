@@ -106,7 +106,7 @@ fn what_is_neither_kit_nor_bundle_gets_a_word_on_what_is() {
         let looked = world.on(world.ftd(1), &["inspect"]).arg(named).run().expect(3);
         let at_the_fmc = world.bundle(&["verify", "--json"]).arg(named).run().expect(3).json();
         let refusal = &at_the_fmc["kits"][0];
-        assert_eq!(refusal["reason"], "not-found", "{at_the_fmc}");
+        assert_eq!(refusal["reason"], "bad-format", "{at_the_fmc}");
         let next = refusal["next"].as_str().unwrap();
         if named == stick {
             looked.says("there is a kit in it");

@@ -7,11 +7,11 @@ use cli::ask::signer::{Claim, SignerCheck};
 use cli::disk::durable;
 use cli::kit::checks::names_its_device;
 use cli::say::exit::Failure;
-use formats::bundle::{BundleError, SignedBundle};
+use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
 use formats::credentials::Validity;
 use formats::device::bundle_file_name;
-use formats::error::{Reason, Reasoned};
+use formats::error::Reason;
 use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
 use formats::seal::{NewIdentity, Passphrase, Recipient};
 use formats::signature::Fingerprint;
@@ -29,7 +29,7 @@ use crate::kit::contents;
 use crate::kit::device_result::{DeviceRef, DeviceResult, Refusal};
 use crate::kit::parallel::in_order;
 use crate::kit::replace::open_out;
-use crate::kit::source::device_of;
+use crate::kit::source::{device_of, open};
 use crate::kit::writer::{KitWriter, Published, Written};
 
 /// Where to, and with `--split` for whom alone.
@@ -197,10 +197,8 @@ impl SourceKit {
         entry: &BundleEntry,
         check: &SignerCheck<'_>,
     ) -> Result<(SignedBundle, Option<Vouch>), Failure> {
-        let bytes = self.folder.bundle(entry)?;
-        let bundle = SignedBundle::open(&bytes, &self.unlocked.identities)
-            .map_err(|error| Failure::of(&entry.file, &error).or_hint(hint(&error)))?;
-        self.folder.require_described(entry, bundle.manifest())?;
+        let sealed = self.folder.bundle(entry)?;
+        let bundle = open(&self.folder, entry, &sealed, &self.unlocked.identities)?;
         let passphrase = self.unlocked.vouched_signer;
         let claim = Claim::of_bundle(bundle.manifest(), &entry.file, passphrase);
         let vouch = check.without_asking(claim)?;
@@ -308,17 +306,6 @@ fn only_signer(subject: &str, results: &[DeviceResult<HandedOff>]) -> Result<Fin
                 "--signer takes the bundles of one signer only; or seal for recipients, where no signer is vouched for",
             ))
         }
-    }
-}
-
-/// What to do about a bundle that cannot be opened.
-pub(super) fn hint(error: &BundleError) -> &'static str {
-    match error.reason() {
-        Reason::CannotOpen => {
-            "give the --identity that it was sealed for; --device picks the bundles that are yours"
-        }
-        Reason::BadSignature => "do not pass it on; find out who changed it",
-        _ => "copy it again from where it was made; if it is damaged there, ask for a new one",
     }
 }
 

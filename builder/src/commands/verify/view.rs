@@ -18,7 +18,6 @@ use formats::trust::Vouch;
 use serde::Serialize;
 
 use crate::kit::device_result::{DeviceRef, Refusal};
-use crate::kit::source::Outside;
 
 /// The JSON of `verify`.
 #[derive(Debug, Serialize)]
@@ -163,11 +162,15 @@ impl KitView {
 }
 
 impl BundleView {
-    pub(super) fn new(outside: Outside, kit: Option<PathBuf>, device: Option<DeviceRef>) -> Self {
+    pub(super) fn new(
+        (path, size, sha256): (PathBuf, u64, Sha256),
+        kit: Option<PathBuf>,
+        device: Option<DeviceRef>,
+    ) -> Self {
         Self {
-            path: outside.path,
-            size: Some(outside.size),
-            sha256: Some(outside.sha256),
+            path,
+            size: Some(size),
+            sha256: Some(sha256),
             kit,
             device,
             status: "unopened",
@@ -181,8 +184,7 @@ impl BundleView {
     }
 
     pub(super) fn unreadable(path: &Path, refusal: Refusal) -> Self {
-        let outside = Outside { path: path.to_owned(), size: 0, sha256: Sha256::of(b"") };
-        let view = Self::new(outside, None, None);
+        let view = Self::new((path.to_owned(), 0, Sha256::of(b"")), None, None);
         Self { size: None, sha256: None, status: "refused", refusal: Some(refusal), ..view }
     }
 

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use formats::bundle::manifest::Manifest;
 use formats::checksum::Sha256;
 use formats::error::Reason;
 use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
@@ -67,7 +66,7 @@ fn open_root(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// `kit.identity.age` of a kit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KitIdentity {
     /// Where it lies: several kits may have several passphrases.
     pub path: PathBuf,
@@ -79,13 +78,13 @@ impl KitFolder {
     /// Opens a kit: reads its index and checks the signature that lies beside it.
     ///
     /// # Errors
-    /// `not-found`, or the reason of [`kit::KitError`].
+    /// `not-found`; `bad-format` for a folder without an index; the reason of [`kit::KitError`].
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let dir = open_root(path).map_err(|error| Failure::io(path.display(), &error))?;
         if !is_kit_at(&dir) {
-            let message = format!("{} is no kit: it has no {}", path.display(), kit::INDEX);
+            let message = format!("{} is not a kit: it has no {}", path.display(), kit::INDEX);
             let hint = not_a_kit::explain(path).unwrap_or_else(|| NAME_A_KIT.to_owned());
-            return Err(Failure::refused(Reason::NotFound, message).hint(hint));
+            return Err(Failure::refused(Reason::BadFormat, message).hint(hint));
         }
         let read = |name: &str, limit| {
             open_file_at(&dir, OsStr::new(name))
@@ -179,21 +178,6 @@ impl KitFolder {
 
     fn lost(&self, name: &str, error: &io::Error) -> Failure {
         Failure::io(self.path.join(name).display(), error).or_hint(format!("{COPY_AGAIN}; a file name that was cut on the way is no harm, but no file in bundles/ is this one"))
-    }
-
-    /// Whether an opened bundle is the one that the index describes.
-    ///
-    /// # Errors
-    /// `damaged`.
-    pub fn require_described(
-        &self,
-        entry: &BundleEntry,
-        manifest: &Manifest,
-    ) -> Result<(), Failure> {
-        self.index.check_bundle(entry, manifest).map_err(|error| {
-            Failure::of(self.path.join(&entry.file).display(), &error)
-                .hint("have the kit made anew: it was put together from parts")
-        })
     }
 
     /// Opens an installer. What is read from it is to be compared with the entry.

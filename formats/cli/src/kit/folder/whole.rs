@@ -6,7 +6,7 @@ use std::io;
 
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::error::Reason;
-use formats::kit;
+use formats::kit::{self, BundleEntry};
 use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
 use serde::Serialize;
@@ -71,6 +71,31 @@ impl KitFolder {
     /// One that names every file which is not as listed: `damaged`; `not-found` when all that is
     /// wrong is missing; `bad-format`, `too-large`.
     pub fn check_all(&self) -> Result<CheckedFiles, Failure> {
+        let (checked, problems) = self.compare(&BTreeMap::new())?;
+        together(problems, &checked.not_listed).map_or(Ok(checked), Err)
+    }
+
+    /// The same, less the content of bundles that are read afterwards, with [`KitFolder::bundle`]:
+    /// each file is read once. What that meets is for [`KitFolder::whole_failure`].
+    ///
+    /// # Errors
+    /// Those of [`KitFolder::check_all`], which has then looked at the bundles, too.
+    pub fn check_all_but(&self, read_later: &[BundleEntry]) -> Result<CheckedFiles, Failure> {
+        let read_later = read_later.iter().map(|entry| (&*entry.file, entry)).collect();
+        let (checked, problems) = self.compare(&read_later)?;
+        if problems.is_empty() { Ok(checked) } else { self.check_all() }
+    }
+
+    /// The failure for a kit one of whose bundles cannot be read as listed: names every such file,
+    /// which are looked at once more for that.
+    pub fn whole_failure(&self, met: Failure) -> Failure {
+        self.check_all().err().unwrap_or(met)
+    }
+
+    fn compare(
+        &self,
+        read_later: &BTreeMap<&str, &BundleEntry>,
+    ) -> Result<(CheckedFiles, Vec<Failure>), Failure> {
         let sums = self.sums()?;
         let mut listed: BTreeMap<&str, Vec<(Sha256, &str)>> = BTreeMap::new();
         for (digest, name) in sums.iter() {
@@ -90,7 +115,14 @@ impl KitFolder {
         };
         let mut renamed = Renamed::default();
         for (name, expected) in &listed {
-            let found = match self.hash(name) {
+            let found = match read_later.get(name) {
+                Some(entry) => self
+                    .open_below(name)
+                    .map(|_| (entry.sha256, entry.size))
+                    .map_err(LimitError::Io),
+                None => self.hash(name),
+            };
+            let found = match found {
                 Err(LimitError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                     renamed.find(self, name, expected).ok_or(LimitError::Io(error))
                 }
@@ -115,7 +147,7 @@ impl KitFolder {
             };
             list.push(printable_bytes(name.as_encoded_bytes()));
         }
-        together(problems, &checked.not_listed).map_or(Ok(checked), Err)
+        Ok((checked, problems))
     }
 
     fn sums(&self) -> Result<Sums, Failure> {

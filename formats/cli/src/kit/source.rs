@@ -1,0 +1,120 @@
+//! What is named on the command line: a kit, a bundle, or a bundle on standard input.
+//!
+//! Each file is read once into memory; what was verified there is what is used.
+
+use std::path::{Path, PathBuf};
+
+use formats::bundle::{BundleError, SignedBundle};
+use formats::error::Reason;
+use formats::seal::{Identities, OpenError, encoding_of};
+
+use crate::disk::input::{self, STDIN};
+use crate::kit::folder::{KitFolder, KitIdentity, identity_around, is_kit};
+use crate::kit::not_a_kit;
+use crate::say::exit::Failure;
+
+/// A kit or bundle, read and not yet opened.
+#[derive(Debug)]
+pub enum Source {
+    /// A kit's folder.
+    Kit(KitFolder),
+    /// A bundle by itself.
+    Bundle(BundleFile),
+}
+
+/// A bundle by itself.
+#[derive(Debug)]
+pub struct BundleFile {
+    /// As named; [`STDIN`] for standard input.
+    pub path: PathBuf,
+    /// The file as it is.
+    pub sealed: Vec<u8>,
+    /// `kit.identity.age` of the kit that it lies in, where it does.
+    pub kit_identity: Option<KitIdentity>,
+}
+
+impl Source {
+    /// Reads a kit's index, or a bundle.
+    ///
+    /// # Errors
+    /// Those of [`KitFolder::open`] for a folder; `not-found`, `too-large`, `bad-format` for a file
+    /// that is no bundle; what is wrong with the kit that a bundle lies in.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        match is_folder(path) {
+            true => KitFolder::open(path).map(Self::Kit),
+            false => BundleFile::read(path).map(Self::Bundle),
+        }
+    }
+
+    /// `kit.identity.age` of the kit.
+    ///
+    /// # Errors
+    /// Those of [`KitFolder::identity`].
+    pub fn kit_identity(&self) -> Result<Option<KitIdentity>, Failure> {
+        match self {
+            Self::Kit(kit) => kit.identity(),
+            Self::Bundle(bundle) => Ok(bundle.kit_identity.clone()),
+        }
+    }
+}
+
+/// Tells a kit, or a folder in its place, from a bundle.
+pub fn is_folder(path: &Path) -> bool {
+    path.as_os_str() != STDIN && (path.is_dir() || is_kit(path))
+}
+
+/// A source as messages name it.
+pub fn origin(path: &Path) -> String {
+    if path.as_os_str() == STDIN { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+impl BundleFile {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let sealed = input::read_bundle(path).map_err(|failure| match failure.reason() {
+            Some(Reason::BadFormat | Reason::TooLarge) => failure.or_hint(what_to_name(path)),
+            _ => failure,
+        })?;
+        encoding_of(&sealed)
+            .map_err(|error| Failure::of(origin(path), &error).or_hint(what_to_name(path)))?;
+        Ok(Self { path: path.to_owned(), sealed, kit_identity: identity_around(path)? })
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Those of [`open_sealed`].
+    pub fn open(&self, identities: &Identities) -> Result<SignedBundle, Failure> {
+        open_sealed(&origin(&self.path), &self.sealed, identities)
+    }
+}
+
+fn what_to_name(path: &Path) -> String {
+    let known = (path.as_os_str() != STDIN).then(|| not_a_kit::explain(path)).flatten();
+    known.unwrap_or_else(|| NAME_ONE.to_owned())
+}
+
+const NAME_ONE: &str = "name a bundle file (*.tar.gz.age) or a kit folder (it holds kit.json); copy it again if it should be one";
+
+/// Opens the bytes of a bundle file.
+///
+/// # Errors
+/// The reason of [`BundleError`], with what to do next.
+pub fn open_sealed(
+    origin: &str,
+    sealed: &[u8],
+    identities: &Identities,
+) -> Result<SignedBundle, Failure> {
+    SignedBundle::open(sealed, identities).map_err(|error| {
+        let hint = match &error {
+            BundleError::Open(OpenError::NoMatch) => {
+                "give the identity (--identity) or the kit's passphrase that it was sealed for; if that is certain, the file was changed: copy it again"
+            }
+            BundleError::Open(OpenError::NotAge) => NAME_ONE,
+            BundleError::Signature(_) => {
+                "do not use it; have it made anew, do not pass it on, and find out who changed it"
+            }
+            _ => "copy it again from where it was made, or have it made anew",
+        };
+        Failure::of(origin, &error).or_hint(hint)
+    })
+}
