@@ -35,9 +35,6 @@ pub(crate) struct Change {
 
 impl Change {
     /// The change back to the files of a backup.
-    ///
-    /// # Errors
-    /// When the peer directory or what lies there cannot be read.
     pub(crate) fn to_backup(
         host: &Host,
         manager: &ManagerUuid,
@@ -66,7 +63,7 @@ impl Change {
     }
 }
 
-/// What every step of a transaction needs.
+/// Needed by every step of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub host: &'a Host,

@@ -25,7 +25,7 @@ use crate::appliance::attributes::{Attributes, Extended};
 use crate::appliance::host::Host;
 use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
 
-/// As much of a live file as is kept. A manual attempt may have left anything there.
+/// Upper bound on a live file; manual attempts may have left anything.
 const LIVE: u64 = 1024 * 1024;
 
 /// The beginning of the names of staged files. They do not end in `.pem`, so that nothing
@@ -55,14 +55,13 @@ pub(crate) enum Live {
 pub(crate) struct LiveFile {
     /// All of it.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Of the bytes.
     pub sha256: Sha256,
     /// Mode, owner and extended attributes.
     pub attributes: Attributes,
 }
 
 impl Live {
-    /// What identifies the state: digest, mode, owner, extended attributes; `None` for absence.
+    /// The state: digest, mode, owner, extended attributes; `None` for absence.
     pub(crate) fn identity(&self) -> Option<(Sha256, &Attributes)> {
         match self {
             Self::Absent => None,
@@ -86,12 +85,12 @@ impl LiveSet {
         CredentialFile::ALL.into_iter().zip(&self.0)
     }
 
-    /// Whether none of the three is there: a directory that holds no tunnel.
+    /// True when none of the three is there: a directory that holds no tunnel.
     pub(crate) fn is_absent(&self) -> bool {
         self.0.iter().all(|live| matches!(live, Live::Absent))
     }
 
-    /// What identifies each.
+    /// The state of each.
     pub(crate) fn identities(&self) -> [Option<(Sha256, &Attributes)>; 3] {
         self.0.each_ref().map(Live::identity)
     }
@@ -116,7 +115,7 @@ impl LiveSet {
         ca.sha256()
     }
 
-    /// What the CA says, where it can be read at all.
+    /// The facts of the CA, where it can be read at all.
     pub(crate) fn ca_facts(&self) -> Option<CertificateFacts> {
         let [Live::File(ca), ..] = &self.0 else { return None };
         let ca = Certificate::as_found(&ca.bytes, CredentialFile::Ca).ok()?;
@@ -138,7 +137,7 @@ impl LiveSet {
         read.map(|certificate| certificate.named_devices()).unwrap_or_default()
     }
 
-    /// Whether the three are one usable set.
+    /// Checks that the three are one usable set.
     pub(crate) fn check(&self) -> Result<CheckedCredentials, BrokenSet> {
         let mut missing =
             self.iter().filter(|(_, live)| matches!(live, Live::Absent)).map(|(file, _)| file);
@@ -161,7 +160,7 @@ impl LiveSet {
     }
 }
 
-/// Why three files on the box are not a usable set.
+/// The reason three files on the box are not a usable set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BrokenSet {
     /// One is absent.
@@ -187,9 +186,8 @@ pub(crate) type ListedPeer = (ManagerUuid, Result<PeerDir, Failure>);
 impl PeerDir {
     /// Opens the directory of a manager.
     ///
-    /// # Errors
-    /// `not-registered` when there is none; `wrong-destination` when it is a link, or when
-    /// somebody other than root could change what lies there.
+    /// `not-registered` when there is none; `wrong-destination` when it is a link, or when somebody
+    /// other than root could change what lies there.
     pub(crate) fn open(host: &Host, manager: &ManagerUuid) -> Result<Self, Failure> {
         let peers = open_peers(host)?.ok_or_else(|| never_registered(host))?;
         let names = names_in(&peers).map_err(|error| Failure::io(shown(host, manager), &error))?;
@@ -225,9 +223,6 @@ impl PeerDir {
 
     /// Every manager's directory that this box has, readable or not, by UUID. One is opened when
     /// it is asked for: there may be more of them than a process may have files open.
-    ///
-    /// # Errors
-    /// When the directory of directories cannot be read.
     pub(crate) fn all(host: &Host) -> Result<impl Iterator<Item = ListedPeer>, Failure> {
         let peers = open_peers(host)?;
         let names = peers.as_ref().map(names_in).transpose();
@@ -245,12 +240,12 @@ impl PeerDir {
         }))
     }
 
-    /// Whether there is any of the three files, of whatever kind; reads none.
+    /// True when there is any of the three files, of whatever kind; reads none.
     pub(crate) fn has_files(&self) -> bool {
         CredentialFile::ALL.into_iter().any(|file| self.has(file))
     }
 
-    /// Whether anything has that file's name.
+    /// True when anything has that file's name.
     pub(crate) fn has(&self, file: CredentialFile) -> bool {
         let found = statat(&self.dir, file.name(), AtFlags::SYMLINK_NOFOLLOW);
         !matches!(found, Err(Errno::NOENT))
@@ -258,7 +253,6 @@ impl PeerDir {
 
     /// Reads the three files as they are now.
     ///
-    /// # Errors
     /// `wrong-destination` when one of them is something else than a regular file.
     pub(crate) fn read(&self, host: &Host) -> Result<LiveSet, Failure> {
         let [ca, certificate, key] = CredentialFile::ALL.map(|file| self.read_one(host, file));
@@ -299,9 +293,6 @@ impl PeerDir {
     }
 
     /// Names beside the three files that look like them: what a manual attempt left.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn strays(&self) -> io::Result<Vec<OsString>> {
         let stems = ["cacert", "sftunnel-cert", "sftunnel-key"];
         let mut names = names_in(&self.dir)?;
@@ -313,9 +304,6 @@ impl PeerDir {
     }
 
     /// Files that an interrupted run of this program left.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn leftovers(&self) -> io::Result<Vec<OsString>> {
         let mut names = names_in(&self.dir)?;
         names.retain(|name| {
@@ -330,7 +318,7 @@ impl PeerDir {
     }
 }
 
-/// Whether a name begins like `stem` for somebody who reads it: without regard to case, to a dot
+/// True when a name begins like `stem` for somebody who reads it: without regard to case, to a dot
 /// before it, and to what does not show.
 pub(crate) fn looks_like(name: &OsStr, stem: &str) -> bool {
     let shown = String::from_utf8_lossy(name.as_bytes()).to_lowercase();

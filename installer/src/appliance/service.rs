@@ -16,18 +16,18 @@ use crate::appliance::host::Host;
 use crate::appliance::host::command::Print;
 use crate::appliance::signals::Signals;
 
-/// How long one `pmtool status` may take.
+/// Time limit of one `pmtool status`.
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
-/// How often a state that cannot be read is asked for before a restart, and the pause between.
+/// Tries for a state that cannot be read before a restart, and the pause between them.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at the state.
 const POLL: Duration = Duration::from_millis(100);
-/// How long sftunnel may be seen stopped after the restart command has returned. The old
+/// Time in which sftunnel may be seen stopped after the restart command has returned. The old
 /// process may take up to the restart time limit to stop; this counts from when it is gone.
 const START_GRACE: Duration = Duration::from_secs(30);
 
-/// What `pmtool status` says of sftunnel.
+/// The state of sftunnel, as `pmtool status` says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub(crate) enum Service {
@@ -118,10 +118,9 @@ pub(crate) fn settled_status(host: &Host, signals: &Signals) -> Service {
     state
 }
 
-/// What sftunnel does now, which a restart will be proved against.
+/// Reads the state of sftunnel that a restart will be proved against.
 ///
-/// # Errors
-/// `cannot-tell` when `pmtool` does not say; `unexpected` when a signal ended the asking.
+/// `cannot-tell` when `pmtool` does not say.
 pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service, Failure> {
     let state = settled_status(host, signals);
     let Service::Unknown { detail } = &state else { return Ok(state) };
@@ -135,16 +134,16 @@ pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service
     ))
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     /// For the restart command and until a new process is seen.
     pub restart: Duration,
-    /// How long the new process must stay.
+    /// Time for which the new process must stay.
     pub settle: Duration,
 }
 
-/// Why sftunnel is not confirmed running.
+/// The reason sftunnel is not confirmed running.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unhealthy {
     /// It came up and went away again.
@@ -152,17 +151,17 @@ pub(crate) enum Unhealthy {
     Died {
         /// The process that came up.
         pid: u32,
-        /// What was seen then.
+        /// Seen in its place.
         after: Service,
     },
     /// No new process was seen.
     #[error("sftunnel did not come up within {seconds} s: {last}{}", restart_note(.restart))]
     NotUp {
-        /// How long was waited.
+        /// Time that was waited.
         seconds: u64,
         /// The last state seen.
         last: Service,
-        /// What the restart command itself reported.
+        /// The report of the restart command itself.
         restart: Option<String>,
     },
 }
@@ -229,7 +228,7 @@ fn wait_until_up(
     }
 }
 
-/// What has been seen since the restart.
+/// The looks at sftunnel since the restart.
 #[derive(Debug)]
 struct Watch {
     old: Option<u32>,
@@ -241,7 +240,7 @@ struct Watch {
     up: Option<(u32, Instant)>,
 }
 
-/// What a look at the state decides.
+/// The outcome of a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     /// Nothing yet.

@@ -25,7 +25,7 @@ pub(crate) struct Signals {
     at_rest: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
-    /// Whether the terminal may stop the program.
+    /// The terminal may stop the program.
     stoppable: Arc<AtomicBool>,
 }
 
@@ -76,7 +76,7 @@ impl Signals {
         self.stoppable.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the operator wants this to end.
+    /// True when the operator wants this to end.
     pub(crate) fn pending(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }

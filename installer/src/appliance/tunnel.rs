@@ -40,7 +40,7 @@ const PROGRAMS: [&str; 2] = [STATUS_BRIEF, STATUS_SCRIPT];
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What is known of a tunnel.
+/// The state of a tunnel, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TunnelState {
@@ -57,14 +57,13 @@ pub(crate) enum TunnelState {
 pub(crate) struct Tunnel {
     /// To whom.
     pub manager: ManagerUuid,
-    /// What is known.
     pub state: TunnelState,
-    /// Who says so; foreign text in it.
+    /// The witness and its words; foreign text in them.
     pub why: String,
     /// The addresses that the status program names, a few at most; foreign text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connected_to: Vec<String>,
-    /// How long ago the heartbeat file was written, by the box's clock; absent without one.
+    /// Age of the heartbeat file, by the box's clock; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_age_seconds: Option<i64>,
 }
@@ -198,11 +197,11 @@ fn ask(host: &Host, limit: Duration) -> Brief {
     answer
 }
 
-/// What the peer directories tell of tunnels, without reading a file of them.
+/// Signs of tunnels in the peer directories; no file of them is read.
 struct Registered {
-    /// How many hold files, so that they may have a tunnel; `None` when they cannot be listed.
+    /// Number of those with files, which may have a tunnel; `None` when they cannot be listed.
     with_files: Option<usize>,
-    /// When each manager's heartbeat was written.
+    /// Time at which each manager's heartbeat was written.
     heartbeats: HashMap<ManagerUuid, i64>,
 }
 
@@ -225,9 +224,8 @@ impl Registered {
     }
 }
 
-/// Whether `--require-connected` can be decided here at all; before anything is touched.
+/// Refuses `--require-connected` where nothing can decide it, before anything is touched.
 ///
-/// # Errors
 /// `cannot-tell` without a program that can prove a tunnel.
 pub(crate) fn require_provable(host: &Host) -> Result<(), Failure> {
     for name in PROGRAMS {
@@ -241,7 +239,7 @@ pub(crate) fn require_provable(host: &Host) -> Result<(), Failure> {
         .hint("leave --require-connected out, and see at the manager whether the tunnel is up"))
 }
 
-/// How the waiting for tunnels ended.
+/// The end of a wait for tunnels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waited {
     /// The last look, in the order of the managers asked about.
@@ -251,12 +249,12 @@ pub(crate) struct Waited {
 }
 
 impl Waited {
-    /// Whether every one of them is up.
+    /// True when every one of them is up.
     pub(crate) fn all_up(&self) -> bool {
         self.tunnels.iter().all(|tunnel| tunnel.state == TunnelState::Up)
     }
 
-    /// Whether one of them is seen not to be up. Where it is only not known, that is a doubt.
+    /// True when one of them is seen not to be up. Where that is only not known, it is a doubt.
     pub(crate) fn any_down(&self) -> bool {
         self.tunnels.iter().any(|tunnel| tunnel.state == TunnelState::Down)
     }
@@ -300,7 +298,7 @@ pub(crate) fn wait(
     }
 }
 
-/// What `sftunnel-status-brief` says of the first of these managers, as the fuzzer asks it.
+/// The word of `sftunnel-status-brief` on the first of these managers, as the fuzzer asks it.
 pub(crate) fn brief_of(output: &[u8], managers: &[ManagerUuid]) -> String {
     let brief = Brief::Printed(Printed::new("the program", output, None));
     let of = |first| format!("{:?}", brief.of(first, Some(managers.len())));

@@ -41,18 +41,14 @@ const LIMIT: u64 = 2 * 1024 * 1024;
 /// A backup whose every byte has been compared with its checksums.
 #[derive(Debug)]
 pub(crate) struct Backup {
-    /// What it says.
     pub record: BackupRecord,
-    /// What was found, in the order of the record.
+    /// The files that were found, in the order of the record.
     pub peers: Vec<(ManagerUuid, LiveSet)>,
     /// The digest of its `SHA256SUMS`.
     pub sums: Sha256,
 }
 
 /// The backups there are, oldest first.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
     let Some(store) = open_store(state)? else { return Ok(Vec::new()) };
     let names = names_in(&store).map_err(|error| failure(state, "", &error))?;
@@ -65,9 +61,6 @@ pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
 }
 
 /// The backup that `--to` names, by its whole name or its number.
-///
-/// # Errors
-/// `not-found`.
 pub(crate) fn find(state: &State, named: &str) -> Result<BackupId, Failure> {
     let ids = list(state)?;
     let matches = |id: &&BackupId| id.as_str() == named || named.parse() == Ok(id.sequence());
@@ -83,8 +76,7 @@ pub(crate) fn no_such(state: &str, named: &str) -> Failure {
 /// Makes a backup of what was found, and reads it back. Gives its name and the digest of its
 /// `SHA256SUMS`.
 ///
-/// # Errors
-/// `no-space`, `read-only`, or what the system says; then nothing is left of it.
+/// On failure nothing is left of it.
 pub(crate) fn create(
     state: &LockedState,
     before: &str,
@@ -121,8 +113,7 @@ pub(crate) fn create(
 
 /// Reads a backup and compares every byte with its checksums.
 ///
-/// # Errors
-/// `damaged` when they differ.
+/// `damaged` where they differ.
 pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
     let store = open_store(state)?;
     let opened = store
@@ -151,8 +142,7 @@ pub(crate) fn of_another_device(state: &State, id: &BackupId, other: &DeviceUuid
 
 /// Removes a backup.
 ///
-/// # Errors
-/// What the system says, when nothing was changed; exit 7 once it is out of the list.
+/// A failure once it is out of the list is exit 7.
 pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Failure> {
     let Some(store) = open_store(state)? else { return Ok(()) };
     // out of the list first: half a backup is never shown as one
@@ -170,9 +160,6 @@ pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Failure> 
 }
 
 /// Removes what an interrupted run left of a backup.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn remove_unfinished(state: &LockedState) -> Result<(), Failure> {
     let Some(store) = open_store(state)? else { return Ok(()) };
     let names = names_in(&store).map_err(|error| failure(state, "", &error))?;

@@ -26,10 +26,7 @@ pub(crate) fn interrupted(goal: Goal) -> Failure {
     Failure::unexpected(message).exit(Exit::NeedsPerson).hint(next)
 }
 
-/// Which live file is not the one that this transaction put there; `None` when all are.
-///
-/// # Errors
-/// When they cannot be read.
+/// Finds a live file that is not the one that this transaction put there.
 pub(crate) fn replaced_since(
     host: &Host,
     journal: &Journal,
@@ -62,7 +59,7 @@ pub(crate) fn changed_by_somebody(
     ))
 }
 
-/// What is live of an interrupted run cannot be read: its peer directory is gone, or something
+/// The live files of an interrupted run cannot be read: their directory is gone, or something
 /// else lies there. Exit 7, the journal stays; with both ways on.
 pub(crate) fn cannot_tell(context: Context<'_>, failure: Failure) -> Failure {
     failure.exit(Exit::NeedsPerson).also_hint(format!(
@@ -73,9 +70,8 @@ pub(crate) fn cannot_tell(context: Context<'_>, failure: Failure) -> Failure {
 
 /// Records a success, and closes the journal last.
 ///
-/// # Errors
-/// Exit 7: the live files are not those of this transaction any more; or they are and sftunnel
-/// runs on them, but that could not be recorded.
+/// Exit 7 when the live files are not those of this transaction any more, or when they are and
+/// sftunnel runs on them, but that could not be recorded.
 pub(crate) fn complete(context: Context<'_>, journal: Journal) -> Result<Receipts, Failure> {
     let Context { host, state, .. } = context;
     let unreadable = |failure| cannot_tell(context, failure);

@@ -22,7 +22,7 @@ const RECORDS: u64 = 128 * 1024;
 /// The largest block of the file systems that are met.
 const BLOCK: u64 = 4096;
 
-/// How much putting files of these sizes back may take.
+/// The room that putting files of these sizes back may take.
 pub(crate) fn needed(sizes: impl Iterator<Item = usize>) -> u64 {
     let blocks = sizes.map(|size| (size as u64).next_multiple_of(BLOCK) + BLOCK);
     blocks.fold(RECORDS, u64::saturating_add)
@@ -30,8 +30,7 @@ pub(crate) fn needed(sizes: impl Iterator<Item = usize>) -> u64 {
 
 /// Allocates so many bytes.
 ///
-/// # Errors
-/// `no-space`, `read-only`, or what the system says; then nothing is held.
+/// On failure nothing is held.
 pub(crate) fn hold(state: &LockedState, bytes: u64) -> Result<(), Failure> {
     let held = remove(state).and_then(|()| allocate(state, bytes));
     held.map_err(|error| {
@@ -55,9 +54,6 @@ fn allocate(state: &State, bytes: u64) -> io::Result<()> {
 }
 
 /// Gives the room free; fine when none is held.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn remove(state: &LockedState) -> io::Result<()> {
     durable::remove(state.dir(), NAME)
 }

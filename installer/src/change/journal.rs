@@ -19,7 +19,7 @@ use crate::change::backup::BackupId;
 const NAME: &str = "journal";
 const FORMAT: &str = "sftunnel-journal/1";
 
-/// How far the transaction is.
+/// The progress of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Phase {
@@ -29,7 +29,7 @@ pub(crate) enum Phase {
     Restart,
 }
 
-/// What the transaction is for.
+/// The purpose of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Goal {
@@ -42,7 +42,7 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
-    /// For the log, the backup's record and messages.
+    /// The word in the log, in the backup's record and in messages.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Install => "install",
@@ -52,7 +52,7 @@ impl Goal {
     }
 }
 
-/// What has to be remembered when the transaction succeeds, for one manager.
+/// The record of one manager's success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Remember {
@@ -62,7 +62,7 @@ pub(crate) struct Remember {
     pub bundle_id: Option<Sha256>,
     /// The key that signed it.
     pub signer: Option<VerifyingKey>,
-    /// Whether the operator vouched for that key, so that it is pinned.
+    /// The operator vouched for that key, so that it is pinned.
     pub pin: bool,
     /// The digests of the three files that are then live; `null` for an absent one.
     pub files: [Option<Sha256>; 3],
@@ -92,7 +92,7 @@ impl Remember {
     }
 }
 
-/// What tells an older pair of one CA from a newer one.
+/// Tells an older pair of one CA from a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pair {
@@ -138,11 +138,9 @@ pub(crate) struct Journal {
         skip_serializing_if = "Option::is_none"
     )]
     pub device: Option<DeviceUuid>,
-    /// How far.
     pub phase: Phase,
-    /// What for.
     pub goal: Goal,
-    /// What was found before; for [`Goal::Restore`] what is being put back.
+    /// The files of before; for [`Goal::Restore`] those that are being put back.
     pub backup: BackupId,
     /// The digest of that backup's `SHA256SUMS`, and so of all that is in it; absent in a journal of
     /// an earlier version.
@@ -152,13 +150,12 @@ pub(crate) struct Journal {
         skip_serializing_if = "Option::is_none"
     )]
     pub backup_sums: Option<Sha256>,
-    /// When it began.
+    /// Its beginning, by the box's clock.
     pub started_at: Timestamp,
     /// sftunnel's process before the restart; `None` when it did not run.
     pub old_pid: Option<u32>,
     /// The boot that this happened in.
     pub boot_id: Option<String>,
-    /// What to remember.
     pub remember: Vec<Remember>,
     /// The digests of every file that may be found live: those of before and of after.
     pub known: Vec<Sha256>,
@@ -182,15 +179,14 @@ impl Journal {
         self.old_pid.filter(|_| !is_known || self.is_of_boot(boot_id))
     }
 
-    /// Whether the journal was written in this boot.
+    /// True when the journal was written in this boot.
     pub(crate) fn is_of_boot(&self, boot_id: Option<String>) -> bool {
         boot_id.is_some() && self.boot_id == boot_id
     }
 
     /// Writes it, durably.
     ///
-    /// # Errors
-    /// `no-space`, `read-only`, or what the system says; the journal before it still stands.
+    /// On failure the journal before it still stands.
     pub(crate) fn write(&self, state: &LockedState) -> Result<(), Failure> {
         let mut text = serde_json::to_string(self)
             .map_err(|error| Failure::unexpected(format!("journal: {error}")))?;
@@ -201,8 +197,7 @@ impl Journal {
 
     /// Reads it; `None` when no transaction is open.
     ///
-    /// # Errors
-    /// A person is needed when it is damaged.
+    /// A damaged one needs a person.
     pub(crate) fn read(state: &State) -> Result<Option<Self>, Failure> {
         let Some(bytes) = state.read(NAME)? else { return Ok(None) };
         Self::parse(&bytes).map(Some).ok_or_else(|| {
@@ -227,17 +222,11 @@ impl Journal {
     }
 
     /// Removes whatever was written of a journal whose transaction never began.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn discard(state: &LockedState) -> Result<(), Failure> {
         state.remove(NAME)
     }
 
     /// Ends the transaction: removes the journal, durably.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn close(self, state: &LockedState) -> Result<(), Failure> {
         state.remove(NAME)
     }

@@ -19,16 +19,15 @@ use crate::change::Change;
 /// One thing in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Obstacle {
-    /// Which file or directory, and why not.
+    /// Names the file or directory, and the reason.
     pub message: String,
-    /// What shows it, and what may be done about it.
+    /// Names the command that shows it, and the way out.
     pub hint: String,
 }
 
 /// Refuses a change that the system would not let happen.
 ///
-/// # Errors
-/// `cannot-replace`, naming every file.
+/// The refusal, `cannot-replace`, names every file.
 pub(crate) fn require_none(host: &Host, change: &Change) -> Result<(), Failure> {
     let changed: Vec<_> = change.files().map(|(file, _, _)| file).collect();
     let found = find(host, &change.peer, &changed);
@@ -107,8 +106,8 @@ fn protected(file: impl AsFd) -> Option<(&'static str, char)> {
     }
 }
 
-/// Whether the file is on another mount than its directory. Of a mount of the same file system only
-/// the kernel's number of the mount tells, which statx(2) does not have before Linux 5.8.
+/// True when the file is on another mount than its directory. Of a mount of the same file system
+/// only the kernel's number of the mount tells, which statx(2) does not have before Linux 5.8.
 fn is_mounted_over(peer: &PeerDir, file: &fs::File) -> bool {
     match (mount_of(&peer.dir), mount_of(file)) {
         (Some(folder), Some(file)) => folder != file,

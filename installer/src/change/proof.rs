@@ -8,7 +8,7 @@ use crate::appliance::service::{Interrupted, Unhealthy};
 use crate::appliance::tunnel::{self, Waited};
 use crate::change::Context;
 
-/// What counts as success.
+/// The measure of success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// sftunnel runs on the new files.
@@ -17,7 +17,7 @@ pub(crate) enum Proof {
     Connected(Duration),
 }
 
-/// Why a transaction is no success.
+/// The reason a transaction is no success.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unproved {
     #[error(transparent)]

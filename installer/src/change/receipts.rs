@@ -1,6 +1,6 @@
-//! Receipts: written to the state directory before a transaction is closed, and copied
-//! beside the kit, and to a folder that the operator names, where that is writable. The stick is hostile ground: everything there goes
-//! through directory handles, follows no link and replaces nothing.
+//! Receipts: written to the state directory before a transaction is closed, and copied beside the
+//! kit, and to a folder that the operator names, where that is writable. The stick is hostile
+//! ground: everything there goes through directory handles, follows no link and replaces nothing.
 
 use std::ffi::OsStr;
 use std::io;
@@ -25,18 +25,18 @@ use crate::change::journal::{Goal, Journal, Remember};
 
 const STORE: &str = "receipts";
 
-/// What was written, and the first thing that went wrong. A receipt is a record: nothing is
-/// undone because one could not be written.
+/// The files that were written, and the first thing that went wrong. A receipt is a record: nothing
+/// is undone because one could not be written.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Receipts {
     /// File names and contents.
     pub written: Vec<(String, Vec<u8>)>,
-    /// Why one is missing.
+    /// The reason one is missing.
     pub problem: Option<String>,
 }
 
 impl Receipts {
-    /// Where they are on this box, for who has to fetch them there.
+    /// Their paths on this box, for who has to fetch them there.
     pub(crate) fn paths(&self, state: &State) -> impl Iterator<Item = String> {
         self.written.iter().map(move |(name, _)| format!("{}/{STORE}/{name}", state.shown()))
     }
@@ -78,9 +78,6 @@ pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
 }
 
 /// Removes a receipt that a crash kept from being renamed into place.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn remove_unfinished(state: &State) -> Result<(), Failure> {
     let removed = match open_dir_at(state.dir(), OsStr::new(STORE)) {
         // what is no directory, receipts cannot be written to either, which is only a note
@@ -141,15 +138,14 @@ fn read_live(context: Context<'_>, manager: &ManagerUuid) -> Result<LiveSet, Str
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     folders: Vec<(PathBuf, OwnedFd)>,
-    /// Why a kit could not be opened. No installation fails for that.
+    /// The reason a kit could not be opened. No installation fails for that.
     problem: Option<String>,
 }
 
 impl Places {
     /// Opens the operator's. A link is not followed.
     ///
-    /// # Errors
-    /// `not-found`, `bad-format` for what is no folder, or what the system says.
+    /// `bad-format` for what is no folder.
     pub(crate) fn open(folders: &[PathBuf]) -> Result<Self, Failure> {
         let mut places = Self::default();
         for path in folders {

@@ -29,13 +29,13 @@ pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
     /// Notes the box.
     fn set_device(&mut self, device: Option<DeviceUuid>);
 
-    /// Whether what it says fits together.
+    /// True when what it says fits together.
     fn is_sound(&self) -> bool {
         true
     }
 }
 
-/// Why a record is not used.
+/// The reason a record is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     /// Its format is another.
@@ -111,24 +111,18 @@ pub(crate) struct InstalledSet {
 
 impl Installed {
     /// Reads the record; empty when there is none.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
         let empty =
             || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
         Ok(read(state)?.unwrap_or_else(empty))
     }
 
-    /// What is known of a manager.
+    /// The last completed change of a manager.
     pub(crate) fn of(&self, manager: &ManagerUuid) -> Option<&InstalledSet> {
         self.managers.get(manager)
     }
 
     /// Notes a completed change.
-    ///
-    /// # Errors
-    /// `no-space`, `read-only`, or what the system says.
     pub(crate) fn complete(
         mut self,
         state: &LockedState,
@@ -154,9 +148,6 @@ impl Installed {
     }
 
     /// Forgets that a manager's files were completed, before they are changed.
-    ///
-    /// # Errors
-    /// As [`Installed::complete`].
     pub(crate) fn reopen(
         mut self,
         state: &LockedState,
@@ -194,9 +185,8 @@ pub(crate) struct Signers {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PinnedSigner {
-    /// Which key.
     pub key: PinnedKey,
-    /// When it was pinned, by the box's clock.
+    /// By the box's clock.
     pub pinned_at: Timestamp,
 }
 
@@ -206,17 +196,16 @@ pub(crate) struct PinnedSigner {
 pub(crate) struct PinnedKey {
     /// The key itself; `null` until the first bundle that it has signed is installed.
     pub public_key: Option<VerifyingKey>,
-    /// What counts.
+    /// Decides, where the key itself is not known.
     pub fingerprint: Fingerprint,
 }
 
 impl PinnedKey {
-    /// Of a key.
     pub(crate) fn of(key: VerifyingKey) -> Self {
         Self { public_key: Some(key), fingerprint: key.fingerprint() }
     }
 
-    /// Of a key that only its fingerprint is known of.
+    /// A key of which only the fingerprint is known.
     pub(crate) fn told(fingerprint: Fingerprint) -> Self {
         Self { public_key: None, fingerprint }
     }
@@ -228,9 +217,6 @@ impl PinnedKey {
 
 impl Signers {
     /// Reads the record; empty when there is none.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
         let empty =
             || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
@@ -263,9 +249,6 @@ impl Signers {
     }
 
     /// Writes the record.
-    ///
-    /// # Errors
-    /// `no-space`, `read-only`, or what the system says.
     pub(crate) fn write(self, state: &LockedState) -> Result<(), Failure> {
         write(state, self)
     }
@@ -273,8 +256,7 @@ impl Signers {
 
 /// Reads the bytes of a record.
 ///
-/// # Errors
-/// Its format first, as what a later program wrote is not ours to understand.
+/// The format is judged first: what a later program wrote is not ours to understand.
 pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
     let (text, digest) = split(bytes);
     let record: R = json::read(text, R::FORMAT).map_err(|error| match error {

@@ -25,7 +25,7 @@ use crate::change::stage;
 use crate::change::swap::{Finished, Restarted, Swapped};
 use crate::change::undo::{self, PutBack};
 
-/// What recovery found and did.
+/// The end that recovery reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Recovered {
     /// Nothing was interrupted; so many leftover files were removed.
@@ -39,24 +39,24 @@ pub(crate) enum Recovered {
         backup: BackupId,
         /// sftunnel's process; `None` when it did not have to be restarted.
         pid: Option<u32>,
-        /// Why the new files, which were live, were given up.
+        /// The reason the new files, which were live, were given up.
         why: Option<String>,
-        /// What the device hands back.
+        /// Handed back by the device.
         receipts: Receipts,
     },
     /// The new files are live and sftunnel runs on them.
     AllNew {
-        /// What was found before them.
+        /// The files of before.
         backup: BackupId,
         /// sftunnel's process.
         pid: u32,
-        /// What the device hands back.
+        /// Handed back by the device.
         receipts: Receipts,
     },
 }
 
 impl Recovered {
-    /// As JSON and the log have it.
+    /// The word in JSON and in the log.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Nothing { .. } => "nothing",
@@ -65,7 +65,7 @@ impl Recovered {
         }
     }
 
-    /// Where its receipts are, on this box: nothing carries them anywhere.
+    /// The paths of its receipts on this box: nothing carries them anywhere.
     pub(crate) fn receipts(&self, state: &State) -> Vec<String> {
         match self {
             Self::Nothing { .. } => Vec::new(),
@@ -77,9 +77,6 @@ impl Recovered {
 }
 
 /// Finishes an interrupted run.
-///
-/// # Errors
-/// Exit 7 when a person is needed.
 pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
     context.signals.begin();
     let Some(journal) = Journal::read(context.state)? else {

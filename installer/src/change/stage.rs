@@ -39,8 +39,7 @@ struct Successor {
 /// Writes the successors of all files that change beside them. Space that is not there is
 /// found out here, before anything live changes.
 ///
-/// # Errors
-/// `no-space`, `read-only`, or what the system says; then nothing is left of them.
+/// On failure nothing is left of them.
 pub(crate) fn stage(
     host: &Host,
     backup: &BackupId,
@@ -117,7 +116,7 @@ fn cannot_keep(path: &str, not_given: &NotGiven) -> Failure {
 }
 
 impl Staged {
-    /// What is to change.
+    /// The changes that are staged.
     pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
         self.0.iter().map(|peer| &peer.change)
     }
@@ -135,8 +134,7 @@ impl Staged {
     /// Owner and mode for all, then all renames in one go, then every directory of the
     /// changes. Gives the time from the first rename to the last.
     ///
-    /// # Errors
-    /// Exit 1 with what the system says; some may then have been replaced.
+    /// On failure some may have been replaced.
     pub(crate) fn swap(mut self) -> Result<Duration, Failure> {
         for peer in &self.0 {
             for Successor { file, content } in &peer.successors {
@@ -183,9 +181,6 @@ fn cannot_swap(path: &str, error: &std::io::Error) -> Failure {
 }
 
 /// Removes staged files that an interrupted run left in a peer directory.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn remove_leftovers(host: &Host, peer: &PeerDir) -> Result<usize, Failure> {
     let shown = peers::shown(host, &peer.manager);
     let leftovers = peer.leftovers().map_err(|error| Failure::io(&shown, &error))?;

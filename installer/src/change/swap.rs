@@ -55,7 +55,7 @@ pub(crate) struct Swapped {
     pub(super) proof: Proof,
 }
 
-/// What became of the restart.
+/// The end of a restart.
 pub(crate) enum Restarted {
     Proved(Proved),
     NotProved(NotProved),
@@ -79,9 +79,9 @@ pub(crate) struct NotProved {
 pub(crate) struct Finished {
     /// sftunnel's new process.
     pub pid: u32,
-    /// What was found before; after a way back, what is live again.
+    /// The files of before; after a way back, live again.
     pub backup: BackupId,
-    /// What the device hands back.
+    /// Handed back by the device.
     pub receipts: Receipts,
     /// The tunnels, where they were part of the proof: each up, or not known to be down.
     pub waited: Option<Waited>,
@@ -99,8 +99,7 @@ impl Prepared {
 
     /// Makes the staged files live. Gives the time from the first rename to the last.
     ///
-    /// # Errors
-    /// The system's, with the live files in any state: to be undone.
+    /// On failure the live files are in any state: to be undone.
     pub(crate) fn swap(self, context: Context<'_>) -> Result<(Swapped, Duration), Box<NotSwapped>> {
         let Context { host, state, signals, .. } = context;
         let Self { journal, staged, proof } = self;
@@ -134,8 +133,7 @@ impl Swapped {
 
     /// Restarts sftunnel, whose process was `old`, and waits for the proof.
     ///
-    /// # Errors
-    /// Exit 7 when a signal ends the waiting; the journal stays.
+    /// A signal ends the waiting with exit 7; the journal stays.
     pub(crate) fn restart(
         self,
         context: Context<'_>,
@@ -150,8 +148,7 @@ impl Swapped {
     /// Goes on after a crash. sftunnel may have been restarted with these files, by the run that was
     /// cut off or by a boot: that is proved or made so.
     ///
-    /// # Errors
-    /// Exit 7, with the journal left: a signal ends the waiting, or what runs cannot be read.
+    /// Exit 7, with the journal left, when a signal ends the waiting or what runs cannot be read.
     pub(crate) fn resume(self, context: Context<'_>) -> Result<Restarted, Failure> {
         let Context { host, signals, patience, .. } = context;
         let goal = self.journal.goal;
@@ -214,9 +211,6 @@ impl Proved {
     }
 
     /// Records the success, and closes the journal last.
-    ///
-    /// # Errors
-    /// As [`finish::complete`].
     pub(crate) fn finish(self, context: Context<'_>) -> Result<Finished, Failure> {
         let Self { journal, pid, waited } = self;
         let backup = journal.backup.clone();
@@ -229,7 +223,6 @@ impl NotProved {
     /// Leaves the files in place, as the operator wants it (`--no-rollback`). An open journal would
     /// have the next run undo that.
     ///
-    /// # Errors
     /// Exit 7 when the journal cannot be closed.
     pub(crate) fn keep(self, context: Context<'_>) -> Result<Unproved, Failure> {
         let Self { journal, why } = self;

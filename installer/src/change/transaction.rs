@@ -29,20 +29,20 @@ const ROOM: &str =
 pub(crate) struct Swap {
     pub source: Source,
     pub changes: Vec<Change>,
-    /// What is recorded of it once it has succeeded, for each manager.
+    /// Recorded of it once it has succeeded, for each manager.
     pub remember: Vec<Remember>,
     pub proof: Proof,
     pub on_unhealthy: OnUnhealthy,
 }
 
-/// Where the new files come from.
+/// The origin of the new files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Bundles,
     Backup,
 }
 
-/// What to do when success is not proved.
+/// The answer to a success that is not proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnUnhealthy {
     /// Put everything back.
@@ -51,18 +51,18 @@ pub(crate) enum OnUnhealthy {
     Keep,
 }
 
-/// How a transaction ended after its commit.
+/// The end of a transaction after its commit.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// The new files are live and sftunnel runs on them.
     Done {
         /// sftunnel's new process.
         pid: u32,
-        /// What was found before.
+        /// The files of before.
         backup: BackupId,
         /// From the first rename to the last.
         renames: Duration,
-        /// What the device hands back.
+        /// Handed back by the device.
         receipts: Receipts,
         /// The tunnels, where they were part of the proof: each up, or not known to be down.
         waited: Option<Waited>,
@@ -70,7 +70,7 @@ pub(crate) enum Ended {
     /// The new files are live, sftunnel is not confirmed (only with [`OnUnhealthy::Keep`]).
     Unconfirmed {
         why: Unproved,
-        /// What was found before.
+        /// The files of before.
         backup: BackupId,
     },
     /// The old files are live again and sftunnel runs on them.
@@ -78,18 +78,17 @@ pub(crate) enum Ended {
         why: Unproved,
         /// sftunnel's process now.
         pid: u32,
-        /// What was put back.
+        /// The files that were put back.
         backup: BackupId,
-        /// What the device hands back.
+        /// Handed back by the device.
         receipts: Receipts,
     },
 }
 
 /// Carries out a plan.
 ///
-/// # Errors
-/// Exit 1 or 3 with nothing changed, 6 with the old files back and sftunnel restarted on them, or
-/// 7 when a person is needed.
+/// A failure is exit 1 or 3 with nothing changed, 6 with the old files back and sftunnel restarted
+/// on them, or 7 when a person is needed.
 pub(crate) fn run(context: Context<'_>, swap: Swap) -> Result<Ended, Failure> {
     let on_unhealthy = swap.on_unhealthy;
     let prepared = swap.prepare(context)?;
@@ -133,8 +132,7 @@ impl Swap {
 
     /// Backs up what is live, and stages what shall be.
     ///
-    /// # Errors
-    /// Exit 1 or 3 with nothing changed.
+    /// On failure nothing has changed: exit 1 or 3.
     pub(crate) fn prepare(self, context: Context<'_>) -> Result<Prepared, Failure> {
         let Context { host, state, signals, .. } = context;
         let Self { source, changes, remember, proof, .. } = self;

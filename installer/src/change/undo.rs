@@ -23,7 +23,7 @@ use crate::change::{Change, Context};
 pub(crate) struct PutBack {
     /// sftunnel's process.
     pub pid: u32,
-    /// What the device hands back.
+    /// Handed back by the device.
     pub receipts: Receipts,
 }
 
@@ -47,9 +47,6 @@ impl NotSwapped {
 
 impl NotProved {
     /// Puts the old files back, and restarts sftunnel on them. Gives why, too.
-    ///
-    /// # Errors
-    /// As [`undo`].
     pub(crate) fn undo(self, context: Context<'_>) -> Result<(Unproved, PutBack), Failure> {
         let Self { journal, why } = self;
         match undo(context, journal) {
@@ -62,8 +59,7 @@ impl NotProved {
 /// Puts the backup back that the transaction of this journal made, and restarts sftunnel, which
 /// may have read the files that are replaced.
 ///
-/// # Errors
-/// Always with exit 7: a person is needed. Unless the files are back, a journal then stays for
+/// A failure is exit 7: a person is needed. Unless the files are back, a journal stays for
 /// `recover`.
 pub(crate) fn undo(context: Context<'_>, undone: Journal) -> Result<PutBack, Failure> {
     let back = files_back(context, undone, true)
@@ -73,9 +69,6 @@ pub(crate) fn undo(context: Context<'_>, undone: Journal) -> Result<PutBack, Fai
 
 /// The same, where sftunnel needs a restart only when it is not as it was before any more; `None`
 /// when it still was.
-///
-/// # Errors
-/// As [`undo`].
 pub(crate) fn undo_unless_as_before(
     context: Context<'_>,
     undone: Journal,
@@ -143,7 +136,7 @@ fn prepare(context: Context<'_>, undone: Journal, must_restart: bool) -> Result<
     }
 }
 
-/// What has to change for the old files to be back. Each live file is one that this transaction
+/// The changes that put the old files back. Each live file is one that this transaction
 /// knows, and nothing is in the way.
 fn changes_back(context: Context<'_>, undone: &Journal) -> Result<Vec<Change>, Failure> {
     let backup = open_backup(context, undone)?;
@@ -229,7 +222,7 @@ fn down_on_old_files(context: Context<'_>, NotProved { journal, why }: NotProved
     }
 }
 
-/// Whether sftunnel is as it was when the transaction began, so that it has read none of the
+/// True when sftunnel is as it was when the transaction began, so that it has read none of the
 /// files that were live since: the same process in the same boot, or none then and none now.
 fn is_as_before(now: &Service, undone: &Journal, boot_id: Option<String>) -> bool {
     undone.is_of_boot(boot_id)

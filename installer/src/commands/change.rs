@@ -16,7 +16,7 @@ use crate::change::proof::Unproved;
 use crate::change::receipts::{Places, Receipts};
 use crate::change::transaction::{Ended, Source};
 
-/// How a change ended, in JSON.
+/// The end of a change, in JSON.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ChangeResult {
     /// `planned`, `nothing-to-do`, `installed`, `rolled-back`, `restored`, `unconfirmed`.
@@ -24,7 +24,7 @@ pub(crate) struct ChangeResult {
     /// The backup that was made of what was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
-    /// Why it did not end well.
+    /// The reason it did not end well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// sftunnel before.
@@ -41,13 +41,13 @@ pub(crate) struct ChangeResult {
     /// The tunnels as last seen, when they were waited for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tunnels: Vec<Tunnel>,
-    /// How long they were waited for.
+    /// Time that they were waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnels_waited_seconds: Option<u64>,
     /// Other managers whose tunnels do not come back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedPeer>,
-    /// Where receipts were copied to.
+    /// Paths of the copies of receipts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<String>,
     /// An interrupted run: found (reported by `--dry-run`, `verify`) or finished first.

@@ -15,9 +15,8 @@ use crate::change::recover::{self, Recovered};
 /// A run that was interrupted, as a command sees it that only looks.
 #[derive(Debug)]
 pub(crate) struct InterruptedRun {
-    /// Which run.
     pub what: String,
-    /// What finishes it.
+    /// The command that finishes it.
     pub next: String,
 }
 

@@ -27,13 +27,13 @@ struct RecoverReport {
     /// sftunnel's process, where it had to be confirmed or restarted.
     #[serde(skip_serializing_if = "Option::is_none")]
     sftunnel_pid: Option<u32>,
-    /// Why the new files, which were live, were given up.
+    /// The reason the new files, which were live, were given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     /// The tunnels that stay down on the old files, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stays_down: Vec<DroppedPeer>,
-    /// Where its receipts are, on this box.
+    /// The paths of its receipts on this box.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     receipts: Vec<String>,
 }
@@ -52,10 +52,6 @@ impl RecoverReport {
     }
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Exit 7 when a person is needed.
 pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failure> {
     with_lock(session, "recover", args.wait, |context| {
         let context = Context { accept_device: args.accept_device, ..context };

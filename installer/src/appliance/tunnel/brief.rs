@@ -8,7 +8,7 @@ use formats::cisco::channels::{self, Block, Owner, peer_key};
 use formats::decode;
 use formats::device::ManagerUuid;
 
-/// As many addresses of one manager as are kept: it has two channels, and either family.
+/// Upper bound on the addresses of one manager: it has two channels, and either family.
 const ADDRESSES: usize = 16;
 
 /// A program's answer.
@@ -20,11 +20,11 @@ pub(super) enum Brief {
     Printed(Printed),
 }
 
-/// What it printed, read once for all managers.
+/// The output of a status program, read once for all managers.
 #[derive(Debug)]
 pub(super) struct Printed {
     program: String,
-    /// Why that is not all of it.
+    /// The reason that is not all of it.
     cut: Option<String>,
     /// Once UUIDs stand there at all, what stands under another one, or none, is not a manager's.
     by_uuid: Option<HashMap<String, Said>>,
@@ -34,14 +34,14 @@ pub(super) struct Printed {
     controls: usize,
 }
 
-/// What that says of one manager.
+/// Its word on one manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// To these addresses; foreign text.
     Connected(Vec<String>),
     /// Known lines, and none of a connection; who says so.
     NotConnected(String),
-    /// Why it does not say.
+    /// The reason it does not say.
     Unknown(String),
 }
 
@@ -86,7 +86,7 @@ impl Printed {
         Self { program: program.to_owned(), cut, by_uuid, all, controls: controls.len() }
     }
 
-    /// Whether any line of it is known.
+    /// True when any line of it is known.
     pub(super) fn says_anything(&self) -> bool {
         self.all.is_disconnected || self.all.is_connected
     }

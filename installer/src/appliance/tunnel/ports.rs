@@ -9,7 +9,7 @@ use formats::limits;
 
 use crate::appliance::host::Host;
 
-/// What the operator says, else what its configuration says, else the default. Never empty.
+/// The operator's port, else those of sftunnel's configuration, else the default. Never empty.
 pub(crate) fn ports(host: &Host) -> Vec<u16> {
     if let Some(port) = host.told().port {
         return vec![port];
@@ -40,7 +40,7 @@ fn in_conf(text: &[u8]) -> Vec<u16> {
     found
 }
 
-/// For people: `port 8305`, `ports 8305, 8306`.
+/// Words for people: `port 8305`, `ports 8305, 8306`.
 pub(crate) fn shown(ports: &[u16]) -> String {
     let numbers: Vec<_> = ports.iter().map(u16::to_string).collect();
     format!("port{} {}", if ports.len() == 1 { "" } else { "s" }, numbers.join(", "))

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::appliance::host::Host;
 
-/// As much of a table as is read: some 25,000 connections.
+/// Upper bound on a table: some 25,000 connections.
 const TABLE: u64 = 4 * 1024 * 1024;
 const ESTABLISHED: &str = "01";
 const LISTENING: &str = "0A";
@@ -33,17 +33,17 @@ pub(crate) struct Connection {
     pub remote: String,
 }
 
-/// What the tables say.
+/// The connections in the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Sockets {
     /// Those that are sftunnel's.
     pub tunnels: Vec<Connection>,
-    /// Whether there are others with another box, which may be sftunnel's or not.
+    /// There are others with another box, which may be sftunnel's or not.
     pub has_others: bool,
 }
 
 impl Sockets {
-    /// Whether this box is connected with none: then there is no tunnel, whatever its port.
+    /// True when this box is connected with none: then there is no tunnel, whatever its port.
     pub(super) fn is_empty(&self) -> bool {
         self.tunnels.is_empty() && !self.has_others
     }

@@ -54,7 +54,7 @@ pub(crate) struct PeerRecord {
 pub(crate) struct FileRecord {
     /// One of the three names.
     pub name: String,
-    /// What was found; `null` when there was no such file.
+    /// `null` when there was no such file.
     pub found: Option<FoundRecord>,
 }
 
@@ -98,9 +98,6 @@ impl BackupRecord {
     }
 
     /// Reads the bytes of `backup.json`.
-    ///
-    /// # Errors
-    /// `InvalidData`: not JSON of this form, or another format.
     pub(crate) fn parse(json: &[u8]) -> io::Result<Self> {
         formats::json::read(json, FORMAT).map_err(|error| invalid(format!("{NAME} {error}")))
     }
@@ -118,10 +115,7 @@ impl PeerRecord {
         Self { manager: manager.clone(), files: set.iter().map(file).collect() }
     }
 
-    /// What was found of each of the three files.
-    ///
-    /// # Errors
-    /// `InvalidData` when it does not list these three in their order.
+    /// The three files in their order, each with what was found of it.
     pub(super) fn found(&self) -> io::Result<[(CredentialFile, Option<&FoundRecord>); 3]> {
         let [ca, certificate, key] = self.files.as_slice() else {
             return Err(invalid(format!("{NAME} does not list three files")));
@@ -150,9 +144,6 @@ impl FoundRecord {
     }
 
     /// Mode, owner and extended attributes.
-    ///
-    /// # Errors
-    /// `InvalidData` for a mode that is none.
     pub(super) fn attributes(&self, file: CredentialFile) -> io::Result<Attributes> {
         let mode = u32::from_str_radix(&self.mode, 8)
             .map_err(|_| invalid(format!("{NAME} gives {file} no mode")))?;
