@@ -372,20 +372,4 @@ fn file_status((file, live): (CredentialFile, &Live)) -> FileStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_level_follows_the_days_and_what_is_broken_is_critical() {
-        let thresholds = Thresholds { warning: 90, critical: 30 };
-        let level = |state, days| level_of(state, days, thresholds);
-        use Level::{Critical, Ok, Unknown, Warning};
-        let levels = [90, 89, 30, 29].map(|days| level("valid", Some(days)));
-        assert_eq!(levels, [Ok, Warning, Warning, Critical]);
-        let words = ["expired", "not-yet-valid", "broken", "empty", "unreadable"];
-        assert_eq!(
-            words.map(|state| level(state, None)),
-            [Critical, Critical, Critical, Ok, Unknown]
-        );
-    }
-}
+mod tests;

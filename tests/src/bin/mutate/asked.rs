@@ -5,7 +5,7 @@
 /// notice it.
 const ROOMS: [(&str, &[&str]); 6] = [
     ("installer/src/appliance", &["device::", "refusals::", "install::", "hostile::", "undo::"]),
-    ("installer/src/candidate", &["refusals::", "install::", "hostile::", "trust::", "terminal::"]),
+    ("installer/src/candidate", &["refusals::", "output::", "install::", "trust::", "terminal::"]),
     ("installer/src/change", &["install::", "device::", "kit::", "undo::"]),
     ("installer/src/commands", &["output::", "device::", "terminal::", "install::", "undo::"]),
     ("formats/cli/src/disk", &["device::", "install::", "hostile::", "undo::"]),
