@@ -25,6 +25,9 @@ const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
 
+/// What to do about a record beyond it.
+const TOO_LARGE: &str = "no record of this program grows to that, but a log after some 200,000 runs: look at what it is, then move it away";
+
 /// How long a run waits for those that only look ([`State::is_locked`]); each holds the lock for a
 /// moment, and shared.
 const A_LOOK: Duration = Duration::from_secs(10);
@@ -103,7 +106,7 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(wrong_file(&shown, &error)),
             Ok(file) => limits::read_public(file, RECORD).map(Some).map_err(|error| match error {
-                LimitError::TooLarge { .. } => Failure::unexpected(format!("{shown} {error}")),
+                LimitError::TooLarge { .. } => Failure::of(&shown, &error).or_hint(TOO_LARGE),
                 LimitError::Io(error) => Failure::io(shown, &error),
             }),
         }

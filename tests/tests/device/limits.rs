@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tests::{Run, World};
+use tests::{Run, World, refused};
 
 /// Version 1 UUIDs that nobody has.
 fn uuid(number: usize) -> String {
@@ -79,4 +79,22 @@ fn a_pmtool_that_may_not_be_opened_is_no_missing_one() {
     let kit = world.kit(&[]);
     let ran = world.install(device, &kit.path).run().expect(1).says("symbolic links");
     ran.never_says("no pmtool");
+}
+
+/// What lies there is not this program's, or a log of many years: neither is read into memory.
+#[test]
+fn a_record_beyond_its_limit_is_too_large_and_says_what_to_do() {
+    let world = World::new(1);
+    let (device, kit) = (world.ftd(1), world.kit(&[]).path);
+    world.install(device, &kit).run().expect(0);
+    for (name, words) in [("log", &["log"][..]), ("signers", &["signers", "list"])] {
+        let path = device.root.join("var/sf/sftunnel-airgap").join(name);
+        let kept = fs::read(&path).unwrap();
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(64 * 1024 * 1024 + 1).unwrap();
+        let json = refused(world.on(device, words), "too-large").json();
+        assert!(json["next"].as_str().unwrap().contains("move it away"), "{json}");
+        fs::write(&path, kept).unwrap();
+        world.on(device, words).run().expect(0);
+    }
 }

@@ -172,64 +172,20 @@ impl Root {
         follow_last: bool,
         mut passed: Option<&mut Vec<Passed>>,
     ) -> io::Result<Located> {
-        let mut stack = vec![(self.dir.try_clone()?, PathBuf::from("/"))];
+        let root = PathBuf::from("/");
         if let Some(passed) = &mut passed {
-            passed.push(Passed::new(PathBuf::from("/"), &fstat(&self.dir)?));
+            passed.push(Passed::new(root.clone(), &fstat(&self.dir)?));
         }
-        let mut todo: VecDeque<OsString> = components(path);
-        let mut links = 0;
-        while let Some(name) = todo.pop_front() {
-            let (here, inside) = stack.last().ok_or(Errno::NOENT)?;
+        let stack = vec![(self.dir.try_clone()?, root)];
+        let mut walk = Walk { stack, todo: components(path), links: 0, follow_last, passed };
+        while let Some(name) = walk.todo.pop_front() {
             if name == ".." {
-                // the root is its own parent
-                if stack.len() > 1 {
-                    stack.pop();
-                }
-                continue;
-            }
-            let (last, path) = (todo.is_empty(), inside.join(&name));
-            if last && !follow_last {
-                return Ok(Located { dir: here.try_clone()?, name, path });
-            }
-            let stat = match statat(here, &*name, AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) if last => {
-                    return Ok(Located { dir: here.try_clone()?, name, path });
-                }
-                other => other?,
-            };
-            let found = FileType::from_raw_mode(stat.st_mode);
-            if let (Some(passed), true) = (&mut passed, found == FileType::Symlink) {
-                passed.push(Passed::new(path.clone(), &stat));
-            }
-            if found == FileType::Symlink {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(Errno::LOOP.into());
-                }
-                let target = OsString::from_vec(readlinkat(here, &*name, Vec::new())?.into_bytes());
-                if target.as_bytes().starts_with(b"/") {
-                    stack.truncate(1);
-                }
-                for component in components(Path::new(&target)).into_iter().rev() {
-                    todo.push_front(component);
-                }
-            } else if last {
-                return Ok(Located { dir: here.try_clone()?, name, path });
-            } else {
-                let dir = match &mut passed {
-                    None => open_dir_at(here, &name)?,
-                    Some(passed) => {
-                        let dir = openat(here, &*name, LOOK | OFlags::DIRECTORY, Mode::empty())?;
-                        // of what was opened, not of what the name stood for a moment ago
-                        passed.push(Passed::new(path.clone(), &fstat(&dir)?));
-                        dir
-                    }
-                };
-                stack.push((dir, path));
+                walk.leave();
+            } else if let Some(located) = walk.step(name)? {
+                return Ok(located);
             }
         }
-        let (dir, path) = stack.pop().ok_or(Errno::NOENT)?;
-        Ok(Located { dir, name: OsString::from("."), path })
+        walk.end()
     }
 
     /// Opens a directory, following links inside the root.
@@ -277,6 +233,85 @@ impl Root {
     /// As `openat`.
     pub fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         names_in(&self.open_dir(path)?)
+    }
+}
+
+/// A walk from the root, component by component.
+struct Walk<'a> {
+    /// The directories that lie on the way, the root first, with their paths inside it.
+    stack: Vec<(OwnedFd, PathBuf)>,
+    todo: VecDeque<OsString>,
+    links: usize,
+    follow_last: bool,
+    passed: Option<&'a mut Vec<Passed>>,
+}
+
+impl Walk<'_> {
+    /// The root is its own parent.
+    fn leave(&mut self) {
+        if self.stack.len() > 1 {
+            self.stack.pop();
+        }
+    }
+
+    /// Goes through one component; gives what the path ends at when it was the last.
+    fn step(&mut self, name: OsString) -> io::Result<Option<Located>> {
+        let (here, inside) = self.stack.last().ok_or(Errno::NOENT)?;
+        let (is_last, path) = (self.todo.is_empty(), inside.join(&name));
+        let stat = match is_last && !self.follow_last {
+            true => None,
+            false => match statat(here, &*name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) if is_last => None,
+                found => Some(found?),
+            },
+        };
+        match stat {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                let target = readlinkat(here, &*name, Vec::new())?.into_bytes();
+                if let Some(passed) = &mut self.passed {
+                    passed.push(Passed::new(path, &stat));
+                }
+                self.follow(OsString::from_vec(target))?;
+                Ok(None)
+            }
+            Some(_) if !is_last => self.enter(&name, path).map(|()| None),
+            _ => Ok(Some(Located { dir: here.try_clone()?, name, path })),
+        }
+    }
+
+    fn follow(&mut self, target: OsString) -> io::Result<()> {
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(Errno::LOOP.into());
+        }
+        if target.as_bytes().starts_with(b"/") {
+            self.stack.truncate(1);
+        }
+        for component in components(Path::new(&target)).into_iter().rev() {
+            self.todo.push_front(component);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &OsStr, path: PathBuf) -> io::Result<()> {
+        let (here, _) = self.stack.last().ok_or(Errno::NOENT)?;
+        let dir = match &mut self.passed {
+            None => open_dir_at(here, name)?,
+            Some(passed) => {
+                let dir = openat(here, name, LOOK | OFlags::DIRECTORY, Mode::empty())?;
+                // of what was opened, not of what the name stood for a moment ago
+                passed.push(Passed::new(path.clone(), &fstat(&dir)?));
+                dir
+            }
+        };
+        self.stack.push((dir, path));
+        Ok(())
+    }
+
+    /// What a path without a name at its end leads to: the root, or a directory above.
+    fn end(mut self) -> io::Result<Located> {
+        let (dir, path) = self.stack.pop().ok_or(Errno::NOENT)?;
+        Ok(Located { dir, name: OsString::from("."), path })
     }
 }
 
