@@ -23,6 +23,7 @@ use cli::disk::root::Root;
 use cli::say::exit::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::Terminal;
+use cli::say::usage;
 use formats::timestamp::Timestamp;
 
 use crate::args::{Cli, Command, KeyKind};
@@ -77,7 +78,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let plugin = command_word(&args) == Some("check");
-            return report::usage_error(PROGRAM, &args, &error, plugin);
+            return usage::usage_error(PROGRAM, &args, &error, plugin);
         }
     };
     let global = &cli.global;

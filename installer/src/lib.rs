@@ -24,6 +24,7 @@ use clap::{CommandFactory, FromArgMatches};
 use cli::say::exit::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::Terminal;
+use cli::say::usage;
 
 use crate::appliance::host::{Host, Told};
 use crate::args::{Cli, Command, StatusArgs};
@@ -51,7 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let has = |word: &str| arguments.iter().any(|argument| argument == word);
             let plugin = has("status") && has("--plugin");
-            return report::usage_error(PROGRAM, &arguments, &error, plugin);
+            return usage::usage_error(PROGRAM, &arguments, &error, plugin);
         }
     };
     let terminal = Terminal::new(cli.global.json, cli.global.quiet, cli.global.verbose);

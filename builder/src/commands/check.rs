@@ -24,7 +24,7 @@ use formats::device::{CredentialFile, DeviceName, DeviceUuid};
 use formats::error::Reasoned;
 use formats::limits::{self, LimitError};
 
-use self::state::{Checked, Role, Thresholds};
+use self::state::{Checked, Role, Subject, Thresholds};
 use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
@@ -113,7 +113,7 @@ impl<'a> Look<'a> {
             Newest::None => (None, None),
             Newest::Unreadable(failure) => {
                 let path = BATCHES;
-                found.push(Checked::unreadable(Role::FailedPush, None, path, failure.in_a_line()));
+                found.push(Subject::own(Role::FailedPush, path).unreadable(failure.in_a_line()));
                 (None, None)
             }
         };
@@ -152,13 +152,14 @@ impl<'a> Look<'a> {
 
     /// The manager's own.
     fn manager(&mut self) {
-        self.certificate(Role::Ca, None, CA, CredentialFile::Ca, true);
-        self.certificate(Role::Own, None, OWN_CERTIFICATE, CredentialFile::Certificate, true);
+        self.certificate(Subject::own(Role::Ca, CA), CredentialFile::Ca, true);
+        let own = Subject::own(Role::Own, OWN_CERTIFICATE);
+        self.certificate(own, CredentialFile::Certificate, true);
         let checked = match self.root.read(Path::new(CRL), limits::CRL) {
             Err(LimitError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => Checked::unreadable(Role::Crl, None, CRL, error.to_string()),
+            Err(error) => Subject::own(Role::Crl, CRL).unreadable(error.to_string()),
             Ok(pem) => match RevocationList::from_pem(&pem) {
-                Err(error) => Checked::unreadable(Role::Crl, None, CRL, error.to_string()),
+                Err(error) => Subject::own(Role::Crl, CRL).unreadable(error.to_string()),
                 Ok(list) => {
                     Checked::crl(CRL, &list, self.ca.as_ref(), self.context.now, self.thresholds)
                 }
@@ -172,7 +173,7 @@ impl<'a> Look<'a> {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
-                let checked = Checked::unreadable(Role::Peer, None, PEERS, error.to_string());
+                let checked = Subject::own(Role::Peer, PEERS).unreadable(error.to_string());
                 return self.found.push(checked);
             }
         };
@@ -188,29 +189,24 @@ impl<'a> Look<'a> {
                 (Role::Peer, format!("{directory}/{}", CredentialFile::Certificate)),
             ];
             for (role, path) in files {
-                let device = Some(device.clone());
-                self.certificate(role, device, &path, CredentialFile::Certificate, false);
+                let about = Subject { role, device: Some(device.clone()), path };
+                self.certificate(about, CredentialFile::Certificate, false);
             }
             let path = format!("{directory}/{}", CredentialFile::Ca);
-            self.certificate(Role::PeerCa, Some(device), &path, CredentialFile::Ca, false);
+            let about = Subject { role: Role::PeerCa, device: Some(device), path };
+            self.certificate(about, CredentialFile::Ca, false);
         }
     }
 
-    fn certificate(
-        &mut self,
-        role: Role,
-        device: Option<DeviceRef>,
-        path: &str,
-        file: CredentialFile,
-        required: bool,
-    ) {
-        let read = self.root.read(Path::new(path), limits::PEM);
+    fn certificate(&mut self, about: Subject, file: CredentialFile, required: bool) {
+        let role = about.role;
+        let read = self.root.read(Path::new(&about.path), limits::PEM);
         let certificate = match read {
             Err(LimitError::Io(error)) if !required && is_absent(&error) => {
                 return;
             }
             Err(error) => {
-                self.found.push(Checked::unreadable(role, device, path, error.to_string()));
+                self.found.push(about.unreadable(error.to_string()));
                 return;
             }
             Ok(pem) => Certificate::as_found(&pem, file),
@@ -218,13 +214,12 @@ impl<'a> Look<'a> {
         match certificate {
             Err(error) => {
                 let message = format!("{}: {error}", error.reason());
-                self.found.push(Checked::unreadable(role, device, path, message));
+                self.found.push(about.unreadable(message));
             }
             Ok(certificate) => {
                 let (now, thresholds) = (self.context.now, self.thresholds);
                 let ca = self.ca.as_ref();
-                let checked =
-                    Checked::certificate(role, device, path, &certificate, ca, now, thresholds);
+                let checked = Checked::certificate(about, &certificate, ca, now, thresholds);
                 self.found.push(checked);
                 if role == Role::Ca {
                     self.ca = Some(certificate);

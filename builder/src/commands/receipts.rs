@@ -71,19 +71,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
         Asked::Silent(_) | Asked::NotWanted => None,
     };
     body.results = gathered.devices(&judged, seen.as_ref());
-    if let Asked::Printed(output) = &asked
-        && body.results.iter().all(|device| device.tunnel == Some(Tunnel::Unknown))
-    {
-        body.warnings.push(format!(
-            "{} says nothing of these devices that is known here, by UUID, name or address: every tunnel is unknown",
-            output.path.display()
-        ));
-    }
-    if gathered.kits.is_empty() {
-        body.warnings.push(
-            "no kit is named, so it is not known which devices are asked about: name the kit's folder as well".to_owned(),
-        );
-    }
+    body.warnings.extend(gathered.warnings(&asked, &body.results));
     body.count();
     if let Some(path) = &args.html {
         html::write(path, &body)?;
@@ -92,14 +80,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     let refused = body.receipts.iter().find_map(|receipt| Some(receipt.refusal.as_ref()?.reason));
     let exit = if refused.is_some() { Exit::Refused } else { Exit::Done };
     if args.csv || context.terminal.quiet && exit == Exit::Done {
-        let refusals = body.receipts.iter().filter_map(|receipt| {
-            let refusal = receipt.refusal.as_ref()?;
-            let path = receipt.path.display();
-            Some(format!("{path}: refused ({}): {}", refusal.reason, refusal.message))
-        });
-        let note = body.tunnels.note_text().map(|note| format!("tunnels {note}"));
-        let all = body.warnings.iter().cloned().chain(refusals).chain(note);
-        all.for_each(|line| context.terminal.warn(&line));
+        body.not_to_overlook().for_each(|line| context.terminal.warn(&line));
     }
     let text = if args.csv { body.csv() } else { body.text() };
     Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, refused))
@@ -134,6 +115,24 @@ struct Gathered {
 }
 
 impl Gathered {
+    fn warnings(&self, asked: &Asked, results: &[DeviceView]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Asked::Printed(output) = asked
+            && results.iter().all(|device| device.tunnel == Some(Tunnel::Unknown))
+        {
+            warnings.push(format!(
+                "{} says nothing of these devices that is known here, by UUID, name or address: every tunnel is unknown",
+                output.path.display()
+            ));
+        }
+        if self.kits.is_empty() {
+            warnings.push(
+                "no kit is named, so it is not known which devices are asked about: name the kit's folder as well".to_owned(),
+            );
+        }
+        warnings
+    }
+
     fn add(&mut self, path: &Path) -> Result<(), Failure> {
         if is_kit(path) {
             self.kits.push(KitFolder::open(path)?);
@@ -282,7 +281,7 @@ impl Gathered {
             view.claims = claims.map_or(0, Vec::len);
             if let Some((output, seen)) = seen {
                 let seen = seen.get(&view.device.uuid).copied().unwrap_or_default();
-                view.see(seen, output.source);
+                view.see(seen, output.source, last.map(|judged| &judged.claim));
             }
             view
         };

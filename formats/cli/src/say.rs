@@ -6,4 +6,5 @@ pub mod page;
 pub mod prometheus;
 pub mod report;
 pub mod terminal;
+pub mod usage;
 pub mod version;

@@ -76,17 +76,27 @@ pub(super) struct Checked {
     pub message: Option<String>,
 }
 
-impl Checked {
-    pub(super) fn unreadable(
-        role: Role,
-        device: Option<DeviceRef>,
-        path: &str,
-        message: String,
-    ) -> Self {
-        Self {
-            role,
-            device,
-            path: path.to_owned(),
+/// What is looked at: a file, what it is for, and whose it is.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub role: Role,
+    /// `None` for the manager's.
+    pub device: Option<DeviceRef>,
+    pub path: String,
+}
+
+impl Subject {
+    /// A file of the manager itself.
+    pub(super) fn own(role: Role, path: &str) -> Self {
+        Self { role, device: None, path: path.to_owned() }
+    }
+
+    /// Nothing is known of it yet.
+    fn unknown(self) -> Checked {
+        Checked {
+            role: self.role,
+            device: self.device,
+            path: self.path,
             state: State::Unknown,
             subject: None,
             not_before: None,
@@ -94,24 +104,30 @@ impl Checked {
             days_left: None,
             issued_by_ca: None,
             superseded: false,
-            message: Some(message),
+            message: None,
         }
     }
 
+    pub(super) fn unreadable(self, message: String) -> Checked {
+        Checked { message: Some(message), ..self.unknown() }
+    }
+}
+
+const NOT_THE_CAS: &str = "not signed by the InternalCA in use";
+
+impl Checked {
     /// Lines that say of no device that it was not reached, as nobody can read whose they are.
     pub(super) fn failed_push(listing: &Listing) -> Option<Self> {
         let lost = listing.found.nobodys;
         let message =
             format!("{lost} of its lines cannot be read: sftunnel-bundle plan shows them");
-        let row = Self::unreadable(Role::FailedPush, None, &listing.path, message);
+        let row = Subject::own(Role::FailedPush, &listing.path).unreadable(message);
         (lost > 0).then_some(Self { state: State::Warning, ..row })
     }
 
     /// `ca` is the InternalCA in use; a new pair and the FMC's own must be from it.
     pub(super) fn certificate(
-        role: Role,
-        device: Option<DeviceRef>,
-        path: &str,
+        about: Subject,
         certificate: &Certificate,
         ca: Option<&Certificate>,
         now: Timestamp,
@@ -120,39 +136,36 @@ impl Checked {
         let facts = certificate.facts();
         let days = now.days_left(facts.not_after);
         let mut state = State::by_days(days, thresholds);
-        let mut message = None;
+        let mut faults = Vec::new();
         match facts.at(now) {
             Validity::Expired => state = State::Critical,
             Validity::NotYet => {
                 state = State::Critical;
-                message = Some(format!("not valid before {}: check the clock", facts.not_before));
+                faults.push(format!("not valid before {}: check the clock", facts.not_before));
             }
             Validity::Valid => {}
         }
-        let issued_by_ca = match role {
+        let issued_by_ca = match about.role {
             Role::Own | Role::Pushed | Role::Peer => ca.map(|ca| certificate.is_issued_by(ca)),
-            _ => None,
+            Role::Ca | Role::PeerCa | Role::Crl | Role::FailedPush => None,
         };
-        if issued_by_ca == Some(false) && role != Role::Peer {
+        if issued_by_ca == Some(false) && about.role != Role::Peer {
             state = state.max(State::Warning);
-            message.get_or_insert("not signed by the InternalCA in use".to_owned());
+            faults.push(NOT_THE_CAS.to_owned());
         }
         if let Some(digest) = certificate.weak_digest() {
             state = state.max(State::Warning);
-            message.get_or_insert(format!("signed with {digest}, which newer releases refuse"));
+            faults.push(format!("signed with {digest}, which newer releases refuse"));
         }
         Self {
-            role,
-            device,
-            path: path.to_owned(),
             state,
             subject: Some(facts.subject.clone()),
             not_before: Some(facts.not_before),
             not_after: Some(facts.not_after),
             days_left: Some(days),
             issued_by_ca,
-            superseded: false,
-            message,
+            message: (!faults.is_empty()).then(|| faults.join("; ")),
+            ..about.unknown()
         }
     }
 
@@ -177,20 +190,17 @@ impl Checked {
         let mut message = None;
         if issued_by_ca == Some(false) {
             state = State::Warning;
-            message = Some("not signed by the InternalCA in use".to_owned());
+            message = Some(NOT_THE_CAS.to_owned());
         }
         Self {
-            role: Role::Crl,
-            device: None,
-            path: path.to_owned(),
             state,
             subject: Some(list.issuer().to_owned()),
             not_before: Some(start),
             not_after: end,
             days_left: end.map(|end| now.days_left(end)),
             issued_by_ca,
-            superseded: false,
             message,
+            ..Subject::own(Role::Crl, path).unknown()
         }
     }
 
@@ -259,7 +269,8 @@ mod tests {
     fn checked(role: Role, state: State) -> Checked {
         let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap();
         let device = Some(DeviceRef { uuid, name: None });
-        Checked { state, ..Checked::unreadable(role, device, "x", String::new()) }
+        let about = Subject { role, device, path: "x".to_owned() };
+        Checked { state, ..about.unreadable(String::new()) }
     }
 
     #[test]

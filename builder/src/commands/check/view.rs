@@ -338,14 +338,15 @@ fn summary(results: &[Checked], listed: usize, undelivered: usize, done_but_down
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::Subject;
     use super::*;
 
     #[test]
     fn the_first_line_names_the_most_urgent() {
-        let mut expired = Checked::unreadable(Role::Ca, None, "/x", String::new());
+        let mut expired = Subject::own(Role::Ca, "/x").unreadable(String::new());
         expired.state = State::Critical;
         (expired.days_left, expired.not_after) = (Some(-1), Some(Timestamp::EPOCH));
-        let other = Checked::unreadable(Role::Own, None, "/y", "damaged".into());
+        let other = Subject::own(Role::Own, "/y").unreadable("damaged".into());
         assert_eq!(
             summary(&[expired, other], 1, 0, 0),
             "InternalCA expired 1 day ago (1970-01-01T00:00:00Z), and 1 more to look at"

@@ -16,6 +16,8 @@ use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, SignedReceipt};
 use serde::Serialize;
 
+use crate::fmc::status_source::Source;
+use crate::fmc::tunnel_status::{Seen, Tunnel};
 use crate::kit::device_result::Refusal;
 
 /// A CA that a receipt may be from.
@@ -136,6 +138,46 @@ pub(super) fn standing(last: Option<&Judged>) -> Standing {
         // what is installed is from before the last renewal
         (Ok(_), Outcome::Installed) => Standing::Outstanding,
         (Ok(_), Outcome::RolledBack | Outcome::Restored) => Standing::RolledBack,
+    }
+}
+
+/// When a tunnel was seen up, against the device's last claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum When {
+    /// Now, and the claim is there already.
+    Now,
+    /// The saved output holds a time after it.
+    After,
+    /// It holds only times before it: it says nothing of what came since.
+    Before,
+    /// It holds no time; that of the file is the time of a copy.
+    Undated,
+}
+
+impl When {
+    /// `None` for a tunnel that was not seen up. The time of a file proves nothing, as a copy is
+    /// newer than what it holds; times in the output do, by the manager's clock.
+    pub(super) fn of(seen: Seen, source: Source, claim: Option<&Claim>) -> Option<Self> {
+        if seen.tunnel != Tunnel::Up {
+            return None;
+        }
+        let begun = claim.map(|claim| claim.started_at);
+        Some(match (source, seen.alive_at, claim.map(|claim| claim.ended_at)) {
+            // it stands from before the claim, so it tells nothing of what was done then
+            (Source::Program, ..) if seen.started_at.zip(begun).is_some_and(|(t, c)| t < c) => {
+                Self::Before
+            }
+            (Source::Program, ..) => Self::Now,
+            (Source::File, Some(alive), Some(ended)) if alive < ended => Self::Before,
+            (Source::File, Some(_), Some(_)) => Self::After,
+            (Source::File, _, _) => Self::Undated,
+        })
+    }
+
+    /// Seen after what was done, so that it speaks for it.
+    pub(super) fn is_since(self) -> bool {
+        matches!(self, Self::Now | Self::After)
     }
 }
 

@@ -8,14 +8,14 @@ use cli::say::page::{Page, Table, wrapped};
 use formats::bundle::manifest::Manager;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
-use formats::receipt::Outcome;
+use formats::receipt::{Claim, Outcome};
 use formats::signature::Fingerprint;
 use formats::text::{printable, printable_path};
 use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 use serde::Serialize;
 
-use super::tally::{Judged, Proof, Standing};
+use super::tally::{Judged, Proof, Standing, When};
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
 use crate::kit::device_result::{DeviceRef, Refusal, warnings_text};
@@ -83,20 +83,6 @@ pub(super) struct AuthorityView {
     pub current: bool,
 }
 
-/// When a tunnel was seen up, against the device's last claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum When {
-    /// Now, and the claim is there already.
-    Now,
-    /// The saved output holds a time after it.
-    After,
-    /// It holds only times before it: it says nothing of what came since.
-    Before,
-    /// It holds no time; that of the file is the time of a copy.
-    Undated,
-}
-
 /// A device.
 #[derive(Debug, Serialize)]
 pub(super) struct DeviceView {
@@ -123,9 +109,6 @@ pub(super) struct DeviceView {
     /// What shows that the claim is the device's: `current-ca`, `older-ca`,
     /// `earlier-receipt`.
     pub proof: Option<Proof>,
-    /// When the run began whose claim counts.
-    #[serde(skip)]
-    pub started_at: Option<Timestamp>,
     /// When that was, by the device's clock.
     pub ended_at: Option<Timestamp>,
     /// SHA-256 (DER) of the certificate that is live since.
@@ -204,7 +187,6 @@ impl DeviceView {
             confirmed: false,
             outcome: claim.map(|claim| claim.outcome),
             proof: last.and_then(|judged| judged.proof.as_ref().ok().copied()),
-            started_at: claim.map(|claim| claim.started_at),
             ended_at: claim.map(|claim| claim.ended_at),
             certificate: claim.map(|claim| claim.certificate_after),
             bundle_id: claim.and_then(|claim| claim.bundle_id),
@@ -214,28 +196,11 @@ impl DeviceView {
         }
     }
 
-    /// Takes what was seen of its tunnel. The time of a file proves nothing, as a copy is
-    /// newer than what it holds; times in the output do, by the manager's clock.
-    pub(super) fn see(&mut self, seen: Seen, source: Source) {
+    /// Takes what was seen of its tunnel.
+    pub(super) fn see(&mut self, seen: Seen, source: Source, claim: Option<&Claim>) {
         self.tunnel = Some(seen.tunnel);
-        if seen.tunnel != Tunnel::Up {
-            return;
-        }
-        let when = match (source, seen.alive_at, self.ended_at) {
-            // it stands from before the claim, so it tells nothing of what was done then
-            (Source::Program, ..) if self.is_from_before(seen) => When::Before,
-            (Source::Program, ..) => When::Now,
-            (Source::File, Some(alive), Some(ended)) if alive < ended => When::Before,
-            (Source::File, Some(_), Some(_)) => When::After,
-            (Source::File, _, _) => When::Undated,
-        };
-        self.seen = Some(when);
-        let is_since = matches!(when, When::Now | When::After);
-        self.confirmed = self.status == Standing::Done && is_since;
-    }
-
-    fn is_from_before(&self, seen: Seen) -> bool {
-        seen.started_at.zip(self.started_at).is_some_and(|(tunnel, claim)| tunnel < claim)
+        self.seen = When::of(seen, source, claim);
+        self.confirmed = self.status == Standing::Done && self.seen.is_some_and(When::is_since);
     }
 
     /// The tunnel in a word or two.
@@ -330,6 +295,17 @@ impl ReceiptsBody {
             let _ = write!(text, ", {number} {what}");
         }
         text
+    }
+
+    /// The lines of the text that must be told also where the text is not shown.
+    pub(super) fn not_to_overlook(&self) -> impl Iterator<Item = String> {
+        let refusals = self.receipts.iter().filter_map(|receipt| {
+            let refusal = receipt.refusal.as_ref()?;
+            let path = receipt.path.display();
+            Some(format!("{path}: refused ({}): {}", refusal.reason, refusal.message))
+        });
+        let note = self.tunnels.note_text().map(|note| format!("tunnels {note}"));
+        self.warnings.iter().cloned().chain(refusals).chain(note)
     }
 
     pub(super) fn text(&self) -> String {

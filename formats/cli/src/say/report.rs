@@ -1,6 +1,5 @@
 //! One result of one command: one JSON object on stdout, or text for a person.
 
-use std::ffi::OsString;
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
@@ -76,17 +75,17 @@ impl Report {
 
 /// The fields that every JSON object begins with. `docs/json.md` describes them.
 #[derive(Serialize)]
-struct Envelope<'a> {
-    schema: &'a str,
-    exit_code: u8,
+pub(super) struct Envelope<'a> {
+    pub(super) schema: &'a str,
+    pub(super) exit_code: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
+    pub(super) reason: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a str>,
+    pub(super) next: Option<&'a str>,
     #[serde(flatten)]
-    body: Option<&'a serde_json::Map<String, Value>>,
+    pub(super) body: Option<&'a serde_json::Map<String, Value>>,
 }
 
 /// Prints a result and gives the exit code. `program` is the program's name, `schema` names
@@ -175,48 +174,6 @@ pub fn as_plugin(terminal: &Terminal, result: Result<Report, Failure>) -> Result
     })
 }
 
-/// What is printed for a command line that cannot be parsed, or for `--help` and `--version`.
-/// With `--json` among the arguments there is a JSON object as well. A monitoring `plugin` ends
-/// with UNKNOWN: to a monitoring system [`Exit::Usage`] is CRITICAL.
-pub fn usage_error(
-    program: &str,
-    arguments: &[OsString],
-    error: &clap::Error,
-    plugin: bool,
-) -> ExitCode {
-    let exit = match (error.use_stderr(), plugin) {
-        // help and version go to standard output and are no error
-        (false, _) => Exit::Done,
-        (true, true) => Level::Unknown.exit(),
-        (true, false) => Exit::Usage,
-    };
-    let json = arguments.iter().any(|argument| argument == "--json");
-    if exit != Exit::Done && json {
-        let rendered = error.render().to_string();
-        let said: Vec<_> =
-            rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-        let message = said.join(" ").trim_start_matches("error: ").to_owned();
-        let envelope = Envelope {
-            schema: &format!("{program}.usage/1"),
-            exit_code: exit.code(),
-            reason: None,
-            message: Some(&message),
-            next: Some("see --help"),
-            body: None,
-        };
-        if let Ok(json) = ascii_json(&envelope) {
-            let _ = writeln!(io::stdout(), "{json}");
-        }
-    }
-    if plugin && exit != Exit::Done && !json {
-        let line = level::unknown_line(&Failure::usage("wrong command line"));
-        let _ = io::stdout().write_all(line.as_bytes());
-    }
-    // a closed pipe is nothing to complain about
-    let _ = error.print();
-    exit.into()
-}
-
 /// A failure as a person reads it.
 pub fn failure_text(program: &str, failure: &Failure) -> String {
     let mut text = String::new();
@@ -247,7 +204,7 @@ fn joined<'a>(first: &'a str, second: &'a str) -> [&'a str; 3] {
 }
 
 /// JSON in ASCII only: a terminal that shows it meets no character that it would obey.
-fn ascii_json(value: &impl Serialize) -> io::Result<String> {
+pub(super) fn ascii_json(value: &impl Serialize) -> io::Result<String> {
     let json = serde_json::to_string_pretty(value)?;
     let mut ascii = Vec::with_capacity(json.len());
     write_ascii(&mut ascii, &[&json])?;

@@ -1,0 +1,51 @@
+//! A command line that cannot be parsed, told to a person, a script or a monitoring system.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use crate::say::exit::{Exit, Failure};
+use crate::say::level::{self, Level};
+use crate::say::report::{Envelope, ascii_json};
+
+/// Prints what clap says of a command line that cannot be parsed, or of `--help` and `--version`.
+/// With `--json` among the arguments there is a JSON object as well. A monitoring `plugin` ends
+/// with UNKNOWN: to a monitoring system [`Exit::Usage`] is CRITICAL.
+pub fn usage_error(
+    program: &str,
+    arguments: &[OsString],
+    error: &clap::Error,
+    plugin: bool,
+) -> ExitCode {
+    let exit = match (error.use_stderr(), plugin) {
+        // help and version go to standard output and are no error
+        (false, _) => Exit::Done,
+        (true, true) => Level::Unknown.exit(),
+        (true, false) => Exit::Usage,
+    };
+    let json = arguments.iter().any(|argument| argument == "--json");
+    if exit != Exit::Done && json {
+        let rendered = error.render().to_string();
+        let said: Vec<_> =
+            rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let message = said.join(" ").trim_start_matches("error: ").to_owned();
+        let envelope = Envelope {
+            schema: &format!("{program}.usage/1"),
+            exit_code: exit.code(),
+            reason: None,
+            message: Some(&message),
+            next: Some("see --help"),
+            body: None,
+        };
+        if let Ok(json) = ascii_json(&envelope) {
+            let _ = writeln!(io::stdout(), "{json}");
+        }
+    }
+    if plugin && exit != Exit::Done && !json {
+        let line = level::unknown_line(&Failure::usage("wrong command line"));
+        let _ = io::stdout().write_all(line.as_bytes());
+    }
+    // a closed pipe is nothing to complain about
+    let _ = error.print();
+    exit.into()
+}
