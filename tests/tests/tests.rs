@@ -165,7 +165,7 @@ mod output {
     /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 
-    /// Flags and reasons stand in the documents, and those in the documents exist.
+    /// Flags, fields, reasons and links stand in the documents, and those that stand there exist.
     mod docs;
 }
 
