@@ -336,7 +336,7 @@ fn is_staged(name: &OsStr) -> bool {
 }
 
 fn shown_peers(host: &Host) -> String {
-    host.root().outside(format!("{PEERS}")).display().to_string()
+    host.root().outside(PEERS).display().to_string()
 }
 
 /// The path for messages.
