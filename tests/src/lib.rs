@@ -11,7 +11,7 @@
 //! | [`pty`] | a run at a terminal |
 //! | [`forge`] | bundles that the builder would not make |
 //! | [`forger`] | whoever has an honest kit and makes others of it |
-//! | [`refused`] | runs that are to be refused |
+//! | [`mod@refused`] | runs that are to be refused |
 //! | [`monitoring`] | what monitoring systems read |
 //! | [`interruption`] | runs cut off at every call, and boxes switched off at any moment |
 
