@@ -27,6 +27,16 @@ pub(crate) enum Unproved {
     NotConnected(Waited),
 }
 
+impl Unproved {
+    /// The tunnels as last seen, where they were waited for.
+    pub(crate) fn into_waited(self) -> Option<Waited> {
+        match self {
+            Self::Unhealthy(_) => None,
+            Self::NotConnected(waited) => Some(waited),
+        }
+    }
+}
+
 impl Proof {
     /// Waits for what is required beyond a running sftunnel. Gives the tunnels, where they were
     /// waited for: each up, or not known to be down.

@@ -1,9 +1,11 @@
-//! How a change of the box ended, in JSON and for a person.
+//! A change of the box: how it is carried out ([`flow`]), and how it ended, in JSON ([`ChangeResult`])
+//! and for people ([`text`]).
+
+pub(crate) mod flow;
+pub(crate) mod text;
 
 use cli::say::exit::Exit;
-use cli::say::page::wrap;
 use formats::device::ManagerUuid;
-use formats::text::printable;
 use serde::Serialize;
 
 use crate::appliance::peers::LiveSet;
@@ -12,15 +14,43 @@ use crate::appliance::tunnel::{Tunnel, Waited};
 use crate::candidate::checks::DroppedPeer;
 use crate::change::Context;
 use crate::change::backup::{self, BackupId};
-use crate::change::proof::Unproved;
 use crate::change::receipts::{Places, Receipts};
 use crate::change::transaction::{Ended, Source};
+
+/// One word for the end of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// A dry run.
+    Planned,
+    NothingToDo,
+    Installed,
+    RolledBack,
+    /// Success was not proved, and the files of before are back.
+    Restored,
+    /// The files are in place; that they work is not proved.
+    Unconfirmed,
+}
+
+impl Outcome {
+    /// The word in JSON and in the log.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::NothingToDo => "nothing-to-do",
+            Self::Installed => "installed",
+            Self::RolledBack => "rolled-back",
+            Self::Restored => "restored",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
 
 /// The end of a change, in JSON.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ChangeResult {
     /// `planned`, `nothing-to-do`, `installed`, `rolled-back`, `restored`, `unconfirmed`.
-    pub outcome: &'static str,
+    pub outcome: Outcome,
     /// The backup that was made of what was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
@@ -56,7 +86,7 @@ pub(crate) struct ChangeResult {
 }
 
 impl ChangeResult {
-    pub(crate) fn new(outcome: &'static str, sftunnel_before: Service) -> Self {
+    pub(crate) fn new(outcome: Outcome, sftunnel_before: Service) -> Self {
         Self {
             outcome,
             backup: None,
@@ -73,120 +103,112 @@ impl ChangeResult {
         }
     }
 
-    /// Fills in how a transaction ended; gives exit code and a sentence.
-    pub(crate) fn ended(
-        &mut self,
-        context: Context<'_>,
-        ended: Ended,
-        source: Source,
-        places: Places,
-    ) -> (Exit, String) {
-        match ended {
-            Ended::Done { pid, backup, renames, receipts, waited } => {
-                self.outcome = match source {
-                    Source::Bundles => "installed",
-                    Source::Backup => "rolled-back",
-                };
-                let tunnels = waited.map(|waited| self.tunnels_text(waited)).unwrap_or_default();
+    /// Records the end of a transaction.
+    fn record(&mut self, ending: Ending) {
+        self.outcome = ending.outcome();
+        self.why = ending.why();
+        self.stays_down = ending.stays_down;
+        self.receipts = ending.receipts.copied;
+        let (backup, waited) = match ending.ended {
+            Ended::Done { pid, backup, renames, waited, .. } => {
                 self.sftunnel_pid = Some(pid);
                 self.renames_microseconds = u64::try_from(renames.as_micros()).ok();
-                let text = format!(
-                    "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}",
-                    self.receipts_text(context, &receipts, places)
-                );
-                self.backup = Some(backup);
-                (Exit::Done, text)
+                (backup, waited)
             }
-            Ended::Unconfirmed { why, backup } => {
-                self.outcome = "unconfirmed";
-                let happened = match source {
-                    Source::Bundles => "Installed",
-                    Source::Backup => "Rolled back",
-                };
-                let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
-                let next = format!(
-                    "look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the files of before back"
-                );
-                let text = wrap("", 2, &happened) + &wrap("  next: ", 8, &next);
-                (self.why, self.backup) = (Some(why.to_string()), Some(backup));
-                (Exit::Unconfirmed, text)
-            }
-            Ended::RolledBack { why, pid, backup, receipts } => {
-                self.outcome = "restored";
+            Ended::Unconfirmed { backup, .. } => (backup, None),
+            Ended::RolledBack { why, pid, backup, .. } => {
                 self.sftunnel_pid = Some(pid);
-                self.stays_down = stays_down(context, &backup);
-                let mut text = wrap("Rolled back: ", 2, &why.to_string());
-                text.push_str(&format!(
-                    "The files of before are back, sftunnel runs on them with PID {pid}.\n"
-                ));
-                text.push_str(&stays_down_text(&self.stays_down));
-                let next = match &why {
-                    Unproved::NotConnected(_) => {
-                        "look at /ngfw/var/log/messages for why the tunnel did not come up"
-                    }
-                    _ => "look at /ngfw/var/log/messages for why sftunnel did not stay up",
-                };
-                text.push_str(&wrap("  next: ", 8, next));
-                text.push_str(&self.receipts_text(context, &receipts, places));
-                (self.why, self.backup) = (Some(why.to_string()), Some(backup));
-                if let Unproved::NotConnected(waited) = why {
-                    self.tunnels_text(waited);
-                }
-                (Exit::RolledBack, text)
+                (backup, why.into_waited())
             }
+        };
+        self.backup = Some(backup);
+        if let Some(waited) = waited {
+            self.record_tunnels(waited);
         }
     }
 
-    /// Keeps what was seen of the tunnels, and says it.
-    pub(crate) fn tunnels_text(&mut self, waited: Waited) -> String {
-        let tunnels = waited.tunnels.iter();
-        let text = tunnels
-            .map(|tunnel| {
-                let line = format!("to manager {}: {tunnel}", tunnel.manager);
-                wrap("Tunnel    ", 10, &line)
-            })
-            .collect::<String>();
-        let text = format!("{text}          (waited {} s)\n", waited.seconds);
+    /// Records the tunnels as last seen.
+    fn record_tunnels(&mut self, waited: Waited) {
         self.tunnels_waited_seconds = Some(waited.seconds);
         self.tunnels = waited.tunnels;
-        text
+    }
+}
+
+/// The end of a transaction, and everything that followed from it.
+struct Ending {
+    ended: Ended,
+    source: Source,
+    /// After a way back.
+    stays_down: Vec<DroppedPeer>,
+    receipts: Carried,
+}
+
+/// The receipts of a transaction, as far as they could be carried to where they are to go.
+#[derive(Default)]
+struct Carried {
+    /// Paths of the copies.
+    copied: Vec<String>,
+    /// Reason why one is missing, and the paths on this box.
+    missing: Option<(String, Vec<String>)>,
+}
+
+impl Ending {
+    /// Copies the receipts, and looks at what the files that were put back are good for.
+    fn reach(context: Context<'_>, ended: Ended, source: Source, places: Places) -> Self {
+        let (stays_down, receipts) = match &ended {
+            Ended::Done { receipts, .. } => (Vec::new(), Carried::copy(context, receipts, places)),
+            Ended::Unconfirmed { .. } => (Vec::new(), Carried::default()),
+            Ended::RolledBack { backup, receipts, .. } => {
+                (stays_down(context, backup), Carried::copy(context, receipts, places))
+            }
+        };
+        Self { ended, source, stays_down, receipts }
     }
 
-    /// Copies the receipts and says where they are.
-    fn receipts_text(
-        &mut self,
-        context: Context<'_>,
-        receipts: &Receipts,
-        places: Places,
-    ) -> String {
-        let (written, problem) = places.copy(receipts);
-        let mut text: String = written
-            .iter()
-            .map(|path| wrap("Receipt   ", 10, &printable(path).to_string()))
-            .collect();
-        if let Some(problem) = receipts.problem.as_ref().or(problem.as_ref()) {
-            text.push_str(&wrap(
-                "Note: ",
-                2,
-                &format!("no receipt could be written there: {}", printable(problem)),
-            ));
-            text.push_str(&left_here(&receipts.paths(context.state).collect::<Vec<_>>()));
+    fn exit(&self) -> Exit {
+        match self.outcome() {
+            Outcome::Unconfirmed => Exit::Unconfirmed,
+            Outcome::Restored => Exit::RolledBack,
+            _ => Exit::Done,
         }
-        self.receipts = written;
-        text
+    }
+
+    fn outcome(&self) -> Outcome {
+        match (&self.ended, self.source) {
+            (Ended::Unconfirmed { .. }, _) => Outcome::Unconfirmed,
+            (Ended::RolledBack { .. }, _) => Outcome::Restored,
+            (Ended::Done { .. }, _) if self.doubt().is_some() => Outcome::Unconfirmed,
+            (Ended::Done { .. }, Source::Bundles) => Outcome::Installed,
+            (Ended::Done { .. }, Source::Backup) => Outcome::RolledBack,
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        match &self.ended {
+            Ended::Done { .. } => self.doubt(),
+            Ended::Unconfirmed { why, .. } | Ended::RolledBack { why, .. } => Some(why.to_string()),
+        }
+    }
+
+    /// A tunnel that is required and was not seen up, where sftunnel runs on the new files.
+    fn doubt(&self) -> Option<String> {
+        match &self.ended {
+            Ended::Done { waited: Some(waited), .. } if !waited.all_up() => Some(waited.not_up()),
+            _ => None,
+        }
     }
 }
 
-/// Receipts that nothing carries to the manager yet.
-pub(crate) fn left_here(paths: &[String]) -> String {
-    let lines = paths.iter().map(|path| {
-        let line = format!("{}, on this box: copy it to the stick by hand", printable(path));
-        wrap("Receipt   ", 10, &line)
-    });
-    lines.collect()
+impl Carried {
+    fn copy(context: Context<'_>, receipts: &Receipts, places: Places) -> Self {
+        let (copied, problem) = places.copy(receipts);
+        let problem = receipts.problem.clone().or(problem);
+        let missing = problem.map(|why| (why, receipts.paths(context.state).collect()));
+        Self { copied, missing }
+    }
 }
 
-/// The managers whose tunnels cannot come up on the files of a backup, and why.
+/// The managers whose tunnels cannot come up on the files of a backup.
 pub(crate) fn stays_down(context: Context<'_>, id: &BackupId) -> Vec<DroppedPeer> {
     let Ok(backup) = backup::open(context.state, id) else { return Vec::new() };
     let now = context.host.now();
@@ -194,12 +216,4 @@ pub(crate) fn stays_down(context: Context<'_>, id: &BackupId) -> Vec<DroppedPeer
         files.usable_at(now).err().map(|why| DroppedPeer { manager, why })
     };
     backup.peers.into_iter().filter_map(down).collect()
-}
-
-pub(crate) fn stays_down_text(peers: &[DroppedPeer]) -> String {
-    let line = |peer: &DroppedPeer| {
-        let why = printable(&peer.why);
-        wrap("", 2, &format!("The tunnel to manager {} stays down: {why}", peer.manager))
-    };
-    peers.iter().map(line).collect()
 }

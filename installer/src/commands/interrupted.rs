@@ -4,7 +4,7 @@ use cli::say::exit::{Exit, Failure};
 use cli::say::page::wrap;
 use formats::text::printable;
 
-use super::change::left_here;
+use super::change::text::left_here;
 use super::{Session, log};
 use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;

@@ -4,7 +4,7 @@ use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use serde::Serialize;
 
-use super::change::{left_here, stays_down, stays_down_text};
+use super::change::{stays_down, text};
 use super::interrupted::recovered_text;
 use super::{Session, with_lock};
 use crate::appliance::run_log::LogLine;
@@ -62,9 +62,9 @@ pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failu
             Recovered::AllOld { backup, .. } => stays_down(context, backup),
             _ => Vec::new(),
         };
-        text.push_str(&stays_down_text(&stays_down));
+        text.push_str(&text::stays_down(&stays_down));
         let receipts = recovered.receipts(context.state);
-        text.push_str(&left_here(&receipts));
+        text.push_str(&text::left_here(&receipts));
         if !changed {
             // after exit 7 the files may be back, and sftunnel still down
             text.push_str("Whether sftunnel runs is shown by `sftunnel-install status`.\n");

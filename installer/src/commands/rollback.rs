@@ -1,78 +1,71 @@
 //! `rollback`: a backup becomes live again, with the same transaction as an installation.
 
 use cli::kit::words;
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Failure;
 use cli::say::page::wrap;
 use cli::say::report::Report;
 use formats::device::ManagerUuid;
 use formats::error::Reason;
 use serde::Serialize;
 
-use super::change::ChangeResult;
-use super::interrupted::{finish_interrupted, interrupted_note};
-use super::{Session, confirm, with_lock};
+use super::change::Outcome;
+use super::change::flow::{self, BoxNow, Wishes};
+use super::{Session, with_lock};
 use crate::appliance::host::Host;
 use crate::appliance::peers::{Live, LiveSet, PeerDir};
 use crate::appliance::run_log::LogLine;
-use crate::appliance::service::{self, Service};
 use crate::appliance::state::State;
-use crate::args::RollbackArgs;
-use crate::candidate::checks::{self, DroppedPeer};
+use crate::args::{Change as ChangeArgs, RollbackArgs, Tunnel as TunnelArgs};
+use crate::candidate::checks;
 use crate::candidate::plan_text;
 use crate::candidate::{FileResult, file_results};
-use crate::change::backup::{self, Backup, BackupId};
+use crate::change::backup::{self, Backup, BackupId, BackupRecord};
 use crate::change::journal::Goal;
 use crate::change::obstacles;
+use crate::change::proof::Proof;
 use crate::change::receipts::Places;
 use crate::change::records::Installed;
-use crate::change::transaction::{self, Source, Swap};
+use crate::change::transaction::Swap;
 use crate::change::{Change, Context};
-
-/// `sftunnel-install.rollback/1`.
-#[derive(Debug, Serialize)]
-struct RollbackReport {
-    /// The backup that is restored.
-    restored: BackupId,
-    #[serde(flatten)]
-    change: ChangeResult,
-    /// The files.
-    files: Vec<FileResult>,
-}
 
 struct Plan {
     id: BackupId,
+    record: BackupRecord,
+    /// Newer backups that are of no use.
+    passed_over: Vec<BackupId>,
     changes: Vec<Change>,
-    in_place: bool,
-    service: Service,
-    dropped: Vec<DroppedPeer>,
-    text: String,
+    box_now: BoxNow,
     files: Vec<FileResult>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// `not-found` without a backup; or whatever the transaction ended with.
+/// The backup to restore.
+struct Chosen {
+    id: BackupId,
+    backup: Backup,
+    passed_over: Vec<BackupId>,
+}
+
+/// `sftunnel-install.rollback/1`, beside [`ChangeResult`](super::change::ChangeResult).
+#[derive(Serialize)]
+struct Facts {
+    restored: BackupId,
+    files: Vec<FileResult>,
+}
+
 pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Failure> {
     let places = || Places::open(&args.receipt_out.folders);
-    if !args.change.dry_run {
-        return with_lock(session, "rollback", args.change.wait, |context| {
-            let context = Context { accept_device: args.accept_device, ..context };
-            locked(session, context, args, places()?)
-        });
+    let tunnel = TunnelArgs { wait_connected: None, require_connected: false };
+    let wishes = Wishes { change: args.change, tunnel };
+    if args.change.dry_run {
+        places()?;
+        let state = State::open(&session.host)?.ok_or_else(no_backup)?;
+        let plan = plan(session, &state, args)?;
+        return Ok(flow::dry_run(session, plan, Some(&state), wishes));
     }
-    places()?;
-    let state = State::open(&session.host)?.ok_or_else(no_backup)?;
-    let plan = plan(session, &state, args)?;
-    let mut change =
-        ChangeResult::new(if plan.in_place { "nothing-to-do" } else { "planned" }, plan.service);
-    let (interrupted, note) = interrupted_note(Some(&state));
-    change.interrupted_run = interrupted;
-    if !plan.in_place {
-        change.dropped = plan.dropped;
-    }
-    let text = format!("{}\n{note}Dry run: nothing was changed.\n", plan.text);
-    Ok(Report::done(&RollbackReport { restored: plan.id, change, files: plan.files }, text))
+    with_lock(session, "rollback", args.change.wait, |context| {
+        let context = Context { accept_device: args.accept_device, ..context };
+        flow::run(session, context, wishes, places()?, |state| plan(session, state, args))
+    })
 }
 
 fn no_backup() -> Failure {
@@ -84,17 +77,7 @@ fn no_backup() -> Failure {
 
 fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, Failure> {
     let host = &session.host;
-    let (id, backup, passed_over) = match &args.to {
-        None => last_change(host, state)?,
-        Some(named) => {
-            let id = backup::find(state, named)?;
-            let backup = backup::open(state, &id)?;
-            (id, backup, Vec::new())
-        }
-    };
-    if !args.accept_device {
-        require_own(state, &id, &backup)?;
-    }
+    let Chosen { id, backup, passed_over } = choose(host, state, args)?;
     let installed = Installed::read(Some(state))?;
     let (mut changes, mut in_place) = (Vec::new(), true);
     for (manager, after) in backup.peers {
@@ -108,38 +91,80 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
         checks::check_room(host, &change.peer)?;
         obstacles::require_none(host, change)?;
     }
-    host.pmtool()?;
-    let managers: Vec<ManagerUuid> =
-        changes.iter().map(|change| change.peer.manager.clone()).collect();
-    let dropped = checks::dropped_peers(host, &managers, host.now())?;
-    let service = service::status(host);
-    let mut text = format!(
-        "Backup    {id}, made before {} at {}\n",
-        backup.record.before, backup.record.created_at
-    );
-    for id in passed_over {
-        let note = format!("Backup {id} is passed over: the rollback after it came to nothing.");
-        text.push_str(&wrap("", 2, &note));
-    }
-    for change in &changes {
-        text.push_str(&plan_text::change(host, change, host.now()));
-        text.push_str(&prospect(host, change));
-    }
-    if in_place {
-        text.push_str(
-            "Nothing to do: these files are live already; `--to ID` names another backup.\n",
-        );
-    } else {
-        text.push_str(&plan_text::restart(&session.terminal, &service, changes.iter(), &dropped));
-    }
+    let managers = changes.iter().map(|change| change.peer.manager.clone()).collect();
+    let box_now = BoxNow::look(host, managers, in_place)?;
     let files = changes.iter().flat_map(|change| file_results(host, change)).collect();
-    Ok(Plan { id, changes, in_place, service, dropped, text, files })
+    let record = backup.record;
+    Ok(Plan { id, record, passed_over, changes, box_now, files })
+}
+
+fn choose(host: &Host, state: &State, args: &RollbackArgs) -> Result<Chosen, Failure> {
+    let chosen = match &args.to {
+        None => last_change(host, state)?,
+        Some(named) => {
+            let id = backup::find(state, named)?;
+            let backup = backup::open(state, &id)?;
+            Chosen { id, backup, passed_over: Vec::new() }
+        }
+    };
+    if !args.accept_device {
+        require_own(state, &chosen.id, &chosen.backup)?;
+    }
+    Ok(chosen)
+}
+
+impl flow::Plan for Plan {
+    const COMMAND: &'static str = "rollback";
+    const BEGINS: &'static str =
+        "Rolling back; this waits for sftunnel to come back. Do not switch the box off.";
+    type Facts = Facts;
+
+    fn box_now(&self) -> &BoxNow {
+        &self.box_now
+    }
+
+    fn text(&self, session: &Session) -> String {
+        let Session { host, terminal } = session;
+        let BackupRecord { before, created_at, .. } = &self.record;
+        let mut text = format!("Backup    {}, made before {before} at {created_at}\n", self.id);
+        for id in &self.passed_over {
+            let note =
+                format!("Backup {id} is passed over: the rollback after it came to nothing.");
+            text.push_str(&wrap("", 2, &note));
+        }
+        for change in &self.changes {
+            text.push_str(&plan_text::change(host, change, host.now()));
+            text.push_str(&prospect(host, change));
+        }
+        let BoxNow { is_in_place, service, dropped, .. } = &self.box_now;
+        if *is_in_place {
+            return text
+                + "Nothing to do: these files are live already; `--to ID` names another backup.\n";
+        }
+        text + &plan_text::restart(terminal, service, self.changes.iter(), dropped)
+    }
+
+    fn agree(self, args: ChangeArgs, _: Proof) -> (Swap, Facts) {
+        let facts = Facts { restored: self.id, files: self.files };
+        (Swap::to_backup(self.changes, args.on_unhealthy()), facts)
+    }
+}
+
+impl flow::Facts for Facts {
+    fn log(&self, line: LogLine, made: Option<&BackupId>) -> LogLine {
+        // the files that are live now: not those asked for, when sftunnel did not run on them
+        let live = match made {
+            Some(made) if line.outcome == Outcome::Restored.word() => made,
+            _ => &self.restored,
+        };
+        LogLine { backup: Some(live.to_string()), ..line }
+    }
 }
 
 /// The backup to go back to when none is named: the newest, and what is passed over before it.
 /// A rollback that was interrupted, or whose files sftunnel did not run on, leaves a backup of
 /// what is live again. Who then says `rollback` once more wants what that one was to restore.
-fn last_change(host: &Host, state: &State) -> Result<(BackupId, Backup, Vec<BackupId>), Failure> {
+fn last_change(host: &Host, state: &State) -> Result<Chosen, Failure> {
     let mut ids = backup::list(state)?;
     let newest = ids.last().cloned().ok_or_else(no_backup)?;
     let mut passed_over = Vec::new();
@@ -150,12 +175,12 @@ fn last_change(host: &Host, state: &State) -> Result<(BackupId, Backup, Vec<Back
             live.is_ok_and(|live| live.identities() == set.clone().in_place_of(&live).identities())
         };
         if backup.record.before != Goal::Rollback.word() || !backup.peers.iter().all(is_live) {
-            return Ok((id, backup, passed_over));
+            return Ok(Chosen { id, backup, passed_over });
         }
         passed_over.push(id);
     }
     let backup = backup::open(state, &newest)?;
-    Ok((newest, backup, Vec::new()))
+    Ok(Chosen { id: newest, backup, passed_over: Vec::new() })
 }
 
 /// A state directory that came with a copy of another box's disk holds that box's certificate and
@@ -186,43 +211,4 @@ fn prospect(host: &Host, change: &Change) -> String {
         Ok(set) => words::validity(set.ca().facts(), now),
     };
     wrap("  after it: ", 4, &text)
-}
-
-fn locked(
-    session: &Session,
-    context: Context<'_>,
-    args: &RollbackArgs,
-    places: Places,
-) -> Result<(Report, LogLine), Failure> {
-    let interrupted = finish_interrupted(session, context)?;
-    let plan = plan(session, context.state, args)?;
-    let mut change = ChangeResult::new("nothing-to-do", plan.service);
-    change.interrupted_run = interrupted;
-    if plan.in_place {
-        let mut line =
-            LogLine::new(context.host.now(), "rollback", change.outcome, Exit::Done.code());
-        line.backup = Some(plan.id.to_string());
-        let changed = change.interrupted_run.is_some();
-        let report = RollbackReport { restored: plan.id, change, files: plan.files };
-        return Ok((Report::done(&report, plan.text).changed(changed), line));
-    }
-    confirm(session, args.change, &plan.text, &plan.dropped)?;
-    change.dropped = plan.dropped;
-    session
-        .terminal
-        .note("Rolling back; this waits for sftunnel to come back. Do not switch the box off.");
-    let swap = Swap::to_backup(plan.changes, args.change.on_unhealthy());
-    let ended = transaction::run(context, swap)?;
-    let (exit, sentence) = change.ended(context, ended, Source::Backup, places);
-    let mut line = LogLine::new(context.host.now(), "rollback", change.outcome, exit.code());
-    // which files are live now: not those that were asked for, when sftunnel did not run on them
-    line.backup = match (exit, &change.backup) {
-        (Exit::RolledBack, Some(made)) => Some(made.to_string()),
-        _ => Some(plan.id.to_string()),
-    };
-    line.message.clone_from(&change.why);
-    let shown = if args.change.yes { plan.text } else { String::new() };
-    let report = RollbackReport { restored: plan.id, change, files: plan.files };
-    let report = Report::done(&report, format!("{shown}\n{sentence}")).changed(true);
-    Ok((report.ending(exit, None), line))
 }

@@ -1,0 +1,91 @@
+//! What a person reads of a change that has ended.
+
+use cli::say::page::wrap;
+use formats::text::printable;
+
+use super::{Carried, Ending};
+use crate::appliance::tunnel::{Tunnel, Waited};
+use crate::candidate::checks::DroppedPeer;
+use crate::change::proof::Unproved;
+use crate::change::transaction::{Ended, Source};
+
+pub(super) fn ending(ending: &Ending) -> String {
+    match &ending.ended {
+        Ended::Done { pid, backup, waited, .. } => {
+            let tunnels = waited.as_ref().map(tunnels).unwrap_or_default();
+            let doubt =
+                ending.doubt().map(|why| unconfirmed("sftunnel runs on the new files", &why));
+            format!(
+                "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}{}",
+                receipts(&ending.receipts),
+                doubt.unwrap_or_default()
+            )
+        }
+        Ended::Unconfirmed { why, backup } => {
+            let happened = match ending.source {
+                Source::Bundles => "Installed",
+                Source::Backup => "Rolled back",
+            };
+            let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
+            let next = format!(
+                "look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the files of before back"
+            );
+            wrap("", 2, &happened) + &wrap("  next: ", 8, &next)
+        }
+        Ended::RolledBack { why, pid, .. } => {
+            let mut text = wrap("Rolled back: ", 2, &why.to_string());
+            text.push_str(&format!(
+                "The files of before are back, sftunnel runs on them with PID {pid}.\n"
+            ));
+            text.push_str(&stays_down(&ending.stays_down));
+            let next = match why {
+                Unproved::NotConnected(_) => {
+                    "look at /ngfw/var/log/messages for why the tunnel did not come up"
+                }
+                Unproved::Unhealthy(_) => {
+                    "look at /ngfw/var/log/messages for why sftunnel did not stay up"
+                }
+            };
+            text + &wrap("  next: ", 8, next) + &receipts(&ending.receipts)
+        }
+    }
+}
+
+/// A tunnel that is required was not seen up, and nothing is put back for it.
+pub(super) fn unconfirmed(happened: &str, why: &str) -> String {
+    let next = "see at the manager whether the tunnel is up, and look at /ngfw/var/log/messages; `sftunnel-install rollback` puts the files of before back";
+    wrap("", 2, &format!("{happened}, but {why}.")) + &wrap("  next: ", 8, next)
+}
+
+pub(super) fn tunnels(waited: &Waited) -> String {
+    let line = |tunnel: &Tunnel| {
+        wrap("Tunnel    ", 10, &format!("to manager {}: {tunnel}", tunnel.manager))
+    };
+    let tunnels: String = waited.tunnels.iter().map(line).collect();
+    format!("{tunnels}          (waited {} s)\n", waited.seconds)
+}
+
+fn receipts(carried: &Carried) -> String {
+    let line = |path: &String| wrap("Receipt   ", 10, &printable(path).to_string());
+    let copied: String = carried.copied.iter().map(line).collect();
+    let Some((why, here)) = &carried.missing else { return copied };
+    let note = format!("no receipt could be written there: {}", printable(why));
+    copied + &wrap("Note: ", 2, &note) + &left_here(here)
+}
+
+/// Receipts that nothing carries to the manager yet.
+pub(crate) fn left_here(paths: &[String]) -> String {
+    let lines = paths.iter().map(|path| {
+        let line = format!("{}, on this box: copy it to the stick by hand", printable(path));
+        wrap("Receipt   ", 10, &line)
+    });
+    lines.collect()
+}
+
+pub(crate) fn stays_down(peers: &[DroppedPeer]) -> String {
+    let line = |peer: &DroppedPeer| {
+        let why = printable(&peer.why);
+        wrap("", 2, &format!("The tunnel to manager {} stays down: {why}", peer.manager))
+    };
+    peers.iter().map(line).collect()
+}
