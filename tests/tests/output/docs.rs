@@ -269,6 +269,53 @@ fn every_fact_has_a_source_and_the_code_that_it_names_is_there() {
     assert!(facts > 30, "{facts} facts");
 }
 
+/// A path is whole, or the end of one that is: `args.rs`, `kit/folder/whole.rs`.
+#[test]
+fn every_path_in_contributing_exists_and_holds_the_name_beside_it() {
+    let listed = tool("git", "git").args(["ls-files", "-z"]).cwd(root()).run();
+    let Some(0) = listed.code() else { return };
+    let is_there = |path: &str| {
+        root().join(path).exists()
+            || listed.stdout.split('\0').any(|known| {
+                known.ends_with(&format!("/{path}")) || known.contains(&format!("/{path}/"))
+            })
+    };
+    let is_path = |word: &&str| {
+        let is_plain = word.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-/".contains(&c));
+        let ends = [".rs", ".md", ".toml"];
+        is_plain && (word.contains('/') || ends.iter().any(|end| word.ends_with(end)))
+    };
+    let text = document("CONTRIBUTING.md");
+    let (mut paths, mut rules) = (0, 0);
+    for line in text.lines() {
+        let code = || line.split('`').skip(1).step_by(2);
+        let named: Vec<_> = code().filter(is_path).map(|path| path.trim_end_matches('/')).collect();
+        for path in &named {
+            assert!(is_there(path), "{path} is gone: {line}");
+        }
+        paths += named.len();
+        // a row of the newcomer's test: rule, files, a name in the last of them
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if let ([_, _, name], Some(path)) = (&cells[..], named.last())
+            && let Some(name) = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'))
+            && !name.contains(['`', '/', '.'])
+        {
+            let text = document(path);
+            let is_defined = [
+                format!("fn {name}("),
+                format!("const {name}:"),
+                format!("struct {name} "),
+                format!(" {name} = "),
+            ]
+            .iter()
+            .any(|form| text.contains(form));
+            assert!(is_defined, "no {name} in {path}: {line}");
+            rules += 1;
+        }
+    }
+    assert!(paths > 60 && rules > 9, "{paths} paths, {rules} rules");
+}
+
 /// A document that is cited and is not here leads nowhere.
 #[test]
 fn every_document_that_is_cited_is_in_the_repository() {
