@@ -200,7 +200,7 @@ impl Signer {
 fn state_directory(root: &Root) -> io::Result<OwnedFd> {
     let at = root.locate(Path::new(DIRECTORY))?;
     match rustix::fs::mkdirat(&at.dir, &*at.name, Mode::from(0o700)) {
-        Ok(()) => durable::sync_dir_if_supported(&at.dir)?,
+        Ok(()) => durable::sync_dir(&at.dir)?,
         Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cli::disk::durable::sync_dir_if_supported;
+use cli::disk::durable::sync_dir;
 use cli::disk::root::{names_in, open_dir_at};
 use cli::kit::folder::is_kit;
 use cli::process::random;
@@ -90,7 +90,7 @@ impl Place {
         })?;
         let mut warnings: Vec<_> =
             old.and_then(|old| self.clear_away(&old, new)).into_iter().collect();
-        if let Err(error) = sync_dir_if_supported(&self.out) {
+        if let Err(error) = sync_dir(&self.out) {
             warnings.push(format!(
                 "the kit stands, but {} may not be on the disk yet: {error}. Check it after the stick was taken out and put in again",
                 self.out_path.display()
@@ -174,7 +174,7 @@ pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
 /// old one to the new one. After an error something of it may be left in the old one.
 fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
     match renameat(old, kit::RECEIPTS, new, kit::RECEIPTS) {
-        Ok(()) => sync_dir_if_supported(new),
+        Ok(()) => sync_dir(new),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }

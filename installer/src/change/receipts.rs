@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cli::disk::durable::{self, set_mode, sync_dir_if_supported, write_new};
+use cli::disk::durable::{self, set_mode, sync_dir, write_new};
 use cli::disk::root::open_dir_at;
 use cli::kit::folder::{is_kit, is_kit_at, kit_around};
 use cli::say::exit::Failure;
@@ -213,7 +213,7 @@ fn copy(place: &OwnedFd, in_kit: bool, name: &str, bytes: &[u8]) -> io::Result<(
     let folder = made.as_ref().unwrap_or(place);
     // what cannot be written whole is not left: a cut receipt would be taken for a forged one
     write_new(folder, OsStr::new(name), bytes, Mode::from_raw_mode(0o644))?;
-    sync_dir_if_supported(folder)
+    sync_dir(folder)
 }
 
 fn open_or_make(parent: &OwnedFd, mode: u32) -> io::Result<OwnedFd> {

@@ -21,8 +21,8 @@
 //! * [`create`] on a file system without `RENAME_NOREPLACE` makes a hard link instead, and fails on
 //!   one that has neither.
 //! * A program that is killed leaves its dot name behind.
-//! * FAT has no modes, and some network file systems cannot sync a directory: neither is an error of
-//!   [`create`] and [`replace`].
+//! * FAT has no modes, and some network file systems cannot sync a directory: neither is an error, as
+//!   none may stop a run half-way that could end.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -49,7 +49,7 @@ const ASIDE: &str = ".new";
 /// `AlreadyExists` when there is one, or what the system says; nothing is left behind.
 pub fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     StagedFile::write(&dir, temporary_name(name)?, bytes, mode)?.publish(&dir, name)?;
-    sync_dir_if_supported(dir)
+    sync_dir(dir)
 }
 
 /// Writes `bytes` to the file `name` in `dir`, in place of one that may be there. Whoever
@@ -59,7 +59,7 @@ pub fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Res
 /// What the system says; the old file then still stands.
 pub fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     StagedFile::write(&dir, temporary_name(name)?, bytes, mode)?.replace(&dir, name)?;
-    sync_dir_if_supported(dir)
+    sync_dir(dir)
 }
 
 /// The same for a path that the operator names.
@@ -248,30 +248,15 @@ pub fn sync_file(dir: &OwnedFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// Makes a directory's entries durable. For the box's own disk: what its file system cannot
-/// promise, a journal must not rely on.
-///
-/// # Errors
-/// What the system says; `Unsupported` on a file system that cannot.
-pub fn sync_dir(dir: impl AsFd) -> io::Result<()> {
-    match rustix::fs::fsync(dir) {
-        Err(Errno::INVAL) => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "its file system cannot make a directory durable",
-        )),
-        other => Ok(other?),
-    }
-}
-
-/// The same where the medium is the operator's: a stick or a share that cannot sync a directory
-/// still carries a kit, and what arrives is checked.
+/// Makes a directory's entries durable, where its file system can.
 ///
 /// # Errors
 /// What the system says.
-pub fn sync_dir_if_supported(dir: impl AsFd) -> io::Result<()> {
-    match sync_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
-        other => other,
+pub fn sync_dir(dir: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(dir) {
+        // some file systems have no fsync for directories: sticks, shares, a box's image on one
+        Err(Errno::INVAL) => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -323,9 +308,9 @@ mod tests {
 
     /// `/proc` has no fsync for its directories.
     #[test]
-    fn only_a_medium_of_the_operator_may_lack_a_durable_directory() {
+    fn a_file_system_that_cannot_sync_a_directory_stops_nothing() {
         let proc = File::open("/proc").unwrap();
-        assert_eq!(sync_dir(&proc).unwrap_err().kind(), io::ErrorKind::Unsupported);
-        sync_dir_if_supported(&proc).unwrap();
+        assert_eq!(rustix::fs::fsync(&proc), Err(Errno::INVAL));
+        sync_dir(&proc).unwrap();
     }
 }
