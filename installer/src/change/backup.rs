@@ -113,7 +113,7 @@ pub(crate) fn create(
 
 /// Reads a backup and compares every byte with its checksums.
 ///
-/// `damaged` where they differ.
+/// `damaged` where they differ, and for a backup of a later release, which only that one reads.
 pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
     let store = open_store(state)?;
     let opened = store
@@ -124,6 +124,10 @@ pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
             let message = format!("backup {id} is damaged: {error}");
             Failure::refused(Reason::Damaged, message)
                 .hint("`sftunnel-install backups verify` checks the others")
+        }
+        io::ErrorKind::Unsupported => {
+            let message = format!("backup {id} was made by a later release: {error}");
+            Failure::refused(Reason::Damaged, message).hint("use the sftunnel-install that made it")
         }
         _ => failure(state, id.as_str(), &error),
     })

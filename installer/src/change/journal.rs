@@ -200,25 +200,12 @@ impl Journal {
     /// A damaged one needs a person.
     pub(crate) fn read(state: &State) -> Result<Option<Self>, Failure> {
         let Some(bytes) = state.read(NAME)? else { return Ok(None) };
-        Self::parse(&bytes).map(Some).ok_or_else(|| {
-            let path = format!("{}/{NAME}", state.shown());
-            Failure::unexpected(format!("{path} is damaged, so an interrupted run cannot be finished by this program"))
-                .exit(Exit::NeedsPerson)
-                .hint(format!(
-                    "look at the live files with `sftunnel-install status` and at the backups with `sftunnel-install backups verify`;\n\
-                     then move {path} away and run `sftunnel-install rollback --to ID`"
-                ))
-        })
+        Self::parse(&bytes).map(Some).ok_or_else(|| unreadable(state, &bytes))
     }
 
     /// A line of JSON and a line with its checksum; anything else is damaged.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (line, rest) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
-        let digest: Sha256 = rest.strip_suffix('\n')?.parse().ok()?;
-        if Sha256::of(line.as_bytes()) != digest {
-            return None;
-        }
-        formats::json::read(line.as_bytes(), FORMAT).ok()
+        formats::json::read(whole_line(bytes)?, FORMAT).ok()
     }
 
     /// Removes whatever was written of a journal whose transaction never began.
@@ -230,4 +217,33 @@ impl Journal {
     pub(crate) fn close(self, state: &LockedState) -> Result<(), Failure> {
         state.remove(NAME)
     }
+}
+
+/// The line of JSON, when its checksum follows.
+fn whole_line(bytes: &[u8]) -> Option<&[u8]> {
+    let (line, rest) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+    let digest: Sha256 = rest.strip_suffix('\n')?.parse().ok()?;
+    (Sha256::of(line.as_bytes()) == digest).then_some(line.as_bytes())
+}
+
+fn unreadable(state: &State, bytes: &[u8]) -> Failure {
+    let path = format!("{}/{NAME}", state.shown());
+    let give_up = format!(
+        "look at the live files with `sftunnel-install status` and at the backups with `sftunnel-install backups verify`;\n\
+         then move {path} away and run `sftunnel-install rollback --to ID`"
+    );
+    let format = whole_line(bytes).map(|line| formats::json::require_format(line, FORMAT));
+    let failure = match format {
+        Some(Err(error)) if error.is_later() => {
+            let message = format!("{path} {error}: a later release was interrupted");
+            Failure::unexpected(message).hint(format!(
+                "run `recover` of the sftunnel-install that was interrupted; without it: {give_up}"
+            ))
+        }
+        _ => Failure::unexpected(format!(
+            "{path} is damaged, so an interrupted run cannot be finished by this program"
+        ))
+        .hint(give_up),
+    };
+    failure.exit(Exit::NeedsPerson)
 }

@@ -134,7 +134,7 @@ const DAMAGES: [(&str, Damage); 15] = [
         forge_backup(backup, |_| {});
     }),
     (
-        "backup.json is of the later format 'sftunnel-backup/2', expected 'sftunnel-backup/1'",
+        "was made by a later release: backup.json is of the later format 'sftunnel-backup/2', expected 'sftunnel-backup/1'",
         |backup, _| {
             forge_backup(backup, |record| record["format"] = json!("sftunnel-backup/2"));
         },

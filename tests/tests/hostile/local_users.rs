@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use tests::{PASSPHRASE, Pty, Run, World, program, refused, running};
+use tests::{PASSPHRASE, Pty, Run, World, refused, running};
 
 #[test]
 fn a_state_directory_that_others_could_have_filled_is_not_used() {
@@ -92,21 +92,11 @@ fn the_script_works_in_a_private_directory_and_leaves_none() {
     assert_eq!(left(), 2, "only the links are left");
 }
 
-/// The script looks for the command behind the flags of every command, and has to know them all.
+/// Which flags these are, `output::docs` compares with the help.
 #[test]
-fn the_script_knows_the_flags_that_may_stand_before_a_command() {
+fn the_script_finds_the_command_behind_the_flags_of_every_command() {
     let world = World::new(1);
     let kit = world.passphrase_kit();
-    let script = fs::read_to_string(kit.path.join("install.sh")).unwrap();
-    let help = Run::new(program("sftunnel-install")).args(["log", "--help"]).run().expect(0);
-    let (_, flags) = help.stdout.split_once("Flags of every command").expect("the heading");
-    let (flags, _) = flags.split_once("\n\n").unwrap_or((flags, ""));
-    let words = flags.split_whitespace().filter(|word| word.starts_with("--"));
-    let words: Vec<_> = words.collect();
-    assert!(words.contains(&"--root") && words.len() >= 5, "{words:?}");
-    for word in words {
-        assert!(script.contains(&format!(",{word}")), "install.sh passes {word} over");
-    }
     let passphrase = ["--passphrase-file", "passphrase.txt"];
     let device = world.ftd(1);
     for command in ["verify", "inspect", "install"] {

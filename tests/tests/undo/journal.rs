@@ -50,6 +50,16 @@ fn left_alone(world: &World, says: &str) {
     world.unchanged(world.ftd(1), &before, &ran);
 }
 
+/// Only the release that was interrupted knows what is left to do.
+#[test]
+fn a_journal_of_a_later_release_is_not_called_damaged() {
+    let world = interrupted();
+    rewritten(world.ftd(1), |journal| journal["format"] = json!("sftunnel-journal/2"));
+    left_alone(&world, "is of the later format 'sftunnel-journal/2'");
+    rewritten(world.ftd(1), |journal| journal["format"] = json!("sftunnel-journal/1"));
+    world.on(world.ftd(1), &["recover", "--settle", "0"]).run().expect(0).says("All old");
+}
+
 #[test]
 fn a_journal_names_a_backup_of_the_store_or_is_damaged() {
     let world = interrupted();

@@ -97,9 +97,15 @@ impl BackupRecord {
         }
     }
 
-    /// Reads the bytes of `backup.json`.
+    /// Reads the bytes of `backup.json`; `Unsupported` for one of a later release.
     pub(crate) fn parse(json: &[u8]) -> io::Result<Self> {
-        formats::json::read(json, FORMAT).map_err(|error| invalid(format!("{NAME} {error}")))
+        formats::json::read(json, FORMAT).map_err(|error| {
+            let message = format!("{NAME} {error}");
+            match error.is_later() {
+                true => io::Error::new(io::ErrorKind::Unsupported, message),
+                false => invalid(message),
+            }
+        })
     }
 }
 

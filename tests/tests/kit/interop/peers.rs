@@ -65,7 +65,7 @@ fn opened(peer: Peer, key: &Key, sealed: &Path, out: PathBuf) -> Vec<u8> {
 }
 
 /// Ours: both programs check every byte of the inside, the installer against the device too.
-fn we_open(world: &World, key: &Key, sealed: &Path) {
+fn assert_we_open(world: &World, key: &Key, sealed: &Path) {
     let builder = world.bundle(&["verify"]);
     let installer = world.on(world.ftd(1), &["verify", "--signer", &world.signer()]);
     for run in [builder, installer] {
@@ -79,14 +79,14 @@ fn flags(key: &Key) -> &'static [&'static str] {
 }
 
 /// There and back with both peers.
-fn carried(world: &World, key: &Key) {
+fn assert_carried(world: &World, key: &Key) {
     let expected = inside(world);
     for armor in [false, true] {
         let armor: &[&str] = if armor { &["--armor"] } else { &[] };
         let flags = [&["--recipient", &key.recipient], armor].concat();
         let kit = world.kit_with(world.fmc(), &flags);
         let bundle = kit.bundle(world.ftd(1));
-        we_open(world, key, &bundle);
+        assert_we_open(world, key, &bundle);
         for (name, peer) in PEERS {
             let inner = opened(peer, key, &bundle, world.out().join("inside"));
             assert_eq!(names(&inner), expected, "what {name} opened");
@@ -94,7 +94,7 @@ fn carried(world: &World, key: &Key) {
             let again = world.out().join("again.age");
             let seal = peer().args(["--recipient", &key.recipient]).args(armor);
             seal.arg("--output").arg(&again).arg(&plain).run().expect(0);
-            we_open(world, key, &again);
+            assert_we_open(world, key, &again);
         }
     }
 }
@@ -118,7 +118,7 @@ fn inside(world: &World) -> Vec<String> {
 #[test]
 fn native_keys_carry_a_bundle_there_and_back() {
     let world = World::new(1);
-    carried(&world, &native(&world));
+    assert_carried(&world, &native(&world));
 }
 
 #[test]
@@ -127,27 +127,27 @@ fn native_keys_under_a_passphrase_are_taken_from_both_peers() {
     for (number, (_, peer)) in PEERS.into_iter().enumerate() {
         let key = native_protected(&world, peer, number == 0);
         let kit = world.kit_with(world.fmc(), &["--recipient", &key.recipient]);
-        we_open(&world, &key, &kit.bundle(world.ftd(1)));
+        assert_we_open(&world, &key, &kit.bundle(world.ftd(1)));
     }
 }
 
 #[test]
 fn ssh_ed25519_keys_carry_a_bundle_there_and_back() {
     let world = World::new(1);
-    carried(&world, &ssh(&world, &["-t", "ed25519"], ""));
+    assert_carried(&world, &ssh(&world, &["-t", "ed25519"], ""));
 }
 
 #[test]
 fn ssh_rsa_keys_carry_a_bundle_there_and_back() {
     let world = World::new(1);
-    carried(&world, &ssh(&world, &["-t", "rsa", "-b", "3072"], ""));
+    assert_carried(&world, &ssh(&world, &["-t", "rsa", "-b", "3072"], ""));
 }
 
 #[test]
 fn ssh_keys_under_a_passphrase_carry_a_bundle_there_and_back() {
     let world = World::new(1);
-    carried(&world, &ssh(&world, &["-t", "ed25519"], PASSPHRASE));
-    carried(&world, &ssh(&world, &["-t", "rsa", "-b", "2048"], PASSPHRASE));
+    assert_carried(&world, &ssh(&world, &["-t", "ed25519"], PASSPHRASE));
+    assert_carried(&world, &ssh(&world, &["-t", "rsa", "-b", "2048"], PASSPHRASE));
 }
 
 #[test]
