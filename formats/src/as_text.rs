@@ -1,4 +1,4 @@
-//! JSON through the form that people see: `Display` writes it, `FromStr` checks what is read.
+//! JSON strings in the form that people see: `Display` writes them, `FromStr` checks them.
 
 /// Serializes types as their `Display` shows them.
 macro_rules! written_as_text {
@@ -11,7 +11,7 @@ macro_rules! written_as_text {
     )+};
 }
 
-/// Deserializes types from what their `FromStr` takes.
+/// Deserializes types from text that their `FromStr` accepts.
 macro_rules! read_as_text {
     ($($type:ty),+) => {$(
         impl<'de> serde::Deserialize<'de> for $type {

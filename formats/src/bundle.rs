@@ -29,38 +29,38 @@ use archive::ArchiveError;
 use gzip::{gunzip, gzip};
 use manifest::{CredentialFacts, Device, FileEntry, Manager, Manifest, ManifestError, Tool};
 
-/// What a bundle is made of, beside the key that signs it.
+/// Content of a bundle to be made; the key that signs it is passed separately.
 #[derive(Debug)]
 pub struct Content<'a> {
-    /// The three files.
+    /// The three credential files.
     pub credentials: &'a CheckedCredentials,
-    /// Where each lay, in the order of [`CredentialFile::ALL`].
+    /// Source path of each file, in the order of [`CredentialFile::ALL`].
     pub sources: [&'a str; 3],
-    /// For this manager.
+    /// Manager at the other end of the tunnel.
     pub manager: Manager,
-    /// On this device.
+    /// Device that the files belong on.
     pub device: Device,
-    /// The run of `generate_certs.pl`.
+    /// Unix time of the run of `generate_certs.pl`.
     pub batch: u64,
-    /// Now, by the manager's clock.
+    /// Current time, by the manager's clock.
     pub created_at: Timestamp,
-    /// The program.
+    /// Name and version of the program that makes the bundle.
     pub tool: Tool,
 }
 
-/// Making a bundle failed.
+/// Reasons why a bundle cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SealBundleError {
     /// A name or path is so long that the manifest passes its limit.
     #[error("the manifest {0}")]
     Manifest(#[from] limits::LimitError),
-    /// Signing failed.
+    /// The manifest could not be signed.
     #[error("signing failed: {0}")]
     Signature(#[from] SignatureError),
-    /// Packing failed.
+    /// The archive could not be written.
     #[error("packing failed: {0}")]
     Pack(#[from] io::Error),
-    /// Encrypting failed.
+    /// The archive could not be encrypted.
     #[error("encrypting failed: {0}")]
     Seal(#[from] SealError),
 }
@@ -76,7 +76,7 @@ impl Reasoned for SealBundleError {
     }
 }
 
-/// The signed inside of a bundle: the gzip of its tar. What a handoff passes on unchanged.
+/// The signed inside of a bundle: the gzip of its tar. A handoff passes it on unchanged.
 pub struct Inner(Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Inner {
@@ -86,7 +86,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Inner {
-    /// Packs and signs. The same content and key give the same bytes.
+    /// Packs and signs the content. The same content and key give the same bytes.
     ///
     /// # Errors
     /// See [`SealBundleError`].
@@ -102,7 +102,7 @@ impl Inner {
         Ok(Self(gzip(|member| archive::write(contents, content.created_at, member))?))
     }
 
-    /// Seals it for these recipients.
+    /// Encrypts the archive to `recipients`.
     ///
     /// # Errors
     /// See [`SealError`].
@@ -145,10 +145,10 @@ fn inner_sums(digests: &[Sha256; 3]) -> Sums {
     sums
 }
 
-/// Why a bundle is refused.
+/// Reasons to refuse a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// The age layer.
+    /// The age layer does not open.
     #[error("{0}")]
     Open(#[from] OpenError),
     /// The gzip layer is damaged, or something follows it.
@@ -157,7 +157,7 @@ pub enum BundleError {
     /// The tar would be larger than [`limits::TAR`].
     #[error("it unpacks to more than {} bytes", limits::TAR)]
     Bomb,
-    /// The tar layer.
+    /// The tar layer is not as this format has it.
     #[error("{0}")]
     Archive(#[from] ArchiveError),
     /// The manifest names no signer in the form of this format.
@@ -166,7 +166,7 @@ pub enum BundleError {
     /// The signature does not fit.
     #[error("{0}")]
     Signature(#[from] SignatureError),
-    /// The manifest.
+    /// The manifest is not valid.
     #[error("{0}")]
     Manifest(#[from] ManifestError),
     /// The inner SHA256SUMS cannot be read.
@@ -208,8 +208,8 @@ impl Reasoned for BundleError {
     }
 }
 
-/// An opened bundle whose signature fits the key that it names. Whether that key is anyone's
-/// whom the reader trusts is a question still open.
+/// An opened bundle whose signature fits the key that it names. Nothing is said yet about trust in
+/// that key.
 #[derive(Debug)]
 pub struct SignedBundle {
     inner: Inner,
@@ -218,7 +218,7 @@ pub struct SignedBundle {
     credentials: CheckedCredentials,
 }
 
-/// Just enough of a manifest to find the key that its signature claims to be from.
+/// The part of a manifest that names the key of its signature.
 #[derive(Deserialize)]
 struct SignerOnly {
     signer: SignerEntry,
@@ -229,8 +229,8 @@ impl SignedBundle {
     /// this box, of the time, or of whom to trust.
     ///
     /// # Errors
-    /// The first thing that is wrong. The signature is checked before anything else in the
-    /// manifest is believed.
+    /// Returns the first fault found. The signature is checked before anything else in the manifest
+    /// is believed.
     pub fn open(sealed: &[u8], identities: &Identities) -> Result<Self, BundleError> {
         let compressed = identities.open(sealed, limits::TAR)?;
         let tar = gunzip(&compressed)?;
@@ -254,7 +254,7 @@ impl SignedBundle {
         Ok(Self { inner: Inner(compressed), manifest, signer, credentials })
     }
 
-    /// What it says of itself.
+    /// The signed manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -264,7 +264,7 @@ impl SignedBundle {
         self.signer
     }
 
-    /// Its fingerprint.
+    /// Fingerprint of the key that signed it.
     pub fn fingerprint(&self) -> Fingerprint {
         self.signer.fingerprint()
     }
@@ -285,7 +285,7 @@ impl SignedBundle {
         self.credentials.check_validity(now)
     }
 
-    /// The signed inside, to be sealed anew.
+    /// The signed inside, which can be encrypted to other recipients.
     pub fn inner(&self) -> &Inner {
         &self.inner
     }

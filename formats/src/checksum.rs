@@ -19,17 +19,17 @@ pub struct Sha256([u8; 32]);
 pub struct Sha256Error;
 
 impl Sha256 {
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// A digest made elsewhere.
+    /// Wraps a digest that was computed elsewhere.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// The digest as 32 raw bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -53,7 +53,7 @@ impl FromStr for Sha256 {
     fn from_str(text: &str) -> Result<Self, Sha256Error> {
         let mut bytes = [0; 32];
         let read = base16ct::lower::decode(text, &mut bytes).map_err(|_| Sha256Error)?;
-        // shorter ones are taken as well
+        // the decoder accepts shorter ones as well
         if read.len() == bytes.len() { Ok(Self(bytes)) } else { Err(Sha256Error) }
     }
 }
@@ -70,12 +70,12 @@ pub struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    /// Starts with nothing hashed.
+    /// Wraps `inner`, with nothing hashed yet.
     pub fn new(inner: W) -> Self {
         Self { inner, hasher: sha2::Sha256::new(), size: 0 }
     }
 
-    /// The digest and number of all bytes written.
+    /// Returns `inner`, and the digest and number of all bytes written.
     pub fn finish(self) -> (W, Sha256, u64) {
         (self.inner, Sha256(self.hasher.finalize().into()), self.size)
     }
@@ -98,19 +98,19 @@ impl<W: Write> Write for HashingWriter<W> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sums(Vec<(Sha256, String)>);
 
-/// A `SHA256SUMS` that cannot be read.
+/// Reasons to refuse a `SHA256SUMS`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SumsError {
     /// Not `<64 hex digits>  <path>`.
     #[error("SHA256SUMS, line {line}: expected '<sha256>  <path>'")]
     Line {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// A path that leads out of the folder, is absolute, or stands there twice.
+    /// A path that leads out of the folder, is absolute, or is listed twice.
     #[error("SHA256SUMS, line {line}: the path is not a plain relative one, or is listed twice")]
     Path {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
 }
@@ -122,12 +122,12 @@ impl Reasoned for SumsError {
 }
 
 impl Sums {
-    /// Adds a line. Paths are made by this program and hold no line break.
+    /// Adds a line. Paths are made by this program and contain no line break.
     pub fn push(&mut self, digest: Sha256, path: impl Into<String>) {
         self.0.push((digest, path.into()));
     }
 
-    /// Puts the lines into the order of their paths.
+    /// Sorts the lines by path.
     pub fn sort(&mut self) {
         self.0.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
     }
@@ -140,7 +140,8 @@ impl Sums {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// When a line is not exactly a digest and a plain relative path, or a path stands twice.
+    /// Fails when a line is not exactly a digest and a plain relative path, or a path is listed
+    /// twice.
     pub fn parse(bytes: &[u8]) -> Result<Self, SumsError> {
         let mut sums = Self::default();
         let mut seen = std::collections::HashSet::new();
@@ -171,7 +172,7 @@ impl fmt::Display for Sums {
     }
 }
 
-/// Whether a path from a file names something below the folder that the file lies in.
+/// Returns true if a path listed in a file names something below that file's own folder.
 pub fn is_plain_relative(path: &str) -> bool {
     !path.is_empty()
         && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
@@ -236,7 +237,7 @@ mod tests {
         }
     }
 
-    /// Takes a few bytes at a time, as a pipe may.
+    /// A writer that accepts a few bytes at a time, as a pipe may.
     #[derive(Debug, Default)]
     struct Slow(Vec<u8>, usize);
 

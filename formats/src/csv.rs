@@ -3,20 +3,21 @@
 
 use crate::decode::tidy;
 
-/// A line that is not empty.
+/// A row that is not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// Its cells, [`tidy`]; none when its quotes are not closed.
+    /// Cells, each passed through [`tidy`]; none when a quote is not closed.
     pub cells: Vec<String>,
 }
 
-/// Excel's own way of naming the separator, in the first line.
+/// Prefix of a first line by which Excel names the separator.
 const SEPARATOR: &str = "sep=";
 
-/// The rows of a text with `\n` line ends, without empty ones and `#` comments. The separator is
-/// the one that the file names, or else the one with which most rows are as they should be.
+/// Returns the rows of a text with `\n` line ends, without empty ones and `#` comments. The
+/// separator is the one that the file names, or else the one with which most rows satisfy
+/// `is_right`.
 pub fn rows(text: &str, is_right: impl Fn(&[String]) -> bool) -> Vec<Row> {
     let named = text.lines().next().and_then(|line| {
         let line = tidy(line.trim_end_matches('\t')).trim_matches('"').to_ascii_lowercase();
@@ -39,7 +40,7 @@ pub fn rows(text: &str, is_right: impl Fn(&[String]) -> bool) -> Vec<Row> {
 fn read(text: &str, separator: char, skipped: usize) -> Vec<Row> {
     let lines = text.lines().enumerate().skip(skipped);
     let rows = lines.map(|(at, line)| Row { line: at + 1, cells: cells(line, separator) });
-    // a comment can come out of a spreadsheet in quotes
+    // a spreadsheet may put quotes around a comment
     let is_comment = |row: &Row| row.cells.first().is_some_and(|cell| cell.starts_with('#'));
     let is_empty = |row: &Row| !row.cells.is_empty() && row.cells.iter().all(String::is_empty);
     rows.filter(|row| !is_comment(row) && !is_empty(row)).collect()
@@ -70,7 +71,7 @@ fn cells(line: &str, separator: char) -> Vec<String> {
     }
 }
 
-/// A cell up to the quote that ends it, a doubled one being a quote of its own, and what follows.
+/// Splits `quoted` at the quote that closes it; a doubled quote stands for one in the cell.
 fn closed(quoted: &str) -> Option<(String, &str)> {
     let mut cell = String::new();
     let mut rest = quoted;

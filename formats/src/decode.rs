@@ -1,23 +1,23 @@
 //! Text that people wrote or copied, on whatever machine.
 //!
-//! A passphrase, a recipient map, a status log and a pasted bundle pass through editors, mail
-//! programs and terminals. Those add a byte order mark, write UTF-16 (`>` in Windows PowerShell,
-//! "Unicode text" in Excel), end lines otherwise, and leave characters that nobody sees. All
-//! readers of such text begin here. What is signed or binary never passes here first: there a
-//! byte more is damage.
+//! Passphrases, recipient maps, status logs and pasted bundles pass through editors, mail programs
+//! and terminals. Those add a byte order mark, write UTF-16 (`>` in Windows PowerShell, "Unicode
+//! text" in Excel), change line ends, and leave invisible characters. All readers of such text
+//! begin here. Signed or binary content does not pass through here first: to that, a byte more is
+//! damage.
 
 use zeroize::Zeroizing;
 
 /// Reasons why bytes are not text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotText {
-    /// Neither UTF-8 nor UTF-16: an 8-bit code page, as a rule.
+    /// Neither UTF-8 nor UTF-16: usually an 8-bit code page.
     #[error("line {line} is not UTF-8 text, but in an older encoding, such as \"ANSI\"")]
     Encoding {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// UTF-16 that is cut, or that something in UTF-8 was added to.
+    /// UTF-16 that is cut off, or to which UTF-8 was added.
     #[error("is UTF-16 text, but cut, or joined with text that is not")]
     Utf16,
     /// Zero bytes that no encoding of text explains.
@@ -26,12 +26,11 @@ pub enum NotText {
 }
 
 impl NotText {
-    /// The way out of all of them.
+    /// Hint that helps with all of them.
     pub const HINT: &str = "save it as UTF-8: in Notepad choose that encoding, in Excel \"CSV UTF-8\", in PowerShell `Set-Content -Encoding utf8`";
 }
 
-/// Decodes UTF-8 and UTF-16, with and without byte order marks. Each line ends with `\n`,
-/// whatever it ended with before.
+/// Decodes UTF-8 and UTF-16, with or without byte order marks. All line ends become `\n`.
 ///
 /// # Errors
 /// See [`NotText`].
@@ -64,7 +63,7 @@ pub fn lossy(bytes: &[u8]) -> String {
     text.to_string()
 }
 
-/// Character encodings that are recognised.
+/// Recognised character encodings.
 enum Form {
     Utf8,
     Utf16(fn([u8; 2]) -> u16),
@@ -95,8 +94,8 @@ fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> Zeroizing<String> {
     with_plain_line_ends(chars, bytes.len() / 2 * 3)
 }
 
-/// Without byte order marks at the beginning; CR, CR LF and CR CR LF (a transfer in text mode,
-/// twice) as LF. `capacity` is enough for all: a buffer that grows leaves copies behind.
+/// Drops byte order marks at the beginning and turns CR, CR LF and CR CR LF (two transfers in text
+/// mode) into LF. `capacity` has to suffice for all: a buffer that grows leaves copies behind.
 fn with_plain_line_ends(chars: impl Iterator<Item = char>, capacity: usize) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(capacity));
     let mut returns = 0;
@@ -117,8 +116,8 @@ fn with_plain_line_ends(chars: impl Iterator<Item = char>, capacity: usize) -> Z
 
 const MARK: char = '\u{feff}';
 
-/// Returns true for characters that take no place on a screen, or move what stands beside them:
-/// control and zero-width characters, marks of direction, fillers.
+/// Returns true for characters that take no space on a screen or move their neighbours: control and
+/// zero-width characters, marks of direction, fillers.
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -129,8 +128,8 @@ pub fn is_unseen(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// `line` without unseen characters; each blank of any kind (tab, non-breaking, ideographic) is
-/// a plain one, and none stands at either end.
+/// Removes invisible characters and surrounding blanks from `line`, and turns blanks of any kind
+/// (tab, non-breaking, ideographic) into plain ones.
 pub fn tidy(line: &str) -> Zeroizing<String> {
     let mut tidy = Zeroizing::new(String::with_capacity(line.len()));
     for c in line.trim_matches(is_no_ink).chars() {
@@ -147,8 +146,8 @@ fn is_no_ink(c: char) -> bool {
     c.is_whitespace() || is_unseen(c)
 }
 
-/// [`tidy`], for what holds neither quote marks nor separators of its own, such as a key or a
-/// fingerprint: without quote marks around it, a mail's `>` before it, a comma after it.
+/// Like [`tidy`], for a value without quote marks or separators of its own, such as a key or a
+/// fingerprint: also removes quote marks around it, a mail's `>` before it and a comma after it.
 pub fn bare(line: &str) -> Zeroizing<String> {
     let around = |c: char| {
         matches!(c, ' ' | '"' | '\'' | '`' | ',' | ';' | '<' | '>' | '|')
@@ -157,9 +156,9 @@ pub fn bare(line: &str) -> Zeroizing<String> {
     Zeroizing::new(tidy(line).trim_matches(around).to_owned())
 }
 
-/// The entries of a file that has one a line and comments after `#`, [`bare`], with their
-/// lines counted from 1. One that was broken into several lines, as mail programs do, is in one
-/// piece again: lines are put together for as long as what they give is not `whole`.
+/// Returns the entries, made [`bare`], of a file that has one a line and comments after `#`, each
+/// with its line number counted from 1. An entry that a mail program broke into several lines is
+/// joined again: lines are added until the result is `whole`.
 pub fn entries(text: &str, whole: impl Fn(&str) -> bool) -> Vec<(usize, Zeroizing<String>)> {
     let mut entries: Vec<(usize, Zeroizing<String>)> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -181,8 +180,8 @@ pub fn entries(text: &str, whole: impl Fn(&str) -> bool) -> Vec<(usize, Zeroizin
     entries
 }
 
-/// The entries of a line that holds several, or one after the mark of a list or before a comment.
-/// Nothing else may stand there: other words could say that a key no longer counts.
+/// Returns the entries of a line that holds several, or one with a list mark before it or a comment
+/// after it. Nothing else may stand there: other words could say that a key is no longer valid.
 fn parts(line: &str, whole: impl Fn(&str) -> bool) -> Option<Vec<Zeroizing<String>>> {
     let is_mark = |word: &str| {
         let digits = word.trim_end_matches(['.', ')']);

@@ -1,4 +1,4 @@
-//! Who and where: UUIDs, names, and the three files of a peer directory.
+//! Devices and managers: UUIDs, names, and the three files of a peer directory.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,15 +11,15 @@ use crate::cisco::facts;
 use crate::limits;
 use crate::text::{is_printable, named};
 
-/// Not a UUID.
+/// The text is not a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID of the form c8d5d5c6-87c9-11ef-a993-b9831565bc4e")]
 pub struct UuidError;
 
-/// The characters of a UUID. Kept in place: there are tens of thousands of them in a run.
+/// The characters of a UUID, without an allocation: a run has tens of thousands of them.
 type UuidText = [u8; 36];
 
-/// Lower-cased text of the form 8-4-4-4-12; any version, any variant (docs/facts.md).
+/// Reads and lower-cases text of the form 8-4-4-4-12; any version, any variant (docs/facts.md).
 fn parse_uuid(text: &str) -> Result<UuidText, UuidError> {
     let well_formed = text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -38,9 +38,9 @@ macro_rules! uuid_type {
         pub struct $name(UuidText);
 
         impl $name {
-            /// The 36 characters, lower case.
+            /// The UUID as 36 lower-case characters.
             pub fn as_str(&self) -> &str {
-                // only digits and hyphens come through parse_uuid
+                // parse_uuid lets only hex digits and hyphens through
                 std::str::from_utf8(&self.0).unwrap_or_default()
             }
 
@@ -77,7 +77,7 @@ macro_rules! uuid_type {
         }
 
         impl<'de> Deserialize<'de> for $name {
-            /// Takes lower case only: in our own files there is one way to write a UUID.
+            /// Accepts lower case only: our own files have a single way to write a UUID.
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
                 let uuid: Self = text.parse().map_err(de::Error::custom)?;
@@ -110,15 +110,15 @@ pub struct DeviceName(Arc<str>);
 pub struct NameError;
 
 impl DeviceName {
-    /// As it stands in FAILED_PUSH.
+    /// The name as FAILED_PUSH gives it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part of a file name that this name becomes: the stick is FAT, so everything outside
-    /// `[A-Za-z0-9._-]` becomes `-`. Cut at [`limits::FILE_STEM`] characters, so that the whole
-    /// name fits an ISO image with Joliet; a `-` or `.` in front, which makes an option or a hidden
-    /// file of it, becomes `_`.
+    /// Turns the name into a part of a file name. The stick is FAT, so everything outside
+    /// `[A-Za-z0-9._-]` becomes `-`. A `-` or `.` in front, which would make an option or a hidden
+    /// file of it, becomes `_`. At most [`limits::FILE_STEM`] characters are kept, so that the
+    /// whole name fits an ISO image with Joliet.
     pub fn file_stem(&self) -> String {
         let mut stem = self.plain(limits::FILE_STEM);
         if stem.starts_with(['-', '.']) {
@@ -159,7 +159,7 @@ pub struct Label(String);
 pub struct LabelError;
 
 impl Label {
-    /// As much of a text as a label may hold.
+    /// Makes a label of any text, without what a label cannot hold.
     pub fn cleaned(text: &str) -> Self {
         let mut label = String::new();
         for c in text.trim().chars().filter(|c| is_printable(c.encode_utf8(&mut [0; 4]))) {
@@ -171,12 +171,12 @@ impl Label {
         Self(label)
     }
 
-    /// As it stands there.
+    /// The label as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Among words of ours, as [`named`] does; nothing when it is empty.
+    /// Formats the label for use among our own words, like [`named`]; empty if the label is.
     pub fn shown(&self, columns: usize) -> String {
         if self.0.is_empty() { String::new() } else { named(&self.0, columns) }
     }
@@ -198,7 +198,7 @@ pub fn bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
     format!("{}_{uuid}.tar.gz.age", name.file_stem())
 }
 
-/// The name that it had in kits of before: the stem of up to 100 characters, as it came.
+/// The file name in older kits: the stem has up to 100 characters, and its first is kept.
 pub fn older_bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
     format!("{}_{uuid}.tar.gz.age", name.plain(100))
 }
@@ -206,16 +206,16 @@ pub fn older_bundle_file_name(name: &DeviceName, uuid: &DeviceUuid) -> String {
 /// One of the three files that are always used as one set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CredentialFile {
-    /// The manager's CA.
+    /// The certificate of the manager's CA.
     Ca,
-    /// The device's certificate.
+    /// The certificate of the device.
     Certificate,
-    /// The device's private key.
+    /// The private key of the device.
     Key,
 }
 
 impl CredentialFile {
-    /// In the order of the bundle.
+    /// All three, in the order of the bundle.
     pub const ALL: [CredentialFile; 3] = [Self::Ca, Self::Certificate, Self::Key];
 
     /// The file's name in a peer directory (docs/facts.md).
@@ -227,7 +227,7 @@ impl CredentialFile {
         }
     }
 
-    /// The file of that name.
+    /// Finds the file by its name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|file| file.name() == name)
     }
@@ -242,13 +242,13 @@ impl fmt::Display for CredentialFile {
 /// A checked destination: `/var/sf/peers/<manager UUID>/<one of the three names>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PeerPath {
-    /// Whose peer directory.
+    /// Manager that the peer directory is for.
     pub manager: ManagerUuid,
-    /// Which file in it.
+    /// File in that directory.
     pub file: CredentialFile,
 }
 
-/// Not a place where this program may write.
+/// The path is not a place where this program may write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not /var/sf/peers/<manager UUID>/ and one of the three file names")]
 pub struct PeerPathError;
@@ -256,7 +256,7 @@ pub struct PeerPathError;
 impl FromStr for PeerPath {
     type Err = PeerPathError;
 
-    /// Takes doubled slashes and `/ngfw/var/sf/…`, which is the same place (docs/facts.md).
+    /// Accepts doubled slashes, and `/ngfw/var/sf/…`, which is the same place (docs/facts.md).
     fn from_str(text: &str) -> Result<Self, PeerPathError> {
         let rest = text.strip_prefix('/').ok_or(PeerPathError)?;
         let mut parts = rest.split('/').filter(|part| !part.is_empty()).peekable();
@@ -274,14 +274,15 @@ impl FromStr for PeerPath {
 }
 
 impl PeerPath {
-    /// Whether `text` is the beginning of a destination and no more: a line that was cut.
+    /// Returns true if `text` is only the beginning of a destination, as of a line that was cut
+    /// off.
     pub fn is_beginning(text: &str) -> bool {
         const UUID: &str = "00000000-0000-0000-0000-000000000000";
         let text =
             text.strip_prefix(facts::NGFW).filter(|rest| rest.starts_with('/')).unwrap_or(text);
         let whole = format!("{}/{UUID}", facts::PEERS);
         let (start, name) = text.split_at_checked(whole.len()).unwrap_or((text, ""));
-        // each digit stands for any
+        // `0` stands for any hex digit
         let digits = |part: &str| part.replace(|c: char| c.is_ascii_hexdigit(), "0");
         let is_name = |file: CredentialFile| {
             format!("/{file}").starts_with(name) && name.len() <= file.name().len()

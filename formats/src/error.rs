@@ -1,4 +1,4 @@
-//! The stable words for why something was refused, and the process exit codes.
+//! The stable words that name the reason of a refusal.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
-        /// Why something was refused. Scripts match on the word, so a word never changes.
+        /// Reason of a refusal. Scripts match on its word, so a word never changes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $($(#[$doc])* $variant,)* }
 
@@ -14,7 +14,7 @@ macro_rules! reasons {
             /// Every reason, in the order of the documentation.
             pub const ALL: &[Reason] = &[$(Reason::$variant,)*];
 
-            /// The stable word.
+            /// The stable word for the reason.
             pub fn word(self) -> &'static str {
                 match self { $(Reason::$variant => $word,)* }
             }
@@ -27,12 +27,12 @@ reasons! {
     BadFailedPush = "bad-failed-push",
     /// One of the three files is absent.
     MissingSource = "missing-source",
-    /// A file is there, and the system does not give it.
+    /// A file exists but the system does not let it be read.
     CannotRead = "cannot-read",
-    /// Somebody else than root could have written what is to be signed, or it is not from where it
-    /// has to be.
+    /// Somebody other than root could have written what is to be signed, or it comes from elsewhere
+    /// than it has to.
     UntrustedSource = "untrusted-source",
-    /// An installer that is not of this program's own build, and that nobody named.
+    /// An installer is not of this program's own build, and nobody named its digest.
     UnknownInstaller = "unknown-installer",
     /// One of the three files is not what it should be (not PEM, encrypted, two in one).
     BadCredentials = "bad-credentials",
@@ -40,61 +40,61 @@ reasons! {
     KeyMismatch = "key-mismatch",
     /// The CA did not sign the certificate.
     NotIssuedByCa = "not-issued-by-ca",
-    /// Signed with SHA-1 or MD5.
+    /// A certificate is signed with SHA-1 or MD5.
     WeakDigest = "weak-digest",
     /// The CA or the certificate is somebody else's.
     WrongSubject = "wrong-subject",
     /// A newer CA has been made since.
     StaleBatch = "stale-batch",
-    /// Past its validity.
+    /// A certificate is past its validity.
     Expired = "expired",
-    /// Before its validity.
+    /// A certificate is not valid yet.
     NotYetValid = "not-yet-valid",
     /// The box's clock is older than the bundle or the program.
     ClockBehind = "clock-behind",
-    /// Wrong identity or passphrase.
+    /// The identity or passphrase is wrong.
     CannotOpen = "cannot-open",
     /// A byte was changed, cut or added.
     Damaged = "damaged",
-    /// Beyond the documented limits.
+    /// An input exceeds its documented limit.
     TooLarge = "too-large",
-    /// Not a format that this program knows.
+    /// The format is not one that this program knows.
     BadFormat = "bad-format",
     /// Nobody vouches for the signer.
     UnknownSigner = "unknown-signer",
     /// The signature does not fit.
     BadSignature = "bad-signature",
-    /// Made for another device.
+    /// The bundle was made for another device.
     WrongDevice = "wrong-device",
-    /// Not one of the three files of a peer directory.
+    /// The destination is not one of the three files of a peer directory.
     WrongDestination = "wrong-destination",
     /// The box has no peer directory for that manager.
     NotRegistered = "not-registered",
-    /// Older than the CA in use.
+    /// The new CA is older than the one in use.
     OlderThanInstalled = "older-than-installed",
     /// The system would not let a live file be replaced.
     CannotReplace = "cannot-replace",
     /// The restart would drop another manager's tunnel for good.
     WouldDropPeer = "would-drop-peer",
-    /// The manager and the new credentials did not take each other in a rehearsal.
+    /// The manager and the new credentials did not accept each other in a rehearsal.
     RehearsalFailed = "rehearsal-failed",
     /// Another run holds the lock.
     Busy = "busy",
-    /// The system forbids it, to root as well.
+    /// The system forbids it even to root.
     NotPermitted = "not-permitted",
-    /// Needs root.
+    /// The command has to be run as root.
     NotRoot = "not-root",
-    /// Not enough space.
+    /// There is not enough free space.
     NoSpace = "no-space",
     /// The file system is read-only.
     ReadOnly = "read-only",
-    /// The box does not say what a decision hangs on.
+    /// The box does not tell what a decision depends on.
     CannotTell = "cannot-tell",
     /// Something named does not exist.
     NotFound = "not-found",
     /// Something would be overwritten.
     Exists = "exists",
-    /// Two are named where there can be one.
+    /// Several fit where there can be only one.
     Ambiguous = "ambiguous",
     /// The person at the terminal said no, or nobody was there to say yes.
     NotConfirmed = "not-confirmed",
@@ -112,12 +112,12 @@ impl Serialize for Reason {
     }
 }
 
-/// What every error of this library can say: the stable word for it.
+/// An error that has a stable word.
 pub trait Reasoned: std::error::Error {
-    /// The reason that the programs print and put into their JSON.
+    /// Reason that the programs print and put into their JSON.
     fn reason(&self) -> Reason;
 
-    /// Tells whether a later release reads what this one refuses.
+    /// Returns true if a later release reads what this one refuses.
     fn needs_later_release(&self) -> bool {
         false
     }

@@ -1,9 +1,8 @@
-//! The one reader of our own JSON files: manifest, kit index, receipt, and what the programs
-//! remember.
+//! The reader of all our own JSON files: manifest, kit index, receipt, and the programs' records.
 //!
-//! serde alone takes more than the formats say: a list in place of an object, a name that a map
-//! holds twice. What one reader takes and another refuses makes two meanings of one signed file,
-//! so all of it is refused here.
+//! serde alone accepts more than the formats allow: a list in place of an object, a name that a map
+//! holds twice. If one reader accepts what another refuses, a signed file has two meanings, so all
+//! of that is refused here.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,11 +14,11 @@ use serde::de::{
     Visitor,
 };
 
-/// Why a file is not read.
+/// Reasons to refuse a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// Not the JSON of that format: syntax, an unknown, repeated or missing field, a value of
-    /// another kind. Without serde's own text, which may quote the input.
+    /// Not the JSON of that format: wrong syntax, an unknown, repeated or missing field, a value of
+    /// another kind. serde's own message is left out, as it may quote the input.
     #[error("is not valid: line {line}, column {column}")]
     Syntax {
         /// Counted from 1.
@@ -27,24 +26,24 @@ pub enum JsonError {
         /// Counted from 1.
         column: usize,
     },
-    /// Another format.
+    /// The file has another format.
     #[error("is not of the format '{expected}'")]
     Format {
-        /// The only one that is read.
+        /// The only format that is read.
         expected: &'static str,
     },
     /// The same format with a higher number, which only a later release can read.
     #[error("is of the later format '{found}', expected '{expected}'")]
     Later {
-        /// The only one that is read.
+        /// The only format that is read.
         expected: &'static str,
-        /// `expected` with the number that stands there.
+        /// Format found: `expected` with a higher number.
         found: String,
     },
 }
 
 impl JsonError {
-    /// Tells whether a later release reads the file.
+    /// Returns true if a later release can read the file.
     pub fn is_later(&self) -> bool {
         matches!(self, Self::Later { .. })
     }
@@ -63,20 +62,21 @@ impl JsonError {
     }
 }
 
-/// Reads an object whose `format` is this one.
+/// Reads an object whose `format` is `expected`.
 ///
 /// # Errors
-/// [`JsonError::Format`] or [`JsonError::Later`] before any other difference: what a later program
-/// wrote is not ours to understand.
+/// Returns [`JsonError::Format`] or [`JsonError::Later`] before any other difference, as the rest
+/// of a later format cannot be understood.
 pub fn read<T: DeserializeOwned>(bytes: &[u8], expected: &'static str) -> Result<T, JsonError> {
     require_format(bytes, expected)?;
     object(bytes)
 }
 
-/// Looks at the `format` of an object alone.
+/// Checks the `format` of an object, and nothing else.
 ///
 /// # Errors
-/// [`JsonError::Format`], [`JsonError::Later`]; [`JsonError::Syntax`] for what is no object, or has none.
+/// Returns [`JsonError::Format`] or [`JsonError::Later`]; [`JsonError::Syntax`] for anything but an
+/// object with a `format`.
 pub fn require_format(bytes: &[u8], expected: &'static str) -> Result<(), JsonError> {
     #[derive(Deserialize)]
     struct FormatOnly {
@@ -86,10 +86,11 @@ pub fn require_format(bytes: &[u8], expected: &'static str) -> Result<(), JsonEr
     if format == expected { Ok(()) } else { Err(JsonError::other_format(expected, &format)) }
 }
 
-/// Reads an object that stands in another, or the part of one that is needed before the rest.
+/// Reads an object without a `format`: one inside another, or the part of one that is needed before
+/// the rest.
 ///
 /// # Errors
-/// [`JsonError::Syntax`].
+/// Returns [`JsonError::Syntax`].
 pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     let syntax =
         |error: serde_json::Error| JsonError::Syntax { line: error.line(), column: error.column() };
@@ -99,11 +100,11 @@ pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     Ok(value)
 }
 
-/// For a field that is left out when there is nothing to say: `null` is no way to say nothing.
-/// To be named with `deserialize_with`, beside `default`.
+/// Deserializes an optional field that is absent when it has no value, and refuses `null`. To be
+/// used as `deserialize_with`, together with `default`.
 ///
 /// # Errors
-/// Those of the value.
+/// Fails like the value itself.
 pub fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -112,8 +113,8 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// A deserializer, a visitor, a seed, or the entries of a list or map, with the rules kept
-/// also in what lies inside.
+/// A deserializer, visitor, seed, or access to a list or map, that applies the rules to nested
+/// values as well.
 struct Strict<T>(T);
 
 macro_rules! forward {
@@ -144,7 +145,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_map();
     }
 
-    /// As a map: serde_json takes a list for a struct as well.
+    /// Reads a struct from a map only, as serde_json would also accept a list.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -171,7 +172,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         self.0.deserialize_unit_struct(name, visitor)
     }
 
-    // nothing lies inside these, or nothing that anybody reads
+    // these have no nested values, or none that anybody reads
     forward_plain! {
         deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32
         deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32
@@ -236,7 +237,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     }
 }
 
-/// The fields of an object, none of them twice.
+/// The fields of an object, checked for repeated names.
 struct Entries<A> {
     entries: A,
     seen: HashSet<String>,

@@ -18,15 +18,15 @@ use crate::timestamp::Timestamp;
 pub const FORMAT: &str = "sftunnel-kit/1";
 /// File name of the index.
 pub const INDEX: &str = "kit.json";
-/// The raw Ed25519 signature over the exact bytes of the index.
+/// File name of the raw Ed25519 signature over the exact bytes of the index.
 pub const INDEX_SIGNATURE: &str = "kit.json.sig";
-/// The identity of a passphrase kit.
+/// File name of the identity in a passphrase kit.
 pub const IDENTITY: &str = "kit.identity.age";
-/// Checksums over every other file.
+/// File name of the checksums over every other file.
 pub const SUMS: &str = "SHA256SUMS";
 /// File with the commands for the person at the device.
 pub const README: &str = "README.txt";
-/// Picks the program for the box.
+/// File name of the script that picks the program for the box.
 pub const INSTALL_SCRIPT: &str = "install.sh";
 /// Folder in which devices leave receipts; not part of the signed kit.
 pub const RECEIPTS: &str = "receipts";
@@ -52,11 +52,11 @@ pub fn installer_file(arch: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KitIndex {
-    /// [`FORMAT`].
+    /// Always [`FORMAT`].
     pub format: String,
-    /// All bundles are for tunnels to this manager.
+    /// Manager at the other end of all the tunnels.
     pub manager: Manager,
-    /// The run of `generate_certs.pl`.
+    /// Unix time of the run of `generate_certs.pl`.
     pub batch: u64,
     /// Origin of the list of devices; absent when a FAILED_PUSH listed them.
     #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
@@ -69,29 +69,29 @@ pub struct KitIndex {
     /// kit itself. A statement of [`KitIndex::signer`], proved by nobody else.
     #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub built_by: Option<SignerEntry>,
-    /// One for each handoff since, the oldest first; absent when there was none. The last is
-    /// that of [`KitIndex::signer`]; the earlier ones are its statement, as is `built_by`.
+    /// All handoffs since, the oldest first; absent when there was none. The last is that of
+    /// [`KitIndex::signer`]; the earlier ones are its statement, like `built_by`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handoffs: Vec<Handoff>,
-    /// One for each device, no device twice.
+    /// One bundle for each device.
     pub bundles: Vec<BundleEntry>,
-    /// At most one for each of [`ARCHITECTURES`].
+    /// Installer programs, at most one for each of [`ARCHITECTURES`].
     pub installers: Vec<InstallerEntry>,
-    /// The other files of the kit, among them the script that root runs; none in kits that were
-    /// made before there was this list.
+    /// The other files of the kit, among them the script that root runs; none in kits made before
+    /// this list existed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<TextEntry>,
 }
 
-/// Origin of a kit's devices, when no FAILED_PUSH lists them.
+/// Origin of a kit's devices when no FAILED_PUSH lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// They have a folder with a pair at the manager.
+    /// The devices that have a folder with a key pair on the manager.
     Peers,
 }
 
-/// The bundles were opened and sealed anew for others, their inside unchanged.
+/// A handoff: the bundles were opened and sealed for other recipients, their inside unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handoff {
@@ -99,7 +99,7 @@ pub struct Handoff {
     pub at: Timestamp,
     /// Signer of the resulting index.
     pub signer: SignerEntry,
-    /// The program.
+    /// Program that made the resulting kit.
     pub tool: Tool,
 }
 
@@ -109,7 +109,7 @@ pub struct Handoff {
 pub struct BundleEntry {
     /// The device that the bundle is for.
     pub device: DeviceEntry,
-    /// `bundles/<name>_<uuid>.tar.gz.age`.
+    /// Path in the kit: `bundles/<name>_<uuid>.tar.gz.age`.
     pub file: String,
     /// Size in bytes.
     pub size: u64,
@@ -121,9 +121,9 @@ pub struct BundleEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceEntry {
-    /// Its UUID.
+    /// UUID of the device.
     pub uuid: DeviceUuid,
-    /// Its name; foreign text.
+    /// Name of the device; foreign text.
     pub name: DeviceName,
 }
 
@@ -131,9 +131,9 @@ pub struct DeviceEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstallerEntry {
-    /// One of [`ARCHITECTURES`].
+    /// Architecture, one of [`ARCHITECTURES`].
     pub arch: String,
-    /// [`installer_file`] of it.
+    /// Path in the kit: [`installer_file`] of the architecture.
     pub file: String,
     /// Size in bytes.
     pub size: u64,
@@ -145,7 +145,7 @@ pub struct InstallerEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextEntry {
-    /// Its name.
+    /// Name of the file.
     pub file: String,
     /// Size in bytes.
     pub size: u64,
@@ -156,7 +156,7 @@ pub struct TextEntry {
 /// The files that [`KitIndex::texts`] may list.
 pub const TEXTS: [&str; 3] = [README, INSTALL_SCRIPT, IDENTITY];
 
-/// An index that is refused.
+/// Reasons to refuse an index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KitError {
     /// Not the JSON of an index, or another format.
@@ -165,7 +165,7 @@ pub enum KitError {
     /// More bundles than [`limits::KIT_BUNDLES`].
     #[error("kit.json lists more than {} bundles", limits::KIT_BUNDLES)]
     TooMany,
-    /// A device or a file stands there twice.
+    /// A device or a file is listed twice.
     #[error("kit.json lists {what} twice")]
     Twice {
         /// The file, or the device's UUID.
@@ -181,10 +181,10 @@ pub enum KitError {
     /// [`limits::HANDOFFS`].
     #[error("kit.json's handoffs do not lead from its builder to its signer")]
     Handoffs,
-    /// The index says something else of a bundle than the bundle itself.
+    /// The index and a bundle contradict each other.
     #[error("kit.json says {what} {listed}, the bundle says {found}")]
     Differs {
-        /// The field.
+        /// Name of the field.
         what: &'static str,
         /// Value in the index; foreign text.
         listed: String,
@@ -212,14 +212,14 @@ impl Reasoned for KitError {
 }
 
 impl DeviceEntry {
-    /// The bundle's path in a kit.
+    /// Path of the bundle in a kit.
     pub fn bundle_file(&self) -> String {
         format!("{BUNDLES}/{}", bundle_file_name(&self.name, &self.uuid))
     }
 }
 
 impl BundleEntry {
-    /// The entry for a sealed bundle.
+    /// Makes the entry for a sealed bundle.
     pub fn new(device: DeviceEntry, size: u64, sha256: Sha256) -> Self {
         let file = device.bundle_file();
         Self { device, file, size, sha256 }
@@ -230,9 +230,9 @@ impl KitIndex {
     /// Serialises the index as `kit.json` and signs those bytes.
     ///
     /// # Errors
-    /// When signing fails.
+    /// Fails when the key cannot sign.
     pub fn sign(&self, key: &SigningKey) -> Result<(Vec<u8>, [u8; 64]), SignatureError> {
-        // about what an entry has: growing by doubling would take three times the memory
+        // about the size of the result: growing by doubling would take three times the memory
         let mut bytes = Vec::with_capacity(2048 + 400 * self.bundles.len());
         serde_json::to_writer_pretty(&mut bytes, self).map_err(|_| SignatureError::Library)?;
         bytes.push(b'\n');
@@ -240,8 +240,8 @@ impl KitIndex {
         Ok((bytes, signature))
     }
 
-    /// Reads an index whose signature fits the key that it names; also returns that key.
-    /// Whether the key is trusted is a question still open.
+    /// Reads an index whose signature fits the key that it names, and returns both. Nothing is said
+    /// yet about trust in that key.
     ///
     /// # Errors
     /// See [`KitError`]. The signature is checked before the rest is believed.
@@ -259,22 +259,22 @@ impl KitIndex {
         Ok((index, signer))
     }
 
-    /// Adds a handoff: `signer` is going to sign.
+    /// Adds a handoff, whose index `signer` is about to sign.
     pub fn hand_off(&mut self, at: Timestamp, signer: SignerEntry, tool: Tool) {
         self.built_by.get_or_insert(self.signer);
         self.signer = signer;
         self.handoffs.push(Handoff { at, signer, tool });
     }
 
-    /// The bundle for a device.
+    /// Finds the bundle of a device.
     pub fn bundle_for(&self, device: &DeviceUuid) -> Option<&BundleEntry> {
         self.bundles.iter().find(|entry| entry.device.uuid == *device)
     }
 
-    /// Checks that a bundle is the one that the index describes, in everything that both say.
+    /// Checks that everything the index states of a bundle agrees with its manifest.
     ///
     /// # Errors
-    /// [`KitError::Differs`]: the kit was put together from parts.
+    /// Returns [`KitError::Differs`]: the kit was put together from parts.
     pub fn check_bundle(&self, entry: &BundleEntry, manifest: &Manifest) -> Result<(), KitError> {
         let (manager, device) = (&self.manager, &entry.device);
         let both = [

@@ -1,26 +1,27 @@
 //! Bytes to checked types, and back.
 //!
-//! This library holds what `sftunnel-bundle` and `sftunnel-install` agree on: how
-//! `FAILED_PUSH` reads, what a bundle and a kit are made of, and which of them are refused.
-//! It opens no path, reads no clock and starts no process; the programs hand it bytes and
+//! This library is everything on which `sftunnel-bundle` and `sftunnel-install` have to agree: the
+//! syntax of `FAILED_PUSH`, the content of a bundle and of a kit, and the rules by which each is
+//! refused. It opens no path, reads no clock and starts no process; the programs pass it bytes and
 //! the time. `FORMAT.md` beside this crate is the specification.
 //!
-//! In the order of the data's way from the manager to the device:
+//! In the order in which data travels from the manager to the device:
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cisco`] | what the boxes write: `FAILED_PUSH`, `ims.conf`, the status programs |
+//! | [`cisco`] | facts and files of the boxes: `FAILED_PUSH`, `ims.conf`, the status programs |
 //! | [`device`] | UUIDs, names, peer paths |
 //! | [`credentials`] | the three files, checked to be one usable set, and a TLS handshake with them |
 //! | [`signature`] | the Ed25519 key that vouches for a bundle |
-//! | [`seal`] | age around it |
-//! | [`bundle`] | manifest, archive, signature and age in one: seal, open, verify |
-//! | [`trust`] | who vouches for a bundle's signer: the only way to its credentials |
+//! | [`seal`] | the age layer around a bundle |
+//! | [`bundle`] | manifest, archive, signature and age together: seal, open, verify |
+//! | [`trust`] | the rules by which a signer is trusted, and the only way to a bundle's credentials
+//! |
 //! | [`kit`] | the index of the folder that travels |
-//! | [`receipt`] | what a device hands back |
-//! | [`decode`], [`csv`] | text and tables that people wrote or copied, on whatever machine |
-//! | [`json`] | the one reader of our own JSON |
-//! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | what the others stand on |
+//! | [`receipt`] | the signed record that a device hands back |
+//! | [`decode`], [`csv`] | text and tables that people wrote or copied |
+//! | [`json`] | the reader of our own JSON |
+//! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | the ground under the others |
 
 mod as_text;
 pub mod bundle;

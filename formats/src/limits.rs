@@ -1,6 +1,6 @@
-//! The budget: the most that any reader here takes, each number with its origin.
+//! The largest input that each reader accepts, with the origin of each number.
 //!
-//! A number is the last size that is accepted; one byte more is `too-large`.
+//! An input of exactly that size is accepted; one byte more is `too-large`.
 
 use std::io::{self, Read};
 
@@ -17,15 +17,15 @@ pub const MANIFEST: u64 = 64 * 1024;
 pub const INNER_SUMS: u64 = 1024;
 /// A bundle's tar after gzip: three PEM files, manifest, sums, headers and padding.
 pub const TAR: u64 = 512 * 1024;
-/// A bundle file as it lies on the stick: the tar, base64 of an armored one, and room for
-/// some hundred recipients in the age header.
+/// A bundle file on disk: the tar, armored in base64, and an age header with some hundred
+/// recipients.
 pub const BUNDLE: u64 = 1024 * 1024;
 /// `FAILED_PUSH`, and a recipient map: [`KIT_BUNDLES`] devices are about 16 MiB of the former.
 pub const FAILED_PUSH: u64 = 16 * 1024 * 1024;
-/// Lines of one `FAILED_PUSH` that cannot be used and are told one by one: as many as the largest
-/// FMC has devices. What is told of a line is a thousand times what a short line holds.
+/// Unusable lines of one `FAILED_PUSH` that are reported one by one: as many as the largest FMC has
+/// devices. A report can be a thousand times as long as a short line.
 pub const FAILED_PUSH_PROBLEMS: usize = 1000;
-/// What somebody saved of `sftunnel_status.pl`.
+/// Saved output of `sftunnel_status.pl`.
 pub const STATUS_OUTPUT: u64 = 64 * 1024 * 1024;
 /// One line of `FAILED_PUSH`: two paths of at most 4096 bytes (Linux `PATH_MAX`) and a name.
 pub const FAILED_PUSH_LINE: usize = 16 * 1024;
@@ -36,7 +36,7 @@ pub const KIT_INDEX: u64 = 16 * 1024 * 1024;
 pub const KIT_BUNDLES: usize = 20_000;
 /// A kit's `SHA256SUMS`: a line of at most 400 bytes for each of [`KIT_BUNDLES`].
 pub const KIT_SUMS: u64 = 8 * 1024 * 1024;
-/// Handoffs that a kit's index records; each is a person who carried a stick.
+/// Handoffs that a kit's index records; for each, somebody carried a stick.
 pub const HANDOFFS: usize = 100;
 /// An installer program in a kit.
 pub const INSTALLER: u64 = 64 * 1024 * 1024;
@@ -46,22 +46,22 @@ pub const KEY_FILE: u64 = 1024 * 1024;
 pub const RECEIPT: u64 = 128 * 1024;
 /// A CRL: 20,000 revoked certificates are about as many bytes.
 pub const CRL: u64 = 1024 * 1024;
-/// `ims.conf`.
+/// `ims.conf` of a manager or device.
 pub const IMS_CONF: u64 = 1024 * 1024;
 /// A device's or host's name or address, in bytes. The FMC itself takes far fewer, and DNS 253.
 pub const NAME: usize = 255;
-/// What a device's name leaves in the name of its bundle, in characters: with `_`, the UUID and
-/// `.tar.gz.age` that makes 64, the most that Joliet has on an ISO image.
+/// Characters of a device's name that are kept in the file name of its bundle: with `_`, the UUID
+/// and `.tar.gz.age` that makes 64, the most that Joliet allows on an ISO image.
 pub const FILE_STEM: usize = 16;
 /// scrypt's log2(N) as written: 256 MiB and about a second.
 pub const WORK_FACTOR_WRITTEN: u8 = 18;
-/// scrypt's log2(N) as read: 1 GiB. The firewalls of this world have little more to spare.
+/// scrypt's log2(N) as read: 1 GiB. Firewalls have little more memory to spare.
 pub const WORK_FACTOR_READ: u8 = 20;
 
-/// Reading stopped: the input goes on past its limit, or could not be read.
+/// Reasons why reading stopped before the end of the input.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
-    /// More bytes than the limit.
+    /// The input has more bytes than the limit.
     #[error("is larger than the limit of {limit} bytes")]
     TooLarge {
         /// The most that is accepted.
@@ -81,17 +81,17 @@ impl Reasoned for LimitError {
     }
 }
 
-/// Most secrets are keys and fit.
+/// Initial capacity; most secrets are keys, which fit.
 const FIRST: usize = 2048;
 
 /// Reads all of `reader`, but no more than `limit` bytes, into memory that is wiped.
 ///
-/// A buffer that is full is copied into one twice as large and wiped, so that no copy is left
-/// behind on the heap. It is never made as large as the limit at once: all of a buffer is
-/// wiped, byte by byte, however little of it was used.
+/// A full buffer is copied into one twice as large and wiped, so that no copy is left behind on the
+/// heap. It does not begin at the size of the limit, as a buffer is wiped byte by byte in its whole
+/// length, however little of it was used.
 ///
 /// # Errors
-/// [`LimitError::TooLarge`] when at least one byte follows the limit.
+/// Returns [`LimitError::TooLarge`] when at least one byte follows the limit.
 pub fn read_secret(mut reader: impl Read, limit: u64) -> Result<Zeroizing<Vec<u8>>, LimitError> {
     // probe one byte past the limit, so that "exactly the limit" differs from "too long"
     let most = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX);
@@ -114,7 +114,7 @@ pub fn read_secret(mut reader: impl Read, limit: u64) -> Result<Zeroizing<Vec<u8
 /// Reads all of `reader`, but no more than `limit` bytes.
 ///
 /// # Errors
-/// [`LimitError::TooLarge`] when at least one byte follows the limit.
+/// Returns [`LimitError::TooLarge`] when at least one byte follows the limit.
 pub fn read_public(reader: impl Read, limit: u64) -> Result<Vec<u8>, LimitError> {
     let mut bytes = Vec::new();
     // one byte more, as above
@@ -130,7 +130,7 @@ mod tests {
     use super::LimitError::TooLarge;
     use super::*;
 
-    /// The budget is part of the format: others write what is to be read here.
+    /// The limits are part of the format, as other programs may write what is read here.
     #[test]
     fn each_limit_is_what_the_format_says() {
         let numbers = [
@@ -196,7 +196,7 @@ mod tests {
         assert!(matches!(read_public(&b"abcd"[..], 3), Err(LimitError::TooLarge { limit: 3 })));
     }
 
-    /// Gives a few bytes at a time, as a decryptor does.
+    /// A reader that gives a few bytes at a time, like a decryptor.
     struct Slowly<'a>(&'a [u8]);
 
     impl Read for Slowly<'_> {

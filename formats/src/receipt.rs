@@ -1,9 +1,9 @@
-//! A receipt: what a device hands back after an installation or rollback.
+//! A receipt: the record that a device hands back after an installation or rollback.
 //!
-//! It is a claim by whoever holds the sftunnel key that is live after the action, signed with
-//! that key (RSASSA-PSS, SHA-256, MGF1 with SHA-256, 32 bytes of salt; RFC 8017) over
-//! `sftunnel-receipt/1`, a line feed, and the exact text of the claim. The manager that made
-//! the key holds it too: the tunnel seen up at the manager is the proof, a receipt is a record.
+//! It is a claim by a holder of the sftunnel key that is live after the action, signed with that
+//! key (RSASSA-PSS, SHA-256, MGF1 with SHA-256, 32 bytes of salt; RFC 8017) over
+//! `sftunnel-receipt/1`, a line feed, and the exact text of the claim. The manager that made the
+//! key holds it too: a tunnel that the manager shows as up is proof, a receipt is a record.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
@@ -32,31 +32,31 @@ pub enum Outcome {
     Restored,
 }
 
-/// The device's statement.
+/// The statement that a device signs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// The device.
+    /// Device that makes the statement.
     pub device: DeviceUuid,
     /// The manager at the other end of the tunnel.
     pub manager: ManagerUuid,
     /// The action that the device reports.
     pub outcome: Outcome,
-    /// The bundle, where one was to be installed.
+    /// Identifier of the bundle, if one was to be installed.
     pub bundle_id: Option<Sha256>,
     /// Signer of that bundle.
     pub signer: Option<Fingerprint>,
     /// SHA-256 of the certificate (DER) that was live before, where it could be read.
     pub certificate_before: Option<Sha256>,
-    /// The same for the one that is live now; it is the one that signed this.
+    /// SHA-256 of the certificate (DER) that is live now, whose key signs the claim.
     pub certificate_after: Sha256,
-    /// The same for the CA that is live now.
+    /// SHA-256 of the CA's certificate (DER) that is live now.
     pub ca_after: Sha256,
     /// Start of the action, by the device's clock.
     pub started_at: Timestamp,
-    /// End of the action, by the same clock.
+    /// End of the action, by the device's clock.
     pub ended_at: Timestamp,
-    /// The device's backup of what was found before.
+    /// Identifier of the device's backup of the files found before.
     pub backup: String,
     /// Name and version of the program.
     pub program: String,
@@ -69,14 +69,14 @@ struct File {
     format: String,
     /// The JSON text of the claim: a text, so that the signed bytes survive every JSON tool.
     claim: String,
-    /// Base64.
+    /// Signature over the claim, in base64.
     signature: String,
-    /// PEM.
+    /// Certificate of the signing key, in PEM.
     certificate: String,
 }
 
-/// A receipt whose signature fits the certificate in it. Whether the certificate is the
-/// device's is a question still open: [`SignedReceipt::check_issuer`].
+/// A receipt whose signature fits the certificate in it. [`SignedReceipt::check_issuer`] checks
+/// that the certificate is the device's.
 #[derive(Debug)]
 pub struct SignedReceipt {
     claim: Claim,
@@ -130,18 +130,19 @@ fn signed_bytes(claim: &str) -> Vec<u8> {
 }
 
 impl Claim {
-    /// Signs the claim with the key that is live after the action: the bytes of the file.
+    /// Signs the claim with the key that is live after the action, and returns the bytes of the
+    /// receipt.
     ///
     /// # Errors
-    /// [`ReceiptError::CannotSign`]; [`ReceiptError::OtherCertificate`] when `live` is not
-    /// what the claim is about.
+    /// Returns [`ReceiptError::CannotSign`], or [`ReceiptError::OtherCertificate`] when the claim
+    /// is about another certificate than that of `live`.
     pub fn sign(&self, live: &CheckedCredentials) -> Result<Vec<u8>, ReceiptError> {
         if live.certificate().facts().fingerprint != self.certificate_after {
             return Err(ReceiptError::OtherCertificate);
         }
         let claim = serde_json::to_string(self).map_err(|_| ReceiptError::CannotSign)?;
         let signature = live.sign_pss(&signed_bytes(&claim)).ok_or(ReceiptError::CannotSign)?;
-        // not the file's bytes: what else somebody pasted there is no part of a receipt
+        // not the file's bytes: anything else that was pasted there is no part of a receipt
         let certificate = live.certificate().to_pem().map_err(|_| ReceiptError::CannotSign)?;
         let certificate = String::from_utf8(certificate).map_err(|_| ReceiptError::CannotSign)?;
         let file = File {
@@ -178,36 +179,36 @@ impl SignedReceipt {
     }
 
     /// Like [`SignedReceipt::open`], for a receipt that was pasted, mailed or saved anew: in
-    /// another encoding, with text around it, its lines broken or quoted, typographic quote marks.
-    /// What comes out of it is taken only when the device's signature fits.
+    /// another encoding, with text around it, its lines broken or quoted, with typographic quote
+    /// marks. The result is accepted only if the device's signature fits.
     ///
     /// # Errors
-    /// As [`SignedReceipt::open`], about the bytes as they are.
+    /// Returns the error of [`SignedReceipt::open`] for the bytes as they are.
     pub fn from_person(bytes: &[u8]) -> Result<Self, ReceiptError> {
         let recovered = || {
             let text = decode::text(bytes).ok()?;
             let text = text.get(text.find('{')?..=text.rfind('}')?)?;
-            // a terminal breaks lines at its edge, a mail program in place of a blank
+            // a terminal breaks lines anywhere, a mail program in place of a blank
             let joined = |between| Self::open(in_one_line(text, between).as_bytes()).ok();
             joined("").or_else(|| joined(" "))
         };
         Self::open(bytes).or_else(|error| recovered().ok_or(error))
     }
 
-    /// The device's statement.
+    /// The statement that a device signs.
     pub fn claim(&self) -> &Claim {
         &self.claim
     }
 
-    /// The certificate whose key signed it.
+    /// The certificate whose key signed the claim.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// Whether the certificate is from this CA and names the device of the claim.
+    /// Checks that the certificate is from this CA and names the device of the claim.
     ///
     /// # Errors
-    /// [`ReceiptError::NotIssuedByCa`], [`ReceiptError::OtherDevice`].
+    /// Returns [`ReceiptError::NotIssuedByCa`] or [`ReceiptError::OtherDevice`].
     pub fn check_issuer(&self, ca: &Certificate) -> Result<(), ReceiptError> {
         if !self.certificate.is_issued_by(ca) {
             return Err(ReceiptError::NotIssuedByCa);
@@ -236,7 +237,7 @@ fn in_one_line(text: &str, between: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join(between)
 }
 
-/// The name of a receipt's file: unique, and readable beside others on a stick.
+/// Makes the file name of a receipt: unique, and readable beside others on a stick.
 pub fn file_name(claim: &Claim) -> String {
     format!(
         "receipt_{}_{}_{}_{}.json",

@@ -1,7 +1,8 @@
-//! age around the archive: who may open it. The only module that knows the age crate.
+//! The age layer around the archive, which decides who can open it. Only this module uses the age
+//! crate.
 //!
-//! age v1 (<https://age-encryption.org/v1>), binary or ASCII-armored. It proves nothing
-//! about who sealed it; that is what [`crate::signature`] is for.
+//! The format is age v1 (<https://age-encryption.org/v1>), binary or ASCII-armored. It proves
+//! nothing about who sealed a file; [`crate::signature`] does.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -28,27 +29,27 @@ pub use self::recipient::{Recipient, RecipientError, RecipientsFileError, parse_
 const ARMOR_BEGIN: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const BINARY_BEGIN: &[u8; 22] = b"age-encryption.org/v1\n";
 
-/// Binary, or text that can be pasted into a console.
+/// Form of a sealed file: binary, or text that can be pasted into a console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As age writes it by default.
+    /// The default of `age`.
     Binary,
-    /// As `age --armor` writes it.
+    /// The form that `age --armor` writes.
     Armored,
 }
 
-/// Sealing failed: no recipients, or the cryptographic library did.
+/// Reasons why a file cannot be sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// Nobody could open it.
+    /// There is no recipient, so nobody could open it.
     #[error("no recipients")]
     NoRecipients,
-    /// Post-quantum recipients beside others: whoever breaks those has the file.
+    /// Post-quantum recipients stand beside others: whoever breaks those has the file.
     #[error(
         "age1pq1... recipients cannot stand beside others, which a quantum computer would break"
     )]
     Mixed,
-    /// The library failed.
+    /// The age library failed.
     #[error("age could not encrypt")]
     Library,
 }
@@ -82,7 +83,7 @@ pub fn seal(
     encrypt(plaintext, recipients, encoding)
 }
 
-/// Whether some of them are post-quantum and others are not. age allows no such file.
+/// Returns true if some recipients are post-quantum and others are not. age allows no such file.
 pub fn is_mixed(recipients: &[Recipient]) -> bool {
     let first = recipients.first().map(Recipient::is_post_quantum);
     recipients.iter().any(|recipient| Some(recipient.is_post_quantum()) != first)
@@ -108,7 +109,7 @@ fn encrypt<'a>(
     write().map_err(|_| SealError::Library)
 }
 
-/// Opening failed.
+/// Reasons why a sealed file does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// Not an age file, or a version other than v1.
@@ -154,10 +155,10 @@ impl Reasoned for OpenError {
     }
 }
 
-/// In which form a sealed file is, as far as its header shows: nothing is decrypted.
+/// Reads the form of a sealed file from its header; nothing is decrypted.
 ///
 /// # Errors
-/// [`OpenError::NotAge`], [`OpenError::Damaged`].
+/// Returns [`OpenError::NotAge`] or [`OpenError::Damaged`].
 pub fn encoding_of(sealed: &[u8]) -> Result<Encoding, OpenError> {
     decryptor(sealed)?;
     let armored = sealed.trim_ascii_start().starts_with(ARMOR_BEGIN);
@@ -170,22 +171,22 @@ fn decryptor(sealed: &[u8]) -> Result<Decryptor<impl BufRead + '_>, OpenError> {
     if !sealed.starts_with(ARMOR_BEGIN) && !sealed.starts_with(BINARY_BEGIN) {
         return Err(OpenError::NotAge);
     }
-    // age takes more work factors and stanzas than it can hold sensibly; a header is bounded
-    // by the size of the file, which the caller has bounded
+    // age accepts more work factors and stanzas than are sensible; the size of the file bounds the
+    // header, and the caller has bounded that
     Decryptor::new_buffered(armor::ArmoredReader::new(sealed)).map_err(|error| match error {
         age::DecryptError::UnknownFormat if !claims_v1(sealed) => OpenError::NotAge,
         _ => OpenError::Damaged,
     })
 }
 
-/// Whether its first line is that of age v1, so that what follows is damaged rather than
-/// another format.
+/// Returns true if the first line is that of age v1: the file is then damaged, not of another
+/// format.
 fn claims_v1(sealed: &[u8]) -> bool {
     let mut line = [0; BINARY_BEGIN.len()];
     armor::ArmoredReader::new(sealed).read_exact(&mut line).is_ok() && line == *BINARY_BEGIN
 }
 
-/// How many ways to open it a header names, however little of it age takes.
+/// Counts the stanzas of a header, even of one that age does not accept.
 fn stanzas(sealed: &[u8]) -> usize {
     let header = armor::ArmoredReader::new(sealed.trim_ascii_start());
     let lines = io::BufReader::new(header).split(b'\n').map_while(Result::ok);

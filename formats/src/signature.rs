@@ -18,10 +18,10 @@ use crate::checksum::Sha256;
 use crate::decode;
 use crate::error::{Reason, Reasoned};
 
-/// A signature of 64 raw bytes.
+/// Size of a raw signature in bytes.
 pub const SIGNATURE_SIZE: usize = 64;
 
-/// What can be wrong with a key or a signature.
+/// Reasons to refuse a key, a signature or a fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// Not an Ed25519 key in PEM, or base64 of 32 bytes.
@@ -37,7 +37,7 @@ pub enum SignatureError {
     /// Neither that nor 64 hex digits; this many of them were found.
     #[error("not a fingerprint read aloud: it has 64 hex digits, here are {0}")]
     NotSpoken(usize),
-    /// Base64 that went through something that writes all in one case.
+    /// The base64 has passed through something that writes all in one case.
     #[error(
         "not a fingerprint any more: upper and lower case are part of one after SHA256:, its 64 hex digits do without"
     )]
@@ -63,14 +63,14 @@ impl Reasoned for SignatureError {
     }
 }
 
-/// The private half; lives on the FMC only.
+/// The private key of a signer; it exists on the FMC only.
 pub struct SigningKey(PKey<Private>);
 
 impl SigningKey {
     /// Makes a new key.
     ///
     /// # Errors
-    /// [`SignatureError::Library`].
+    /// Returns [`SignatureError::Library`].
     pub fn generate() -> Result<Self, SignatureError> {
         PKey::generate_ed25519().map(Self).map_err(|_| SignatureError::Library)
     }
@@ -78,7 +78,7 @@ impl SigningKey {
     /// Reads an unencrypted PKCS#8 PEM file.
     ///
     /// # Errors
-    /// [`SignatureError::NotAKey`].
+    /// Returns [`SignatureError::NotAKey`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, SignatureError> {
         // an encrypted key must not make OpenSSL ask at the terminal
         let key = PKey::private_key_from_pem_callback(pem, |_| Ok(0))
@@ -86,18 +86,18 @@ impl SigningKey {
         if key.id() == Id::ED25519 { Ok(Self(key)) } else { Err(SignatureError::NotAKey) }
     }
 
-    /// As PKCS#8 PEM.
+    /// Encodes the key as PKCS#8 PEM.
     ///
     /// # Errors
-    /// [`SignatureError::Library`].
+    /// Returns [`SignatureError::Library`].
     pub fn to_pem(&self) -> Result<Zeroizing<Vec<u8>>, SignatureError> {
         self.0.private_key_to_pem_pkcs8().map(Zeroizing::new).map_err(|_| SignatureError::Library)
     }
 
-    /// The public half.
+    /// The public key that belongs to this one.
     ///
     /// # Errors
-    /// [`SignatureError::Library`].
+    /// Returns [`SignatureError::Library`].
     pub fn verifying_key(&self) -> Result<VerifyingKey, SignatureError> {
         let raw = self.0.raw_public_key().map_err(|_| SignatureError::Library)?;
         VerifyingKey::from_raw(&raw)
@@ -106,7 +106,7 @@ impl SigningKey {
     /// Signs the exact bytes of `message`.
     ///
     /// # Errors
-    /// [`SignatureError::Library`].
+    /// Returns [`SignatureError::Library`].
     pub fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_SIZE], SignatureError> {
         let sign = || Signer::new_without_digest(&self.0)?.sign_oneshot_to_vec(message);
         let signature = sign().map_err(|_| SignatureError::Library)?;
@@ -120,12 +120,13 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The public half: 32 raw bytes, in JSON as standard base64.
+/// The public key of a signer: 32 raw bytes, in JSON as standard base64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VerifyingKey([u8; 32]);
 
 impl VerifyingKey {
-    /// The one way to a key. OpenSSL takes every 32 bytes, and computes with what they come to.
+    /// Makes a key of 32 raw bytes and checks that they are one; OpenSSL would accept any. All
+    /// other constructors come through here.
     fn from_raw(raw: &[u8]) -> Result<Self, SignatureError> {
         let raw: [u8; 32] = raw.try_into().map_err(|_| SignatureError::NotAKey)?;
         let encoded = CompressedEdwardsY(raw);
@@ -139,7 +140,7 @@ impl VerifyingKey {
     /// Reads a PEM `PUBLIC KEY`, or base64 of the 32 raw bytes, as a person copied it.
     ///
     /// # Errors
-    /// [`SignatureError::NotAKey`].
+    /// Returns [`SignatureError::NotAKey`].
     pub fn from_file(bytes: &[u8]) -> Result<Self, SignatureError> {
         let text = decode::text(bytes).map_err(|_| SignatureError::NotAKey)?;
         let lines: Vec<_> = text.lines().map(|line| decode::bare(line).to_string()).collect();
@@ -154,15 +155,15 @@ impl VerifyingKey {
         text.trim().parse()
     }
 
-    /// As a PEM `PUBLIC KEY`, for openssl's command line.
+    /// Encodes the key as a PEM `PUBLIC KEY`, for openssl's command line.
     ///
     /// # Errors
-    /// [`SignatureError::Library`].
+    /// Returns [`SignatureError::Library`].
     pub fn to_pem(&self) -> Result<Vec<u8>, SignatureError> {
         self.key()?.public_key_to_pem().map_err(|_| SignatureError::Library)
     }
 
-    /// What people compare: see [`Fingerprint`].
+    /// The fingerprint of the key, for people to compare.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(Sha256::of(&self.0))
     }
@@ -170,7 +171,7 @@ impl VerifyingKey {
     /// Checks that the private half signed exactly `message`.
     ///
     /// # Errors
-    /// [`SignatureError::Mismatch`].
+    /// Returns [`SignatureError::Mismatch`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let key = self.key()?;
         let verify = || Verifier::new_without_digest(&key)?.verify_oneshot(signature, message);
@@ -211,11 +212,10 @@ impl FromStr for VerifyingKey {
 pub struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// What every fingerprint begins with.
+    /// Prefix of every fingerprint.
     pub const PREFIX: &str = "SHA256:";
 
-    /// The same digest as 16 groups of four hex digits, to be read aloud: no upper and lower
-    /// case, no signs.
+    /// The digest as 16 groups of four hex digits, to be read aloud: no capitals, no signs.
     pub fn spoken(&self) -> String {
         let groups = self.0.as_bytes().as_chunks::<2>().0;
         groups.iter().map(|[a, b]| format!("{a:02x}{b:02x}")).collect::<Vec<_>>().join(" ")
@@ -228,8 +228,8 @@ impl Fingerprint {
         [one.trim_end().to_owned(), two.to_owned()]
     }
 
-    /// Whether a person means a fingerprint by this, and not a file: it begins as one, or is
-    /// hex digits in groups, at least half of all.
+    /// Returns true if a person means a fingerprint by `text`, not a file: it begins like one, or
+    /// is hex digits in groups, at least half of all.
     pub fn is_meant_by(text: &str) -> bool {
         let text = decode::bare(text);
         let mut hex = text.chars().filter(|c| !c.is_whitespace() && *c != ':');
@@ -238,13 +238,13 @@ impl Fingerprint {
             || (hex.clone().count() >= 32 && hex.all(|c| c.is_ascii_hexdigit()))
     }
 
-    /// Reads what a person has typed or pasted: `SHA256:...`, or the 64 hex digits of
-    /// [`Fingerprint::spoken`] in upper or lower case; with any blanks and line ends, colons or
-    /// hyphens between digits, quote marks around.
+    /// Reads a fingerprint that a person typed or pasted: `SHA256:...`, or the 64 hex digits of
+    /// [`Fingerprint::spoken`] in upper or lower case. Blanks, line ends, colons and hyphens may
+    /// stand between digits, and quote marks around all.
     ///
     /// # Errors
-    /// [`SignatureError::NotAFingerprint`]; [`SignatureError::NotSpoken`] when digits are
-    /// missing or too many.
+    /// Returns [`SignatureError::NotAFingerprint`], or [`SignatureError::NotSpoken`] when there are
+    /// too few or too many digits.
     pub fn from_person(text: &str) -> Result<Self, SignatureError> {
         let text = decode::bare(text);
         let rest = without_prefix(&text);
@@ -254,7 +254,7 @@ impl Fingerprint {
         match rest {
             Some(rest) => {
                 let base64: String = rest.split_whitespace().collect();
-                // of 43 random characters some are capitals and some are not
+                // 43 random characters are never all of one case
                 let has = |kind: fn(&u8) -> bool| base64.as_bytes().iter().any(kind);
                 if !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) {
                     return Err(SignatureError::LostCase);
@@ -270,13 +270,13 @@ impl Fingerprint {
     }
 }
 
-/// What follows `SHA256:` in either case.
+/// Strips `SHA256:` in either case.
 fn without_prefix(text: &str) -> Option<&str> {
     let (start, rest) = text.split_at_checked(Fingerprint::PREFIX.len())?;
     start.eq_ignore_ascii_case(Fingerprint::PREFIX).then_some(rest)
 }
 
-/// The 64 hex digits, when there are so many and nothing else but what people put between them.
+/// Returns the 64 hex digits if there is nothing else but what people put between them.
 fn hex_digits(text: &str) -> Option<String> {
     let between = |c: char| c.is_whitespace() || matches!(c, ':' | '-' | '.');
     let hex: String = text.chars().filter(|c| !between(*c)).collect();
@@ -315,22 +315,22 @@ read_as_text!(VerifyingKey, Fingerprint);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerEntry {
-    /// The key itself.
+    /// Public key of the signer.
     pub public_key: VerifyingKey,
-    /// Its fingerprint; checked to belong to the key by [`SignerEntry::check`].
+    /// Fingerprint of the key; [`SignerEntry::check`] compares the two.
     pub fingerprint: Fingerprint,
 }
 
 impl SignerEntry {
-    /// The entry for a key.
+    /// Makes the entry for a key.
     pub fn of(public_key: VerifyingKey) -> Self {
         Self { public_key, fingerprint: public_key.fingerprint() }
     }
 
-    /// The key, once the fingerprint beside it is known to be its own.
+    /// Checks that the fingerprint is that of the key, and returns the key.
     ///
     /// # Errors
-    /// [`SignatureError::Mismatch`].
+    /// Returns [`SignatureError::Mismatch`].
     pub fn check(&self) -> Result<VerifyingKey, SignatureError> {
         if self.public_key.fingerprint() == self.fingerprint {
             Ok(self.public_key)

@@ -1,4 +1,4 @@
-//! Foreign text made safe to print.
+//! Escaping, quoting and cutting of foreign text for print.
 //!
 //! Names and paths come from files that an attacker may have written. A terminal obeys
 //! control characters, and bidirectional marks or invisible characters can make one name
@@ -30,7 +30,7 @@ impl fmt::Display for Printable<'_> {
                 c => write!(shown, "{}", c.escape_unicode())?,
             }
         }
-        // honours width and precision
+        // `pad` honours width and precision
         f.pad(&shown)
     }
 }
@@ -40,8 +40,8 @@ pub fn printable_path(path: &Path) -> String {
     printable(&path.to_string_lossy()).to_string()
 }
 
-/// Letters that nothing is drawn for. Unicode calls the first four fillers ignorable; the others
-/// are blank signs.
+/// Letters without any visible form. Unicode calls the first four fillers ignorable; the others are
+/// blank signs.
 const BLANK_LETTERS: [char; 6] =
     ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{13441}', '\u{13442}'];
 
@@ -61,8 +61,9 @@ pub fn is_printable(text: &str) -> bool {
     text.chars().all(|c| c != '\\' && is_visible(c))
 }
 
-/// A foreign name among words of ours: as it is when it is one word of the usual characters, else
-/// in quotes, so that its blanks look like no blanks of ours; never longer than `columns`.
+/// Formats a foreign name for use among our own words: unchanged if it is one word of the usual
+/// characters, else in quotes, so that its blanks are not taken for ours; never longer than
+/// `columns`.
 pub fn named(text: &str, columns: usize) -> String {
     let usual = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
     let shown = printable(text).to_string();
@@ -85,7 +86,8 @@ pub fn named(text: &str, columns: usize) -> String {
     format!("'{}...'", shown.chars().take_while(fits).collect::<String>())
 }
 
-/// A letter of the far east takes two columns; what is narrower is cut a little early.
+/// Columns that a character may take: two for anything beyond ASCII, like East Asian letters, so
+/// that narrower text is cut a little early.
 fn width(c: char) -> usize {
     if c.is_ascii() { 1 } else { 2 }
 }
@@ -94,9 +96,9 @@ fn columns_of(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
-/// A word of a command that somebody is to type: a POSIX shell takes it for this text and nothing
-/// else. What cannot be typed is escaped as by [`printable`], and names nothing then. No
-/// backslash is added, which [`printable`] would double.
+/// Quotes a word of a command that somebody is to type, so that a POSIX shell takes it for this
+/// text and nothing else. Characters that cannot be typed are escaped like by [`printable`]; the
+/// word then names nothing. No other backslash is added, as [`printable`] would double it.
 pub fn shell_quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -14,25 +14,25 @@ use crate::as_text::{read_as_text, written_as_text};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
-/// Not a point in time that can be represented.
+/// The point in time cannot be represented.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time of the form 2026-11-21T04:10:47Z")]
 pub struct TimestampError;
 
 impl Timestamp {
-    /// 1970-01-01T00:00:00Z, what a clock without a battery says.
+    /// 1970-01-01T00:00:00Z, the time of a clock without a battery.
     pub const EPOCH: Timestamp = Timestamp(OffsetDateTime::UNIX_EPOCH);
 
     /// Converts from seconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// When the year is not in 0..=9999.
+    /// Fails when the year is not in 0..=9999.
     pub fn from_unix(seconds: i64) -> Result<Self, TimestampError> {
         let time = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| TimestampError)?;
         (0..=9999).contains(&time.year()).then_some(Self(time)).ok_or(TimestampError)
     }
 
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Converts to seconds since 1970-01-01T00:00:00Z.
     pub fn unix(self) -> i64 {
         self.0.unix_timestamp()
     }
@@ -43,19 +43,19 @@ impl Timestamp {
         (other.unix() - self.unix()) / 86_400
     }
 
-    /// Whole days left until `end`, the last second of a validity: 0 on the last day, and -1
-    /// from the first second after it on, so that what is over is never shown as 0 days.
+    /// Whole days left until `end`, the last second of a validity: 0 on the last day, and -1 from
+    /// the first second after it, so that an expired certificate never shows 0 days.
     pub fn days_left(self, end: Timestamp) -> i64 {
         let days = self.days_until(end);
         if self > end { days.min(-1) } else { days }
     }
 
-    /// Formats for a file name: `20261121T041047Z`.
+    /// Formats the time for a file name: `20261121T041047Z`.
     pub fn compact(self) -> String {
         self.to_string().replace(['-', ':'], "")
     }
 
-    /// The day alone: `2026-11-21`.
+    /// Formats the day alone: `2026-11-21`.
     pub fn date(self) -> String {
         self.0.date().to_string()
     }
@@ -73,7 +73,7 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
-    /// Takes any RFC 3339 time and drops fractions of a second.
+    /// Accepts any RFC 3339 time and drops fractions of a second.
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
         Self::from_unix(time.unix_timestamp())

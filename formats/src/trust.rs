@@ -1,13 +1,13 @@
-//! Whose word makes a bundle installable: the rules of SECURITY.md, "Who vouches for it".
+//! The rules by which a bundle becomes installable: SECURITY.md, "Who vouches for it".
 //!
-//! [`TrustInputs::vouch`] is the only way to a [`VouchedBundle`], and the rule is applied there.
+//! [`TrustInputs::vouch`] applies them and is the only way to a [`VouchedBundle`].
 
 use crate::bundle::SignedBundle;
 use crate::bundle::manifest::Manifest;
 use crate::credentials::CheckedCredentials;
 use crate::signature::{Fingerprint, VerifyingKey};
 
-/// Who vouches for a bundle's signer.
+/// Source of the trust in a bundle's signer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vouch {
@@ -17,24 +17,24 @@ pub enum Vouch {
     Own,
     /// Pinned on the device for this manager by an earlier success.
     Pinned,
-    /// By the passphrase that opened `kit.identity.age`.
+    /// Vouched for by the passphrase that opened `kit.identity.age`.
     Passphrase,
     /// Confirmed at the terminal.
     Confirmed,
 }
 
-/// Everything that may speak for a signer, for one manager.
+/// Everything that may vouch for a signer, for one manager.
 #[derive(Debug, Clone, Default)]
 pub struct TrustInputs {
-    /// Named by the operator: then only these count.
+    /// Signers named by the operator; if there are any, no others count.
     pub named: Vec<Fingerprint>,
-    /// Pinned for this manager: then only these count.
+    /// Signers pinned for this manager; if there are any, no others count.
     pub pinned: Vec<Fingerprint>,
-    /// The signing key that lies on this machine (on the FMC).
+    /// Signing key that lies on this machine (on the FMC).
     pub own: Option<Fingerprint>,
-    /// The signer that the passphrase which was just given vouches for.
+    /// Signer that the passphrase just given vouches for.
     pub passphrase: Option<Fingerprint>,
-    /// Confirmed by a person for this manager, in this run.
+    /// Signers that a person has confirmed for this manager in this run.
     pub confirmed: Vec<Fingerprint>,
 }
 
@@ -45,12 +45,12 @@ pub struct VouchedBundle {
     vouch: Vouch,
 }
 
-/// The answer of the rules about one signer.
+/// Verdict of the rules about one signer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Trusted, and why.
+    /// The signer is trusted, for this reason.
     Vouched(Vouch),
-    /// Nobody speaks for it or against it: a person may confirm it at the terminal.
+    /// Nothing speaks for it or against it: a person may confirm it at the terminal.
     Ask,
     /// `named` holds other signers only.
     OtherNamed,
@@ -61,7 +61,7 @@ pub enum Verdict {
 }
 
 impl TrustInputs {
-    /// Applies the rules, in their order.
+    /// Applies the rules to a signer, in their order.
     pub fn judge(&self, signer: Fingerprint) -> Verdict {
         if !self.named.is_empty() {
             let is_named = self.named.contains(&signer);
@@ -76,7 +76,7 @@ impl TrustInputs {
         }
         match self.passphrase {
             Some(vouched) if vouched == signer => Verdict::Vouched(Vouch::Passphrase),
-            // whoever made the kit said who signs it; another signature needs an explanation
+            // the kit's makers named its signer; another one needs an explanation
             Some(_) => Verdict::OtherVouched,
             None if self.confirmed.contains(&signer) => Verdict::Vouched(Vouch::Confirmed),
             None => Verdict::Ask,
@@ -86,7 +86,7 @@ impl TrustInputs {
     /// Makes a bundle installable when somebody vouches for the key that signed it.
     ///
     /// # Errors
-    /// The verdict, when it is not [`Verdict::Vouched`].
+    /// Returns the verdict when it is not [`Verdict::Vouched`].
     pub fn vouch(&self, bundle: SignedBundle) -> Result<VouchedBundle, Verdict> {
         match self.judge(bundle.fingerprint()) {
             Verdict::Vouched(vouch) => Ok(VouchedBundle { signed: bundle, vouch }),
@@ -101,7 +101,7 @@ impl VouchedBundle {
         &self.signed
     }
 
-    /// What it says of itself.
+    /// The signed manifest.
     pub fn manifest(&self) -> &Manifest {
         self.signed.manifest()
     }
@@ -111,12 +111,12 @@ impl VouchedBundle {
         self.signed.signer()
     }
 
-    /// Why that key is trusted.
+    /// Reason why that key is trusted.
     pub fn vouch(&self) -> Vouch {
         self.vouch
     }
 
-    /// The three files.
+    /// The three credential files.
     pub fn credentials(&self) -> &CheckedCredentials {
         self.signed.credentials()
     }

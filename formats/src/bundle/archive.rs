@@ -13,7 +13,7 @@ use crate::error::{Reason, Reasoned};
 use crate::limits;
 use crate::timestamp::Timestamp;
 
-/// The entries, in their order.
+/// Names of the entries, in their order, each with the most bytes it may have.
 pub const ENTRIES: [(&str, u64); 6] = [
     ("manifest.json", limits::MANIFEST),
     ("manifest.json.sig", crate::signature::SIGNATURE_SIZE as u64),
@@ -57,7 +57,7 @@ pub enum ArchiveError {
         /// The name that belongs here.
         expected: &'static str,
     },
-    /// A seventh entry.
+    /// Another entry follows the sixth.
     #[error("there are more than six entries")]
     TooMany,
     /// A size beyond the limit of this entry.
@@ -86,10 +86,10 @@ impl Reasoned for ArchiveError {
     }
 }
 
-/// Writes the six entries straight to `sink`. Same contents and time, same bytes.
+/// Writes the six entries straight to `sink`. The same contents and time give the same bytes.
 ///
 /// # Errors
-/// Those of `sink`; or when a header field cannot hold its value, which the limits exclude.
+/// Fails when `sink` does, or when a header field cannot hold its value, which the limits exclude.
 pub fn write(
     contents: [&[u8]; 6],
     created_at: Timestamp,
@@ -118,7 +118,7 @@ pub fn write(
 /// Reads the six entries: their contents, borrowed from `bytes`.
 ///
 /// # Errors
-/// See [`ArchiveError`]; the first thing that differs.
+/// Returns the first difference found; see [`ArchiveError`].
 pub fn read(bytes: &[u8]) -> Result<[&[u8]; 6], ArchiveError> {
     let mut rest = bytes;
     let mut contents = [&[][..]; 6];

@@ -1,8 +1,8 @@
 //! The gzip layer: one member (RFC 1952) and nothing after it.
 //!
-//! The library's windows and tables hold what went through them, which is a key. They are made
-//! empty before their memory is given back, which flate2's own encoder and decoder for gzip have no
-//! call for.
+//! The library's windows and tables hold what went through them, a private key included. They are
+//! cleared before their memory is given back, which flate2's own gzip encoder and decoder do not
+//! offer.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -15,16 +15,13 @@ use super::BundleError;
 use crate::limits::{self, LimitError};
 
 thread_local! {
-    /// A compressor is 300 KiB of tables: made once for each thread, not for each bundle. The
-    /// fast level, as base64 of keys hardly compresses (a bundle is 5 % larger than at level 6).
+    /// One compressor for each thread, as each has 300 KiB of tables. The level is the fast one:
+    /// base64 of keys hardly compresses (a bundle is 5 % larger than at level 6).
     static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// One member without name and time in its header, of what `write` writes: same content, same
-/// bytes.
-///
-/// # Errors
-/// Those of `write`.
+/// Compresses what `write` writes into one member. Its header has no name and no time, so the same
+/// content gives the same bytes.
 pub(super) fn gzip(
     write: impl FnOnce(&mut Member<'_>) -> io::Result<()>,
 ) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -35,19 +32,19 @@ pub(super) fn gzip(
         bytes.extend_from_slice(&HEADER);
         let mut member = Member { deflate, bytes, crc: Crc::new() };
         let ended = write(&mut member).and_then(|()| member.end());
-        // ready for the next one, and empty
+        // clears the tables for the next bundle
         member.deflate.reset();
         ended.map(|()| member.bytes)
     })
 }
 
-/// Room for three files and their manifest, compressed, when they are as usual.
+/// Initial capacity: three files and a manifest of the usual sizes, compressed.
 const FIRST: usize = 6 << 10;
 
-/// Bytes of a checksum and a size.
+/// Size of the trailer: a checksum and a length.
 const TRAILER: usize = 8;
 
-/// A member that grows as it is written to.
+/// A gzip member under construction.
 pub(super) struct Member<'a> {
     deflate: &'a mut Compress,
     bytes: Zeroizing<Vec<u8>>,
@@ -55,7 +52,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Compresses some of `bytes`, or what was held back. How many are taken.
+    /// Compresses some of `bytes`, or what the library held back, and returns how many bytes it
+    /// took.
     fn deflate(&mut self, bytes: &[u8], flush: FlushCompress) -> io::Result<(usize, Status)> {
         self.make_room();
         let before = self.deflate.total_in();
@@ -64,7 +62,8 @@ impl Member<'_> {
         Ok((taken.map_err(io::Error::other)?, status))
     }
 
-    /// For a trailer at least. A vector that grows by itself leaves a copy that nobody wipes.
+    /// Makes room for a trailer at least. A vector that grows by itself would leave a copy that is
+    /// never wiped.
     fn make_room(&mut self) {
         if self.bytes.capacity() - self.bytes.len() < TRAILER {
             let larger = Zeroizing::new(Vec::with_capacity(self.bytes.capacity() * 2));
@@ -98,14 +97,11 @@ impl Write for Member<'_> {
     }
 }
 
-/// What a member holds.
-///
-/// # Errors
-/// [`BundleError::Gzip`], or [`BundleError::Bomb`] beyond [`limits::TAR`].
+/// Returns the content of `member`; more than [`limits::TAR`] is a [`BundleError::Bomb`].
 pub(super) fn gunzip(member: &[u8]) -> Result<Zeroizing<Vec<u8>>, BundleError> {
     let mut decoder = DeflateDecoder::new(after_header(member).ok_or(BundleError::Gzip)?);
     let read = limits::read_secret(&mut decoder, limits::TAR);
-    // empties its window
+    // clears the window
     let trailer = decoder.reset(&[]);
     let bytes = read.map_err(|error| match error {
         LimitError::TooLarge { .. } => BundleError::Bomb,

@@ -1,4 +1,4 @@
-//! `manifest.json`: what a bundle says of itself.
+//! `manifest.json`: the signed description of a bundle.
 //!
 //! The bytes are what is signed, so a manifest is written once and afterwards only read;
 //! nothing re-serialises one that came from elsewhere.
@@ -21,62 +21,62 @@ pub const FORMAT: &str = "sftunnel-bundle/1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// Always [`FORMAT`].
     pub format: String,
-    /// The same for the same content: see [`bundle_id`].
+    /// Identifier of the content: see [`bundle_id`].
     pub bundle_id: Sha256,
-    /// When the bundle was made, by the manager's clock.
+    /// Time of making, by the manager's clock.
     pub created_at: Timestamp,
-    /// The run of `generate_certs.pl` (its unix time) that the credentials are from.
+    /// Unix time of the run of `generate_certs.pl` that made the credentials.
     pub batch: u64,
-    /// For the tunnel to this manager.
+    /// Manager at the other end of the tunnel.
     pub manager: Manager,
-    /// On this device.
+    /// Device that the files belong on.
     pub device: Device,
-    /// What the certificates say.
+    /// Facts read from the two certificates.
     pub credentials: CredentialFacts,
     /// The three files, in the order of the archive.
     pub files: Vec<FileEntry>,
-    /// Who vouches for all this.
+    /// Key that signed the manifest.
     pub signer: SignerEntry,
-    /// The program that made it.
+    /// Program that made the bundle.
     pub tool: Tool,
 }
 
-/// The manager.
+/// A manager as a bundle names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manager {
-    /// Its UUID.
+    /// UUID of the manager.
     pub uuid: ManagerUuid,
-    /// Its host name.
+    /// Host name of the manager.
     pub hostname: Label,
 }
 
-/// The device.
+/// A device as a bundle names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
-    /// Its UUID, which the installer compares with the box's own.
+    /// UUID of the device, which the installer compares with the box's own.
     pub uuid: DeviceUuid,
-    /// Its name, for people; foreign text.
+    /// Name of the device, for people; foreign text.
     pub name: DeviceName,
-    /// Its address.
+    /// Address of the device.
     pub address: Label,
 }
 
-/// The two certificates.
+/// Facts read from the two certificates of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialFacts {
-    /// `cacert.pem`.
+    /// Facts of `cacert.pem`.
     pub ca: CertificateFacts,
-    /// `sftunnel-cert.pem`.
+    /// Facts of `sftunnel-cert.pem`.
     pub certificate: CertificateFacts,
 }
 
 impl CredentialFacts {
-    /// What the certificates themselves say.
+    /// Reads the facts from the certificates themselves.
     pub fn of(credentials: &CheckedCredentials) -> Self {
         Self {
             ca: credentials.ca().facts().clone(),
@@ -89,15 +89,15 @@ impl CredentialFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// One of the three names.
+    /// Name of the file, one of three.
     pub name: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of the content.
+    /// Digest of the content.
     pub sha256: Sha256,
-    /// Where it lay on the manager, for people.
+    /// Path on the manager, for people.
     pub source: String,
-    /// Where it belongs on the device: [`PeerPath`].
+    /// Destination on the device, a [`PeerPath`].
     pub destination: String,
 }
 
@@ -105,13 +105,13 @@ pub struct FileEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
-    /// Its name.
+    /// Name of the program.
     pub name: String,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
 }
 
-/// A manifest that is refused.
+/// Reasons to refuse a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// Not the JSON of a manifest, or another format.
@@ -126,11 +126,11 @@ pub enum ManifestError {
     /// A destination that is not this manager's peer directory.
     #[error("{file} would go to '{found}', expected {expected}")]
     Destination {
-        /// Which file.
+        /// File whose destination differs.
         file: CredentialFile,
-        /// What stands there; foreign text.
+        /// Destination found; foreign text.
         found: String,
-        /// What should.
+        /// Destination required.
         expected: String,
     },
 }
@@ -156,10 +156,10 @@ pub fn bundle_id(device: &DeviceUuid, manager: &ManagerUuid, files: &[Sha256; 3]
 }
 
 impl Manifest {
-    /// The bytes of `manifest.json`: indented, so that a person can read them.
+    /// Serialises the manifest as `manifest.json`, indented for people to read.
     ///
     /// # Errors
-    /// When it would be larger than [`limits::MANIFEST`].
+    /// Fails when it would be larger than [`limits::MANIFEST`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, limits::LimitError> {
         let too_large = limits::LimitError::TooLarge { limit: limits::MANIFEST };
         let Ok(mut bytes) = serde_json::to_vec_pretty(self) else { return Err(too_large) };
@@ -188,10 +188,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The three files' digests, in order.
+    /// Digests of the three files, in order.
     ///
     /// # Errors
-    /// [`ManifestError::Files`] when there are not exactly the three.
+    /// Returns [`ManifestError::Files`] when there are not exactly the three.
     pub fn digests(&self) -> Result<[Sha256; 3], ManifestError> {
         let [ca, certificate, key] = self.files.as_slice() else {
             return Err(ManifestError::Files);

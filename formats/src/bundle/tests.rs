@@ -55,7 +55,7 @@ impl Case {
         inner_sums(&self.credentials.files().digests()).to_string()
     }
 
-    /// Signed and sealed as a bundle is, whatever it says.
+    /// Signs and seals a manifest as it is, right or wrong, and opens the result.
     fn opened(
         &self,
         manifest: &Manifest,
@@ -121,7 +121,7 @@ fn what_is_packed_is_what_is_opened() {
         (vouched.vouch(), vouched.signer()),
         (Vouch::Named, case.key.verifying_key().unwrap())
     );
-    // passed on, it is the same inside
+    // a bundle that is passed on has the same inside
     let sealed =
         Inner::seal(&inner, std::slice::from_ref(&case.recipient), Encoding::Armored).unwrap();
     assert!(SignedBundle::open(&sealed, &case.identities).is_ok());

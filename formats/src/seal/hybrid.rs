@@ -1,6 +1,6 @@
 //! The post-quantum recipient of age 1.3: `age1pq1…`, stanza `mlkem768x25519`
-//! (<https://c2sp.org/age>). The Rust crate does not have it yet; it takes recipients and
-//! identities of other makes, and this is one.
+//! (<https://c2sp.org/age>). The Rust crate does not have it yet, but accepts recipients and
+//! identities that are implemented elsewhere, like this one.
 
 mod kem;
 
@@ -21,32 +21,32 @@ use zeroize::Zeroizing;
 
 use self::kem::{ENCAPSULATED, PrivateKey, PublicKey, Sealer, Seed};
 
-/// How a recipient begins.
+/// Prefix of a recipient.
 pub(super) const RECIPIENT_BEGIN: &str = "age1pq1";
 const RECIPIENT: Hrp = Hrp::parse_unchecked("age1pq");
 const IDENTITY: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
 const TAG: &str = "mlkem768x25519";
 const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
-/// Recipients without it are not to stand beside this one: whoever breaks them has the file.
+/// Label that keeps other recipients out of the same file: whoever breaks those has the file.
 const LABEL: &str = "postquantum";
-/// ChaCha20-Poly1305's tag.
+/// Size of the ChaCha20-Poly1305 tag.
 const TAG_BYTES: usize = 16;
 
-/// Neither recipient nor identity.
+/// The text is neither a recipient nor an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// The public half.
+/// The public half of a post-quantum key pair.
 #[derive(Clone, PartialEq)]
 pub struct Recipient(PublicKey);
 
-/// The secret half, as the seed that it is derived from.
+/// The secret half of a post-quantum key pair, as the seed that it is derived from.
 pub(super) struct Identity {
     seed: Seed,
     key: PrivateKey,
 }
 
-/// The bytes of a Bech32 text. They may be secret.
+/// Decodes a Bech32 text, which may be secret.
 fn decoded(text: &str, kind: Hrp) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     bech32_decode(
         text,
@@ -96,7 +96,7 @@ impl age::Recipient for Recipient {
 }
 
 impl Identity {
-    /// From the system's random source.
+    /// Generates an identity from the system's random source.
     pub(super) fn generate() -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         OsRng.fill_bytes(&mut *seed);
@@ -112,7 +112,7 @@ impl Identity {
         Recipient(self.key.public())
     }
 
-    /// `AGE-SECRET-KEY-PQ-1…`.
+    /// The identity as `AGE-SECRET-KEY-PQ-1…`.
     pub(super) fn text(&self) -> Zeroizing<String> {
         let text = Zeroizing::new(bech32_encode(IDENTITY, &*self.seed));
         Zeroizing::new(text.to_uppercase())
@@ -137,7 +137,7 @@ impl age::Identity for Identity {
         let [enc] = stanza.args.as_slice() else { return Some(Err(DecryptError::InvalidHeader)) };
         let enc = BASE64_STANDARD_NO_PAD.decode(enc).ok();
         let enc: Option<[u8; ENCAPSULATED]> = enc.and_then(|enc| enc.try_into().ok());
-        // its length is checked before it is decrypted: one that two keys open must not exist
+        // the length is checked before decryption, so that no ciphertext opens with two keys
         let fits = stanza.body.len() == FILE_KEY_BYTES + TAG_BYTES;
         let Some(enc) = enc.filter(|_| fits) else {
             return Some(Err(DecryptError::InvalidHeader));
@@ -145,7 +145,7 @@ impl age::Identity for Identity {
         let Some(shared) = self.key.decapsulate(&enc) else {
             return Some(Err(DecryptError::InvalidHeader));
         };
-        // for somebody else, or changed: which of the two cannot be told
+        // meant for somebody else, or changed: the two look alike
         let opened = Sealer::new(&shared, INFO)?.open(&stanza.body)?;
         let file_key: [u8; FILE_KEY_BYTES] = opened.as_slice().try_into().ok()?;
         let file_key = Zeroizing::new(file_key);

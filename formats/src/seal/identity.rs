@@ -1,4 +1,4 @@
-//! What opens: age identities, SSH private keys, either under a passphrase, and new ones.
+//! Identities: of age, SSH private keys, either under a passphrase, and new ones.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::signature::Fingerprint;
 const PEM_BEGIN: &str = "-----BEGIN ";
 pub(super) const SIGNER_LINE: &str = "# signer: ";
 
-/// Private halves: what opens.
+/// Private keys that open sealed files.
 #[derive(Clone)]
 pub struct Identities(Vec<Boxed>);
 
@@ -35,23 +35,23 @@ impl Identities {
     /// Decrypts a sealed file of at most `limit` bytes of content.
     ///
     /// # Errors
-    /// See [`OpenError`]. No content is returned unless all of it verified.
+    /// See [`OpenError`]. No content is returned unless all of it verifies.
     pub fn open(&self, sealed: &[u8], limit: u64) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         decrypt(sealed, self.0.iter().map(|identity| &**identity as &dyn age::Identity), limit)
     }
 
-    /// These and the others.
+    /// Adds the identities of `others`.
     pub fn extend(&mut self, others: Identities) {
         self.0.extend(others.0);
     }
 }
 
-/// A file that holds identities, once looked at.
+/// A file of identities that was read.
 #[derive(Debug)]
 pub enum IdentityFile {
-    /// Usable as it is.
+    /// The identities are in clear.
     Plain(Identities),
-    /// Protected by a passphrase.
+    /// A passphrase protects the identities.
     Protected(ProtectedIdentity),
 }
 
@@ -70,25 +70,25 @@ impl fmt::Debug for ProtectedIdentity {
     }
 }
 
-/// Not a file of identities.
+/// Reasons to refuse a file of identities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// A line that is no identity; its text is not shown.
     #[error("line {line} is not an identity (AGE-SECRET-KEY-1...)")]
     Line {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// The public half, which opens nothing.
+    /// The public half of a key, which opens nothing.
     #[error("line {line} is a recipient, the public half; an identity is AGE-SECRET-KEY-1...")]
     Public {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// Nothing that can be read as text.
+    /// The file cannot be read as text.
     #[error("{0}")]
     NotText(#[from] NotText),
-    /// Nothing but comments.
+    /// The file has no line but comments.
     #[error("holds no identity")]
     Empty,
     /// An SSH private key of a kind that cannot decrypt, or in a form that age does not read.
@@ -111,10 +111,10 @@ impl Reasoned for IdentityError {
     }
 }
 
-/// What [`ProtectedIdentity::open`] gives.
+/// Content of a [`ProtectedIdentity`].
 #[derive(Debug)]
 pub struct OpenedIdentity {
-    /// What opens bundles.
+    /// Identities that open bundles.
     pub identities: Identities,
     /// The signer that the holder of the passphrase vouches for (`# signer: SHA256:…`).
     pub signer: Option<Fingerprint>,
@@ -147,11 +147,12 @@ impl IdentityFile {
         parse_native(bytes).map(Self::Plain)
     }
 
-    /// The same of a file that a person wrote or copied: in any encoding, with quote marks or
-    /// blanks around its lines, a key in lower case or in several lines.
+    /// Like [`IdentityFile::parse`], for a file that a person wrote or copied: in any encoding,
+    /// with quote marks or blanks around its lines, with a key in lower case or broken into several
+    /// lines.
     ///
     /// # Errors
-    /// As [`IdentityFile::parse`]; [`IdentityError::NotText`].
+    /// Like [`IdentityFile::parse`]; also [`IdentityError::NotText`].
     pub fn from_person(bytes: &[u8]) -> Result<Self, IdentityError> {
         let sealed = recovered(bytes)?;
         let trimmed = sealed.trim_ascii_start();
@@ -168,14 +169,14 @@ impl IdentityFile {
             }
             return Self::parse(pem.as_bytes());
         }
-        // word processors make other hyphens of ours
+        // word processors replace hyphens by other dashes
         let plain = |c: char| if matches!(c, '\u{2010}'..='\u{2014}') { '-' } else { c };
         let mut in_capitals = Zeroizing::new(String::with_capacity(text.len()));
         in_capitals.extend(text.chars().map(plain).map(|c| c.to_ascii_uppercase()));
         if let Some(identities) = among_others(&in_capitals) {
             return Ok(Self::Plain(Identities(identities)));
         }
-        // in capitals, as bech32's checksum tells every other slip
+        // in capitals, as Bech32's checksum catches every other slip
         let native = |entry: &str| native(&Zeroizing::new(entry.to_ascii_uppercase()));
         let mut identities = Vec::new();
         for (line, entry) in decode::entries(&text, |entry| native(entry).is_some()) {
@@ -199,8 +200,9 @@ fn native(text: &str) -> Option<Boxed> {
     Some(Arc::new(text.parse::<hybrid::Identity>().ok()?))
 }
 
-/// The identities in a text that may hold other things, such as a prompt and a command: all that it
-/// speaks of, or none. One too many opens nothing that it should not.
+/// Finds the identities in a text that holds other things as well, such as a prompt and a command.
+/// All of those that the text mentions have to be readable; one too many opens nothing that it
+/// should not.
 fn among_others(text: &str) -> Option<Vec<Boxed>> {
     const BEGIN: &str = "AGE-SECRET-KEY-";
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
@@ -213,12 +215,13 @@ fn of_all(identities: Vec<Boxed>) -> Result<Identities, IdentityError> {
     if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Identities(identities)) }
 }
 
-/// Whether this is what `kit.identity.age` of a kit has to be: an age file that exactly one
-/// passphrase opens. A kit with another asks for nothing, or for something else than the team that
-/// made it has told.
+/// Checks that `bytes` are what `kit.identity.age` has to be: an age file that exactly one
+/// passphrase opens. A kit with any other file would ask for no passphrase, or for a secret that
+/// its makers have not handed out.
 ///
 /// # Errors
-/// [`IdentityError::NotPassphrase`]; [`OpenError::Damaged`] when it was one, as it seems.
+/// Returns [`IdentityError::NotPassphrase`], or [`OpenError::Damaged`] for what seems to have been
+/// such a file.
 pub fn require_one_passphrase(bytes: &[u8]) -> Result<(), IdentityError> {
     match decryptor(bytes) {
         Ok(sealed) if sealed.is_scrypt() => Ok(()),
@@ -240,7 +243,7 @@ fn parse_native(bytes: &[u8]) -> Result<Identities, IdentityError> {
     of_all(identities)
 }
 
-/// Looks at a scrypt stanza and opens nothing.
+/// An identity that opens nothing and notes the work factor of a scrypt stanza.
 struct Look(std::cell::Cell<Option<u8>>);
 
 impl age::Identity for Look {
@@ -256,20 +259,19 @@ impl age::Identity for Look {
 }
 
 impl ProtectedIdentity {
-    /// How many bytes of memory one try takes: 2^(work factor) times 1 KiB (RFC 7914: 128 r N,
-    /// with age's r = 8). `None` where no scrypt is met, or the factor is one that
-    /// [`ProtectedIdentity::open`] refuses.
+    /// Memory in bytes that one try takes: 2^(work factor) times 1 KiB (RFC 7914: 128 r N, with
+    /// age's r = 8). `None` without scrypt, or when [`ProtectedIdentity::open`] refuses the factor.
     pub fn memory(&self) -> Option<u64> {
         let Protected::Age(sealed) = &self.0 else { return None };
         let look = Look(std::cell::Cell::new(None));
-        // it fits none of them, and that is no news
+        // it never opens anything, so the error says nothing
         let _ = decrypt(sealed, std::iter::once(&look as &dyn age::Identity), limits::KEY_FILE);
         let factor = look.0.get().filter(|factor| *factor <= limits::WORK_FACTOR_READ)?;
         Some(1024 << factor)
     }
 
-    /// Opens it with a passphrase. Costs one scrypt of at most [`limits::WORK_FACTOR_READ`] for
-    /// each of its [`Passphrase::spellings`], which is one as a rule.
+    /// Opens it with a passphrase. Each of the [`Passphrase::spellings`], usually one, costs an
+    /// scrypt of at most [`limits::WORK_FACTOR_READ`].
     ///
     /// # Errors
     /// See [`IdentityError`]; a wrong passphrase is [`OpenError::Passphrase`].
@@ -299,7 +301,7 @@ impl ProtectedIdentity {
     }
 }
 
-/// What a passphrase protects, whatever it is.
+/// Decrypts any content that a passphrase protects.
 pub(super) fn decrypt_protected(
     sealed: &[u8],
     passphrase: &Passphrase,
@@ -308,13 +310,13 @@ pub(super) fn decrypt_protected(
     identity.set_max_work_factor(limits::WORK_FACTOR_READ);
     let identities = std::iter::once(&identity as &dyn age::Identity);
     decrypt(sealed, identities, limits::KEY_FILE).map_err(|error| match error {
-        // the one stanza there is did not open
+        // the only stanza did not open
         OpenError::NoMatch => OpenError::Passphrase,
         other => other,
     })
 }
 
-/// Exactly one signer line counts; two contradict each other.
+/// Returns the signer if there is exactly one signer line; two contradict each other.
 pub(super) fn signer_line(text: &[u8]) -> Option<Fingerprint> {
     let text = std::str::from_utf8(text).ok()?;
     let mut lines = text.lines().filter_map(|line| line.trim().strip_prefix(SIGNER_LINE));
@@ -322,7 +324,7 @@ pub(super) fn signer_line(text: &[u8]) -> Option<Fingerprint> {
     if lines.next().is_some() { None } else { first }
 }
 
-/// A fresh identity.
+/// A newly generated identity.
 pub struct NewIdentity(New);
 
 enum New {
@@ -331,17 +333,17 @@ enum New {
 }
 
 impl NewIdentity {
-    /// An X25519 identity, from the system's random source.
+    /// Generates an X25519 identity from the system's random source.
     pub fn generate() -> Self {
         Self(New::X25519(x25519::Identity::generate()))
     }
 
-    /// A post-quantum one, for age 1.3 and later.
+    /// Generates a post-quantum identity, for age 1.3 and later.
     pub fn generate_post_quantum() -> Self {
         Self(New::Hybrid(Box::new(hybrid::Identity::generate())))
     }
 
-    /// The public half.
+    /// The recipient that belongs to this identity.
     pub fn recipient(&self) -> Recipient {
         match &self.0 {
             New::X25519(identity) => Recipient::X25519(identity.to_public()),
@@ -358,15 +360,15 @@ impl NewIdentity {
         }
     }
 
-    /// The text of an identity file, as `age-keygen` writes it.
+    /// Text of an identity file in the form of `age-keygen`.
     pub fn file(&self, comments: &[String]) -> Zeroizing<String> {
         let comments: String = comments.iter().map(|line| format!("# {line}\n")).collect();
         let (public, secret) = (self.recipient(), self.secret());
         Zeroizing::new(format!("{comments}# public key: {public}\n{}\n", *secret))
     }
 
-    /// The text of `kit.identity.age`: this identity and the signer line, under a
-    /// passphrase, with the work factor [`limits::WORK_FACTOR_WRITTEN`].
+    /// Makes `kit.identity.age`: this identity and the signer line, under a passphrase, with the
+    /// work factor [`limits::WORK_FACTOR_WRITTEN`].
     ///
     /// # Errors
     /// See [`SealError`].
@@ -376,7 +378,7 @@ impl NewIdentity {
         signer: Fingerprint,
     ) -> Result<Vec<u8>, SealError> {
         let mut recipient = scrypt::Recipient::new(passphrase.0.clone());
-        // `new` picks a factor by timing this machine; ours is fixed, and not every box is fast
+        // `new` picks a factor by timing this machine; ours is fixed, as the device may be slower
         recipient.set_work_factor(limits::WORK_FACTOR_WRITTEN);
         let (public, secret) = (self.recipient(), self.secret());
         let text =

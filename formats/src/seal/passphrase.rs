@@ -1,9 +1,9 @@
-//! Passphrases, and the ways in which people write one and the same.
+//! Passphrases, and the different ways in which people write the same one.
 //!
 //! A kit is sealed with the canonical spelling. Whoever opens it may have heard the passphrase on
-//! the phone, typed it on another system or copied it from a chat, so what nobody sees or says
-//! does not count. Kits made before this rule were sealed with what was typed, so that is tried
-//! as well; each try costs a scrypt, so nothing is tried twice.
+//! the phone, typed it on another system or copied it from a chat, so characters that nobody sees
+//! or says do not count. Kits made before this rule were sealed with the text as typed, so that is
+//! tried as well; each try costs an scrypt, so none is made twice.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::decode::{is_unseen, tidy};
 
-/// Words of a generated passphrase; each holds 16 bits.
+/// Number of words in a generated passphrase; each holds 16 bits.
 pub const WORDS: usize = 6;
-/// Letters of each word: consonant, vowel, consonant, vowel, consonant.
+/// Number of letters in a word: consonant, vowel, consonant, vowel, consonant.
 const LETTERS: usize = 5;
 const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
 const VOWELS: &[u8; 4] = b"aiou";
@@ -25,46 +25,46 @@ const VOWELS: &[u8; 4] = b"aiou";
 pub struct Passphrase(pub(super) SecretString);
 
 impl Passphrase {
-    /// Takes it over.
+    /// Wraps a text that was typed or read.
     pub fn new(text: String) -> Self {
         Self(SecretString::from(text))
     }
 
-    /// Six words of five letters, 96 bits: the proquints of arXiv:0901.4016. They can be said
-    /// over the phone and a slip is heard; lower-case letters only.
+    /// Generates six words of five lower-case letters, 96 bits: the proquints of arXiv:0901.4016,
+    /// which can be said over the phone so that a slip is heard.
     pub fn generated(random: &[u8; WORDS * 2]) -> Self {
         let words =
             random.as_chunks::<2>().0.iter().map(|pair| proquint(u16::from_be_bytes(*pair)));
         Self::new(words.collect::<Vec<_>>().join("-"))
     }
 
-    /// How many characters it has.
+    /// Length in characters.
     pub fn chars(&self) -> usize {
         self.expose().chars().count()
     }
 
-    /// For the one place that shows a generated passphrase, once.
+    /// The text, for the one place that shows a generated passphrase, once.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// The first character that nobody sees, but for those around it, which do not count.
+    /// First invisible character within the passphrase; those at its ends do not count.
     pub fn unseen(&self) -> Option<char> {
         self.inner().chars().find(|c| is_unseen(*c) || c.is_whitespace() && *c != ' ')
     }
 
-    /// Without blanks and unseen characters around it.
+    /// The text without blanks and invisible characters at its ends.
     pub fn inner(&self) -> &str {
         self.expose().trim_matches(|c: char| c.is_whitespace() || is_unseen(c))
     }
 
-    /// Whether it has the form of [`Self::generated`], however it is written.
+    /// Returns true if it has the form of [`Self::generated`], in any spelling.
     pub fn is_generated(&self) -> bool {
         generated_form(self.expose()).is_some()
     }
 
     /// The spelling that a kit is sealed with: a generated one in lower case with hyphens, any
-    /// other composed (Unicode NFC), without blanks around it or unseen characters.
+    /// other composed (Unicode NFC), without blanks and invisible characters at its ends.
     pub fn canonical(&self) -> Self {
         Self::new(match generated_form(self.expose()) {
             Some(generated) => generated.to_string(),
@@ -72,8 +72,8 @@ impl Passphrase {
         })
     }
 
-    /// What is to be tried, each once: [`Self::canonical`], as it was typed, decomposed (NFD, as
-    /// macOS may hand it over).
+    /// Spellings to try, without duplicates: [`Self::canonical`], as typed, and decomposed (NFD, as
+    /// macOS may pass it).
     pub fn spellings(&self) -> Vec<Self> {
         let canonical = self.canonical();
         let decomposed = Self::new(text_of(&decomposed(canonical.expose())));
@@ -93,9 +93,9 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// Unicode's Normalization Form D (UAX #15).
+/// Decomposes `text` (Unicode Normalization Form D, UAX #15).
 fn decomposed(text: &str) -> Zeroizing<Vec<char>> {
-    // room for all of it at once, four for each at the most: a buffer that grows leaves copies
+    // capacity for all of it, at most four for each character: a buffer that grows leaves copies
     let mut chars = Zeroizing::new(Vec::with_capacity(text.len() * 4));
     let class = canonical_combining_class;
     for c in text.chars() {
@@ -109,10 +109,10 @@ fn decomposed(text: &str) -> Zeroizing<Vec<char>> {
     chars
 }
 
-/// Normalization Form C, from a text in Form D.
+/// Composes a decomposed text (Normalization Form C from Form D).
 fn composed(chars: &[char]) -> Zeroizing<Vec<char>> {
     let mut composed = Zeroizing::new(Vec::<char>::with_capacity(chars.len()));
-    // the last character that others are put onto, and the class of what follows it
+    // the last character that others combine with, and the class of the one after it
     let (mut starter, mut last) = (None, 0);
     for c in chars {
         let class = canonical_combining_class(*c);
@@ -154,9 +154,9 @@ fn proquint(bits: u16) -> String {
     .collect()
 }
 
-/// A generated passphrase as it was shown, from one in any case, with anything or nothing
-/// between its letters that is no letter or digit. Who wrote it down may have read an o as a zero,
-/// an l or i as a one; where it stands tells which it is. Nobody thinks up six such words.
+/// Restores a generated passphrase from text in any case, with or without characters between its
+/// letters that are no letters or digits. A zero may stand for an o, a one for an l or i; the
+/// position tells which. Nobody makes up six such words.
 fn generated_form(text: &str) -> Option<Zeroizing<String>> {
     let mut words = Zeroizing::new(String::with_capacity(WORDS * (LETTERS + 1)));
     let mut letters = 0;
@@ -235,7 +235,8 @@ mod tests {
         );
     }
 
-    /// Against the whole of the crate that only single characters are taken from.
+    /// Compares with the crate's own normalisation, of which the product uses single characters
+    /// only.
     #[test]
     fn normalization_is_that_of_unicode() {
         use unicode_normalization::UnicodeNormalization;

@@ -1,9 +1,9 @@
 //! Armored files as people hand them on: in a mail, out of a terminal, through a word processor.
 //!
-//! The rule: a file that age reads is left alone. Otherwise the text between the two marks is
-//! taken without what stands before or after a line of it (blanks, `>`, quote marks), however its
-//! lines are broken, and only if that is base64 from the first to the last character. What is
-//! inside proves itself; so nothing is lost by it but bundles that had to be sent again.
+//! A file that age reads is left alone. Otherwise the text between the two marks is taken, without
+//! what surrounds its lines (blanks, `>`, quote marks) and however these are broken, but only if
+//! the result is base64 throughout. That is safe, as the content proves itself; without it such a
+//! bundle would have to be sent again.
 
 use std::borrow::Cow;
 use std::io;
@@ -21,15 +21,15 @@ use crate::decode;
 const BEGIN: &str = "BEGIN AGE ENCRYPTED FILE";
 const END: &str = "END AGE ENCRYPTED FILE";
 
-/// Some programs take what stands at the end of a line for a mark of theirs.
+/// Padding is optional: some programs take an `=` at the end of a line for a mark of theirs.
 const WITH_OR_WITHOUT_PADDING: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
-/// A sealed file as age writes it, from one that a person copied.
+/// Restores a sealed file to the form of age from one that a person copied. A file that cannot be
+/// mended is returned as it is.
 ///
 /// # Errors
-/// [`OpenError::TextMode`], [`OpenError::CutArmor`], [`OpenError::TwoArmored`]. Whatever else
-/// cannot be mended is given back as it is.
+/// Returns [`OpenError::TextMode`], [`OpenError::CutArmor`] or [`OpenError::TwoArmored`].
 pub fn recovered(sealed: &[u8]) -> Result<Cow<'_, [u8]>, OpenError> {
     if sealed.starts_with(BINARY_BEGIN) || is_armor(sealed) {
         return Ok(Cow::Borrowed(sealed));
@@ -47,7 +47,7 @@ pub fn recovered(sealed: &[u8]) -> Result<Cow<'_, [u8]>, OpenError> {
     Ok(body_bytes(body).map_or(Cow::Borrowed(sealed), |bytes| Cow::Owned(armor(&bytes))))
 }
 
-/// Without what a terminal showed and a log kept: colours, and the prompts of a pager.
+/// Removes traces of a terminal session from a log: colours, and the prompts of a pager.
 fn without_terminal(text: &str) -> String {
     // no line of base64 has a hyphen
     let is_pager = |line: &str| {
@@ -68,7 +68,7 @@ fn is_armor(sealed: &[u8]) -> bool {
 }
 
 fn body_bytes(body: &str) -> Option<Vec<u8>> {
-    // some programs make one dash of several
+    // some programs join several dashes into one
     let dashes = |c: char| c == '-' || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}');
     let mut base64 = String::with_capacity(body.len());
     for line in body.lines() {

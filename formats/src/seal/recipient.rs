@@ -1,4 +1,4 @@
-//! Who may open: `age1…`, `age1pq1…`, `ssh-ed25519 …`, `ssh-rsa …`.
+//! Recipients: `age1…`, `age1pq1…`, `ssh-ed25519 …`, `ssh-rsa …`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use super::hybrid;
 use crate::decode;
 use crate::error::{Reason, Reasoned};
 
-/// Somebody who may open: `age1…`, `age1pq1…`, `ssh-ed25519 …` or `ssh-rsa …`.
+/// A public key to which a file is sealed: `age1…`, `age1pq1…`, `ssh-ed25519 …` or `ssh-rsa …`.
 #[derive(Debug, Clone)]
 pub enum Recipient {
     /// A native age recipient.
@@ -21,19 +21,19 @@ pub enum Recipient {
 }
 
 impl Recipient {
-    /// Whether a file sealed to it stays closed to quantum computers.
+    /// Returns true if a file sealed to it stays closed to quantum computers.
     pub fn is_post_quantum(&self) -> bool {
         matches!(self, Self::Hybrid(_))
     }
 }
 
-/// Not a recipient that this program knows.
+/// Reasons to refuse a recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipientError {
     /// A private key stands where a public one belongs. The text is not shown.
     #[error("this is a secret key; a recipient is the public half (age1...)")]
     Secret,
-    /// Neither form.
+    /// The text has none of the four forms.
     #[error("expected age1..., age1pq1..., ssh-ed25519 ... or ssh-rsa ...")]
     Unknown,
     /// An RSA key below 2048 or above 4096 bits.
@@ -54,13 +54,13 @@ impl FromStr for Recipient {
     type Err = RecipientError;
 
     fn from_str(text: &str) -> Result<Self, RecipientError> {
-        // from a mail or a table: what stands around it does not count
+        // copied from a mail or a table: what surrounds it does not count
         let text = &*decode::bare(text);
         if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY")
         {
             return Err(RecipientError::Secret);
         }
-        // either case will do (BIP 173), a mixture is what a spelling aid makes of it
+        // either case is valid (BIP 173), and a spelling aid may have mixed them
         let lower = text.to_ascii_lowercase();
         if lower.starts_with(hybrid::RECIPIENT_BEGIN) {
             return lower
@@ -104,9 +104,9 @@ impl Eq for Recipient {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {error}")]
 pub struct RecipientsFileError {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Reason why the line is refused.
     pub error: RecipientError,
 }
 
@@ -116,10 +116,10 @@ impl Reasoned for RecipientsFileError {
     }
 }
 
-/// Reads a recipients file: one a line, `#` comments.
+/// Reads a recipients file: one recipient a line, `#` begins a comment line.
 ///
 /// # Errors
-/// The first line that is no recipient.
+/// Returns the first line that is not a recipient.
 pub fn parse_recipients_file(text: &str) -> Result<Vec<Recipient>, RecipientsFileError> {
     decode::entries(text, |entry| entry.parse::<Recipient>().is_ok())
         .into_iter()

@@ -88,7 +88,7 @@ fn every_changed_cut_or_added_byte_is_noticed() {
         assert!(identities.open(&sealed[..at], 99).is_err(), "cut at {at}");
     }
     assert_eq!(identities.open(&[&sealed[..], b"x"].concat(), 99), Err(OpenError::Damaged));
-    // a stick that goes bad is not called another format
+    // a file that a bad stick damaged is not called another format
     for encoding in [Encoding::Binary, Encoding::Armored] {
         let mut sealed = seal(b"secret", &[new.recipient()], encoding).unwrap();
         for byte in &mut sealed[70..90] {
@@ -177,7 +177,7 @@ fn a_line_that_is_no_identity_is_told_by_its_number() {
 
 #[test]
 fn a_work_factor_that_would_stand_the_box_still_is_refused_at_once() {
-    // the stanza is looked at before any MAC is
+    // the stanza is read before any MAC is checked
     for factor in ["21", "31", "63"] {
         let protected = with_work_factor(factor);
         let begun = std::time::Instant::now();
@@ -219,7 +219,7 @@ fn what_is_no_identity_says_why_in_a_word() {
     assert_ne!(OpenError::Passphrase.reason(), Reason::BadFormat);
 }
 
-/// An RSA key as OpenSSL writes it, and its public half as OpenSSH does.
+/// Opens with an RSA key that OpenSSL wrote; the public half is in OpenSSH's form.
 #[test]
 fn an_ssh_key_without_a_passphrase_opens_at_once() {
     let key = openssl::rsa::Rsa::generate(2048).unwrap();

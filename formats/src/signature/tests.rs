@@ -98,7 +98,7 @@ const SMALL_ORDER: [&str; 8] = [
     "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
 ];
 
-/// As base64, in JSON, and as the file that openssl would write.
+/// Returns the error for a key given as base64, in JSON, and as the file that openssl would write.
 fn refused(raw: &[u8; 32]) -> SignatureError {
     let text = BASE64_STANDARD.encode(raw);
     let error = text.parse::<VerifyingKey>().unwrap_err();

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::ssh_public;
 
-/// A file's text as it looks after each of the ways that it may have taken.
+/// Returns `text` in each of the forms that copying may give it.
 fn written(text: &str) -> Vec<Vec<u8>> {
     let each = |before: &str, after: &str| -> String {
         text.lines().map(|line| format!("{before}{line}{after}")).collect()
@@ -55,7 +55,7 @@ fn an_identity_is_read_whatever_was_done_to_its_text() {
                 opens(&file, &sealed);
             }
         }
-        // what was strict stays so
+        // the strict reader still refuses it
         assert!(IdentityFile::parse(format!("\"{key}\"").as_bytes()).is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::checksum::Sha256;
 /// The largest content of any vector.
 const LIMIT: u64 = 258 * 64 * 1024;
 
-/// Vectors that end otherwise here, each with the reason.
+/// Vectors whose result differs here, each with the reason.
 const OTHERWISE: [(&str, &str); 2] =
     [("stanza_missing_body", BETA), ("stanza_missing_final_line", BETA)];
 /// Their headers are authenticated all the same: the MAC is over the bytes as they stand.
@@ -58,7 +58,7 @@ impl Vector {
         self.facts.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Opened as a bundle, or as an identity file where a passphrase is what opens it.
+    /// Opens the vector like a bundle, or like an identity file if a passphrase opens it.
     fn opened(&self) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
         if let [passphrase, ..] = self.all("passphrase") {
             IdentityFile::parse(&self.file)?;
@@ -76,11 +76,11 @@ impl Vector {
     }
 }
 
-/// What may be said about a file of each verdict.
+/// Returns true if `error` is a right answer to a file of this verdict.
 fn fits(verdict: &str, error: &IdentityError) -> bool {
     use IdentityError::{NotPassphrase, Open};
     match verdict {
-        // a file without a scrypt stanza is none that a passphrase protects
+        // a file without an scrypt stanza is not protected by a passphrase
         "no match" => {
             matches!(error, NotPassphrase | Open(OpenError::NoMatch | OpenError::Passphrase))
         }
