@@ -1,4 +1,5 @@
-//! What Cisco's boxes write: the list of devices not reached, their settings, their status programs.
+//! Cisco's boxes: their fixed paths and names, the list of devices not reached, settings, and the
+//! output of status programs.
 
 pub mod channels;
 pub mod facts;

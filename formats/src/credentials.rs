@@ -1,12 +1,12 @@
-//! The three files, checked to be one set that sftunnel can use.
+//! The three credential files, checked to be one set that sftunnel can use.
 //!
-//! The InternalCA is an X.509 version 1 certificate without extensions (docs/facts.md), so a
-//! path validator that wants basicConstraints would refuse every real one. What is checked
-//! here is what sftunnel's OpenSSL checks: names, signatures, digests, dates, and that the
-//! key belongs to the certificate; and then OpenSSL itself is asked (`verdict`).
+//! The InternalCA is an X.509 version 1 certificate without extensions (docs/facts.md), so a path
+//! validator that requires basicConstraints would refuse every real one. The checks here are those
+//! of sftunnel's OpenSSL: names, signatures, digests, dates, and that the key belongs to the
+//! certificate; then OpenSSL itself is asked (`verdict`).
 //!
-//! A set that is to be packed or installed has the strict form of `pem`. One that is found on a
-//! device was pasted there by somebody, and is judged as OpenSSL reads it.
+//! A set that is to be packed or installed has to have the strict form of `pem`. A set that is
+//! found on a device may have been pasted there, and is judged as OpenSSL reads it.
 
 mod authority;
 mod certificate;

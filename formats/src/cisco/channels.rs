@@ -1,24 +1,25 @@
-//! What Cisco's status programs print of sftunnel's channels: `sftunnel-status` and
-//! `sftunnel-status-brief` on a device, `sftunnel_status.pl` on either box. One reader for all.
+//! Reader of sftunnel's channels in the output of Cisco's status programs: `sftunnel-status` and
+//! `sftunnel-status-brief` on a device, `sftunnel_status.pl` on either box.
 //!
-//! Of a peer's two channels A carries the control traffic, policies among it, and B the events.
-//! What each line says (docs/facts.md):
+//! Of a peer's two channels, A carries the control traffic, including policies, and B the events.
+//! The lines mean (docs/facts.md):
 //!
-//! | line | says |
+//! | line | meaning |
 //! |---|---|
 //! | `… connected to '10.0.0.1' via '10.0.0.2'` | that channel is up |
 //! | `ChannelA Connected: Yes, Interface eth0`, or `No` | that channel is up, or not |
-//! | `Connection to peer '' Attempted at …`, `Last disconnect reason : …` | not up, unless another line says that it is: it may be of last week |
-//! | `Registration: Completed.`, `RPC status :Failed` | nothing of the channels |
+//! | `Connection to peer '' Attempted at …`, `Last disconnect reason : …` | not up, unless another
+//! line says that it is: it may be from last week |
+//! | `Registration: Completed.`, `RPC status :Failed` | nothing about the channels |
 //!
 //! The control channel decides. Events alone (A `No`, B `Yes`), and lines that contradict each
 //! other, are unknown.
 //!
-//! A block is the peer's whose name, address or UUID stands in its heading: `PEER:10.0.0.1`,
-//! `**RUN STATUS****10.0.0.1****`, or, where there is no heading, a line with a UUID. A line
-//! `'uuid' => '…'` below a heading says whose all blocks of that heading are. Below a heading a
-//! line with another UUID is a message about somebody else, and what follows it is nobody's. So
-//! is what follows a prompt. Text that is none of this says nothing.
+//! A block belongs to the peer whose name, address or UUID its heading gives: `PEER:10.0.0.1`,
+//! `**RUN STATUS****10.0.0.1****`, or, without a heading, a line with a UUID. A line `'uuid' =>
+//! '…'` below a heading names the owner of all blocks under that heading. A line with another UUID
+//! below a heading is a message about another peer, and the lines after it belong to nobody, like
+//! those after a prompt. All other text is ignored.
 
 mod line;
 mod peer_key;
@@ -32,14 +33,14 @@ use self::line::{Heading, Said};
 
 pub use self::peer_key::peer_key;
 
-/// Whose block it is.
+/// Owner of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// No name stands above it.
+    /// No line above names a peer.
     Nobody,
     /// The peer with this UUID, lower case; managers and devices alike.
     Uuid(String),
-    /// A name or address in the heading; foreign text.
+    /// The peer with this name or address, as the heading gives it; foreign text.
     Name(String),
     /// Lines that name several peers.
     Several,
@@ -52,26 +53,26 @@ pub struct Block {
     pub owner: Owner,
     /// True if its tunnel is up.
     pub is_connected: bool,
-    /// True if its tunnel is down. Unknown when neither is set.
+    /// True if its tunnel is down. If neither flag is set, the state is unknown.
     pub is_disconnected: bool,
-    /// True if a line says `No` of its control channel: no other block of the same peer that is
-    /// connected can be right as well.
+    /// True if a line says `No` of its control channel: another block that shows the same peer as
+    /// connected then contradicts it.
     pub is_denied: bool,
-    /// The addresses or names of channels that are up, each once; foreign text. May be empty
-    /// although the tunnel is up: not every form gives them.
+    /// Addresses or names of channels that are up, each once; foreign text. May be empty although
+    /// the tunnel is up: not every form gives them.
     pub connected: Vec<String>,
-    /// Those of them that a control channel goes to.
+    /// Those of them that belong to a control channel.
     pub control: Vec<String>,
-    /// Start of the standing connection, by the clock of the box that printed it.
+    /// Start of the current connection, by the clock of the box that printed it.
     pub started_at: Option<Timestamp>,
-    /// The same, no later than it was: a time without a zone, or in one that is not known here,
-    /// is taken for that of the zone that is farthest ahead.
+    /// Earliest possible start of the current connection: a time without a zone, or in an unknown
+    /// one, is taken for that of the zone farthest ahead.
     pub started_after: Option<Timestamp>,
     /// Time of the last heartbeat, by the same clock.
     pub heard_at: Option<Timestamp>,
 }
 
-/// Reads all of it; whatever is not known is passed over.
+/// Reads all blocks of a text and ignores everything unknown.
 pub fn blocks(text: &str) -> Vec<Block> {
     let mut reading =
         Reading { blocks: vec![Draft::default()], under: None, uuids: HashMap::new() };
@@ -82,12 +83,12 @@ pub fn blocks(text: &str) -> Vec<Block> {
     blocks.into_iter().map(|draft| draft.finish(&uuids)).collect()
 }
 
-/// A text of which some lines are read.
+/// State of the reader after some lines of the text.
 struct Reading {
     blocks: Vec<Draft>,
     /// Peer named by the last heading, if it names one.
     under: Option<Owner>,
-    /// Whose blocks those of a heading's name are, by lines `'uuid' => '…'`.
+    /// Owners by the name in a heading, as lines `'uuid' => '…'` give them.
     uuids: HashMap<String, Owner>,
 }
 
@@ -114,7 +115,7 @@ impl Reading {
         }
     }
 
-    /// `'uuid' => '…'`: of the heading above, or a heading by itself.
+    /// Handles `'uuid' => '…'`, which belongs to the heading above or is a heading by itself.
     fn own(&mut self, uuid: String) {
         let owner = Owner::Uuid(uuid);
         match &self.under {
@@ -142,7 +143,7 @@ struct Channel {
     yes: bool,
     no: bool,
     peers: Vec<String>,
-    /// The same: a flood of them must not be searched.
+    /// The same as a set: a flood of them must not be searched one by one.
     seen: HashSet<String>,
 }
 
@@ -158,12 +159,12 @@ impl Channel {
     }
 }
 
-/// A block of which some lines are read.
+/// A block under construction.
 struct Draft {
     owner: Owner,
     control: Channel,
     other: Channel,
-    /// Connection of either address family; the output does not say which channels use it.
+    /// A connection of either address family; the output does not say which channels use it.
     begun: Channel,
     was_disconnected: bool,
     started_at: Option<Timestamp>,
@@ -234,8 +235,8 @@ impl Draft {
         if is_connected {
             let others = other.peers.into_iter().filter(|peer| !control.seen.contains(peer));
             connected = control_to.iter().cloned().chain(others).collect();
-            // where a name stands above `Connected: Yes`, the address may stand here alone; a UUID
-            // needs none, and a stale address must not speak against it
+            // with a name above `Connected: Yes`, only this line may give the address; a UUID needs
+            // none, and a stale address must not contradict it
             if !matches!(owner, Owner::Uuid(_)) && control.seen.is_empty() && other.seen.is_empty()
             {
                 let of_name = control_to.first().map(|name| peer_key(name));

@@ -1,9 +1,9 @@
 //! `FAILED_PUSH`: the devices that `generate_certs.pl` could not reach.
 //!
-//! One file a line, blank separated (docs/facts.md, from Cisco's guide):
-//! `FTD_UUID FTD_NAME FTD_IP SOURCE_PATH_ON_FMC DESTINATION_PATH_ON_FTD`. Names may hold
-//! blanks, so the UUID is read from the left and the two paths and the address from the
-//! right. The last line may be cut off.
+//! One file a line, separated by blanks (docs/facts.md, from Cisco's guide): `FTD_UUID FTD_NAME
+//! FTD_IP SOURCE_PATH_ON_FMC DESTINATION_PATH_ON_FTD`. Names may contain blanks, so the UUID is
+//! read from the left and the two paths and the address from the right. The last line may be cut
+//! off.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, Read};
@@ -17,46 +17,46 @@ use crate::limits::{self, LimitError};
 /// A parsed file: each device once, in the order of first mention.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FailedPush {
-    /// The devices all of whose lines can be read.
+    /// Devices all of whose lines can be read.
     pub devices: Vec<ListedDevice>,
-    /// The lines that cannot, and the lines that contradict earlier ones; the first
+    /// Lines that cannot be read or contradict earlier ones; at most the first
     /// [`limits::FAILED_PUSH_PROBLEMS`] of them.
     pub problems: Vec<Problem>,
     /// Number of further problems that were not kept.
     pub more_problems: usize,
-    /// Number of problems, kept or not, that cannot be attributed to a device.
+    /// Number of problems, kept or not, that belong to no known device.
     pub nobodys: usize,
-    /// The devices that any of them is about. None of these is in [`FailedPush::devices`].
+    /// Devices that have a problem. None of these is in [`FailedPush::devices`].
     pub unusable: BTreeSet<DeviceUuid>,
 }
 
-/// A device, as its lines describe it.
+/// A device as its lines describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedDevice {
-    /// Its UUID.
+    /// UUID of the device.
     pub uuid: DeviceUuid,
-    /// Its name.
+    /// Name of the device.
     pub name: DeviceName,
     /// Address, host name or placeholder (`DONTRESOLVE`); may be empty; never needed.
     pub address: String,
-    /// Whose peer directory on the device the files are for.
+    /// Manager whose peer directory on the device the files are for.
     pub manager: ManagerUuid,
     /// Paths of the listed files on the manager; one to three of them.
     pub sources: Sources,
 }
 
-/// Paths of a device's listed files. Equal neighbours share a path: the CA's is the
+/// Paths of a device's listed files. Equal neighbours share one allocation, as the CA's path is the
 /// same for every device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sources([Option<Arc<str>>; 3]);
 
 impl Sources {
-    /// All three, in the order of [`CredentialFile::ALL`].
+    /// Makes the paths of all three files, in the order of [`CredentialFile::ALL`].
     pub fn new(paths: [String; 3]) -> Self {
         Self(paths.map(|path| Some(path.into())))
     }
 
-    /// The path of one file, where it is listed.
+    /// Path of one file, if it is listed.
     pub fn get(&self, file: CredentialFile) -> Option<&str> {
         let (_, path) = CredentialFile::ALL.into_iter().zip(&self.0).find(|(f, _)| *f == file)?;
         path.as_deref()
@@ -77,17 +77,17 @@ impl Sources {
     }
 }
 
-/// A line that cannot be used.
+/// A line that cannot be used, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// The device the line is about, where that much can be read. It is not in
+    /// Device that the line is about, if that much can be read. It is not in
     /// [`FailedPush::devices`].
     pub device: Option<DeviceUuid>,
-    /// That device's name, where an earlier line gives it.
+    /// Name of that device, if an earlier line gives it.
     pub name: Option<DeviceName>,
-    /// The problem found.
+    /// Reason why the line cannot be used.
     pub error: LineError,
 }
 
@@ -97,13 +97,13 @@ pub enum LineError {
     /// The first word is not a UUID.
     #[error("the first word is not a device's UUID")]
     NoUuid,
-    /// Fewer words than a line has.
+    /// The line has too few words.
     #[error("expected 'UUID NAME ADDRESS SOURCE DESTINATION', the line is cut")]
     Cut,
     /// The name is longer than any real one.
     #[error("the device's name is longer than {} bytes", limits::NAME)]
     Name,
-    /// More bytes than [`limits::FAILED_PUSH_LINE`].
+    /// The line has more bytes than [`limits::FAILED_PUSH_LINE`].
     #[error("the line is longer than {} bytes", limits::FAILED_PUSH_LINE)]
     TooLong,
     /// The destination is not one of the three files of a peer directory.
@@ -111,7 +111,7 @@ pub enum LineError {
         "the destination '{found}' is not /var/sf/peers/<manager UUID>/<cacert|sftunnel-cert|sftunnel-key>.pem"
     )]
     Destination {
-        /// Text found; foreign.
+        /// Destination found; foreign text.
         found: String,
     },
     /// Two lines give one file different sources, or one device two managers.
@@ -119,7 +119,7 @@ pub enum LineError {
     Contradiction {
         /// The line that was read first.
         earlier: usize,
-        /// `source` or `manager`.
+        /// Contradiction: `source` or `manager`.
         what: &'static str,
     },
 }
@@ -142,12 +142,11 @@ struct Line<'a> {
 }
 
 impl FailedPush {
-    /// Reads a whole file, line by line: memory holds what it says, not its text. Lines that
-    /// cannot be used become [`FailedPush::problems`], and their devices are left out of
-    /// [`FailedPush::devices`].
+    /// Reads a whole file line by line; its text is not kept in memory. Lines that cannot be used
+    /// become [`FailedPush::problems`], and their devices are left out of [`FailedPush::devices`].
     ///
     /// # Errors
-    /// When it cannot be read, or has more than `limit` bytes.
+    /// Fails when the file cannot be read, or has more than `limit` bytes.
     pub fn read(reader: impl BufRead, limit: u64) -> Result<Self, LimitError> {
         let mut reader = reader.take(limit.saturating_add(1));
         let mut found = Reading::default();
@@ -175,7 +174,7 @@ impl FailedPush {
         Ok(found.finish())
     }
 
-    /// The same from memory; never fails.
+    /// Like [`FailedPush::read`], from memory; never fails.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut found = Reading::default();
         let lines = |bytes: &[u8], found: &mut Reading| {
@@ -208,7 +207,7 @@ fn is_utf16(first: &[u8]) -> bool {
     matches!(first, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] | [1..=0x7f, 0, ..])
 }
 
-/// A file of which some lines are read.
+/// State of the reader after some lines of the file.
 #[derive(Default)]
 struct Reading {
     found: FailedPush,
@@ -220,7 +219,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// A line up to its LF; several, when CR ends the lines of a copy.
+    /// Reads a line up to its LF, or several if CR ends the lines of a copy.
     fn raw_line(&mut self, raw: &[u8]) {
         let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
         let end = raw.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at + 1);

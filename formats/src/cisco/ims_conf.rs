@@ -3,19 +3,19 @@
 /// The settings in use; everything else in the file is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImsConf {
-    /// `APPLIANCE_UUID`, as text: whether it is a UUID is the caller's question.
+    /// `APPLIANCE_UUID` as text; the caller checks that it is a UUID.
     pub appliance_uuid: Option<String>,
     /// `SWVERSION`, such as `7.4.2`.
     pub version: Option<String>,
-    /// `SWBUILD`.
+    /// `SWBUILD`, the number of the build.
     pub build: Option<String>,
-    /// `MODEL`.
+    /// `MODEL`, the name of the model.
     pub model: Option<String>,
 }
 
 impl ImsConf {
-    /// Reads a whole file; lines that are not `KEY=VALUE` are passed over. The last of
-    /// several lines with one key counts, as for the shell that reads the real file.
+    /// Reads a whole file; lines that are not `KEY=VALUE` are ignored. The last of several lines
+    /// with one key counts, as for the shell that reads the real file.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut conf = Self::default();
         for line in String::from_utf8_lossy(bytes).lines() {

@@ -7,7 +7,7 @@ use super::{Certificate, CredentialsError};
 use crate::checksum::Sha256;
 use crate::device::CredentialFile;
 
-/// A CA's file, checked to be a trust anchor that sftunnel takes.
+/// A CA's file, checked to be a trust anchor that sftunnel accepts.
 #[derive(Debug, Clone)]
 pub struct Authority {
     pub(super) pem: Zeroizing<Vec<u8>>,
@@ -16,10 +16,10 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads `cacert.pem`.
+    /// Reads `cacert.pem` and checks it.
     ///
     /// # Errors
-    /// Not one certificate, a weak digest, not self-signed.
+    /// Fails when it is not exactly one certificate, has a weak digest, or is not self-signed.
     pub fn check(pem: &[u8]) -> Result<Self, CredentialsError> {
         Self::read(pem, Form::Written)
     }
@@ -36,7 +36,7 @@ impl Authority {
         Ok(Self { pem: Zeroizing::new(pem.to_vec()), digest: Sha256::of(pem), certificate })
     }
 
-    /// The file's bytes.
+    /// The bytes of the file.
     pub fn pem(&self) -> &[u8] {
         &self.pem
     }

@@ -1,4 +1,4 @@
-//! One certificate: what is read of it, and what it signed.
+//! A certificate: its facts, its issuer, and the signatures that its key made.
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::hash::MessageDigest;
@@ -22,9 +22,9 @@ pub(super) const CERTIFICATE: &str = "certificate";
 pub struct CertificateFacts {
     /// `NAME=value, …` in the order of the certificate; foreign text.
     pub subject: String,
-    /// The same for the issuer.
+    /// The issuer, in the same form.
     pub issuer: String,
-    /// Hex, upper case.
+    /// Serial number in upper-case hex.
     pub serial: String,
     /// First second of validity.
     pub not_before: Timestamp,
@@ -37,11 +37,11 @@ pub struct CertificateFacts {
 /// Position of a point in time relative to a certificate's validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// Before `not_before`.
+    /// The time is before `not_before`.
     NotYet,
-    /// From `not_before` to `not_after`, both included.
+    /// The time is from `not_before` to `not_after`, both included.
     Valid,
-    /// After `not_after`.
+    /// The time is after `not_after`.
     Expired,
 }
 
@@ -58,7 +58,7 @@ impl CertificateFacts {
     }
 }
 
-/// A parsed certificate.
+/// A certificate that was read from PEM.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     pub(super) x509: X509,
@@ -66,12 +66,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a PEM file that holds exactly one certificate in the form that OpenSSL writes, with
-    /// text before it at most, as `openssl ca` writes it. `file` is only for the error.
+    /// Reads a PEM file that holds exactly one certificate in the form that OpenSSL writes; only
+    /// text may stand before it, as `openssl ca` writes it. `file` is for the error only.
     ///
     /// # Errors
-    /// [`CredentialsError::Empty`], [`CredentialsError::NotPem`], [`CredentialsError::TooLarge`],
-    /// [`CredentialsError::PrivateKey`].
+    /// Returns [`CredentialsError::Empty`], [`CredentialsError::NotPem`],
+    /// [`CredentialsError::TooLarge`] or [`CredentialsError::PrivateKey`].
     pub fn from_pem(pem: &[u8], file: CredentialFile) -> Result<Self, CredentialsError> {
         check_size(pem, file)?;
         if pem::shows_private_key(pem) {
@@ -84,7 +84,7 @@ impl Certificate {
         };
         let der = pem::sole_block(pem, &["CERTIFICATE"]).map_err(not_pem)?;
         let found = Self::as_found(pem, file)?;
-        // what OpenSSL has read is all that there is
+        // OpenSSL has read all of the content
         if found.x509.to_der().is_ok_and(|read| read == *der) {
             Ok(found)
         } else {
@@ -92,12 +92,13 @@ impl Certificate {
         }
     }
 
-    /// Reads the one certificate of a file that somebody may have pasted together; whatever else
-    /// is in it is passed over, as OpenSSL does. For what is live, and for what proves nothing
-    /// but its own content.
+    /// Reads the certificate of a file that somebody may have pasted together; anything else in it
+    /// is ignored, as OpenSSL does. Meant for live files, and for files that prove nothing but
+    /// their own content.
     ///
     /// # Errors
-    /// [`CredentialsError::Empty`], [`CredentialsError::NotPem`], [`CredentialsError::TooLarge`].
+    /// Returns [`CredentialsError::Empty`], [`CredentialsError::NotPem`] or
+    /// [`CredentialsError::TooLarge`].
     pub fn as_found(pem: &[u8], file: CredentialFile) -> Result<Self, CredentialsError> {
         let not_pem = || CredentialsError::NotPem { file, expected: CERTIFICATE, problem: None };
         check_size(pem, file)?;
@@ -120,10 +121,10 @@ impl Certificate {
         }
     }
 
-    /// The certificate alone in PEM, whatever the file that it was read from holds beside it.
+    /// Encodes the certificate alone as PEM, without anything else that its file holds.
     ///
     /// # Errors
-    /// When OpenSSL fails, which needs a lack of memory.
+    /// Fails when OpenSSL does, which takes a lack of memory.
     pub fn to_pem(&self) -> Result<Vec<u8>, openssl::error::ErrorStack> {
         self.x509.to_pem()
     }
@@ -140,7 +141,7 @@ impl Certificate {
         matches!(names, Ok(std::cmp::Ordering::Equal)) && signature.unwrap_or(false)
     }
 
-    /// The name of the digest in its signature, when it is one that sftunnel refuses.
+    /// Name of the digest in its signature, if it is one that sftunnel refuses.
     pub fn weak_digest(&self) -> Option<&'static str> {
         let algorithm = self.x509.signature_algorithm().object().nid().signature_algorithms()?;
         match algorithm.digest {
@@ -157,8 +158,8 @@ impl Certificate {
         texts(self.x509.subject_name(), Nid::COMMONNAME)
     }
 
-    /// The UUIDs that stand in CN or title of the subject: which device it is for. The
-    /// other places where a UUID may stand differ between releases (docs/facts.md).
+    /// The UUIDs in CN and title of the subject, which name its device. The other places of a UUID
+    /// differ between releases (docs/facts.md).
     pub fn named_devices(&self) -> Vec<DeviceUuid> {
         let subject = self.x509.subject_name();
         let names = [texts(subject, Nid::COMMONNAME), texts(subject, Nid::TITLE)].concat();

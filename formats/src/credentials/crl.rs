@@ -1,4 +1,4 @@
-//! The manager's list of revoked certificates, as far as its dates go.
+//! The manager's certificate revocation list, of which only dates, issuer and length are used.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::error::{Reason, Reasoned};
 use crate::limits;
 use crate::timestamp::Timestamp;
 
-/// A certificate revocation list, read.
+/// A certificate revocation list.
 pub struct RevocationList {
     crl: X509Crl,
     issuer: String,
@@ -25,7 +25,7 @@ impl fmt::Debug for RevocationList {
     }
 }
 
-/// Not exactly one revocation list in PEM form, or one beyond [`limits::CRL`].
+/// The file is not exactly one revocation list in PEM, or is larger than [`limits::CRL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("does not hold exactly one revocation list in PEM form")]
 pub struct RevocationListError;
@@ -37,10 +37,10 @@ impl Reasoned for RevocationListError {
 }
 
 impl RevocationList {
-    /// Reads a PEM file that holds exactly one; text around it is allowed.
+    /// Reads a PEM file that holds exactly one list; text around it is allowed.
     ///
     /// # Errors
-    /// [`RevocationListError`].
+    /// Returns [`RevocationListError`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, RevocationListError> {
         if pem.len() as u64 > limits::CRL || count_blocks(pem, "X509 CRL") != 1 {
             return Err(RevocationListError);
@@ -52,7 +52,7 @@ impl RevocationList {
         Ok(Self { crl, issuer, this_update, next_update })
     }
 
-    /// `NAME=value, …`; foreign text.
+    /// Issuer as `NAME=value, …`; foreign text.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }

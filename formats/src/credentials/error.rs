@@ -1,4 +1,4 @@
-//! What can be wrong with three files, with whose they are, and with their time.
+//! Errors of the three files: of the set, of its subject, and of its validity.
 
 use std::fmt;
 
@@ -12,19 +12,19 @@ use crate::timestamp::Timestamp;
 /// Reasons why a set of three files is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// Larger than [`limits::PEM`].
+    /// A file is larger than [`limits::PEM`].
     #[error("{file} is larger than {} bytes", limits::PEM)]
     TooLarge {
         /// The file at fault.
         file: CredentialFile,
     },
-    /// An empty file, as a manual attempt leaves it.
+    /// A file is empty, as a manual attempt may leave it.
     #[error("{file} is empty")]
     Empty {
         /// The file at fault.
         file: CredentialFile,
     },
-    /// Not exactly one PEM block of the right kind, or not readable as one.
+    /// A file is not exactly one PEM block of the right kind, or cannot be read as one.
     #[error("{file} does not hold exactly one {expected} in PEM form{}", Problem(problem))]
     NotPem {
         /// The file at fault.
@@ -34,25 +34,25 @@ pub enum CredentialsError {
         /// The departure from the form that OpenSSL writes, where that form is required.
         problem: Option<PemError>,
     },
-    /// A private key in the file of a certificate, which everybody may read where it is used.
+    /// A certificate's file, which everybody may read where it is used, holds a private key.
     #[error("{file} holds a private key beside the certificate")]
     PrivateKey {
         /// The file at fault.
         file: CredentialFile,
     },
-    /// OpenSSL itself does not take the two certificates.
+    /// OpenSSL itself refuses the two certificates.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// The CA file's certificate is not a self-signed one, so it is no trust anchor.
+    /// The certificate in the CA's file is not self-signed, so it cannot be a trust anchor.
     #[error("cacert.pem is not self-signed")]
     NotSelfSigned,
-    /// Signed with a digest that sftunnel refuses (`err 68:CA signature digest algorithm too
-    /// weak`).
+    /// A certificate is signed with a digest that sftunnel refuses (`err 68:CA signature digest
+    /// algorithm too weak`).
     #[error("{file} is signed with {digest}")]
     WeakDigest {
         /// The file at fault.
         file: CredentialFile,
-        /// `SHA1`, `MD5`.
+        /// Name of the digest: `SHA1` or `MD5`.
         digest: &'static str,
     },
     /// The certificate's issuer is not the CA's subject, or the signature is not the CA's.
@@ -90,21 +90,21 @@ impl fmt::Display for Problem<'_> {
     }
 }
 
-/// The set is somebody else's.
+/// The set belongs to another manager or device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
-    /// The CA's CN is not the manager's UUID. The operator may accept that.
+    /// The CA's CN is not the manager's UUID. An operator may accept that.
     #[error("the CA's CN is {}, expected the manager's UUID {expected}", Found(found))]
     Ca {
-        /// The manager.
+        /// UUID of the manager.
         expected: ManagerUuid,
         /// The CA's CNs; foreign text.
         found: Vec<String>,
     },
-    /// The certificate names another device. Final.
+    /// The certificate names another device. Nobody may accept that.
     #[error("the certificate names {}, expected the device's UUID {expected}", Found(found))]
     Certificate {
-        /// The device.
+        /// UUID of the device.
         expected: DeviceUuid,
         /// The UUIDs in CN and title.
         found: Vec<String>,
@@ -138,7 +138,7 @@ pub enum ValidityError {
         file: CredentialFile,
         /// The end of its validity.
         not_after: Timestamp,
-        /// The time that was asked about.
+        /// The time of the check.
         now: Timestamp,
     },
     /// The time is before `not_before`.
@@ -148,7 +148,7 @@ pub enum ValidityError {
         file: CredentialFile,
         /// The start of its validity.
         not_before: Timestamp,
-        /// The time that was asked about.
+        /// The time of the check.
         now: Timestamp,
     },
 }

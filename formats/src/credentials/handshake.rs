@@ -1,11 +1,13 @@
-//! A TLS handshake with a set of credentials, as sftunnel makes one: own certificate and CA are
-//! sent, the other side's is checked against the same CA, no host name is checked (docs/facts.md).
+//! A TLS handshake with a set of credentials, made in the manner of sftunnel: own certificate and
+//! CA are sent, the other side's is checked against the same CA, no host name is checked
+//! (docs/facts.md).
 //!
-//! The caller gives the stream, with its time limits, and the time. Nothing is sent but the
+//! The caller provides the stream, with its time limits, and the time. Nothing is sent but the
 //! handshake and the closing alert. One handshake alone proves little: the other side may ask for
 //! the certificate later (by renegotiation, or in TLS 1.3 after the handshake), or never, and a
-//! refusal may come once the client is done. So what follows is read for a while, and the result
-//! tells what was seen: asked or not, given or not, stayed or gone.
+//! refusal may come once the client is done. So the stream is read for a while longer, and the
+//! result tells what was seen: the certificate asked for or not, given or not, the other side still
+//! there or gone.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -26,29 +28,30 @@ use super::{CertificateFacts, CheckedCredentials, private_key};
 use crate::device::CredentialFile;
 use crate::timestamp::Timestamp;
 
-/// 80 bits: the lowest level at which SHA-1 is refused, as by sftunnel (docs/facts.md).
+/// OpenSSL's level of 80 bits: the lowest at which SHA-1 is refused, as by sftunnel
+/// (docs/facts.md).
 pub(super) const SECURITY_LEVEL: u32 = 1;
 /// OpenSSL counts alerts from here in its reason codes.
 const ALERTS: i32 = 1000;
-/// Times that the certificate may be asked for again before the looking ends.
+/// Number of further requests for the certificate after which reading ends.
 const ROUNDS: usize = 4;
-/// Bytes of the other side's own protocol after which it has gone on, whatever it says.
+/// Bytes of the other side's own protocol that show it has gone on, whatever they say.
 const ENOUGH: usize = 64 * 1024;
 
-/// A handshake that was completed, and what was seen of our certificate in it.
+/// A completed handshake, and what was seen of our certificate in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// `TLSv1.2`, `TLSv1.3`.
+    /// TLS version: `TLSv1.2` or `TLSv1.3`.
     pub protocol: String,
-    /// OpenSSL's name of the cipher.
+    /// Name of the cipher in OpenSSL.
     pub cipher: String,
-    /// The other side's certificate.
+    /// Certificate of the other side.
     pub peer: CertificateFacts,
     /// Each time that the other side asked for our certificate; empty when it never did.
     pub asked: Vec<Asked>,
-    /// Our certificate was sent, with the proof of its key.
+    /// True if our certificate was sent, with the proof of its key.
     pub given: bool,
-    /// The other side ended the connection afterwards, without an alert that says why.
+    /// True if the other side then ended the connection without an alert that says why.
     pub ended: bool,
 }
 
@@ -64,11 +67,11 @@ pub enum Asked {
     AfterHandshake,
 }
 
-/// A handshake that came to nothing, and what was seen of our certificate until then.
+/// A failed handshake, and what was seen of our certificate until then.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unfinished {
-    /// The cause.
+    /// Cause of the failure.
     pub error: HandshakeError,
     /// See [`Handshake`].
     pub asked: Vec<Asked>,
@@ -79,13 +82,13 @@ pub struct Unfinished {
 /// Reasons why the two sides did not accept each other.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// OpenSSL does not take our own set.
+    /// OpenSSL refuses our own set.
     #[error("these credentials cannot be used for TLS: {0}")]
     Own(ErrorStack),
     /// The other side's certificate is not from this CA.
     #[error("the other side's certificate is not from the new CA ({reason}){}", Shown(peer))]
     TheirCertificate {
-        /// OpenSSL's verdict.
+        /// Verdict of OpenSSL.
         reason: &'static str,
         /// The certificate, where it could be read.
         peer: Option<Box<CertificateFacts>>,
@@ -93,9 +96,9 @@ pub enum HandshakeError {
     /// A certificate of the other side is outside its validity by our clock.
     #[error("{reason} by the clock of this box, which says {now}{}", Shown(peer))]
     Clock {
-        /// OpenSSL's verdict.
+        /// Verdict of OpenSSL.
         reason: &'static str,
-        /// The time that was given.
+        /// The time of the check.
         now: Timestamp,
         /// The certificate, where it could be read.
         peer: Option<Box<CertificateFacts>>,
@@ -103,10 +106,10 @@ pub enum HandshakeError {
     /// The other side refuses our certificate.
     #[error("the other side refuses the new certificate ({alert})")]
     OurCertificate {
-        /// The name of its alert.
+        /// Name of its alert.
         alert: String,
     },
-    /// No TLS version or cipher in common.
+    /// The two sides have no TLS version or cipher in common.
     #[error("no TLS version or cipher in common ({reason})")]
     Protocol {
         /// Text of OpenSSL or of the other side's alert.
@@ -124,7 +127,7 @@ pub enum HandshakeError {
     /// The other side ended the connection.
     #[error("the other side closed the connection {0}")]
     Closed(&'static str),
-    /// The stream failed; with [`io::ErrorKind::TimedOut`] nothing came in time.
+    /// The stream failed; [`io::ErrorKind::TimedOut`] means that nothing came in time.
     #[error("{0}")]
     Io(io::Error),
 }
@@ -145,7 +148,7 @@ struct Seen {
     /// The verdict on the other side's certificate, when it is a bad one.
     error: Option<X509VerifyResult>,
     peer: Option<CertificateFacts>,
-    /// Our side's handshakes that came to their end.
+    /// Handshakes that our side has finished.
     finished: usize,
     /// Requests for our certificate, in the first handshake and later.
     asked: (usize, usize),
@@ -170,16 +173,15 @@ impl Watch {
 }
 
 impl CheckedCredentials {
-    /// Makes a handshake as a client, at the time `now`, looks at what follows, and ends the
+    /// Makes a handshake as a client, at the time `now`, observes what follows, and ends the
     /// session.
     ///
-    /// The stream has to end a read that takes too long with [`io::ErrorKind::WouldBlock`];
-    /// `after` is called once the client's side is done, again after each time that the
-    /// certificate was given later, and before the goodbye; it sets the time to wait for what the
-    /// other side does.
+    /// The stream has to end a read that takes too long with [`io::ErrorKind::WouldBlock`]. `after`
+    /// sets how long to wait for the other side: it is called once the client's side is done, again
+    /// each time that the certificate was given later, and before the closing alert.
     ///
     /// # Errors
-    /// [`HandshakeError`], as precisely as the protocol tells, with what was seen before.
+    /// Returns a [`HandshakeError`], as precise as the protocol allows, with what was seen before.
     pub fn handshake<S: Read + Write + fmt::Debug>(
         &self,
         stream: S,
@@ -218,7 +220,7 @@ impl CheckedCredentials {
             given: watch.proofs() > 0,
             ended,
         };
-        // in good order, for which there has to be time; the other side may be gone already
+        // an orderly end takes time; the other side may be gone already
         after(stream.get_mut());
         let _ = stream.shutdown();
         Ok(handshake)
@@ -290,8 +292,8 @@ impl Seen {
     }
 }
 
-/// Reads on until nothing more happens to our certificate: whether the other side has ended the
-/// connection meanwhile.
+/// Reads on until nothing more happens to our certificate. Returns true if the other side has ended
+/// the connection meanwhile.
 fn look_after<S: Read + Write>(
     stream: &mut SslStream<S>,
     watch: &Watch,
@@ -315,7 +317,7 @@ fn look_after<S: Read + Write>(
     Ok(false)
 }
 
-/// Takes part in the handshakes that the other side begins. What else comes is not looked at.
+/// Takes part in the handshakes that the other side begins, and ignores other data.
 fn read_until_quiet<S: Read + Write>(stream: &mut SslStream<S>) -> Result<(), ssl::Error> {
     let mut total = 0;
     while total < ENOUGH {
@@ -340,7 +342,7 @@ fn failed(error: ssl::Error, watch: &Watch, now: Timestamp) -> HandshakeError {
         let reason = first.reason().unwrap_or("no reason given").to_owned();
         return match first.reason_code() - ALERTS {
             // handshake_failure, the certificate alerts of RFC 8446, section 6.2, and
-            // decrypt_error: of a certificate only once it was given
+            // decrypt_error: about a certificate only once it was given
             40..=46 | 48 | 49 | 51 | 116 if was_given => {
                 HandshakeError::OurCertificate { alert: reason }
             }

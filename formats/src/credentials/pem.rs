@@ -1,9 +1,9 @@
-//! The form of a credential file: text at most, then one PEM block as OpenSSL writes it, and
-//! nothing else.
+//! The form of a credential file: optional text, one PEM block as OpenSSL writes it, and nothing
+//! else.
 //!
-//! OpenSSL takes the first block of the kind that it looks for and passes over the rest. So a
-//! file with more in it works, carries what nobody meant to hand out (a private key in the file
-//! of a certificate, which everybody may read), and may be read in two ways by two readers.
+//! OpenSSL takes the first block of the kind that it looks for and ignores the rest. So a file with
+//! more in it works, may carry what nobody meant to hand out (a private key in the file of a
+//! certificate, which everybody may read), and may be read in two ways by two readers.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use zeroize::Zeroizing;
@@ -16,70 +16,67 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 /// Characters in a line of a block, but for the last (RFC 7468, section 2).
 const WIDTH: usize = 64;
-/// The longest line of text that OpenSSL reads in one piece. What follows is a line of its own to
-/// it, and may begin like a block.
+/// The longest line of text that OpenSSL reads in one piece. To OpenSSL the rest is another line,
+/// which may begin like a block.
 const TEXT_LINE: usize = 253;
 /// Marks of a private key, in PEM and as `openssl pkey -text` prints it.
 const KEY_MARKS: [&[u8]; 2] = [b"PRIVATE KEY", b"Private-Key:"];
-/// Lines that stand in that text over the numbers that are secret, of RSA and of other kinds.
+/// Lines before the secret numbers in that text, for RSA and other kinds of key.
 const KEY_LINES: [&[u8]; 3] = [b"privateExponent:", b"prime1:", b"priv:"];
 /// Longest run of base64 or hex digits that may be text. Longer ones are data that lost its first
-/// and last line, or was encoded once more. A line of base64 has 64, one of `xxd -p` 60.
+/// and last line, or was encoded once more. A line of base64 has 64 digits, one of `xxd -p` 60.
 const ENCODED: usize = 48;
 
 /// Reasons why a file is not one block in the form that OpenSSL writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
-    /// No block at all.
+    /// There is no block.
     #[error("it holds no PEM block")]
     None,
-    /// A second one, of whatever kind.
+    /// There is a second block, of any kind.
     #[error("it holds a second PEM block")]
     Second,
-    /// One of another kind.
+    /// The block is of another kind.
     #[error("its PEM block is of another kind")]
     Kind,
-    /// A key under a passphrase, which sftunnel has not.
+    /// The key is under a passphrase, which sftunnel does not have.
     #[error("the key is under a passphrase")]
     Encrypted,
-    /// A NUL, which ends the text for some readers and not for others.
+    /// There is a NUL, which ends the text for some readers and not for others.
     #[error("it holds a NUL byte")]
     Nul,
-    /// Text before the block that looks like part of one or like something encoded, or is too long
-    /// for a line.
+    /// Text before the block looks like part of one or like something encoded, or its line is too
+    /// long.
     #[error("line {line}, before the block, is no line of plain text")]
     Text {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// A line of the block in another form: not 64 characters of base64, blanks, a header.
+    /// A line of the block has another form: not 64 characters of base64, blanks, a header.
     #[error("line {line} is not one that OpenSSL writes")]
     Line {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// No line that ends the block.
+    /// The line that ends the block is missing.
     #[error("the PEM block has no end")]
     End,
-    /// Anything but line ends after the block.
+    /// Something other than line ends follows the block.
     #[error("text follows the PEM block")]
     After,
-    /// The base64 or what is in it is not one value, or not of that kind.
+    /// The base64 or its content is not one value, or not of that kind.
     #[error("the content of its PEM block is damaged")]
     Content,
 }
 
-/// Tells whether a file that is not a key's shows a private key, in whatever surroundings.
+/// Returns true if a file that is not meant for a key shows a private key anywhere.
 pub(super) fn shows_private_key(file: &[u8]) -> bool {
     KEY_MARKS.iter().any(|mark| find(file, mark).is_some())
         || file.split(|byte| *byte == b'\n').any(|line| KEY_LINES.contains(&line.trim_ascii()))
 }
 
-/// Decodes the one block of a file in the strict form, whose label is one of `labels`.
-/// Lines may end in CR LF, as OpenSSL reads them; after the last only line ends may follow.
-///
-/// # Errors
-/// The first thing that is otherwise.
+/// Decodes the only block of a file in the strict form, whose label has to be one of `labels`.
+/// Lines may end in CR LF, as OpenSSL reads them; only line ends may follow the last.
 pub(super) fn sole_block(file: &[u8], labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, PemError> {
     if file.contains(&0) {
         return Err(PemError::Nul);
@@ -99,7 +96,7 @@ pub(super) fn sole_block(file: &[u8], labels: &[&str]) -> Result<Zeroizing<Vec<u
         return Err(PemError::Kind);
     }
     let end = [b"-----END ", label, DASHES].concat();
-    // as large as it can become: what is moved elsewhere leaves a copy behind
+    // as large as it can become: a buffer that moves leaves a copy behind
     let mut base64 = Zeroizing::new(Vec::with_capacity(block.len()));
     loop {
         let (line, number) = lines.next().ok_or(PemError::End)?;
@@ -121,7 +118,7 @@ pub(super) fn sole_block(file: &[u8], labels: &[&str]) -> Result<Zeroizing<Vec<u
     if is_one_value(&der) { Ok(der) } else { Err(PemError::Content) }
 }
 
-/// The number of lines of the text before a block.
+/// Checks the text before a block and returns its number of lines.
 fn check_text(text: &[u8]) -> Result<usize, PemError> {
     let lines = text.split(|byte| *byte == b'\n');
     let mut count = 0;
@@ -151,8 +148,8 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
-/// Returns true for bytes outside base64 and hex; `=` counts as outside, since texts draw rules
-/// with it.
+/// Returns true for bytes that are no base64 or hex digits. `=` is not a digit here, since texts
+/// draw rules with it.
 fn is_no_digit(byte: &u8) -> bool {
     !is_base64(*byte) || *byte == b'='
 }
@@ -262,10 +259,10 @@ mod tests {
         };
         let der = BASE64_STANDARD.decode(&base64).unwrap();
         assert_eq!((of_width(64), of_content(&der)), (pem.clone(), pem.clone()));
-        // a length in more bytes than it takes: OpenSSL reads that, and writes it otherwise
+        // a length in more bytes than necessary: OpenSSL reads that, but writes it in fewer
         let wide = [&[0x30, 0x83, 0], &der[2..]].concat();
         let header = pem.replacen('\n', "\nProc-Type: 4,CLEAR\n\n", 1);
-        // 254 characters are one line to OpenSSL, what follows is the next
+        // OpenSSL ends a line after 254 characters and takes the rest for the next
         let hidden = format!("{}-----BEGIN CERTIFICATE-----\n{pem}", "x".repeat(254));
         let at = |number| PemError::Line { line: number };
         let before = |number| PemError::Text { line: number };
@@ -342,7 +339,7 @@ mod tests {
             let error = Certificate::from_pem(text.as_bytes(), file).unwrap_err();
             assert_eq!(error, CredentialsError::PrivateKey { file });
         }
-        // a live one is read as OpenSSL reads it, and handed on without the key
+        // a live file is read as OpenSSL reads it, and passed on without the key
         let found = format!("{pem}{key}");
         let found = Certificate::as_found(found.as_bytes(), CredentialFile::Certificate).unwrap();
         assert_eq!(String::from_utf8(found.to_pem().unwrap()).unwrap(), pem);

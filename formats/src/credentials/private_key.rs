@@ -1,5 +1,5 @@
-//! The private key: read without ever asking for a passphrase, and proved to be the one
-//! that its certificate is for.
+//! The private key: read without ever asking for a passphrase, and proved to be the one that its
+//! certificate is for.
 
 use openssl::bn::{BigNum, BigNumContext, BigNumContextRef, BigNumRef};
 use openssl::error::ErrorStack;
@@ -32,8 +32,8 @@ pub(super) fn read(file: &[u8], form: Form) -> Result<PKey<Private>, Credentials
     PKey::private_key_from_pem_callback(file, |_| Ok(0)).map_err(|_| not_pem(None))
 }
 
-/// Compares the public halves, then proves that the private one belongs to them: a key file
-/// whose public part was left alone but whose private part is damaged is no use to sftunnel.
+/// Compares the public halves, then proves that the private one belongs to them: a key file whose
+/// private part alone is damaged is of no use to sftunnel.
 pub(super) fn belongs_to(key: &PKey<Private>, certificate: &Certificate) -> bool {
     let Some(public) = certificate.public_key() else { return false };
     if !key.public_eq(&public) {
@@ -45,9 +45,9 @@ pub(super) fn belongs_to(key: &PKey<Private>, certificate: &Certificate) -> bool
     }
 }
 
-/// The relations of RFC 8017, section 3.2, between the eight numbers of an RSA private key.
-/// They are exact, and take a fiftieth of the time of a signature; that n is the product of
-/// two primes is taken from the certificate, which the CA signed.
+/// Checks the relations of RFC 8017, section 3.2, between the eight numbers of an RSA private key.
+/// They are exact, and take a fiftieth of the time of a signature; that n is the product of two
+/// primes follows from the certificate, which the CA signed.
 fn is_consistent_rsa(key: &Rsa<Private>) -> Result<bool, ErrorStack> {
     let (Some(p), Some(q), Some(dp), Some(dq), Some(q_inverse)) =
         (key.p(), key.q(), key.dmp1(), key.dmq1(), key.iqmp())

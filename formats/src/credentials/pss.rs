@@ -6,7 +6,7 @@ use openssl::pkey::{PKey, Private, Public};
 use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Signer, Verifier};
 
-/// Signs; an error for a key that is not RSA.
+/// Signs `message`; fails for a key that is not RSA.
 pub(super) fn sign(key: &PKey<Private>, message: &[u8]) -> Result<Vec<u8>, ErrorStack> {
     let mut signer = Signer::new(MessageDigest::sha256(), key)?;
     signer.set_rsa_padding(Padding::PKCS1_PSS)?;
@@ -15,7 +15,7 @@ pub(super) fn sign(key: &PKey<Private>, message: &[u8]) -> Result<Vec<u8>, Error
     signer.sign_oneshot_to_vec(message)
 }
 
-/// Verifies; an error for a key that is not RSA.
+/// Verifies `signature`; fails for a key that is not RSA.
 pub(super) fn verify(
     key: &PKey<Public>,
     message: &[u8],

@@ -1,4 +1,4 @@
-//! The three files as one set: as bytes, then checked.
+//! The three files as one set: raw bytes, then checked.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::checksum::Sha256;
 use crate::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use crate::timestamp::Timestamp;
 
-/// Three files, as bytes, not yet looked at. The key is wiped when dropped.
+/// The bytes of the three files, unchecked. The key is wiped when dropped.
 #[derive(Clone)]
 pub struct Credentials {
     ca: Zeroizing<Vec<u8>>,
@@ -22,7 +22,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Takes the contents of the three files.
+    /// Makes a set of the contents of the three files.
     pub fn new(
         ca: Zeroizing<Vec<u8>>,
         certificate: Zeroizing<Vec<u8>>,
@@ -31,7 +31,7 @@ impl Credentials {
         Self { ca, certificate, key }
     }
 
-    /// The bytes of one of them.
+    /// The bytes of one file.
     pub fn file(&self, file: CredentialFile) -> &[u8] {
         match file {
             CredentialFile::Ca => &self.ca,
@@ -40,15 +40,15 @@ impl Credentials {
         }
     }
 
-    /// The SHA-256 of each, in the order of [`CredentialFile::ALL`].
+    /// SHA-256 of each file, in the order of [`CredentialFile::ALL`].
     pub fn digests(&self) -> [Sha256; 3] {
         CredentialFile::ALL.map(|file| Sha256::of(self.file(file)))
     }
 
-    /// Checks that the three are one set. Says nothing about whose it is or about time.
+    /// Checks that the three files are one set. Subject and validity are not checked.
     ///
     /// # Errors
-    /// The first thing that is wrong: with the CA, then with the other two.
+    /// Returns the first fault: of the CA, then of the other two.
     pub fn check(self) -> Result<CheckedCredentials, CredentialsError> {
         self.check_in(Form::Written)
     }
@@ -56,7 +56,7 @@ impl Credentials {
     /// Like [`Credentials::check`], for live files in whatever form they were left.
     ///
     /// # Errors
-    /// As [`Credentials::check`], but for the form.
+    /// Like [`Credentials::check`], but for the form.
     pub fn check_as_found(self) -> Result<CheckedCredentials, CredentialsError> {
         self.check_in(Form::Found)
     }
@@ -69,7 +69,8 @@ impl Credentials {
     /// Like [`Credentials::check`], with a CA checked once for the whole fleet.
     ///
     /// # Errors
-    /// As [`Credentials::check`]; a CA file with other bytes is one that did not issue.
+    /// Like [`Credentials::check`]; a CA's file with other bytes counts as a CA that did not issue
+    /// the certificate.
     pub fn check_under(self, ca: &Authority) -> Result<CheckedCredentials, CredentialsError> {
         self.check_pair(ca, Form::Written)
     }
@@ -102,7 +103,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Three files that are one usable set.
+/// Three files that were checked to be one usable set.
 #[derive(Debug, Clone)]
 pub struct CheckedCredentials {
     files: Credentials,
@@ -112,28 +113,28 @@ pub struct CheckedCredentials {
 }
 
 impl CheckedCredentials {
-    /// The bytes.
+    /// The bytes of the files.
     pub fn files(&self) -> &Credentials {
         &self.files
     }
 
-    /// The SHA-256 of each, in the order of [`CredentialFile::ALL`].
+    /// SHA-256 of each file, in the order of [`CredentialFile::ALL`].
     pub fn digests(&self) -> [Sha256; 3] {
         self.digests
     }
 
-    /// The CA.
+    /// The certificate of the CA.
     pub fn ca(&self) -> &Certificate {
         &self.ca
     }
 
-    /// The device's certificate.
+    /// The certificate of the device.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// Signs `message` with the private key (RSASSA-PSS as receipts use it); `None` when it is
-    /// not an RSA key.
+    /// Signs `message` with the private key (RSASSA-PSS as receipts use it); `None` if it is not an
+    /// RSA key.
     pub fn sign_pss(&self, message: &[u8]) -> Option<Vec<u8>> {
         let key = private_key::read(self.files.file(CredentialFile::Key), Form::Found).ok()?;
         pss::sign(&key, message).ok()
@@ -142,7 +143,7 @@ impl CheckedCredentials {
     /// Checks that the CA is the manager's: its CN is the manager's UUID.
     ///
     /// # Errors
-    /// [`SubjectError::Ca`], which the operator may accept.
+    /// Returns [`SubjectError::Ca`], which an operator may accept.
     pub fn check_ca_subject(&self, manager: &ManagerUuid) -> Result<(), SubjectError> {
         let found = self.ca.common_names();
         if found.iter().any(|name| name.parse().as_ref() == Ok(manager)) {
@@ -151,11 +152,11 @@ impl CheckedCredentials {
         Err(SubjectError::Ca { expected: manager.clone(), found })
     }
 
-    /// Checks that the certificate may be the device's: it names it in CN or title, or names
-    /// no device at all there (docs/facts.md knows of two forms, there may be more).
+    /// Checks that the certificate may be the device's: CN or title name the device, or no device
+    /// at all (docs/facts.md knows of two forms, there may be more).
     ///
     /// # Errors
-    /// [`SubjectError::Certificate`] when it names only others. Final.
+    /// Returns [`SubjectError::Certificate`] when it names only others, which nobody may accept.
     pub fn check_certificate_subject(&self, device: &DeviceUuid) -> Result<(), SubjectError> {
         let found = self.certificate.named_devices();
         if found.is_empty() || found.contains(device) {
@@ -168,7 +169,7 @@ impl CheckedCredentials {
     /// Checks that both certificates are valid at `now`; sftunnel refuses them otherwise.
     ///
     /// # Errors
-    /// The first that is not, with both times.
+    /// Returns the first certificate that is not valid, with both times.
     pub fn check_validity(&self, now: Timestamp) -> Result<(), ValidityError> {
         let both =
             [(CredentialFile::Ca, &self.ca), (CredentialFile::Certificate, &self.certificate)];

@@ -29,7 +29,7 @@ fn name(entries: &[(&str, &str)]) -> openssl::x509::X509Name {
     name.build()
 }
 
-/// Version 1, as docs/facts.md describes the InternalCA.
+/// Makes a certificate of version 1, as docs/facts.md describes the InternalCA.
 fn certificate(
     subject: &[(&str, &str)],
     key: &PKey<Private>,
@@ -55,7 +55,7 @@ fn set(ca: &[u8], certificate: &[u8], key: &PKey<Private>) -> Credentials {
 
 const CA: &[(&str, &str)] = &[("CN", "ca")];
 
-/// A set that fits together, for [`DEVICE`].
+/// Makes a set that fits together, for [`DEVICE`].
 pub(crate) fn checked_set() -> CheckedCredentials {
     let (ca_key, key) = (rsa(), rsa());
     let ca = certificate(CA, &ca_key, CA, &ca_key, MessageDigest::sha256());
@@ -78,7 +78,7 @@ fn a_version_1_ca_is_a_ca() {
     assert_eq!(at(2_000_000_001), Err(Reason::Expired));
 }
 
-/// What is wrong with their dates is said by the clock's check, which may be told to go on.
+/// Leaves dates to the check of the clock, which an operator may override.
 #[test]
 fn a_set_that_is_never_valid_as_a_whole_is_one_nevertheless() {
     let (ca_key, key) = (rsa(), rsa());
@@ -126,10 +126,10 @@ fn sha_1_and_md5_are_weak() {
     }
 }
 
-/// OpenSSL signs with none of the older two any more, so the name of the digest is written over.
+/// Overwrites the name of the digest, as OpenSSL no longer signs with the two weak ones.
 #[test]
 fn every_weak_digest_is_known_by_its_name() {
-    // sha256WithRSAEncryption, the last byte of whose OID says which digest (RFC 8017, A.2.4)
+    // sha256WithRSAEncryption; the last byte of the OID names the digest (RFC 8017, A.2.4)
     const OID: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
     let key = rsa();
     let pem = certificate(CA, &key, CA, &key, MessageDigest::sha256());
@@ -172,7 +172,7 @@ fn whose_the_two_certificates_are_is_said_by_their_subjects() {
     let error =
         SubjectError::Certificate { expected: other.clone(), found: vec![DEVICE.to_owned()] };
     assert_eq!(checked.check_certificate_subject(&other), Err(error));
-    // one that names no device may be anyone's
+    // a certificate that names no device may be anyone's
     assert_eq!(of(&[("CN", "sftunnel")]).check_certificate_subject(&other), Ok(()));
 }
 

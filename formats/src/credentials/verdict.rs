@@ -1,8 +1,8 @@
-//! OpenSSL's own verdict on a chain: what sftunnel does with the other side's certificate.
+//! OpenSSL's own verdict on a chain, which is also sftunnel's on the other side's certificate.
 //!
-//! Our rules know the FMC's forms and say in words what is wrong. Many more things make a
-//! certificate useless (a short key, an extension that is critical and unknown, one for servers
-//! only), and each release of OpenSSL knows them best.
+//! Our own rules know the FMC's forms and name a fault in words. Many other faults make a
+//! certificate useless (a short key, an unknown critical extension, one for servers only), and each
+//! release of OpenSSL knows them best.
 
 use std::fmt;
 
@@ -17,12 +17,13 @@ use super::{Certificate, CredentialsError};
 use crate::device::CredentialFile;
 use crate::error::{Reason, Reasoned};
 
-/// Either side may begin a tunnel (docs/facts.md), so one certificate has to do for both.
+/// Side of a connection. Either may begin a tunnel (docs/facts.md), so one certificate has to do
+/// for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Opens the connection.
+    /// The side that opens the connection.
     Client,
-    /// Accepts the connection.
+    /// The side that accepts the connection.
     Server,
 }
 
@@ -35,7 +36,7 @@ impl fmt::Display for Side {
     }
 }
 
-/// OpenSSL's no, with its number and text as sftunnel writes them into its log.
+/// A refusal by OpenSSL, with the number and text that sftunnel writes into its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("OpenSSL refuses {file} for a TLS {side}: err {number}:{text}")]
 pub struct Refusal {
@@ -43,9 +44,9 @@ pub struct Refusal {
     pub file: CredentialFile,
     /// The purpose that was checked.
     pub side: Side,
-    /// OpenSSL's number (`X509_V_ERR_…`).
+    /// Number of the error in OpenSSL (`X509_V_ERR_…`).
     pub number: i32,
-    /// OpenSSL's text.
+    /// Text of the error in OpenSSL.
     pub text: &'static str,
 }
 
@@ -62,15 +63,15 @@ impl Reasoned for Refusal {
     }
 }
 
-/// Asks OpenSSL, with the CA as the only anchor and for both sides of a connection.
+/// Asks OpenSSL for its verdict, with the CA as the only anchor, for both sides of a connection.
 ///
-/// The time asked about is one at which both are valid, so that only the form of their dates is
-/// judged; the dates themselves are compared with the clock elsewhere. Where there is no such
-/// time, they are not looked at here at all.
+/// The time given is one at which both certificates are valid, so that only the form of their dates
+/// is judged; the dates are compared with the clock elsewhere. If there is no such time, dates are
+/// not checked here at all.
 pub(super) fn verify(ca: &Certificate, certificate: &Certificate) -> Result<(), CredentialsError> {
     for side in [Side::Client, Side::Server] {
         let verdict = ask(ca, certificate, side);
-        // what was refused stands in OpenSSL's queue, too, where the next to look would find it
+        // the refusal is in OpenSSL's queue as well, where a later call would find it
         drop(ErrorStack::get());
         let damaged = |_| CredentialsError::NotPem {
             file: CredentialFile::Certificate,

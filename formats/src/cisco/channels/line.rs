@@ -18,17 +18,17 @@ const CONTROL: [&str; 2] = ["(CONTROL)", "Channel-A"];
 const DISCONNECTED: &str = "Last disconnect reason";
 const PEER_OF: &str = "Connection to peer";
 const ATTEMPT: &str = "Attempted at";
-/// Before times that only a tunnel that is up has.
+/// Label of a time that only a tunnel has that is up.
 const HEARTBEAT: &str = "Heartbeat Received Time:";
 const STARTED: &str = "Start Time:";
 const PEER: &str = "PEER:";
 const RULE: &str = "**";
-/// The programs, in what was typed to have this output.
+/// Names of the programs in a command that was typed to get this output.
 const PROGRAMS: [&str; 3] = [facts::STATUS, facts::STATUS_BRIEF, facts::STATUS_SCRIPT];
-/// No zone is farther ahead of UTC.
+/// Seconds by which the zone farthest ahead is before UTC.
 const FARTHEST_AHEAD: i64 = 14 * 3600;
 
-/// A line that brings a peer, or ends the one above.
+/// A line that names a peer, or ends the block above.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heading {
     /// The following lines belong to no peer.
@@ -37,7 +37,7 @@ pub(super) enum Heading {
     Peer(Owner),
     /// The UUID of the peer above.
     Own(String),
-    /// It stands in a line of another form.
+    /// A peer that a line of another form mentions.
     Mentioned(Owner),
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Said<'a> {
         peer: &'a str,
     },
     Disconnected,
-    /// A connection that stands, and with whom.
+    /// A current connection, and its peer.
     Started {
         time: Clock,
         peer: &'a str,
@@ -88,8 +88,8 @@ impl Clock {
     }
 }
 
-/// The line without what a terminal adds: sequences for colours and titles, characters that were
-/// struck out, blanks of other kinds and curled quote marks of a mail program, marks of a quoted
+/// Removes what terminals and mail programs add to a line: sequences for colours and titles,
+/// characters that were struck out, other kinds of blanks, curled quote marks, marks of a quoted
 /// mail.
 pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     if line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -120,7 +120,7 @@ fn skip_sequence(rest: &mut std::str::Chars<'_>) {
                 rest.next();
             }
         }
-        // ESC ( B: which characters
+        // ESC ( B selects a character set
         Some(' '..='/') => drop(rest.next()),
         _ => {}
     }
@@ -130,7 +130,7 @@ fn skip_parameters(rest: &mut std::str::Chars<'_>) {
     while rest.next().is_some_and(|c| !matches!(c, '@'..='~')) {}
 }
 
-/// The heading that a line is, when it is one.
+/// Parses a heading.
 pub(super) fn heading(line: &str) -> Option<Heading> {
     if is_typed(line) {
         return Some(Heading::End);
@@ -147,7 +147,7 @@ pub(super) fn heading(line: &str) -> Option<Heading> {
     } else {
         return match (key(line), uuid?) {
             (Some("uuid"), Owner::Uuid(uuid)) => Some(Heading::Own(uuid)),
-            // 'uuid_gw' => '…' is somebody else's, and says nothing of who this is
+            // 'uuid_gw' => '…' is another peer's UUID
             (Some(_), _) => None,
             (None, owner) => Some(Heading::Mentioned(owner)),
         };
@@ -159,8 +159,8 @@ pub(super) fn heading(line: &str) -> Option<Heading> {
     })
 }
 
-/// The name in `RPC STATUS****10.10.17.202*******`. A rule of asterisks alone, and one without a
-/// name, have none.
+/// Returns the name in `RPC STATUS****10.10.17.202*******`; empty for a rule of asterisks alone or
+/// without a name.
 fn title(rest: &str) -> &str {
     let mut parts = rest.split('*').map(str::trim).filter(|part| !part.is_empty());
     let first = parts.next().unwrap_or_default();
@@ -168,13 +168,13 @@ fn title(rest: &str) -> &str {
     parts.next().unwrap_or(if is_kind { "" } else { first })
 }
 
-/// The key of `'uuid' => '…'`.
+/// Returns the key of `'uuid' => '…'`.
 fn key(line: &str) -> Option<&str> {
     let (key, _) = line.split_once("=>")?;
     Some(key.trim().trim_matches(['\'', '"']))
 }
 
-/// The UUID in `Key File = /var/sf/peers/<UUID>/sftunnel-key.pem`: whose files those are.
+/// Returns the owner's UUID in `Key File = /var/sf/peers/<UUID>/sftunnel-key.pem`.
 fn file_of(line: &str) -> Option<String> {
     let (_, path) = line.split_once("= /")?;
     let (_, below) = path.split_once("peers/")?;
@@ -182,15 +182,15 @@ fn file_of(line: &str) -> Option<String> {
     Some(uuid.as_str().to_owned())
 }
 
-/// Recognises Perl's warnings: `peer <UUID> did not reply at sftunnel_status.pl line 309.` They
-/// come by another way than the rest, so they may stand in the middle of any block.
+/// Returns true for Perl's warnings: `peer <UUID> did not reply at sftunnel_status.pl line 309.`
+/// They go to stderr, so they may stand in the middle of any block.
 fn is_warning(line: &str) -> bool {
     let rest = line.rsplit_once(" line ").filter(|(before, _)| before.contains(" at "));
     rest.and_then(|(_, number)| number.strip_suffix('.'))
         .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// The peer that the UUIDs in a line name.
+/// Returns the peer that the UUIDs in a line name.
 fn uuid_in(line: &str) -> Option<Owner> {
     let words = line.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
     let mut uuids = words.filter_map(|word| word.parse::<DeviceUuid>().ok());
@@ -207,7 +207,7 @@ fn is_typed(line: &str) -> bool {
     prompt || program.is_some_and(|program| PROGRAMS.contains(&program))
 }
 
-/// Parses one line.
+/// Parses a line within a block.
 pub(super) fn said(line: &str) -> Said<'_> {
     if let Some(said) = channel(line) {
         return said;
@@ -230,7 +230,7 @@ pub(super) fn said(line: &str) -> Said<'_> {
     heard.map_or(Said::Nothing, Said::Heard)
 }
 
-/// `ChannelA Connected: Yes, Interface br1`.
+/// Parses `ChannelA Connected: Yes, Interface br1`.
 fn channel(line: &str) -> Option<Said<'_>> {
     let rest = line.strip_prefix("Channel")?;
     let rest: String = rest.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
@@ -249,7 +249,7 @@ fn channel(line: &str) -> Option<Said<'_>> {
     Some(Said::Channel { is_control, is_up })
 }
 
-/// The peer that a line says this box is connected to.
+/// Returns the peer to which, by this line, the box is connected.
 fn peer(line: &str) -> Option<&str> {
     let (before, after) = line.split_once(UP)?;
     // "not connected to", "disconnected to"
@@ -259,7 +259,7 @@ fn peer(line: &str) -> Option<&str> {
     Some(peer).filter(|peer| !negated && !peer.is_empty())
 }
 
-/// `Mon Jun 15 09:02:16 2020 UTC`, or without the zone.
+/// Parses `Mon Jun 15 09:02:16 2020 UTC`, with or without the zone.
 fn ctime(text: &str) -> Option<Clock> {
     const AFTER_WEEKDAY: &[BorrowedFormatItem<'_>] = format_description!(
         "[month repr:short] [day padding:none] [hour padding:none]:[minute]:[second] [year]"

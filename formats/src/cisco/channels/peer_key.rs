@@ -1,9 +1,10 @@
-//! One spelling for each name or address of a peer.
+//! A single spelling for each name or address of a peer.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The same text for the same peer: IPv6 is written long and short, in brackets, with a zone or
-/// a port, or holds an IPv4 address; names and UUIDs are compared without regard to case.
+/// Returns the same text for all spellings of a peer. IPv6 addresses are written long or short, in
+/// brackets, with a zone or a port, or hold an IPv4 address; the case of names and UUIDs does not
+/// matter.
 pub fn peer_key(text: &str) -> String {
     let text = text.trim();
     address(text).map_or_else(|| text.to_lowercase(), |ip| ip.to_canonical().to_string())

@@ -8,7 +8,7 @@ fn uuid(letter: &str) -> String {
     format!("{}-87c9-11ef-a993-b9831565bc4e", letter.repeat(8))
 }
 
-/// Owner, addresses and whether disconnected, of the blocks that say something.
+/// Returns owner, addresses and `is_disconnected` of the blocks that tell anything.
 fn said(text: &str) -> Vec<(Owner, Vec<String>, bool)> {
     let says = |block: &Block| !block.connected.is_empty() || block.is_disconnected;
     let blocks = blocks(text).into_iter().filter(says);
@@ -50,8 +50,8 @@ fn a_block_is_the_peers_whose_name_stands_above() {
     );
 }
 
-/// In Cisco's example a peer's UUID stands at the end of its part, the next peer's heading
-/// and channels after it.
+/// Cisco's example has a peer's UUID at the end of its part, before the next peer's heading and
+/// channels.
 #[test]
 fn a_heading_ends_the_block_of_the_uuid_above() {
     let a = uuid("a");
@@ -64,7 +64,7 @@ fn a_heading_ends_the_block_of_the_uuid_above() {
     assert_eq!(said(&text)[0].0, Owner::Nobody);
 }
 
-/// A retry or a warning about another peer must not hand it the channels of this one.
+/// A retry or a warning about another peer must not give it the channels of this one.
 #[test]
 fn another_uuid_below_a_heading_makes_the_rest_nobodys() {
     let (a, b) = (uuid("a"), uuid("b"));
@@ -74,7 +74,7 @@ fn another_uuid_below_a_heading_makes_the_rest_nobodys() {
         let text = format!("{heading}\n'uuid_gw' => '{b}',\n{UP_LINE}");
         assert_ne!(said(&text)[0].0, Owner::Several, "{text}");
     }
-    // its own in such a line changes nothing
+    // its own UUID in such a line changes nothing
     let text = format!("PEER:{a}\nasking {a} again\n{UP_LINE}");
     assert_eq!(said(&text)[0].0, Owner::Uuid(a));
 }
@@ -145,7 +145,7 @@ fn the_control_channel_decides_and_a_contradiction_is_unknown() {
         ("Channel A Connected : YES, Interface management0", up),
         ("ChannelA Connected: No\nChannelB Connected: No", down),
         ("ChannelA Connected: No", down),
-        // only events: nothing can be deployed, but something stands
+        // events alone: nothing can be deployed, but something is connected
         ("ChannelA Connected: No\nChannelB Connected: Yes, Interface br1", unknown),
         (&format!("ChannelA Connected: No\n{UP_EVENT}"), unknown),
         (UP_EVENT, up),
@@ -219,14 +219,14 @@ fn a_time_without_a_zone_is_a_bound_and_no_time() {
     assert_eq!(bound, "2016-10-11T21:46:00Z");
 }
 
-/// Two hundred thousand channels of one block: a set, and not a list that is searched.
+/// Two hundred thousand channels of one block need a set, not a list that is searched.
 #[test]
 fn a_flood_of_channels_is_read_in_linear_time() {
     let line = |number: u32| format!("connected to '10.0.{}.{}'\n", number / 256, number % 256);
     let text: String = (0..200_000).map(line).collect();
     let started = std::time::Instant::now();
     assert_eq!(blocks(&text)[0].connected.len(), 200_000);
-    // a list takes minutes; a busy machine is allowed for
+    // a list would take minutes; the limit allows for a busy machine
     assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
 }
 

@@ -18,7 +18,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// A private key as it is kept: both halves are derived from it.
 pub(super) type Seed = Zeroizing<[u8; 32]>;
-/// What one encapsulation needs: 32 bytes for each half.
+/// Randomness for one encapsulation: 32 bytes for each half.
 pub(super) type Randomness = Zeroizing<[u8; 64]>;
 type Shared = Zeroizing<[u8; 32]>;
 
@@ -32,14 +32,14 @@ const LABEL: &[u8] = br"\.//^\";
 /// HPKE's names for this KEM, HKDF-SHA256 and ChaCha20-Poly1305.
 const SUITE: &[u8] = b"HPKE\x64\x7a\x00\x01\x00\x03";
 
-/// Who may open.
+/// Public key of the hybrid KEM.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PublicKey {
     lattice: EncapsulationKey<MlKem768Params>,
     curve: CurvePoint,
 }
 
-/// What opens.
+/// Private key of the hybrid KEM.
 pub(super) struct PrivateKey {
     lattice: DecapsulationKey<MlKem768Params>,
     curve: StaticSecret,
@@ -160,14 +160,14 @@ impl Sealer {
     }
 }
 
-/// `LabeledExtract`.
+/// `LabeledExtract` of RFC 9180, section 4.
 fn extract(salt: &[u8], label: &[u8], ikm: &[u8]) -> ([u8; 32], Hkdf<Sha256>) {
     let labeled = Zeroizing::new([b"HPKE-v1", SUITE, label, ikm].concat());
     let (bytes, hkdf) = Hkdf::<Sha256>::extract(Some(salt), &labeled);
     (bytes.into(), hkdf)
 }
 
-/// `LabeledExpand`.
+/// `LabeledExpand` of RFC 9180, section 4.
 fn expand(secret: &Hkdf<Sha256>, label: &[u8], context: &[u8], out: &mut [u8]) -> Option<()> {
     let length = u16::try_from(out.len()).ok()?.to_be_bytes();
     let info = [&length[..], b"HPKE-v1", SUITE, label, context];
