@@ -19,7 +19,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use cli::ask::signer::{Claim, SignerCheck};
+use cli::ask::signer::SignerCheck;
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::folder::KitFolder;
 use cli::kit::source::{self, BundleFile};
@@ -329,7 +329,7 @@ impl Run<'_> {
     fn warn_of_unknown_index(&mut self, source: &SourceKit, own: &Signer) {
         let signer = source.folder.signer().fingerprint();
         let vouched = source.unlocked.vouched_signer;
-        let claim = Claim::of_index(&source.folder, kit::INDEX, vouched);
+        let claim = source.folder.claim(kit::INDEX, vouched);
         let is_known = signer == own.entry.fingerprint
             || matches!(self.check.without_asking(claim), Ok(Some(_)));
         if !is_known && !source.folder.index().installers.is_empty() {

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use cli::ask::signer::{Claim, SignerCheck};
+use cli::ask::signer::SignerCheck;
 use cli::disk::input;
-use cli::kit::folder::{KitFolder, is_called_a_receipt, is_kit};
+use cli::kit::folder::{KitFolder, is_called_a_receipt};
+use cli::kit::locate::is_kit;
 use cli::say::exit::{Exit, Failure};
 use cli::say::report::Report;
 use formats::checksum::Sha256;
@@ -197,7 +198,7 @@ impl Gathered {
         let check = SignerCheck::new(&args.signer, own, None)?;
         let view = |kit: &KitFolder| {
             let index = kit.index();
-            let claim = Claim::of_index(kit, "kit.json", None);
+            let claim = kit.claim("kit.json", None);
             KitView {
                 path: kit.path().to_owned(),
                 manager: index.manager.clone(),

@@ -152,7 +152,7 @@ impl Run<'_> {
         let is_handed_off = !kit.index().handoffs.is_empty();
         let subject = format!("{}/{}", kit.path().display(), kit::INDEX);
         // the passphrase speaks for the signer of the bundles, who then is somebody else
-        let claim = Claim::of_index(kit, &subject, passphrase.filter(|_| !is_handed_off));
+        let claim = kit.claim(&subject, passphrase.filter(|_| !is_handed_off));
         self.check.require(claim).map_err(|failure| match is_handed_off {
             true => failure.hint(HANDED_OFF),
             false => failure,

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cli::disk::input;
+use cli::disk::trusted::trusted;
 use cli::process::command::{self, CommandError, Print};
-use cli::process::trusted::trusted;
 use cli::say::exit::Failure;
 use formats::cisco::facts::STATUS_SCRIPT_OF_MANAGER;
 use formats::decode;

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
+use cli::ask::hidden_input::HiddenInput;
 use cli::ask::unlock;
 use cli::disk::input;
 use cli::process::memory;
@@ -160,7 +161,7 @@ fn typed_twice(
     tries: &mut usize,
 ) -> Result<Passphrase, Failure> {
     // before anything is shown that somebody could answer, and to the last
-    let mut hidden = terminal.hidden_input()?;
+    let mut hidden = HiddenInput::begin()?;
     terminal
         .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
     loop {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use cli::disk::durable::sync_dir;
 use cli::disk::root::{names_in, open_dir_at};
-use cli::kit::folder::is_kit;
+use cli::kit::locate::is_kit;
 use cli::process::random;
 use cli::say::exit::Failure;
 use formats::error::Reason;

@@ -5,3 +5,4 @@ pub mod durable;
 pub mod input;
 pub mod ownership;
 pub mod root;
+pub mod trusted;

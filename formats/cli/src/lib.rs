@@ -3,10 +3,12 @@
 //! | room | holds |
 //! |---|---|
 //! | [`say`] | exit codes, [`say::exit::Failure`] with its reason and its hint, reports, tables, monitoring |
+//! | [`process`] | programs with a time limit, signals, limits, memory for one scrypt |
+//! | [`disk`] | paths below `--root`, files named on the command line, files that are whole or absent |
 //! | [`ask`] | passphrases and identities, and the rule on who vouches for a signer |
 //! | [`kit`] | a kit on a disk, and what was handed over in place of one |
-//! | [`disk`] | paths below `--root`, files named on the command line, files that are whole or absent |
-//! | [`process`] | programs with a time limit, signals, limits, memory for one scrypt |
+//!
+//! Each room uses those above it, and none below.
 
 pub mod ask;
 pub mod disk;

@@ -5,4 +5,3 @@ pub mod hardening;
 pub mod memory;
 pub mod random;
 pub mod signals;
-pub mod trusted;

@@ -1,6 +1,7 @@
 //! `verify`: everything that an installation would check, and nothing that it would change.
 
-use cli::kit::folder::{CheckedFiles, KitFolder, is_kit};
+use cli::kit::folder::{CheckedFiles, KitFolder};
+use cli::kit::locate::is_kit;
 use cli::say::exit::Failure;
 use cli::say::page::wrap;
 use cli::say::report::Report;

@@ -251,7 +251,7 @@ fn lock(
 ) -> Result<Vec<u8>, Failure> {
     let subject = format!("{} (its bundles)", source.folder.path().display());
     let signer = only_signer(&subject, results)?;
-    let of_index = Claim::of_index(&source.folder, &subject, source.unlocked.vouched_signer);
+    let of_index = source.folder.claim(&subject, source.unlocked.vouched_signer);
     let vouch = check.require(Claim { signer, ..of_index })?;
     for facts in results.iter_mut().filter_map(|result| result.facts.as_mut()) {
         facts.vouched_by = Some(vouch);

@@ -50,7 +50,7 @@ impl HiddenInput {
     ///
     /// # Errors
     /// Usage, when there is no terminal.
-    pub(crate) fn begin() -> Result<Self, Failure> {
+    pub fn begin() -> Result<Self, Failure> {
         let open = || -> io::Result<(File, Termios)> {
             let tty = tty()?;
             // before anything is read: in the background the modes are the shell's own

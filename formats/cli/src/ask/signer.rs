@@ -12,7 +12,6 @@ use formats::signature::{Fingerprint, VerifyingKey};
 use formats::trust::{TrustInputs, Verdict, Vouch, VouchedBundle};
 
 use crate::disk::input;
-use crate::kit::folder::KitFolder;
 use crate::say::exit::Failure;
 use crate::say::terminal::Terminal;
 
@@ -32,12 +31,6 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// The claim of a kit's index.
-    pub fn of_index(kit: &'a KitFolder, subject: &'a str, passphrase: Option<Fingerprint>) -> Self {
-        let (manager, signer) = (&kit.index().manager.uuid, kit.signer().fingerprint());
-        Self { subject, manager, signer, pinned: &[], passphrase }
-    }
-
     /// The claim of a bundle.
     pub fn of_bundle(
         bundle: &'a Manifest,

@@ -13,8 +13,8 @@ use formats::seal::{
 use formats::signature::Fingerprint;
 use formats::text::{named, printable};
 
+use crate::ask::hidden_input::HiddenInput;
 use crate::disk::input::{self, STDIN};
-use crate::kit::folder::KitIdentity;
 use crate::process::memory;
 use crate::say::exit::Failure;
 use crate::say::terminal::Terminal;
@@ -38,6 +38,15 @@ pub struct OpenArgs {
     /// Read the passphrase from an open file descriptor
     #[arg(long, value_name = "N")]
     pub passphrase_fd: Option<u32>,
+}
+
+/// `kit.identity.age` of a kit.
+#[derive(Debug, Clone)]
+pub struct KitIdentity {
+    /// Where it lies: several kits may have several passphrases.
+    pub path: PathBuf,
+    /// Its bytes, locked by the passphrase.
+    pub bytes: Vec<u8>,
 }
 
 /// What opens bundles, and what it says about who sealed them.
@@ -172,7 +181,7 @@ impl<'a> Unlocker<'a> {
         if let (Some(error), true) = (wrong, self.args.names_passphrase()) {
             return Err(cannot_open(name, &error));
         }
-        let mut hidden = self.terminal.hidden_input()?;
+        let mut hidden = HiddenInput::begin()?;
         let prompt = format!("Passphrase for {}: ", in_prompt(name));
         // an SSH key has one that a person chose
         let form = if protected.memory().is_some() { GENERATED } else { "" };
@@ -207,7 +216,7 @@ impl<'a> Unlocker<'a> {
         if self.args.names_passphrase() || !self.terminal.can_ask() {
             return Err(nothing());
         }
-        let mut hidden = self.terminal.hidden_input()?;
+        let mut hidden = HiddenInput::begin()?;
         for _ in 0..TRIES {
             let typed = hidden.ask("Paste the identity (AGE-SECRET-KEY-1...): ")?;
             if let Some(unlocked) = identity_text(&typed) {

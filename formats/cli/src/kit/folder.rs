@@ -17,9 +17,10 @@ use formats::limits::{self, LimitError};
 use formats::seal::require_one_passphrase;
 use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, statat};
 
+use crate::ask::unlock::KitIdentity;
 use crate::disk::root::{names_in, open_dir_at, open_file_at};
+use crate::kit::locate::{is_kit_at, kit_around, open_root};
 use crate::kit::not_a_kit;
 use crate::say::exit::Failure;
 
@@ -35,43 +36,12 @@ pub struct KitFolder {
     signer: VerifyingKey,
 }
 
-/// Whether `path` is a folder with a `kit.json`.
-pub fn is_kit(path: &Path) -> bool {
-    open_root(path).is_ok_and(|dir| is_kit_at(&dir))
-}
-
-/// The same of an open folder.
-pub fn is_kit_at(dir: &OwnedFd) -> bool {
-    statat(dir, kit::INDEX, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-}
-
-/// The kit folder that a bundle file lies in, when it does.
-pub fn kit_around(bundle: &Path) -> Option<PathBuf> {
-    let bundles = bundle.parent()?;
-    let kit = (bundles.file_name()? == kit::BUNDLES).then(|| bundles.parent())??;
-    let kit = if kit.as_os_str().is_empty() { Path::new(".") } else { kit };
-    is_kit(kit).then(|| kit.to_owned())
-}
-
 /// `kit.identity.age` of the kit that a bundle file lies in, when both are there.
 ///
 /// # Errors
 /// When that kit or file cannot be read.
 pub fn identity_around(bundle: &Path) -> Result<Option<KitIdentity>, Failure> {
     kit_around(bundle).map_or(Ok(None), |kit| KitFolder::open(&kit)?.identity())
-}
-
-fn open_root(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?)
-}
-
-/// `kit.identity.age` of a kit.
-#[derive(Debug, Clone)]
-pub struct KitIdentity {
-    /// Where it lies: several kits may have several passphrases.
-    pub path: PathBuf,
-    /// Its bytes, locked by the passphrase.
-    pub bytes: Vec<u8>,
 }
 
 impl KitFolder {

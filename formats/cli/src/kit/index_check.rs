@@ -1,9 +1,11 @@
-//! A kit's bundles against its signed index: in both programs, in everything that both say.
+//! A kit's signed index: the bundles against it, in everything that both say, and who signed it.
 
 use formats::bundle::SignedBundle;
 use formats::kit::BundleEntry;
 use formats::seal::Identities;
+use formats::signature::Fingerprint;
 
+use crate::ask::signer::Claim;
 use crate::kit::folder::KitFolder;
 use crate::kit::source::open_sealed;
 use crate::say::exit::Failure;
@@ -27,5 +29,10 @@ impl KitFolder {
                 .or_hint("have the kit made anew: it was put together from parts")
         })?;
         Ok(bundle)
+    }
+    /// The claim of who signed the index, which makes no bundle installable.
+    pub fn claim<'a>(&'a self, subject: &'a str, passphrase: Option<Fingerprint>) -> Claim<'a> {
+        let (manager, signer) = (&self.index().manager.uuid, self.signer().fingerprint());
+        Claim { subject, manager, signer, pinned: &[], passphrase }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use formats::text::{printable, shell_quote};
 use formats::{decode, kit, limits};
 
-use crate::kit::folder::is_kit;
+use crate::kit::locate::is_kit;
 
 /// What to name, or to do, in place of a path that is neither a kit nor a bundle; `None` when
 /// nothing is known of it.

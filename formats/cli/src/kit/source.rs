@@ -8,8 +8,10 @@ use formats::bundle::{BundleError, SignedBundle};
 use formats::error::Reason;
 use formats::seal::{Identities, OpenError, encoding_of};
 
+use crate::ask::unlock::KitIdentity;
 use crate::disk::input::{self, STDIN};
-use crate::kit::folder::{KitFolder, KitIdentity, identity_around, is_kit};
+use crate::kit::folder::{KitFolder, identity_around};
+use crate::kit::locate::is_kit;
 use crate::kit::not_a_kit;
 use crate::say::exit::Failure;
 

@@ -11,8 +11,6 @@ use formats::text::printable;
 use rustix::io::ioctl_fionread;
 use rustix::termios::{QueueSelector, tcflush};
 
-use crate::ask::hidden_input::HiddenInput;
-use crate::say::exit::Failure;
 use crate::say::page::wrap;
 
 /// How to talk.
@@ -87,14 +85,6 @@ impl Terminal {
         let mut answer = String::new();
         BufReader::new(tty).read_line(&mut answer)?;
         Ok(answer)
-    }
-
-    /// Turns the echo off, to ask for secrets.
-    ///
-    /// # Errors
-    /// Usage, when there is no terminal.
-    pub fn hidden_input(&self) -> Result<HiddenInput, Failure> {
-        HiddenInput::begin()
     }
 
     /// A progress line for a long run; silent when stderr is not a terminal, or one that knows
