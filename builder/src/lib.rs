@@ -7,12 +7,14 @@
 //! | `fmc` | which list, which devices, their sources, the state of their tunnels |
 //! | `keys` | recipients, passphrase, signing key |
 //! | `kit` | a kit made, and one that is named read |
+//! | `wording` | the sentences of the rooms' errors |
 
 pub mod args;
 mod commands;
 mod fmc;
 mod keys;
 mod kit;
+mod wording;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

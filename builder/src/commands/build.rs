@@ -147,7 +147,7 @@ impl Build<'_> {
         identity: Option<&NewIdentity>,
     ) -> Result<DeviceResult<Bundled>, Failure> {
         let recipients = self.prepared.recipients.of(&planned.device.uuid);
-        let sealed = collector.collect(planned).and_then(|collected| {
+        let sealed = collector.collect(planned).map_err(Failure::from).and_then(|collected| {
             let inner = self.pack(planned, &collected)?;
             Ok((contents::seal(&inner, recipients, identity, self.args.kit.armor)?, collected))
         });

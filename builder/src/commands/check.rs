@@ -46,7 +46,8 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     look.peers();
     // whatever is asked beside the certificates must not hide what they say
     let mut problems = Vec::new();
-    let asked = status_source::ask(&args.status, context).unwrap_or_else(|failure| {
+    let asked = status_source::ask(&args.status, context).unwrap_or_else(|error| {
+        let failure = Failure::from(error);
         problems.push(format!("the tunnels were not looked at: {}", failure.in_a_line()));
         Asked::Silent(failure.into_message())
     });
@@ -111,7 +112,8 @@ impl<'a> Look<'a> {
             }
             Newest::Older(listing) => (Some(listing), None),
             Newest::None => (None, None),
-            Newest::Unreadable(failure) => {
+            Newest::Unreadable(error) => {
+                let failure = Failure::from(error);
                 let path = BATCHES;
                 found.push(Subject::own(Role::FailedPush, path).unreadable(failure.in_a_line()));
                 (None, None)

@@ -38,7 +38,7 @@ use self::view::{HandoffBody, KitView};
 use crate::Context;
 use crate::args::HandoffArgs;
 use crate::fmc::belief::Belief;
-use crate::fmc::plan::find_device;
+use crate::fmc::by_name::find_device;
 use crate::keys::passphrase::{self, Source};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::signing_key::{self, Signer};

@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 
 use cli::disk::ownership::{Foreign, foreign};
 use cli::disk::root::{Passed, Root};
-use cli::say::exit::Failure;
-use formats::error::Reason;
+use formats::device::DeviceUuid;
 
-/// Below which root, and whether what others could have written is taken all the same.
+use crate::fmc::error::DeviceError;
+use crate::wording::accepted;
+
+/// The root that files are read below, and what is done about those that others could have written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Belief<'a> {
     pub root: &'a Root,
-    /// Set by `--accept-source`.
+    /// True with `--accept-source`: such files are taken all the same.
     pub accept: bool,
 }
 
@@ -33,22 +35,40 @@ pub(crate) struct Believed {
     pub doubt: Option<String>,
 }
 
+/// Reasons to doubt who made a file, or that it is the one that is meant.
+#[derive(Debug)]
+pub(crate) enum Doubt {
+    /// Others could have written it.
+    Foreign(Foreign),
+    /// The only batches are such; `newest` is the newest of them.
+    NoList { below: PathBuf, newest: Foreign },
+    /// A CA is not the one in use.
+    OtherCa { path: String },
+    /// The CA in use, which would show that, cannot be used itself.
+    UnknownCa { path: String, error: Box<DeviceError> },
+    /// A certificate or key is not in the device's folder.
+    Elsewhere { path: String, device: DeviceUuid },
+    /// Others may read a key.
+    Readable { path: PathBuf, mode: u32 },
+}
+
 /// Reasons not to read a file.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum Disbelief {
     /// The system does not give it.
-    #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// Others could have written it.
-    #[error("{0}")]
     Foreign(Foreign),
+}
+
+impl From<io::Error> for Disbelief {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl Belief<'_> {
     /// Opens a regular file.
-    ///
-    /// # Errors
-    /// [`Disbelief`].
     pub(crate) fn open(&self, path: &Path) -> Result<Believed, Disbelief> {
         let (file, passed) = self.root.open_file_on_the_way(path)?;
         let doubt = self.judge(&passed)?;
@@ -57,9 +77,6 @@ impl Belief<'_> {
     }
 
     /// Judges a folder or file without opening it; returns the doubt that was accepted.
-    ///
-    /// # Errors
-    /// [`Disbelief`].
     pub(crate) fn look(&self, path: &Path) -> Result<Option<String>, Disbelief> {
         self.judge(&self.root.look_on_the_way(path)?)
     }
@@ -67,28 +84,13 @@ impl Belief<'_> {
     fn judge(&self, passed: &[Passed]) -> Result<Option<String>, Disbelief> {
         match foreign(self.root, passed) {
             None => Ok(None),
-            Some(foreign) if self.accept => Ok(Some(accepted(&foreign))),
+            Some(foreign) if self.accept => Ok(Some(accepted("--accept-source", foreign))),
             Some(foreign) => Err(Disbelief::Foreign(foreign)),
         }
     }
 
-    /// Handles a doubt that does not concern who could have written a file: refused, or
-    /// told when it is accepted.
-    ///
-    /// # Errors
-    /// `untrusted-source`.
-    pub(crate) fn doubt(&self, message: String) -> Result<String, Failure> {
-        if self.accept { Ok(accepted(message)) } else { Err(untrusted(message)) }
+    /// Words a doubt that `--accept-source` accepts; without it the doubt comes back.
+    pub(crate) fn accept(&self, doubt: Doubt) -> Result<String, Doubt> {
+        if self.accept { Ok(accepted("--accept-source", doubt)) } else { Err(doubt) }
     }
-}
-
-fn accepted(what: impl std::fmt::Display) -> String {
-    format!("accepted with --accept-source: {what}")
-}
-
-/// Builds the refusal.
-pub(crate) fn untrusted(message: impl std::fmt::Display) -> Failure {
-    Failure::refused(Reason::UntrustedSource, message).hint(
-        "find out who put it there and why: this program runs as root and signs what it finds. --accept-source goes on",
-    )
 }

@@ -11,33 +11,31 @@ use std::path::{Path, PathBuf};
 use cli::disk::input;
 use cli::disk::ownership::Foreign;
 use cli::disk::root::{Passed, Root, names_in};
-use cli::say::exit::Failure;
 use formats::cisco::facts::{BATCHES, FAILED_PUSH, IMS_CONF};
 use formats::cisco::failed_push::FailedPush;
 use formats::cisco::ims_conf::ImsConf;
 use formats::device::{Label, ManagerUuid};
-use formats::error::Reason;
 use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
 
-use crate::fmc::belief::{Belief, Disbelief, untrusted};
+use crate::fmc::belief::{Belief, Disbelief, Doubt};
+use crate::fmc::error::{Error, is_not_found};
 
 /// A `FAILED_PUSH` and the batch that it is from.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// Where it lies, sanitised.
+    /// Its path, sanitised.
     pub path: String,
     /// The unix time of its run.
     pub batch: u64,
-    /// Where that number is from.
+    /// Origin of that number.
     pub batch_from: BatchFrom,
-    /// What `--accept-source` accepted for its sake.
+    /// Doubt that `--accept-source` accepted for its sake.
     pub doubt: Option<String>,
-    /// What it says.
     pub found: FailedPush,
 }
 
-/// Where a listing's batch is from.
+/// Origin of a listing's batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BatchFrom {
     /// The name of the folder that it lies in.
@@ -50,7 +48,7 @@ pub(crate) enum BatchFrom {
     Peers,
 }
 
-/// What the FMC says of itself.
+/// Facts that the FMC gives of itself.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
     /// `APPLIANCE_UUID` of `/etc/sf/ims.conf`.
@@ -63,7 +61,7 @@ pub(crate) struct Surroundings {
     pub foreign_batches: Vec<(u64, Foreign)>,
 }
 
-/// What is known of the devices that the newest run did not reach.
+/// Knowledge of the devices that the newest run did not reach.
 #[derive(Debug)]
 pub(crate) enum Newest {
     /// Its list.
@@ -73,19 +71,19 @@ pub(crate) enum Newest {
     /// There is no list.
     None,
     /// There may be one.
-    Unreadable(Failure),
+    Unreadable(Error),
 }
 
-/// The list of the newest run; unlike [`listings`] it tells what is absent from what cannot be
+/// Finds the list of the newest run; unlike [`listings`] it tells what is absent from what cannot be
 /// read.
 pub(crate) fn newest(root: &Root) -> Newest {
     let belief = Belief { root, accept: false };
     let batches = match Batches::look(belief) {
         Ok(batches) => batches,
-        Err(failure) => return Newest::Unreadable(failure),
+        Err(error) => return Newest::Unreadable(error),
     };
     match newest_listing(belief, &batches) {
-        Err(failure) => Newest::Unreadable(failure),
+        Err(error) => Newest::Unreadable(error),
         Ok(Some(listing)) if batches.newest() == Some(listing.batch) => Newest::List(listing),
         Ok(Some(listing)) => Newest::Older(listing),
         Ok(None) if batches.foreign.is_empty() => Newest::None,
@@ -94,14 +92,11 @@ pub(crate) fn newest(root: &Root) -> Newest {
 }
 
 /// Reads the named files, or the newest there is.
-///
-/// # Errors
-/// `not-found` when there is none; `untrusted-source`; or a file cannot be read.
 pub(crate) fn listings(
     belief: Belief<'_>,
     batches: &Batches,
     named: &[PathBuf],
-) -> Result<Vec<Listing>, Failure> {
+) -> Result<Vec<Listing>, Error> {
     if !named.is_empty() {
         return named.iter().map(|path| named_listing(belief, batches, path)).collect();
     }
@@ -111,19 +106,16 @@ pub(crate) fn listings(
     Err(no_list(belief.root, batches))
 }
 
-fn no_list(root: &Root, batches: &Batches) -> Failure {
-    let looked = root.outside(BATCHES);
-    if let Some((_, first)) = batches.foreign.first() {
-        return untrusted(format!("no FAILED_PUSH of root's below {}: {first}", looked.display()));
+fn no_list(root: &Root, batches: &Batches) -> Error {
+    let below = root.outside(BATCHES);
+    match batches.foreign.first() {
+        Some((_, newest)) => Error::Untrusted(Doubt::NoList { below, newest: newest.clone() }),
+        None => Error::NoList { below },
     }
-    Failure::refused(Reason::NotFound, format!("no FAILED_PUSH below {}", looked.display()))
-        .hint(
-        "is it gone, and do the devices' pairs still lie in /var/sf/peers? --all-peers takes them without it; --failed-push FILE names one elsewhere. Where generate_certs.pl has never been run: run it",
-    )
 }
 
-/// The list of the newest batch that has one.
-fn newest_listing(belief: Belief<'_>, batches: &Batches) -> Result<Option<Listing>, Failure> {
+/// Reads the list of the newest batch that has one.
+fn newest_listing(belief: Belief<'_>, batches: &Batches) -> Result<Option<Listing>, Error> {
     for batch in &batches.numbers {
         let path = path_in(*batch);
         match read_in(belief, &path) {
@@ -131,51 +123,32 @@ fn newest_listing(belief: Belief<'_>, batches: &Batches) -> Result<Option<Listin
                 let (batch, batch_from) = (*batch, BatchFrom::Folder);
                 return Ok(Some(Listing { path, batch, batch_from, doubt, found }));
             }
-            Err(Unread::Limit(LimitError::Io(error)))
-                if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.of(belief.root, &path)),
+            Err(Error::List { error, .. }) if is_not_found(&error) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
 }
 
-const NAME_ONE: &str = "generate_certs.pl leaves it in /var/tmp/certs/<unix time>/FAILED_PUSH";
-const OTHERWISE: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
-/// For what only root may look at.
-pub(crate) const AS_ROOT: &str = "run this as root on the FMC (`expert`, then `sudo su`)";
-
 fn path_in(batch: u64) -> String {
     format!("{BATCHES}/{batch}/{FAILED_PUSH}")
 }
 
-/// Why a list is not read.
-enum Unread {
-    Limit(LimitError),
-    Foreign(Foreign),
-}
-
-impl Unread {
-    fn of(self, root: &Root, path: &str) -> Failure {
-        let error = match self {
-            Self::Foreign(foreign) => return untrusted(foreign),
-            Self::Limit(error) => error,
-        };
-        input::of_limit(&root.outside(path), &error).or_hint(OTHERWISE)
-    }
-}
-
-fn read_in(belief: Belief<'_>, path: &str) -> Result<(FailedPush, Option<String>), Unread> {
+fn read_in(belief: Belief<'_>, path: &str) -> Result<(FailedPush, Option<String>), Error> {
+    let failed = |error| Error::List { path: belief.root.outside(path), error };
     let believed = belief.open(Path::new(path)).map_err(|error| match error {
-        Disbelief::Io(error) => Unread::Limit(LimitError::Io(error)),
-        Disbelief::Foreign(foreign) => Unread::Foreign(foreign),
+        Disbelief::Io(error) => failed(error.into()),
+        Disbelief::Foreign(foreign) => Error::Untrusted(Doubt::Foreign(foreign)),
     })?;
-    Ok((read(believed.file).map_err(Unread::Limit)?, believed.doubt))
+    Ok((read(believed.file).map_err(failed)?, believed.doubt))
 }
 
-fn named_listing(belief: Belief<'_>, batches: &Batches, path: &Path) -> Result<Listing, Failure> {
-    let file = input::open_regular(path).map_err(|failure| failure.or_hint(NAME_ONE))?;
-    let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
-    let found = read(file).map_err(|error| input::of_limit(path, &error))?;
+fn named_listing(belief: Belief<'_>, batches: &Batches, path: &Path) -> Result<Listing, Error> {
+    let failed = |error| Error::Input { path: path.to_owned(), error };
+    let file = input::opened(path)
+        .map_err(|error| Error::NamedList { path: path.to_owned(), error: error.into() })?;
+    let modified = file.metadata().map_err(|error| failed(error.into()))?.mtime();
+    let found = read(file).map_err(failed)?;
     let (batch, batch_from) = match batch_of(path) {
         Some(batch) => (batch, BatchFrom::Folder),
         None => match batch_of_copy(belief, batches, &found) {
@@ -187,7 +160,7 @@ fn named_listing(belief: Belief<'_>, batches: &Batches, path: &Path) -> Result<L
     Ok(Listing { path, batch, batch_from, doubt: None, found })
 }
 
-/// The newest batch whose list says the same as one that lies elsewhere.
+/// Finds the newest batch whose list says the same as one that lies elsewhere.
 fn batch_of_copy(belief: Belief<'_>, batches: &Batches, found: &FailedPush) -> Option<u64> {
     let is_same =
         |batch: &&u64| read_in(belief, &path_in(**batch)).is_ok_and(|(of, _)| of == *found);
@@ -213,18 +186,15 @@ fn batch_number(name: &OsStr) -> Option<u64> {
 pub(crate) struct Batches {
     /// Those that are believed.
     numbers: Vec<u64>,
-    /// Those that others than root could have made, and why that is so.
+    /// Those that others than root could have made, with the sign of it.
     foreign: Vec<(u64, Foreign)>,
 }
 
 impl Batches {
     /// Looks for them; where there is no folder for them there is none.
-    ///
-    /// # Errors
-    /// When it cannot be told.
-    pub(crate) fn look(belief: Belief<'_>) -> Result<Self, Failure> {
-        let shown = belief.root.outside(BATCHES);
-        let failed = |error: io::Error| Failure::io(shown.display(), &error).or_hint(OTHERWISE);
+    pub(crate) fn look(belief: Belief<'_>) -> Result<Self, Error> {
+        let path = belief.root.outside(BATCHES);
+        let failed = |error: io::Error| Error::List { path: path.clone(), error: error.into() };
         let dir = match belief.root.open_dir(Path::new(BATCHES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             opened => opened.map_err(failed)?,

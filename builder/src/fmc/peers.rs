@@ -15,24 +15,23 @@ use std::io;
 use std::path::Path;
 
 use cli::disk::root::{Root, names_in};
-use cli::say::exit::Failure;
 use formats::cisco::facts::{CA, PEERS, PUSHED};
 use formats::cisco::failed_push::{FailedPush, ListedDevice, Sources};
 use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceName, DeviceUuid};
-use formats::error::Reason;
 use formats::limits;
 use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::args::PeerName;
 use crate::fmc::discover::{self, BatchFrom, Listing, Newest, Surroundings};
+use crate::fmc::error::Error;
 use crate::kit::device_result::DeviceRef;
 
-/// As many are named as fit on a screen.
+/// Number of devices that a warning names.
 const NAMED: usize = 6;
 
-/// Which devices are asked for.
+/// Devices that are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     /// `--peer`; empty with `--all-peers`.
@@ -41,21 +40,14 @@ pub(crate) struct Asked<'a> {
     pub names: &'a [PeerName],
 }
 
-/// The list that FAILED_PUSH would be, and what to know about it.
-///
-/// # Errors
-/// `not-found` without the manager's own UUID, or when no device has a pair; usage for a name of
-/// a device that was not asked for.
+/// Makes the list that FAILED_PUSH would be, and what to know about it. Refuses when the manager's
+/// own UUID is not known, when no device has a pair, and a name of a device that was not asked for.
 pub(crate) fn listing(
     root: &Root,
     surroundings: &Surroundings,
     asked: Asked<'_>,
-) -> Result<(Listing, Vec<String>), Failure> {
-    let manager = surroundings.own.clone().ok_or_else(|| {
-        let message = "/etc/sf/ims.conf: expected APPLIANCE_UUID=<UUID>, found none, and without a list nothing else names the manager";
-        Failure::refused(Reason::NotFound, message)
-            .hint(discover::AS_ROOT)
-    })?;
+) -> Result<(Listing, Vec<String>), Error> {
+    let manager = surroundings.own.clone().ok_or(Error::NoOwnUuid)?;
     let pem = root.read(Path::new(CA), limits::PEM).ok();
     // one that cannot be read is each device's refusal
     let ca = pem.and_then(|pem| Certificate::from_pem(&pem, CredentialFile::Ca).ok());
@@ -82,9 +74,7 @@ pub(crate) fn listing(
         found.devices.push(ListedDevice { uuid, name, address, manager: manager.clone(), sources });
     }
     if found.devices.is_empty() {
-        let message = format!("no device's folder in {PEERS} holds a pair under the CA in use");
-        return Err(Failure::refused(Reason::NotFound, message)
-            .hint("run generate_certs.pl, or have a pair issued for the device"));
+        return Err(Error::NoPairs);
     }
     warnings.extend(left_out_text(&left_out));
     let batch = newest.and_then(|time| u64::try_from(time.unix()).ok()).unwrap_or(0);
@@ -98,8 +88,8 @@ fn once(uuids: &[DeviceUuid]) -> Vec<DeviceUuid> {
     uuids.iter().filter(|uuid| seen.insert(*uuid)).cloned().collect()
 }
 
-/// Every device that has a folder; what else lies there is not one.
-fn every_peer(root: &Root) -> Result<Vec<DeviceUuid>, Failure> {
+/// Lists every device that has a folder; what else lies there is not one.
+fn every_peer(root: &Root) -> Result<Vec<DeviceUuid>, Error> {
     let list = || -> io::Result<Vec<DeviceUuid>> {
         let dir = root.open_dir(Path::new(PEERS))?;
         let is_dir = |name: &&OsString| {
@@ -109,11 +99,12 @@ fn every_peer(root: &Root) -> Result<Vec<DeviceUuid>, Failure> {
         let names = names_in(&dir)?;
         Ok(names.iter().filter(is_dir).filter_map(|name| name.to_str()?.parse().ok()).collect())
     };
-    let uuids = list().map_err(|error| Failure::io(root.outside(PEERS).display(), &error))?;
+    let uuids =
+        list().map_err(|error| Error::Input { path: root.outside(PEERS), error: error.into() })?;
     Ok(once(&uuids))
 }
 
-/// Whether a file of a pair lies where generate_certs.pl leaves pairs.
+/// Returns true if a file of a pair lies where generate_certs.pl leaves pairs.
 fn has_half(root: &Root, uuid: &DeviceUuid) -> bool {
     [CredentialFile::Certificate, CredentialFile::Key]
         .into_iter()
@@ -122,8 +113,8 @@ fn has_half(root: &Root, uuid: &DeviceUuid) -> bool {
 
 type Known = HashMap<DeviceUuid, (Option<DeviceName>, String)>;
 
-/// Names and addresses: of the newest list that is there, and as they are given.
-fn known(root: &Root, names: &[PeerName], asked: &[DeviceUuid]) -> Result<Known, Failure> {
+/// Collects names and addresses: of the newest list that is there, and as they are given.
+fn known(root: &Root, names: &[PeerName], asked: &[DeviceUuid]) -> Result<Known, Error> {
     let listed = match discover::newest(root) {
         Newest::List(listing) | Newest::Older(listing) => listing.found.devices,
         Newest::None | Newest::Unreadable(_) => Vec::new(),
@@ -134,8 +125,7 @@ fn known(root: &Root, names: &[PeerName], asked: &[DeviceUuid]) -> Result<Known,
     let asked: HashSet<_> = asked.iter().collect();
     for PeerName { uuid, name } in names {
         if !asked.contains(uuid) {
-            return Err(Failure::usage(format!("--name {uuid}=… is for no device of this run"))
-                .hint("name it with --peer as well"));
+            return Err(Error::NameOfNone(uuid.clone()));
         }
         known.entry(uuid.clone()).or_default().0 = Some(name.clone());
     }
@@ -159,9 +149,9 @@ fn left_out_text(left_out: &[DeviceRef]) -> Option<String> {
 struct Pair {
     folder: String,
     from: Timestamp,
-    /// The CA in use signed it.
+    /// True if the CA in use signed it.
     is_of_ca: bool,
-    /// It lies where generate_certs.pl leaves pairs.
+    /// True if it lies where generate_certs.pl leaves pairs.
     was_pushed: bool,
 }
 

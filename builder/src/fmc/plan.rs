@@ -7,32 +7,32 @@ use cli::say::exit::Failure;
 use formats::bundle::manifest::{Device, Manager};
 use formats::cisco::facts::BATCHES;
 use formats::cisco::failed_push::{ListedDevice, Problem, Sources};
-use formats::decode::tidy;
 use formats::device::{
     CredentialFile, DeviceName, DeviceUuid, Label, ManagerUuid, bundle_file_name,
 };
-use formats::error::{Reason, Reasoned};
 use formats::limits;
 use formats::text::{is_printable, shell_quote};
 use serde::Serialize;
 
+use crate::fmc::by_name::find_device;
 use crate::fmc::discover::{BatchFrom, Listing, Surroundings};
+use crate::fmc::error::{DeviceError, Error};
 use crate::kit::device_result::{DeviceRef, DeviceResult, Refusal};
 
-/// What a kit is going to hold.
+/// The devices and the manager of a kit that is going to be made.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The kit's manager; known whenever a device is left.
     pub manager: Option<Manager>,
     /// The newest run of `generate_certs.pl` among the listings.
     pub batch: u64,
-    /// Where the devices come from.
+    /// Origin of the devices.
     pub source: Source,
     /// The listings, the newest first; none without a list.
     pub failed_push: Vec<String>,
-    /// Who gets a bundle, if their files are good.
+    /// Devices that get a bundle, if their files are good.
     pub devices: Vec<PlannedDevice>,
-    /// Who does not.
+    /// Devices and lines that do not.
     pub refused: Vec<PlannedRefusal>,
     /// Every device that a listing names, also those not picked; emptied when the recipients
     /// are known, which is what it is for.
@@ -43,7 +43,7 @@ pub(crate) struct Plan {
     unusable: HashSet<DeviceUuid>,
 }
 
-/// Where devices come from.
+/// Origin of the devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Source {
@@ -56,11 +56,9 @@ pub(crate) enum Source {
 /// A device that gets a bundle.
 #[derive(Debug)]
 pub(crate) struct PlannedDevice {
-    /// The device.
     pub device: Device,
-    /// Where the listed files lie on the manager.
+    /// Paths of the listed files on the manager.
     pub sources: Sources,
-    /// Things to know.
     pub notes: Vec<String>,
     manager: ManagerUuid,
 }
@@ -70,13 +68,10 @@ pub(crate) struct PlannedDevice {
 pub(crate) struct PlannedRefusal {
     /// The device, where the line names one.
     pub device: Option<DeviceRef>,
-    /// Why.
     pub refusal: Refusal,
-    /// Things to know.
     pub notes: Vec<String>,
 }
 
-/// What the operator chose.
 #[derive(Debug, Default)]
 pub(crate) struct Choice<'a> {
     /// `--device`.
@@ -85,16 +80,13 @@ pub(crate) struct Choice<'a> {
     pub accept_stale: bool,
 }
 
-/// Makes the plan.
-///
-/// # Errors
-/// `stale-batch`; `not-found` for a device that no listing names, or when none names any;
-/// `too-large` beyond [`limits::KIT_BUNDLES`].
+/// Makes the plan. Refuses a stale batch, a device that no listing names, listings that name none,
+/// and more than [`limits::KIT_BUNDLES`] devices.
 pub(crate) fn plan(
     mut listings: Vec<Listing>,
     surroundings: &Surroundings,
     choice: &Choice<'_>,
-) -> Result<Plan, Failure> {
+) -> Result<Plan, Error> {
     listings.sort_by_key(|listing| Reverse(listing.batch));
     let batch = listings.first().map_or(0, |listing| listing.batch);
     let is_list = |listing: &&Listing| listing.batch_from != BatchFrom::Peers;
@@ -122,19 +114,13 @@ pub(crate) fn plan(
     }
     plan.pick(choice.devices)?;
     if plan.devices.len() > limits::KIT_BUNDLES {
-        let message = format!(
-            "{} devices are more than the {} that one kit may hold",
-            plan.devices.len(),
-            limits::KIT_BUNDLES
-        );
-        return Err(Failure::refused(Reason::TooLarge, message)
-            .hint("make several kits, with --device in each"));
+        return Err(Error::TooManyDevices(plan.devices.len()));
     }
     plan.choose_manager(surroundings);
     Ok(plan)
 }
 
-/// What a batch that is only a file's time is worth.
+/// Warns of a batch that is only a file's time.
 fn guessed_batch(listing: &Listing) -> Option<String> {
     let Listing { path, batch, .. } = listing;
     (listing.batch_from == BatchFrom::Modified).then(|| {
@@ -144,7 +130,8 @@ fn guessed_batch(listing: &Listing) -> Option<String> {
     })
 }
 
-/// Newer batches that somebody else may have made up: neither used, nor a sign of a newer CA.
+/// Warns of newer batches that somebody else may have made up: neither used, nor a sign of a newer
+/// CA.
 fn foreign_batches(batch: u64, surroundings: &Surroundings) -> impl Iterator<Item = String> {
     const TOLD: usize = 4;
     let newer = surroundings.foreign_batches.iter().filter(move |(number, _)| *number > batch);
@@ -155,7 +142,7 @@ fn foreign_batches(batch: u64, surroundings: &Surroundings) -> impl Iterator<Ite
     })
 }
 
-/// What stands in no result.
+/// Warns of problems that stand in no result.
 fn uncounted(listing: &Listing) -> Option<String> {
     let (path, more) = (&listing.path, listing.found.more_problems);
     let told = listing.found.problems.len();
@@ -172,19 +159,14 @@ impl Plan {
         self.refused.iter().map(PlannedRefusal::result)
     }
 
-    fn check_batch(&mut self, newest: Option<u64>, accept_stale: bool) -> Result<(), Failure> {
+    fn check_batch(&mut self, newest: Option<u64>, accept_stale: bool) -> Result<(), Error> {
         let Some(newest) = newest.filter(|newest| *newest > self.batch) else { return Ok(()) };
-        let message = format!(
-            "FAILED_PUSH is of batch {}, but there is a newer batch {newest}: a newer CA has been made since, and the manager will refuse certificates of the older",
-            self.batch
-        );
-        if accept_stale {
-            self.warnings.push(message);
-            return Ok(());
+        let stale = Error::Stale { batch: self.batch, newest };
+        if !accept_stale {
+            return Err(stale);
         }
-        Err(Failure::refused(Reason::StaleBatch, message).hint(format!(
-            "use the FAILED_PUSH of batch {newest}; if it has none, every device was reached. --accept-stale goes on with the older"
-        )))
+        self.warnings.push(Failure::from(stale).into_message());
+        Ok(())
     }
 
     /// Adds a listing that is older than the ones already there: what they say counts.
@@ -230,11 +212,9 @@ impl Plan {
     }
 
     /// Leaves only the devices that were asked for.
-    fn pick(&mut self, wanted: &[String]) -> Result<(), Failure> {
+    fn pick(&mut self, wanted: &[String]) -> Result<(), Error> {
         if self.devices.is_empty() && self.refused.is_empty() {
-            let files = self.failed_push.join(", ");
-            return Err(Failure::refused(Reason::NotFound, format!("{files} lists no device"))
-                .hint("an empty FAILED_PUSH means that every device was reached; see sftunnel_status.pl"));
+            return Err(Error::EmptyLists(self.failed_push.clone()));
         }
         if wanted.is_empty() {
             return Ok(());
@@ -292,74 +272,6 @@ fn most_named(devices: &[PlannedDevice], own: Option<&ManagerUuid>) -> Option<Ma
     counts.into_iter().max_by_key(|(_, rank)| *rank).map(|(uuid, _)| uuid.clone())
 }
 
-/// The device that an operator means by a name or UUID.
-///
-/// # Errors
-/// `not-found`, with the names there are; usage when the name is several devices'.
-pub(crate) fn find_device(
-    known: &[(DeviceUuid, Option<DeviceName>)],
-    text: &str,
-) -> Result<DeviceUuid, Failure> {
-    let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
-        text.parse().as_ref() == Ok(uuid) || name.as_ref().is_some_and(|name| name.as_str() == text)
-    };
-    let is_alike = |(_, name): &&(DeviceUuid, Option<DeviceName>)| {
-        name.as_ref().is_some_and(|name| alike(name.as_str()) == alike(text))
-    };
-    let mut found: Vec<_> = known.iter().filter(is).collect();
-    if found.is_empty() {
-        found = known.iter().filter(is_alike).collect();
-    }
-    let mut found = found.into_iter().map(|(uuid, _)| uuid);
-    match (found.next(), found.next()) {
-        (Some(uuid), None) => Ok(uuid.clone()),
-        (Some(first), Some(second)) => {
-            Err(Failure::usage(format!("'{text}' is the name of {first} and of {second}"))
-                .hint("name the device by its UUID"))
-        }
-        (None, _) => {
-            Err(Failure::refused(Reason::NotFound, format!("there is no device '{text}' here"))
-                .hint(there_are(known, text)))
-        }
-    }
-}
-
-/// What two names that people take for the same have in common.
-pub(crate) fn alike(name: &str) -> String {
-    tidy(name).to_lowercase()
-}
-
-/// The names that are close to `text`, or else the first ones.
-fn there_are(known: &[(DeviceUuid, Option<DeviceName>)], text: &str) -> String {
-    const SHOWN: usize = 8;
-    let shown: Vec<String> = known
-        .iter()
-        .map(|(uuid, name)| name.as_ref().map_or(uuid.as_str(), DeviceName::as_str).to_owned())
-        .collect();
-    let lower = text.to_lowercase();
-    let start: String = lower.chars().take(4).collect();
-    let close: Vec<&String> = shown
-        .iter()
-        .filter(|name| {
-            let name = name.to_lowercase();
-            name.contains(&lower) || lower.contains(&name) || name.starts_with(&start)
-        })
-        .collect();
-    let (what, names) = if close.is_empty() {
-        ("there are", shown.iter().collect())
-    } else {
-        ("close to it are", close)
-    };
-    let more = if names.len() > SHOWN {
-        format!(", and {} more", names.len() - SHOWN)
-    } else {
-        String::new()
-    };
-    // escaped where it is printed: a name has no line break that could look like one of ours
-    let names: Vec<String> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
-    format!("{what} {}{more}", names.join(", "))
-}
-
 impl PlannedDevice {
     fn new(listed: ListedDevice, batch: u64, newest: u64) -> Self {
         let ListedDevice { uuid, name, address, manager, sources } = listed;
@@ -393,7 +305,7 @@ impl PlannedDevice {
         format!("{}/{name}", formats::kit::BUNDLES)
     }
 
-    /// What became of it, with what is to be known by now.
+    /// Makes the result of a good device, with the notes there are by now.
     pub(crate) fn good<F>(
         &self,
         status: &'static str,
@@ -405,8 +317,8 @@ impl PlannedDevice {
         DeviceResult::good(DeviceRef::of(&self.device), status, facts, notes)
     }
 
-    /// The same for one whose files are refused.
-    pub(crate) fn refused<F>(&self, failure: Failure) -> DeviceResult<F> {
+    /// Makes the result of one whose files are refused.
+    pub(crate) fn refused<F>(&self, failure: impl Into<Failure>) -> DeviceResult<F> {
         DeviceResult::refused(
             Some(DeviceRef::of(&self.device)),
             Refusal::of(failure),
@@ -415,16 +327,14 @@ impl PlannedDevice {
     }
 
     fn of_other_manager(self, expected: &ManagerUuid) -> PlannedRefusal {
-        let message =
-            format!("its files are for manager {}, this kit is for {expected}", self.manager);
         // a name that does not survive a screen and a shell as it is has its UUID for that
         let (name, uuid) = (self.device.name.as_str(), self.device.uuid.as_str());
         let is_typed = is_printable(name) && !name.contains('\'') && !name.starts_with('-');
         let device = shell_quote(if is_typed { name } else { uuid });
-        let failure = Failure::refused(Reason::WrongDestination, message)
-            .hint(format!("a kit has one manager: make another kit with --device {device}"));
+        let (found, expected) = (self.manager, expected.clone());
+        let refusal = Refusal::of(DeviceError::OtherManager { found, expected, device });
         let device = Some(DeviceRef::of(&self.device));
-        PlannedRefusal { device, refusal: Refusal::of(failure), notes: self.notes }
+        PlannedRefusal { device, refusal, notes: self.notes }
     }
 }
 
@@ -434,10 +344,7 @@ impl PlannedRefusal {
     }
 
     fn new(problem: Problem, file: &str) -> Self {
-        let failure = Failure::refused(problem.error.reason(), &problem.error).hint(
-            "mend or remove the line in a copy of the file and name that with --failed-push, or run generate_certs.pl again",
-        );
-        let mut refusal = Refusal::of(failure);
+        let mut refusal = Refusal::of(DeviceError::Line(problem.error));
         refusal.line = Some(problem.line);
         refusal.failed_push = Some(file.to_owned());
         let device = problem.device.map(|uuid| DeviceRef { uuid, name: problem.name });

@@ -12,16 +12,15 @@ use std::time::Duration;
 use cli::disk::input;
 use cli::disk::trusted::trusted;
 use cli::process::command::{self, CommandError, Print};
-use cli::say::exit::Failure;
 use formats::cisco::facts::STATUS_SCRIPT_OF_MANAGER;
 use formats::decode;
-use formats::error::Reason;
 use formats::limits;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::Context;
 use crate::args::StatusArgs;
+use crate::fmc::error::Error;
 
 /// Origin of the status output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,7 +35,6 @@ pub(crate) enum Source {
 /// Output of the status program.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// Program or file.
     pub source: Source,
     /// The program or the file.
     pub path: PathBuf,
@@ -48,22 +46,19 @@ pub(crate) struct Output {
     pub cut: Option<String>,
 }
 
-/// The output, or why there is none.
+/// The output, or the reason why there is none.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// Output is there.
     Printed(Output),
-    /// The tunnels are not known, and why.
+    /// Nothing is known of the tunnels, for this reason.
     Silent(String),
     /// Nobody wants to know.
     NotWanted,
 }
 
-/// Obtains the output in the way that the operator chose.
-///
-/// # Errors
-/// When a file or program that was named cannot be read or is not there.
-pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure> {
+/// Obtains the output in the way that the operator chose. Fails only for a file or program that
+/// was named.
+pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Error> {
     if let Some(path) = &args.status_file {
         return saved(path).map(Asked::Printed);
     }
@@ -73,11 +68,8 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Failure
     let path = match &args.status_program {
         Some(path) => match path.try_exists() {
             Ok(true) => path.clone(),
-            Ok(false) => {
-                let message = format!("there is no {}", path.display());
-                return Err(Failure::refused(Reason::NotFound, message));
-            }
-            Err(error) => return Err(Failure::io(path.display(), &error)),
+            Ok(false) => return Err(Error::NoStatusProgram(path.clone())),
+            Err(error) => return Err(Error::Input { path: path.clone(), error: error.into() }),
         },
         // below another root the kernel would follow an absolute link out of it
         None => match context.root.outside("/") == Path::new("/") {
@@ -124,17 +116,17 @@ fn printed(path: PathBuf, at: Timestamp, output: &[u8], cut: Option<String>) -> 
     Asked::Printed(Output { source: Source::Program, path, at, text: decode::lossy(output), cut })
 }
 
-fn saved(path: &Path) -> Result<Output, Failure> {
-    let file = input::open_regular(path)?;
-    let modified = file.metadata().map_err(|error| Failure::io(path.display(), &error))?.mtime();
-    let bytes = limits::read_public(file, limits::STATUS_OUTPUT)
-        .map_err(|error| input::of_limit(path, &error))?;
+fn saved(path: &Path) -> Result<Output, Error> {
+    let failed = |error| Error::Input { path: path.to_owned(), error };
+    let file = input::opened(path).map_err(|error| failed(error.into()))?;
+    let modified = file.metadata().map_err(|error| failed(error.into()))?.mtime();
+    let bytes = limits::read_public(file, limits::STATUS_OUTPUT).map_err(failed)?;
     let at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
     let text = decode::lossy(&bytes);
     Ok(Output { source: Source::File, path: path.to_owned(), at, text, cut: None })
 }
 
-/// The JSON of where the tunnels are from, and how many are how.
+/// JSON fields: the origin of what is known of the tunnels, and how many are up.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct TunnelsView {
     /// `program`, `file`; null when neither was asked.

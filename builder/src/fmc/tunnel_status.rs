@@ -89,12 +89,12 @@ pub(crate) struct Tunnels<'a> {
     /// Every device of which something is known.
     pub of: HashMap<&'a DeviceUuid, Seen>,
     /// Number of blocks with a tunnel that is up and belongs to none of these devices.
-    pub strangers: usize,
+    pub unmatched: usize,
 }
 
 /// Parses the output of `sftunnel_status.pl`.
 pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
-    let Tunnels { of: mut seen, mut strangers } = Tunnels::default();
+    let Tunnels { of: mut seen, mut unmatched } = Tunnels::default();
     let mut denied = HashSet::new();
     for block in channels::blocks(text) {
         let owner = match &block.owner {
@@ -102,7 +102,7 @@ pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
             Owner::Nobody | Owner::Several => None,
         };
         let devices = connected(&block, owner, names);
-        strangers += usize::from(devices.is_empty() && block.is_connected);
+        unmatched += usize::from(devices.is_empty() && block.is_connected);
         if let Some(owner) = owner {
             let tunnel = &mut seen.entry(owner).or_default().tunnel;
             if *tunnel == Tunnel::Unknown && block.is_disconnected {
@@ -130,10 +130,10 @@ pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
             found.tunnel = Tunnel::Unknown;
         }
     }
-    Tunnels { of: seen, strangers }
+    Tunnels { of: seen, unmatched }
 }
 
-/// Whose channels are up in a block.
+/// Finds the devices whose channels are up in a block.
 fn connected<'a>(
     block: &Block,
     owner: Option<&'a DeviceUuid>,

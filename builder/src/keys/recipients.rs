@@ -12,7 +12,7 @@ use formats::limits;
 use formats::seal::{NewIdentity, Recipient, SealError, is_mixed, parse_recipients_file};
 
 use crate::args::RecipientArgs;
-use crate::fmc::plan::{alike, find_device};
+use crate::fmc::by_name::{alike, find_device};
 
 /// Recipients as given; the map's devices are still text.
 #[derive(Debug, Default)]
@@ -98,7 +98,9 @@ impl Named {
                 Some([uuid]) => vec![(*uuid).clone()],
                 // a device that is really called so has gone before
                 None if is_glob(&line.device) => matching(&known, &line.device).map_err(in_line)?,
-                _ => vec![find_device(&known, &line.device).map_err(in_line)?],
+                _ => {
+                    vec![find_device(&known, &line.device).map_err(|error| in_line(error.into()))?]
+                }
             };
             for uuid in devices {
                 // a map may have a device on every line: its list is not searched for each

@@ -22,7 +22,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::fmc::belief::{Belief, Believed, Disbelief};
+use crate::fmc::belief::{Belief, Believed, Disbelief, Doubt};
 
 /// Path of the key below the root.
 pub(crate) const PATH: &str = "/var/sf/sftunnel-airgap/signing-key.pem";
@@ -152,13 +152,10 @@ fn find(belief: Belief<'_>) -> Result<Found, Failure> {
         Err(error) => return Err(refused(error)),
     };
     let mode = file.metadata().map_err(|error| unusable(root, &error))?.mode() & 0o7777;
-    let open_to_others = (mode & 0o077 != 0)
-        .then(|| format!("{} is {mode:o}: others may read it", root.outside(PATH).display()));
-    let open_to_others = match open_to_others {
-        None => None,
-        Some(message) if belief.accept => Some(belief.doubt(message)?),
-        Some(message) => return Err(not_ours(&message)),
-    };
+    let open_to_others =
+        (mode & 0o077 != 0).then(|| Doubt::Readable { path: root.outside(PATH), mode });
+    let open_to_others = open_to_others.map(|doubt| belief.accept(doubt)).transpose();
+    let open_to_others = open_to_others.map_err(|doubt| not_ours(&doubt))?;
     Ok(Found::Key(file, doubt.or(open_to_others)))
 }
 

@@ -56,7 +56,8 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// From a failure that concerns one device only.
-    pub(crate) fn of(failure: Failure) -> Self {
+    pub(crate) fn of(failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
         Self {
             // an input error without a word of its own
             reason: failure.reason().unwrap_or(Reason::CannotRead),

@@ -8,7 +8,7 @@ use formats::error::Reason;
 use formats::kit::BundleEntry;
 use formats::seal::Identities;
 
-use crate::fmc::plan::find_device;
+use crate::fmc::by_name::find_device;
 use crate::kit::device_result::DeviceRef;
 
 /// The bundles of a kit that were asked for; all, when none was named.

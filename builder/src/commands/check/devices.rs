@@ -99,7 +99,7 @@ impl Look<'_> {
         let states: Vec<DeviceState> = devices.iter().map(state).collect();
         let of = |tunnel| states.iter().filter(|state| state.tunnel == tunnel).count();
         let (up, down, unknown) = (of(Tunnel::Up), of(Tunnel::Down), of(Tunnel::Unknown));
-        let strangers = read.strangers;
+        let strangers = read.unmatched;
         (TunnelsView { up, down, unknown, strangers, ..TunnelsView::of(asked) }, states)
     }
 

@@ -144,11 +144,11 @@ impl CheckBody {
             steps,
         };
         problems.into_iter().for_each(|problem| body.add_problem(problem));
-        if let Some(WrongBox { message, next }) = wrong_box {
+        if let Some(here) = wrong_box {
             // whatever is found here, it is not what was asked about
             body.state = State::Unknown;
-            body.summary = format!("{message}; {}", body.summary);
-            body.steps = vec![next.to_owned()];
+            body.summary = format!("{}; {}", here.message(), body.summary);
+            body.steps = vec![here.next().to_owned()];
         }
         body
     }

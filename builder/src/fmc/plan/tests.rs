@@ -1,4 +1,5 @@
 use formats::cisco::failed_push::FailedPush;
+use formats::error::Reason;
 
 use super::*;
 
@@ -21,7 +22,7 @@ fn listing(batch: u64, text: &str) -> Listing {
     Listing { path, batch, batch_from, doubt: None, found }
 }
 
-fn planned(listings: Vec<Listing>, devices: &[&str]) -> Result<Plan, Failure> {
+fn planned(listings: Vec<Listing>, devices: &[&str]) -> Result<Plan, Error> {
     let devices: Vec<String> = devices.iter().map(|&text| text.to_owned()).collect();
     let choice = Choice { devices: &devices, accept_stale: false };
     plan(listings, &Surroundings::default(), &choice)
@@ -39,7 +40,7 @@ fn a_newer_batch_folder_refuses_everything() {
         let choice = Choice { devices: &[], accept_stale };
         plan(vec![listing(8, &text)], &surroundings, &choice)
     };
-    assert_eq!(stale(false).unwrap_err().reason(), Some(Reason::StaleBatch));
+    assert!(matches!(stale(false), Err(Error::Stale { batch: 8, newest: 9 })));
     assert_eq!(stale(true).unwrap().warnings.len(), 1);
 }
 
@@ -103,12 +104,12 @@ fn devices_are_picked_by_name_or_uuid() {
     let pick = |wanted: &str| planned(vec![listing(1, &text)], &[wanted]);
     assert_eq!(names(&pick("ftd a").unwrap()), ["ftd a"]);
     assert_eq!(names(&pick(&B.to_uppercase()).unwrap()), ["ftd-b"]);
-    let failure = pick("FTD-x").unwrap_err();
+    let failure = Failure::from(pick("FTD-x").unwrap_err());
     assert_eq!(failure.reason(), Some(Reason::NotFound));
     assert_eq!(failure.next_step(), Some("close to it are 'ftd-b'"));
     let both = lines(A, "same", MANAGER) + &lines(B, "same", MANAGER);
-    let failure = planned(vec![listing(1, &both)], &["same"]).unwrap_err();
-    assert_eq!(failure.exit_code(), cli::say::exit::Exit::Usage);
+    let failure = Failure::from(planned(vec![listing(1, &both)], &["same"]).unwrap_err());
+    assert!(failure.is_usage());
 }
 
 #[test]
@@ -120,14 +121,15 @@ fn a_device_with_fewer_files_is_noted() {
 
 #[test]
 fn an_empty_listing_is_not_found() {
-    assert_eq!(planned(vec![listing(1, "")], &[]).unwrap_err().reason(), Some(Reason::NotFound));
+    assert!(matches!(planned(vec![listing(1, "")], &[]), Err(Error::EmptyLists(_))));
 }
 
 /// A name is escaped where it is printed, once; one that begins as an option is no word to type.
 #[test]
 fn names_in_hints_are_not_escaped_twice() {
     let known = [(A.parse().unwrap(), Some(r"a\b".parse().unwrap()))];
-    assert_eq!(find_device(&known, "x").unwrap_err().next_step(), Some(r"there are 'a\b'"));
+    let failure = Failure::from(find_device(&known, "x").unwrap_err());
+    assert_eq!(failure.next_step(), Some(r"there are 'a\b'"));
     let other = lines(B, "-rf", OTHER);
     let plan = planned(vec![listing(1, &(lines(A, "ftd a", MANAGER) + &other))], &[]).unwrap();
     let hint = &plan.refused[0].refusal.next;

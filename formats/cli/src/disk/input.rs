@@ -25,14 +25,19 @@ pub const STDIN: &str = "-";
 /// # Errors
 /// `not-found`, or what the system says.
 pub fn open_regular(path: &Path) -> Result<File, Failure> {
+    opened(path).map_err(|error| of_io(path, &error))
+}
+
+/// Opens as [`open_regular`] does, for a caller that words the failure itself ([`of_limit`]).
+///
+/// # Errors
+/// As `openat`; `InvalidInput` for anything but a regular file.
+pub fn opened(path: &Path) -> io::Result<File> {
     let flags = OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = || -> io::Result<File> {
-        require_regular(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)?;
-        let file = rustix::fs::open(path, flags, Mode::empty())?;
-        require_regular(file.as_fd())?;
-        Ok(File::from(file))
-    };
-    open().map_err(|error| of_io(path, &error))
+    require_regular(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)?;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    require_regular(file.as_fd())?;
+    Ok(File::from(file))
 }
 
 /// Reads a regular file, or standard input for `-`, of at most `limit` bytes.

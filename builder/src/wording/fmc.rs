@@ -1,0 +1,249 @@
+//! Sentences about the manager's lists, the devices' files on it, and devices' names.
+
+use std::fmt;
+use std::io;
+
+use cli::disk::input;
+use cli::disk::root::is_absent;
+use cli::say::exit::Failure;
+use formats::cisco::facts::{CA, PEERS};
+use formats::credentials::{CredentialsError, SubjectError, ValidityError};
+use formats::device::CredentialFile;
+use formats::error::{Reason, Reasoned};
+use formats::limits::{self, LimitError};
+
+use crate::fmc::belief::Doubt;
+use crate::fmc::by_name::{NameError, Near};
+use crate::fmc::error::{DeviceError, Error};
+use crate::fmc::wrong_box::WrongBox;
+
+const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";
+const OTHER_LIST: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
+const NO_LIST: &str = "is it gone, and do the devices' pairs still lie in /var/sf/peers? --all-peers takes them without it; --failed-push FILE names one elsewhere. Where generate_certs.pl has never been run: run it";
+const LINE: &str = "mend or remove the line in a copy of the file and name that with --failed-push, or run generate_certs.pl again";
+const TOO_LARGE: &str = "look at the file; a real one has one or two KiB";
+const PRIVATE_KEY: &str = "take the key out of that file; whoever could read it may have the key, so find out whose it is";
+const OTHER_CA: &str =
+    "check that this is the CA of the manager that the device belongs to; --accept-subject goes on";
+const EXPIRED: &str = "run generate_certs.pl to make a new CA, or set the clock; --accept-clock goes on, but sftunnel would refuse it";
+const NOT_YET_VALID: &str =
+    "set the clock; --accept-clock goes on, but sftunnel refuses it until then";
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Input { path, error } => input::of_limit(&path, &error),
+            Error::NamedList { path, error } => input::of_limit(&path, &error)
+                .or_hint("generate_certs.pl leaves it in /var/tmp/certs/<unix time>/FAILED_PUSH"),
+            Error::List { path, error } => input::of_limit(&path, &error).or_hint(OTHER_LIST),
+            Error::NoList { below } => {
+                not_found(format!("no FAILED_PUSH below {}", below.display())).hint(NO_LIST)
+            }
+            Error::Untrusted(doubt) => untrusted(&doubt),
+            Error::NoOwnUuid => not_found("/etc/sf/ims.conf: expected APPLIANCE_UUID=<UUID>, found none, and without a list nothing else names the manager")
+                .hint("run this as root on the FMC (`expert`, then `sudo su`)"),
+            Error::NoPairs => {
+                not_found(format!("no device's folder in {PEERS} holds a pair under the CA in use"))
+                    .hint("run generate_certs.pl, or have a pair issued for the device")
+            }
+            Error::NameOfNone(uuid) => {
+                Failure::usage(format!("--name {uuid}=… is for no device of this run"))
+                    .hint("name it with --peer as well")
+            }
+            Error::Stale { batch, newest } => stale(batch, newest),
+            Error::EmptyLists(files) => not_found(format!("{} lists no device", files.join(", ")))
+                .hint("an empty FAILED_PUSH means that every device was reached; see sftunnel_status.pl"),
+            Error::TooManyDevices(number) => too_large(format!(
+                "{number} devices are more than the {} that one kit may hold",
+                limits::KIT_BUNDLES
+            ))
+            .hint("make several kits, with --device in each"),
+            Error::Name(error) => error.into(),
+            Error::NoStatusProgram(path) => not_found(format!("there is no {}", path.display())),
+            Error::WrongBox { here, error } => {
+                Failure::from(*error).preceded_by(here.message()).hint(here.next())
+            }
+        }
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&DeviceError> for Failure {
+    fn from(error: &DeviceError) -> Self {
+        match error {
+            DeviceError::OtherManager { found, expected, device } => Failure::refused(
+                Reason::WrongDestination,
+                format!("its files are for manager {found}, this kit is for {expected}"),
+            )
+            .hint(format!("a kit has one manager: make another kit with --device {device}")),
+            DeviceError::Line(error) => refused(error, LINE),
+            DeviceError::NoPair { is_one_listed, places } => no_pair(*is_one_listed, places),
+            DeviceError::Source { path, error } => source(path, error),
+            DeviceError::Untrusted(doubt) => untrusted(doubt),
+            DeviceError::Credentials(error) => refused(error, unusable(error)),
+            DeviceError::Subject(error) => refused(
+                error,
+                match error {
+                    SubjectError::Certificate { .. } => RUN_AGAIN,
+                    SubjectError::Ca { .. } => OTHER_CA,
+                },
+            ),
+            DeviceError::Validity(error) => refused(
+                error,
+                match error {
+                    ValidityError::Expired { .. } => EXPIRED,
+                    ValidityError::NotYetValid { .. } => NOT_YET_VALID,
+                },
+            ),
+        }
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        match error {
+            NameError::Shared { name, first, second } => {
+                Failure::usage(format!("'{name}' is the name of {first} and of {second}"))
+                    .hint("name the device by its UUID")
+            }
+            NameError::Unknown { name, near } => {
+                not_found(format!("there is no device '{name}' here")).hint(near)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_close { "close to it are " } else { "there are " })?;
+        // escaped where it is printed: a name has no line break that could look like one of ours
+        let names: Vec<String> = self.names.iter().map(|name| format!("'{name}'")).collect();
+        f.write_str(&names.join(", "))?;
+        if self.more > 0 { write!(f, ", and {} more", self.more) } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(foreign) => foreign.fmt(f),
+            Self::NoList { below, newest } => {
+                write!(f, "no FAILED_PUSH of root's below {}: {newest}", below.display())
+            }
+            Self::OtherCa { path } => {
+                write!(f, "{path} is not the CA in use, which is {CA}")
+            }
+            Self::UnknownCa { path, error } => write!(
+                f,
+                "nothing shows that {path} is the CA in use, {CA}: {}",
+                Failure::from(&**error).message()
+            ),
+            Self::Elsewhere { path, device } => write!(
+                f,
+                "{path} is not below {PEERS}/{device}, where this device's certificate and key lie"
+            ),
+            Self::Readable { path, mode } => {
+                write!(f, "{} is {mode:o}: others may read it", path.display())
+            }
+        }
+    }
+}
+
+impl WrongBox {
+    /// The sentence that names the box.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::Device => "this is a device (FTD), and sftunnel-bundle is the manager's program",
+            Self::Neither => "this is neither a manager (FMC) nor a device (FTD)",
+        }
+    }
+
+    /// Both, in a line.
+    pub(crate) fn line(self) -> String {
+        format!("{}: {}", self.message(), self.next())
+    }
+
+    /// The next step.
+    pub(crate) fn next(self) -> &'static str {
+        match self {
+            Self::Device => {
+                "here it is sftunnel-install (`sftunnel-install status`); run sftunnel-bundle as root on the FMC"
+            }
+            Self::Neither => {
+                "run sftunnel-bundle as root on the FMC (`expert`, then `sudo su`), or name a copy of its tree with --root DIR; sftunnel-install is for the devices"
+            }
+        }
+    }
+}
+
+fn not_found(message: impl fmt::Display) -> Failure {
+    Failure::refused(Reason::NotFound, message)
+}
+
+fn too_large(message: impl fmt::Display) -> Failure {
+    Failure::refused(Reason::TooLarge, message)
+}
+
+fn refused(error: &impl Reasoned, hint: &str) -> Failure {
+    Failure::refused(error.reason(), error).hint(hint)
+}
+
+fn unusable(error: &CredentialsError) -> &'static str {
+    match (error, error.reason()) {
+        (CredentialsError::PrivateKey { .. }, _) => PRIVATE_KEY,
+        (_, Reason::WeakDigest) => "sftunnel would refuse it too; run generate_certs.pl again",
+        (_, Reason::TooLarge) => TOO_LARGE,
+        _ => RUN_AGAIN,
+    }
+}
+
+fn untrusted(doubt: &Doubt) -> Failure {
+    Failure::refused(Reason::UntrustedSource, doubt).hint(
+        "find out who put it there and why: this program runs as root and signs what it finds. --accept-source goes on",
+    )
+}
+
+fn stale(batch: u64, newest: u64) -> Failure {
+    let message = format!(
+        "FAILED_PUSH is of batch {batch}, but there is a newer batch {newest}: a newer CA has been made since, and the manager will refuse certificates of the older"
+    );
+    Failure::refused(Reason::StaleBatch, message).hint(format!(
+        "use the FAILED_PUSH of batch {newest}; if it has none, every device was reached. --accept-stale goes on with the older"
+    ))
+}
+
+fn no_pair(is_one_listed: bool, places: &[String]) -> Failure {
+    let (certificate, key) = (CredentialFile::Certificate, CredentialFile::Key);
+    let message = format!("there is no {certificate} with {key} in {}", places.join(" or "));
+    let refused = |message| Failure::refused(Reason::MissingSource, message);
+    if is_one_listed {
+        refused(format!("FAILED_PUSH does not list both files of the pair, and {message}"))
+            .hint(RUN_AGAIN)
+    } else {
+        refused(message).hint("is it a device of this manager? Have a pair issued for it here; generate_certs.pl would make a new CA for all of them")
+    }
+}
+
+fn source(path: &str, error: &LimitError) -> Failure {
+    let error = match error {
+        LimitError::TooLarge { .. } => return too_large(format!("{path} {error}")).hint(TOO_LARGE),
+        LimitError::Io(error) => error,
+    };
+    if is_absent(error) {
+        return Failure::refused(Reason::MissingSource, format!("{path} does not exist"))
+            .hint(RUN_AGAIN);
+    }
+    let message = format!("{path}: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::io(path, error),
+        // not a regular file
+        io::ErrorKind::InvalidInput => Failure::refused(Reason::BadFormat, message).hint(RUN_AGAIN),
+        _ => Failure::refused(Reason::CannotRead, message)
+            .hint("this is the system's own word on a file that is there; look at it, then again"),
+    }
+}
