@@ -4,7 +4,7 @@
 //! holds it too. The tunnel seen up at the manager is the proof.
 
 mod html;
-mod tally;
+mod standing;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,7 +26,7 @@ use formats::error::{Reason, Reasoned};
 use formats::limits;
 use formats::receipt::SignedReceipt;
 
-use self::tally::{Authority, Judged, Standing, judge, last, standing};
+use self::standing::{Authority, CheckedClaim, Standing, check_claims, last};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
         ca: views,
         ..ReceiptsBody::default()
     };
-    let judged = gathered.judge(&authorities, &mut body);
+    let checked = gathered.check(&authorities, &mut body);
     let asked = status_source::ask(&args.status, context)?;
     let addresses = addresses(&gathered.kits, context);
     let names = gathered.names(&addresses);
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
         Asked::Printed(output) => Some((output, tunnel_status::read(&output.text, &names).of)),
         Asked::Silent(_) | Asked::NotWanted => None,
     };
-    body.results = gathered.devices(&judged, seen.as_ref());
+    body.results = gathered.devices(&checked, seen.as_ref());
     body.warnings.extend(gathered.warnings(&asked, &body.results));
     body.count();
     if let Some(path) = &args.html {
@@ -100,13 +100,14 @@ pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<Devic
         gathered.add(path)?;
     }
     let (authorities, _) = authorities(&[], context)?;
-    let judged = gathered.judge(&authorities, &mut ReceiptsBody::default());
-    let is_done = |claims: &Vec<Judged>| standing(last(claims.iter())) == Standing::Done;
-    let done = judged.into_iter().filter(|(_, claims)| is_done(claims));
+    let checked = gathered.check(&authorities, &mut ReceiptsBody::default());
+    let is_done =
+        |claims: &Vec<CheckedClaim>| Standing::after(last(claims.iter())) == Standing::Done;
+    let done = checked.into_iter().filter(|(_, claims)| is_done(claims));
     Ok(done.map(|((device, _), _)| device).collect())
 }
 
-/// Kits and receipt files, before any is judged.
+/// Kits and receipt files, before any is checked.
 #[derive(Default)]
 struct Gathered {
     kits: Vec<KitFolder>,
@@ -212,12 +213,12 @@ impl Gathered {
         Ok(self.kits.iter().map(view).collect())
     }
 
-    /// Judges the receipts and lists each file; gives the claims by device and manager.
-    fn judge(
+    /// Checks the receipts and lists each file; gives the claims by device and manager.
+    fn check(
         &mut self,
         authorities: &[Authority],
         body: &mut ReceiptsBody,
-    ) -> HashMap<(DeviceUuid, ManagerUuid), Vec<Judged>> {
+    ) -> HashMap<(DeviceUuid, ManagerUuid), Vec<CheckedClaim>> {
         let (mut paths, mut signed) = (Vec::new(), Vec::new());
         for (path, opened) in std::mem::take(&mut self.files).into_values() {
             match opened {
@@ -228,16 +229,16 @@ impl Gathered {
                 Err(refusal) => body.receipts.push(ReceiptView::unreadable(path, refusal)),
             }
         }
-        let mut by_device = HashMap::<_, Vec<Judged>>::new();
-        for (path, judged) in paths.into_iter().zip(judge(signed, authorities)) {
-            let claim = &judged.claim;
+        let mut by_device = HashMap::<_, Vec<CheckedClaim>>::new();
+        for (path, checked) in paths.into_iter().zip(check_claims(signed, authorities)) {
+            let claim = &checked.claim;
             let is_listed = self.kits.iter().any(|kit| {
                 kit.index().manager.uuid == claim.manager
                     && kit.index().bundle_for(&claim.device).is_some()
             });
-            body.receipts.push(ReceiptView::of(path, &judged, is_listed));
+            body.receipts.push(ReceiptView::of(path, &checked, is_listed));
             let key = (claim.device.clone(), claim.manager.clone());
-            by_device.entry(key).or_default().push(judged);
+            by_device.entry(key).or_default().push(checked);
         }
         body.receipts.sort_by(|one, two| one.path.cmp(&two.path));
         by_device
@@ -271,18 +272,19 @@ impl Gathered {
 
     fn devices(
         &self,
-        judged: &HashMap<(DeviceUuid, ManagerUuid), Vec<Judged>>,
+        checked: &HashMap<(DeviceUuid, ManagerUuid), Vec<CheckedClaim>>,
         seen: Option<&(&Output, HashMap<&DeviceUuid, Seen>)>,
     ) -> Vec<DeviceView> {
         let view = |(kit, device): (&KitFolder, DeviceRef)| {
             let manager = kit.index().manager.uuid.clone();
-            let claims = judged.get(&(device.uuid.clone(), manager.clone()));
+            let claims = checked.get(&(device.uuid.clone(), manager.clone()));
             let last = last(claims.into_iter().flatten());
-            let mut view = DeviceView::new(device, manager, kit.path(), standing(last), last);
+            let mut view =
+                DeviceView::new(device, manager, kit.path(), Standing::after(last), last);
             view.claims = claims.map_or(0, Vec::len);
             if let Some((output, seen)) = seen {
                 let seen = seen.get(&view.device.uuid).copied().unwrap_or_default();
-                view.see(seen, output.source, last.map(|judged| &judged.claim));
+                view.see(seen, output.source, last.map(|checked| &checked.claim));
             }
             view
         };

@@ -7,7 +7,7 @@ use cli::disk::durable;
 use cli::say::exit::Failure;
 use formats::text::printable;
 
-use super::tally::Standing;
+use super::standing::Standing;
 use super::view::{DeviceView, ReceiptsBody};
 
 const STYLE: &str = include_str!("../../texts/receipts.css");

@@ -15,7 +15,7 @@ use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 use serde::Serialize;
 
-use super::tally::{Judged, Proof, Standing, When};
+use super::standing::{CheckedClaim, Proof, Standing, When};
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
 use crate::kit::device_result::{DeviceRef, Refusal, warnings_text};
@@ -173,20 +173,20 @@ impl DeviceView {
         manager: ManagerUuid,
         kit: &Path,
         status: Standing,
-        last: Option<&Judged>,
+        last: Option<&CheckedClaim>,
     ) -> Self {
-        let claim = last.map(|judged| &judged.claim);
+        let claim = last.map(|last| &last.claim);
         Self {
             device,
             manager,
             kit: kit.to_owned(),
             status,
-            refusal: last.and_then(|judged| judged.proof.clone().err()),
+            refusal: last.and_then(|last| last.proof.clone().err()),
             tunnel: None,
             seen: None,
             confirmed: false,
             outcome: claim.map(|claim| claim.outcome),
-            proof: last.and_then(|judged| judged.proof.as_ref().ok().copied()),
+            proof: last.and_then(|last| last.proof.as_ref().ok().copied()),
             ended_at: claim.map(|claim| claim.ended_at),
             certificate: claim.map(|claim| claim.certificate_after),
             bundle_id: claim.and_then(|claim| claim.bundle_id),
@@ -235,12 +235,12 @@ impl ReceiptView {
         }
     }
 
-    pub(super) fn of(path: PathBuf, judged: &Judged, listed: bool) -> Self {
-        let (claim, proof) = (&judged.claim, judged.proof.as_ref().ok().copied());
+    pub(super) fn of(path: PathBuf, checked: &CheckedClaim, listed: bool) -> Self {
+        let (claim, proof) = (&checked.claim, checked.proof.as_ref().ok().copied());
         Self {
             path,
             status: if proof.is_some() { "verified" } else { "refused" },
-            refusal: judged.proof.clone().err(),
+            refusal: checked.proof.clone().err(),
             device: Some(claim.device.clone()),
             manager: Some(claim.manager.clone()),
             outcome: Some(claim.outcome),

@@ -1,4 +1,4 @@
-//! What the claims come to, device by device. Pure.
+//! The standing of each device by its claims. Pure.
 //!
 //! The device's clock may jump, so the order of claims is that of the device's backups, each
 //! action having made one; the last claim counts. An installation is signed with the new key,
@@ -24,11 +24,11 @@ use crate::kit::device_result::Refusal;
 #[derive(Debug)]
 pub(super) struct Authority {
     pub(super) certificate: Certificate,
-    /// Whether it is the one in use: an installation must be under it.
+    /// The one in use, which an installation must be under.
     pub(super) is_current: bool,
 }
 
-/// What shows that a claim is the device's.
+/// Evidence that a claim is the device's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Proof {
@@ -40,7 +40,7 @@ pub(super) enum Proof {
     EarlierReceipt,
 }
 
-/// How a device stands.
+/// A device's progress, by its receipts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Standing {
@@ -54,15 +54,33 @@ pub(super) enum Standing {
     Unverified,
 }
 
-/// A claim and what is to be thought of it.
+impl Standing {
+    /// The standing that a device's last claim leaves it in.
+    pub(super) fn after(last: Option<&CheckedClaim>) -> Self {
+        let Some(CheckedClaim { claim, proof }) = last else { return Self::Outstanding };
+        match (proof, claim.outcome) {
+            (Err(_), _) => Self::Unverified,
+            // a rollback of a rollback puts them back: what is live counts, not how it came there
+            (Ok(Proof::CurrentCa), _) => Self::Done,
+            // what is installed is from before the last renewal
+            (Ok(_), Outcome::Installed) => Self::Outstanding,
+            (Ok(_), Outcome::RolledBack | Outcome::Restored) => Self::RolledBack,
+        }
+    }
+}
+
+/// A claim, and the proof that it is the device's or why there is none.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(super) struct CheckedClaim {
     pub(super) claim: Claim,
     pub(super) proof: Result<Proof, Refusal>,
 }
 
-/// Judges every receipt: first by the CAs, then the rest by what is verified.
-pub(super) fn judge(receipts: Vec<SignedReceipt>, authorities: &[Authority]) -> Vec<Judged> {
+/// Checks every receipt: first by the CAs, then the rest by what is verified.
+pub(super) fn check_claims(
+    receipts: Vec<SignedReceipt>,
+    authorities: &[Authority],
+) -> Vec<CheckedClaim> {
     let mut first: Vec<(SignedReceipt, Result<Proof, Refusal>)> = receipts
         .into_iter()
         .map(|receipt| {
@@ -87,7 +105,7 @@ pub(super) fn judge(receipts: Vec<SignedReceipt>, authorities: &[Authority]) -> 
     }
     first
         .into_iter()
-        .map(|(receipt, proof)| Judged { claim: receipt.claim().clone(), proof })
+        .map(|(receipt, proof)| CheckedClaim { claim: receipt.claim().clone(), proof })
         .collect()
 }
 
@@ -123,25 +141,12 @@ fn by_ca(receipt: &SignedReceipt, authorities: &[Authority]) -> Result<Proof, Re
     Err(Refusal::of(failure.hint(hint)))
 }
 
-/// Which of one device's claims for one manager counts: the last.
-pub(super) fn last<'a>(claims: impl Iterator<Item = &'a Judged>) -> Option<&'a Judged> {
-    claims.max_by_key(|judged| (sequence(&judged.claim), judged.claim.ended_at))
+/// Finds the last of one device's claims for one manager, which is the one that counts.
+pub(super) fn last<'a>(claims: impl Iterator<Item = &'a CheckedClaim>) -> Option<&'a CheckedClaim> {
+    claims.max_by_key(|checked| (sequence(&checked.claim), checked.claim.ended_at))
 }
 
-/// How the device stands after that claim.
-pub(super) fn standing(last: Option<&Judged>) -> Standing {
-    let Some(Judged { claim, proof }) = last else { return Standing::Outstanding };
-    match (proof, claim.outcome) {
-        (Err(_), _) => Standing::Unverified,
-        // a rollback of a rollback puts them back: what is live counts, not how it came there
-        (Ok(Proof::CurrentCa), _) => Standing::Done,
-        // what is installed is from before the last renewal
-        (Ok(_), Outcome::Installed) => Standing::Outstanding,
-        (Ok(_), Outcome::RolledBack | Outcome::Restored) => Standing::RolledBack,
-    }
-}
-
-/// When a tunnel was seen up, against the device's last claim.
+/// The time at which a tunnel was seen up, against the device's last claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum When {
@@ -191,7 +196,12 @@ mod tests {
     use super::*;
     use formats::timestamp::Timestamp;
 
-    fn judged(backup: &str, ended: i64, outcome: Outcome, proof: Result<Proof, ()>) -> Judged {
+    fn checked(
+        backup: &str,
+        ended: i64,
+        outcome: Outcome,
+        proof: Result<Proof, ()>,
+    ) -> CheckedClaim {
         let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
         let time = Timestamp::from_unix(ended).unwrap();
         let claim = Claim {
@@ -209,47 +219,47 @@ mod tests {
             program: String::new(),
         };
         let refusal = || Refusal::of(Failure::refused(Reason::NotIssuedByCa, "x"));
-        Judged { claim, proof: proof.map_err(|()| refusal()) }
+        CheckedClaim { claim, proof: proof.map_err(|()| refusal()) }
     }
 
-    fn stands(claims: &[Judged]) -> Standing {
-        standing(last(claims.iter()))
+    fn stands(claims: &[CheckedClaim]) -> Standing {
+        Standing::after(last(claims.iter()))
     }
 
     #[test]
     fn the_last_backup_counts_whatever_the_clock_says() {
         let ca = Ok(Proof::CurrentCa);
-        let installed = || judged("0001-x", 100, Outcome::Installed, ca);
-        let rolled_back = judged("0002-x", 5, Outcome::RolledBack, Ok(Proof::EarlierReceipt));
+        let installed = || checked("0001-x", 100, Outcome::Installed, ca);
+        let rolled_back = checked("0002-x", 5, Outcome::RolledBack, Ok(Proof::EarlierReceipt));
         assert_eq!(stands(&[]), Standing::Outstanding);
         assert_eq!(stands(&[installed()]), Standing::Done);
         assert_eq!(stands(&[installed(), rolled_back]), Standing::RolledBack);
-        let again = judged("0010-x", 1, Outcome::Installed, ca);
-        let rolled_back = judged("0009-x", 500, Outcome::Restored, Ok(Proof::OlderCa));
+        let again = checked("0010-x", 1, Outcome::Installed, ca);
+        let rolled_back = checked("0009-x", 500, Outcome::Restored, Ok(Proof::OlderCa));
         assert_eq!(stands(&[again, rolled_back]), Standing::Done);
     }
 
     #[test]
     fn a_rollback_to_the_files_of_the_ca_in_use_leaves_the_device_done() {
-        let installed = || judged("0001-x", 1, Outcome::Installed, Ok(Proof::CurrentCa));
-        let back = || judged("0002-x", 2, Outcome::RolledBack, Ok(Proof::OlderCa));
-        let forth = judged("0003-x", 3, Outcome::RolledBack, Ok(Proof::CurrentCa));
+        let installed = || checked("0001-x", 1, Outcome::Installed, Ok(Proof::CurrentCa));
+        let back = || checked("0002-x", 2, Outcome::RolledBack, Ok(Proof::OlderCa));
+        let forth = checked("0003-x", 3, Outcome::RolledBack, Ok(Proof::CurrentCa));
         assert_eq!(stands(&[installed(), back()]), Standing::RolledBack);
         assert_eq!(stands(&[installed(), back(), forth]), Standing::Done);
-        let restored = judged("0002-x", 2, Outcome::Restored, Ok(Proof::CurrentCa));
+        let restored = checked("0002-x", 2, Outcome::Restored, Ok(Proof::CurrentCa));
         assert_eq!(stands(&[installed(), restored]), Standing::Done);
     }
 
     #[test]
     fn a_last_claim_that_does_not_verify_is_not_passed_over() {
-        let installed = judged("0001-x", 1, Outcome::Installed, Ok(Proof::CurrentCa));
-        let forged = judged("0002-x", 2, Outcome::RolledBack, Err(()));
+        let installed = checked("0001-x", 1, Outcome::Installed, Ok(Proof::CurrentCa));
+        let forged = checked("0002-x", 2, Outcome::RolledBack, Err(()));
         assert_eq!(stands(&[installed, forged]), Standing::Unverified);
     }
 
     #[test]
     fn an_installation_under_an_older_ca_is_not_this_one() {
-        let older = judged("0001-x", 1, Outcome::Installed, Ok(Proof::OlderCa));
+        let older = checked("0001-x", 1, Outcome::Installed, Ok(Proof::OlderCa));
         assert_eq!(stands(&[older]), Standing::Outstanding);
     }
 }
