@@ -88,7 +88,7 @@ fn row(cells: &[&str]) -> String {
 fn section(program: &clap::Command) -> String {
     let mut text = format!("\n## {}\n\n| command | |\n|---|---|\n", program.get_name());
     let leaves = leaves(program);
-    let mut flags: BTreeMap<(String, String, String), Vec<&str>> = BTreeMap::new();
+    let mut flags: BTreeMap<(String, String), BTreeMap<String, Vec<&str>>> = BTreeMap::new();
     for (name, command) in &leaves {
         let words = command.get_positionals().filter_map(|arg| {
             let value = arg.get_value_names()?.join(" ");
@@ -101,15 +101,25 @@ fn section(program: &clap::Command) -> String {
         text.push_str(&row(&[&format!("`{}`", usage.join(" ")), &about]));
         for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
             let Some(spelling) = spelling(arg) else { continue };
-            let key =
-                (arg.get_long().unwrap_or_default().to_owned(), spelling, meaning(command, arg));
-            flags.entry(key).or_default().push(name);
+            let key = (arg.get_long().unwrap_or_default().to_owned(), spelling);
+            flags.entry(key).or_default().entry(meaning(command, arg)).or_default().push(name);
         }
     }
     text.push_str("\n| flag | of | |\n|---|---|---|\n");
-    for ((_, spelling, meaning), of) in &flags {
-        let of = if of.len() == leaves.len() { "all".to_owned() } else { of.join(", ") };
-        text.push_str(&row(&[spelling, &of, meaning]));
+    for ((_, spelling), meanings) in &flags {
+        let of: Vec<_> = meanings.values().map(|of| of.join(", ")).collect();
+        let (of, meaning) = match (&of[..], meanings.keys().next()) {
+            ([_], Some(meaning)) if meanings.values().all(|of| of.len() == leaves.len()) => {
+                ("all".to_owned(), meaning.clone())
+            }
+            ([of], Some(meaning)) => (of.clone(), meaning.clone()),
+            _ => {
+                let each =
+                    of.iter().zip(meanings.keys()).map(|(of, says)| format!("*{of}*: {says}"));
+                (of.join("; "), each.collect::<Vec<_>>().join("<br>"))
+            }
+        };
+        text.push_str(&row(&[spelling, &of, &meaning]));
     }
     text
 }
