@@ -160,7 +160,6 @@ fn before() -> Vec<Printed> {
     all_up(&near);
     let mut shown = Shown::new(&near);
     shown.bundle("check-near", &["check"]).expect(1);
-    shown.install("status-near", 1, &["status"]).expect(0);
     all.push(shown.printed);
 
     // the tunnels begin while the certificates still hold, and outlive them
@@ -172,7 +171,6 @@ fn before() -> Vec<Printed> {
     }
     let mut shown = Shown::new(&up);
     shown.bundle("check-2a", &["check"]).expect(2);
-    shown.install("status-2a", 1, &["status"]).expect(0);
     all.push(shown.printed);
 
     let down = World::of(of_manager(ten_years(now() - DAY), ManagerSpec::expired("fmc"))).start();
@@ -206,11 +204,6 @@ fn renewal() -> Printed {
     let text =
         as_on_a_box(&world, &screen.replace(&passphrase, SHOWN_PASSPHRASE).replace('\r', ""));
     shown.printed.insert("build", text.trim_end().to_owned());
-    let flags = ["build", "--device", "BSNS-1120-2", "--out"];
-    let one = world.out();
-    let run = world.bundle(&flags).arg(&one).args(["--passphrase-file", "passphrase.txt"]);
-    shown.is("build-one", &run.args(["--installer", &installer]).run().expect(0));
-
     let given = world.write("given.txt", format!("{passphrase}\n"));
     let script = |args: &[&str]| {
         let run = Run::new("sh").arg(kit.join("install.sh")).args(args).env("COLUMNS", "80");
@@ -224,7 +217,6 @@ fn renewal() -> Printed {
     let installed = script(&flags).expect(0);
     shown.is("install", &installed);
     world.up(device, fmc);
-    shown.install("status-after", 1, &["status"]).expect(0);
     let passphrase = ["--passphrase-file", given.to_str().unwrap()];
     let endpoint = format!("--rehearse={}", fmc.endpoint);
     let verify = [&["verify", &endpoint][..], &passphrase, &[kit.to_str().unwrap()]].concat();
@@ -232,7 +224,6 @@ fn renewal() -> Printed {
     let receipts = world.bundle(&["receipts"]).arg(&kit).env("COLUMNS", "80").run();
     shown.is("receipts", &receipts.expect(0));
     shown.is("rollback-dry-run", &script(&["rollback", "--dry-run"]).expect(0));
-    shown.is("rollback", &script(&["rollback", "--yes", "--settle", "1"]).expect(0));
 
     // what pasting by hand leaves
     let peer = world.ftd(2).peer_dir(fmc);
