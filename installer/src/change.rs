@@ -1,6 +1,7 @@
 //! Files replaced as one transaction, undone, and finished after an interruption.
 
 pub(crate) mod backup;
+pub(crate) mod error;
 pub(crate) mod finish;
 pub(crate) mod held_space;
 pub(crate) mod journal;
@@ -14,7 +15,6 @@ pub(crate) mod swap;
 pub(crate) mod transaction;
 pub(crate) mod undo;
 
-use cli::say::exit::Failure;
 use formats::device::{CredentialFile, ManagerUuid};
 
 use crate::appliance::host::Host;
@@ -22,6 +22,7 @@ use crate::appliance::peers::{Live, LiveSet, PeerDir};
 use crate::appliance::service::Patience;
 use crate::appliance::signals::Signals;
 use crate::appliance::state::LockedState;
+use crate::change::error::Error;
 
 /// One peer directory's change.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Change {
         host: &Host,
         manager: &ManagerUuid,
         files: LiveSet,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let peer = PeerDir::open(host, manager)?;
         let before = peer.read(host)?;
         let after = files.in_place_of(&before);

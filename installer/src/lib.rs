@@ -8,6 +8,7 @@
 //! | `candidate` | kits and bundles, opened, vouched for and judged against this box |
 //! | `change` | the transaction: backup, stage, journal, swap, undo, recover |
 //! | `appliance` | the box: files, state, sftunnel, tunnels |
+//! | `wording` | the sentences and next steps of what the rooms refuse |
 
 mod appliance;
 mod args;
@@ -15,6 +16,7 @@ mod candidate;
 mod change;
 mod commands;
 mod kit_script;
+mod wording;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -16,10 +16,8 @@ use std::io;
 
 use cli::disk::durable::{sync_dir, write_new};
 use cli::disk::root::{names_in, open_dir_at, open_file_at};
-use cli::say::exit::{Exit, Failure};
 use formats::checksum::{Sha256, Sums};
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
-use formats::error::Reason;
 use formats::limits;
 use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
@@ -32,8 +30,9 @@ use self::record::{FoundRecord, invalid};
 use crate::appliance::peers::{Live, LiveFile, LiveSet};
 use crate::appliance::sf_dir::wrong_directory;
 use crate::appliance::state::{LockedState, State};
+use crate::change::error::{BackupError, Error};
 
-const STORE: &str = "backups";
+pub(crate) const STORE: &str = "backups";
 const SUMS: &str = "SHA256SUMS";
 const ASIDE: &str = ".new-";
 const LIMIT: u64 = 2 * 1024 * 1024;
@@ -49,9 +48,9 @@ pub(crate) struct Backup {
 }
 
 /// The backups there are, oldest first.
-pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
+pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Error> {
     let Some(store) = open_store(state)? else { return Ok(Vec::new()) };
-    let names = names_in(&store).map_err(|error| failure(state, "", &error))?;
+    let names = names_in(&store).map_err(|error| failed(state, "", error))?;
     let mut ids: Vec<_> = names
         .into_iter()
         .filter_map(|name| BackupId::try_from(name.into_string().ok()?).ok())
@@ -61,16 +60,15 @@ pub(crate) fn list(state: &State) -> Result<Vec<BackupId>, Failure> {
 }
 
 /// The backup that `--to` names, by its whole name or its number.
-pub(crate) fn find(state: &State, named: &str) -> Result<BackupId, Failure> {
+pub(crate) fn find(state: &State, named: &str) -> Result<BackupId, Error> {
     let ids = list(state)?;
     let matches = |id: &&BackupId| id.as_str() == named || named.parse() == Ok(id.sequence());
-    ids.iter().find(matches).cloned().ok_or_else(|| no_such(state.shown(), named))
+    ids.iter().find(matches).cloned().ok_or_else(|| no_such(state.shown(), named).into())
 }
 
 /// A backup that was named is not there.
-pub(crate) fn no_such(state: &str, named: &str) -> Failure {
-    let message = format!("there is no backup '{named}' in {state}/{STORE}");
-    Failure::refused(Reason::NotFound, message).hint("`sftunnel-install backups list` shows them")
+pub(crate) fn no_such(state: &str, named: &str) -> BackupError {
+    BackupError::NotFound { named: named.to_owned(), state: state.to_owned() }
 }
 
 /// Makes a backup of what was found, and reads it back. Gives its name and the digest of its
@@ -82,17 +80,16 @@ pub(crate) fn create(
     before: &str,
     now: Timestamp,
     peers: &[(ManagerUuid, &LiveSet)],
-) -> Result<(BackupId, Sha256), Failure> {
+) -> Result<(BackupId, Sha256), Error> {
     remove_unfinished(state)?;
     let newest = list(state)?.last().map_or(0, BackupId::sequence);
-    let sequence = newest.checked_add(1).ok_or_else(|| {
-        Failure::unexpected(format!("{}/{STORE}: no number comes after {newest}", state.shown()))
-            .hint("that is no backup of this program; move it away")
-    })?;
+    let sequence = newest
+        .checked_add(1)
+        .ok_or_else(|| BackupError::NoNumberLeft { newest, state: state.shown().to_owned() })?;
     let id = BackupId::new(sequence, now);
     let store = match open_store(state)? {
         Some(store) => store,
-        None => make_store(state).map_err(|error| failure(state, "", &error))?,
+        None => make_store(state).map_err(|error| failed(state, "", error))?,
     };
     let aside = format!("{ASIDE}{sequence}");
     let record = BackupRecord::new(state.device(), sequence, now, before, peers);
@@ -106,84 +103,70 @@ pub(crate) fn create(
         let _ = remove_tree(&store, &aside, &aside);
         // it may have been renamed and not be durable
         let _ = remove_tree(&store, id.as_str(), id.as_str());
-        failure(state, id.as_str(), &error)
-            .or_hint("nothing was changed; `sftunnel-install backups prune` makes room")
+        BackupError::NotMade { path: path(state, id.as_str()), error }.into()
     })
 }
 
 /// Reads a backup and compares every byte with its checksums.
 ///
 /// `damaged` where they differ, and for a backup of a later release, which only that one reads.
-pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Failure> {
+pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Error> {
     let store = open_store(state)?;
     let opened = store
         .ok_or_else(|| io::ErrorKind::NotFound.into())
         .and_then(|store| read(&store, id.as_str()));
     opened.map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => {
-            let message = format!("backup {id} is damaged: {error}");
-            Failure::refused(Reason::Damaged, message)
-                .hint("`sftunnel-install backups verify` checks the others")
-        }
-        io::ErrorKind::Unsupported => {
-            let message = format!("backup {id} was made by a later release: {error}");
-            Failure::refused(Reason::Damaged, message).hint("use the sftunnel-install that made it")
-        }
-        _ => failure(state, id.as_str(), &error),
+        io::ErrorKind::InvalidData => BackupError::Damaged { id: id.clone(), error }.into(),
+        io::ErrorKind::Unsupported => BackupError::Later { id: id.clone(), error }.into(),
+        _ => failed(state, id.as_str(), error),
     })
 }
 
 /// A backup that holds the files of another device.
-pub(crate) fn of_another_device(state: &State, id: &BackupId, other: &DeviceUuid) -> Failure {
-    let own = state.device().map_or("another", DeviceUuid::as_str);
-    let message = format!(
-        "backup {id} holds files of device {other}, this box is {own}: nothing was put back"
-    );
-    Failure::refused(Reason::WrongDevice, message).hint(
-        "`sftunnel-install backups list` shows the others; when this box was given another UUID on purpose, go on with --accept-device",
-    )
+pub(crate) fn of_another_device(state: &State, id: &BackupId, other: &DeviceUuid) -> BackupError {
+    let (device, own) = (other.clone(), state.device().cloned());
+    BackupError::OtherDevice { id: id.clone(), device, own }
 }
 
 /// Removes a backup.
 ///
 /// A failure once it is out of the list is exit 7.
-pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Failure> {
+pub(crate) fn remove(state: &LockedState, id: &BackupId) -> Result<(), Error> {
     let Some(store) = open_store(state)? else { return Ok(()) };
     // out of the list first: half a backup is never shown as one
     let doomed = format!("{ASIDE}{id}");
     renameat(&store, id.as_str(), &store, &*doomed)
-        .map_err(|error| failure(state, id.as_str(), &error.into()))?;
-    let removed = remove_tree(&store, &doomed, &format!("{}/{STORE}/{doomed}", state.shown()))
-        .and_then(|()| sync_dir(&store).map_err(|error| failure(state, "", &error)));
-    removed.map_err(|failure| {
-        failure
-            .preceded_by(format!("backup {id} is out of the list, but not all of it was deleted"))
-            .exit(Exit::NeedsPerson)
-            .also_hint("when that is mended, run `sftunnel-install recover`: it deletes the rest")
-    })
+        .map_err(|error| failed(state, id.as_str(), error))?;
+    let removed = remove_tree(&store, &doomed, &path(state, &doomed))
+        .and_then(|()| sync_dir(&store).map_err(|error| failed(state, "", error)));
+    let half = |error| BackupError::HalfRemoved { id: id.clone(), error: Box::new(error) }.into();
+    removed.map_err(half)
 }
 
 /// Removes what an interrupted run left of a backup.
-pub(crate) fn remove_unfinished(state: &LockedState) -> Result<(), Failure> {
+pub(crate) fn remove_unfinished(state: &LockedState) -> Result<(), Error> {
     let Some(store) = open_store(state)? else { return Ok(()) };
-    let names = names_in(&store).map_err(|error| failure(state, "", &error))?;
+    let names = names_in(&store).map_err(|error| failed(state, "", error))?;
     for name in names.iter().filter(|name| name.as_encoded_bytes().starts_with(ASIDE.as_bytes())) {
-        let path = format!("{}/{STORE}/{}", state.shown(), name.to_string_lossy());
-        remove_tree(&store, name, &path)?;
+        remove_tree(&store, name, &path(state, &name.to_string_lossy()))?;
     }
     Ok(())
 }
 
-fn failure(state: &State, id: &str, error: &io::Error) -> Failure {
-    Failure::io(format!("{}/{STORE}/{id}", state.shown()), error)
+fn path(state: &State, name: &str) -> String {
+    format!("{}/{STORE}/{name}", state.shown())
 }
 
-fn open_store(state: &State) -> Result<Option<OwnedFd>, Failure> {
+fn failed(state: &State, name: &str, error: impl Into<io::Error>) -> Error {
+    Error::io(path(state, name), error)
+}
+
+fn open_store(state: &State) -> Result<Option<OwnedFd>, Error> {
     match open_dir_at(state.dir(), OsStr::new(STORE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other
             .map(Some)
-            .map_err(|error| wrong_directory(&format!("{}/{STORE}", state.shown()), &error)),
+            .map_err(|error| wrong_directory(&format!("{}/{STORE}", state.shown()), &error).into()),
     }
 }
 
@@ -296,16 +279,15 @@ fn misplaced(name: &str, error: io::Error) -> io::Error {
 
 /// Removes a directory of two levels, as backups are; `path` is for the error, which is about
 /// the one file or directory that could not be removed.
-fn remove_tree(parent: &OwnedFd, name: impl AsRef<OsStr>, path: &str) -> Result<(), Failure> {
+fn remove_tree(parent: &OwnedFd, name: impl AsRef<OsStr>, path: &str) -> Result<(), Error> {
     let name = name.as_ref();
-    let failed = |path: &str, error: io::Error| Failure::io(path, &error);
-    let dir = open_dir_at(parent, name).map_err(|error| failed(path, error))?;
-    for entry in names_in(&dir).map_err(|error| failed(path, error))? {
+    let dir = open_dir_at(parent, name).map_err(|error| Error::io(path, error))?;
+    for entry in names_in(&dir).map_err(|error| Error::io(path, error))? {
         let inside = format!("{path}/{}", entry.to_string_lossy());
         match unlinkat(&dir, &*entry, AtFlags::empty()) {
             Err(Errno::ISDIR) => remove_tree(&dir, &entry, &inside)?,
-            other => other.map_err(|error| failed(&inside, error.into()))?,
+            other => other.map_err(|error| Error::io(&inside, error))?,
         }
     }
-    unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|error| failed(path, error.into()))
+    unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|error| Error::io(path, error))
 }

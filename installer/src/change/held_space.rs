@@ -10,11 +10,11 @@
 use std::io::{self, Write};
 
 use cli::disk::durable::{self, create_only};
-use cli::say::exit::Failure;
 use rustix::fs::{FallocateFlags, Mode, fallocate};
 use rustix::io::Errno;
 
 use crate::appliance::state::{LockedState, State};
+use crate::change::error::ReplaceError;
 
 const NAME: &str = ".reserve";
 /// Journal, `installed`, `signers`, receipts and log, each in blocks of its own.
@@ -31,12 +31,11 @@ pub(crate) fn needed(sizes: impl Iterator<Item = usize>) -> u64 {
 /// Allocates so many bytes.
 ///
 /// On failure nothing is held.
-pub(crate) fn hold(state: &LockedState, bytes: u64) -> Result<(), Failure> {
+pub(crate) fn hold(state: &LockedState, bytes: u64) -> Result<(), ReplaceError> {
     let held = remove(state).and_then(|()| allocate(state, bytes));
     held.map_err(|error| {
         let _ = remove(state);
-        Failure::io(format!("{}: room to put the old files back", state.shown()), &error)
-            .or_hint("nothing was changed; make room, for example below /ngfw/var/common")
+        ReplaceError::NoRoomHeld { state: state.shown().to_owned(), error }
     })
 }
 

@@ -4,7 +4,6 @@
 //! Written aside, synced, renamed, directory synced; the second line is the SHA-256 of the
 //! first, so that damage is told from content.
 
-use cli::say::exit::{Exit, Failure};
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::signature::VerifyingKey;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::appliance::peers::{Live, LiveSet};
 use crate::appliance::state::{LockedState, State};
 use crate::change::backup::BackupId;
+use crate::change::error::{Error, RecordError};
 
 const NAME: &str = "journal";
 const FORMAT: &str = "sftunnel-journal/1";
@@ -56,7 +56,6 @@ impl Goal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Remember {
-    /// Whose.
     pub manager: ManagerUuid,
     /// The bundle, when it is from one.
     pub bundle_id: Option<Sha256>,
@@ -100,7 +99,6 @@ pub(crate) struct Pair {
     pub not_before: Timestamp,
     /// The run of `generate_certs.pl`, as the bundle says.
     pub batch: u64,
-    /// The bundle.
     pub bundle_id: Sha256,
 }
 
@@ -126,7 +124,7 @@ impl Default for Format {
     }
 }
 
-/// The journal.
+/// The record of an open transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Journal {
@@ -184,23 +182,28 @@ impl Journal {
         boot_id.is_some() && self.boot_id == boot_id
     }
 
+    /// Its path, for messages.
+    pub(crate) fn path(state: &State) -> String {
+        format!("{}/{NAME}", state.shown())
+    }
+
     /// Writes it, durably.
     ///
     /// On failure the journal before it still stands.
-    pub(crate) fn write(&self, state: &LockedState) -> Result<(), Failure> {
+    pub(crate) fn write(&self, state: &LockedState) -> Result<(), Error> {
         let mut text = serde_json::to_string(self)
-            .map_err(|error| Failure::unexpected(format!("journal: {error}")))?;
+            .map_err(|error| RecordError::Unwritable { name: NAME, error })?;
         let digest = Sha256::of(text.as_bytes());
         text.push_str(&format!("\n{digest}\n"));
-        state.write(NAME, text.as_bytes())
+        Ok(state.write(NAME, text.as_bytes())?)
     }
 
     /// Reads it; `None` when no transaction is open.
     ///
     /// A damaged one needs a person.
-    pub(crate) fn read(state: &State) -> Result<Option<Self>, Failure> {
+    pub(crate) fn read(state: &State) -> Result<Option<Self>, Error> {
         let Some(bytes) = state.read(NAME)? else { return Ok(None) };
-        Self::parse(&bytes).map(Some).ok_or_else(|| unreadable(state, &bytes))
+        Ok(Some(Self::parse(&bytes).ok_or_else(|| unreadable(state, &bytes))?))
     }
 
     /// A line of JSON and a line with its checksum; anything else is damaged.
@@ -209,13 +212,13 @@ impl Journal {
     }
 
     /// Removes whatever was written of a journal whose transaction never began.
-    pub(crate) fn discard(state: &LockedState) -> Result<(), Failure> {
-        state.remove(NAME)
+    pub(crate) fn discard(state: &LockedState) -> Result<(), Error> {
+        Ok(state.remove(NAME)?)
     }
 
     /// Ends the transaction: removes the journal, durably.
-    pub(crate) fn close(self, state: &LockedState) -> Result<(), Failure> {
-        state.remove(NAME)
+    pub(crate) fn close(self, state: &LockedState) -> Result<(), Error> {
+        Ok(state.remove(NAME)?)
     }
 }
 
@@ -226,24 +229,10 @@ fn whole_line(bytes: &[u8]) -> Option<&[u8]> {
     (Sha256::of(line.as_bytes()) == digest).then_some(line.as_bytes())
 }
 
-fn unreadable(state: &State, bytes: &[u8]) -> Failure {
-    let path = format!("{}/{NAME}", state.shown());
-    let give_up = format!(
-        "look at the live files with `sftunnel-install status` and at the backups with `sftunnel-install backups verify`;\n\
-         then move {path} away and run `sftunnel-install rollback --to ID`"
-    );
-    let format = whole_line(bytes).map(|line| formats::json::require_format(line, FORMAT));
-    let failure = match format {
-        Some(Err(error)) if error.is_later() => {
-            let message = format!("{path} {error}: a later release was interrupted");
-            Failure::unexpected(message).hint(format!(
-                "run `recover` of the sftunnel-install that was interrupted; without it: {give_up}"
-            ))
-        }
-        _ => Failure::unexpected(format!(
-            "{path} is damaged, so an interrupted run cannot be finished by this program"
-        ))
-        .hint(give_up),
-    };
-    failure.exit(Exit::NeedsPerson)
+fn unreadable(state: &State, bytes: &[u8]) -> RecordError {
+    let path = Journal::path(state);
+    match whole_line(bytes).map(|line| formats::json::require_format(line, FORMAT)) {
+        Some(Err(error)) if error.is_later() => RecordError::LaterJournal { path, error },
+        _ => RecordError::DamagedJournal { path },
+    }
 }

@@ -6,37 +6,46 @@
 use std::fs;
 
 use cli::disk::root::open_file_at;
-use cli::say::exit::Failure;
 use formats::device::CredentialFile;
-use formats::error::Reason;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{IFlags, StatVfsMountFlags, fstat, fstatvfs, ioctl_getflags};
 
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, PeerDir};
 use crate::change::Change;
+use crate::change::error::ReplaceError;
 
 /// One thing in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Obstacle {
-    /// Names the file or directory, and the reason.
-    pub message: String,
-    /// Names the command that shows it, and the way out.
-    pub hint: String,
+    pub path: String,
+    pub in_the_way: InTheWay,
+    /// The files that a directory keeps from being replaced; `None` where `path` is the file.
+    pub names: Option<Vec<CredentialFile>>,
+}
+
+/// The kind of an obstacle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InTheWay {
+    Protected(Protection),
+    ReadOnly,
+    Mount,
+}
+
+/// `chattr +i` and `+a`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protection {
+    Immutable,
+    AppendOnly,
 }
 
 /// Refuses a change that the system would not let happen.
 ///
 /// The refusal, `cannot-replace`, names every file.
-pub(crate) fn require_none(host: &Host, change: &Change) -> Result<(), Failure> {
+pub(crate) fn require_none(host: &Host, change: &Change) -> Result<(), ReplaceError> {
     let changed: Vec<_> = change.files().map(|(file, _, _)| file).collect();
     let found = find(host, &change.peer, &changed);
-    if found.is_empty() {
-        return Ok(());
-    }
-    let lines = |of: fn(&Obstacle) -> &str| found.iter().map(of).collect::<Vec<_>>().join("\n");
-    Err(Failure::refused(Reason::CannotReplace, lines(|one| &one.message))
-        .hint(lines(|one| &one.hint)))
+    if found.is_empty() { Ok(()) } else { Err(ReplaceError::Obstacles(found)) }
 }
 
 /// Looks for what would keep these files of a peer directory from being replaced.
@@ -49,58 +58,39 @@ pub(crate) fn find(host: &Host, peer: &PeerDir, files: &[CredentialFile]) -> Vec
     for file in files {
         // one that is absent, or is no regular file, is refused elsewhere
         if let Ok(opened) = open_file_at(&peer.dir, file.name().as_ref()) {
-            found.extend(of_file(peer, &opened, &format!("{folder}/{file}")));
+            found.extend(of_file(peer, &opened, format!("{folder}/{file}")));
         }
     }
     found
 }
 
 fn of_folder(peer: &PeerDir, folder: &str, files: &[CredentialFile]) -> Option<Obstacle> {
-    let names = files.iter().map(|file| file.name()).collect::<Vec<_>>().join(", ");
-    let so = format!("so nothing in it can be replaced: {names}");
-    if let Some((word, flag)) = protected(&peer.dir) {
-        return Some(Obstacle {
-            message: format!("{folder} is {word}, {so}"),
-            hint: format!(
-                "`lsattr -d {folder}` shows it; find out who wants it so before `chattr -{flag} {folder}`"
-            ),
-        });
-    }
     let is_read_only =
-        fstatvfs(&peer.dir).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
-    is_read_only.then(|| Obstacle {
-        message: format!("{folder} lies on a read-only mount, {so}"),
-        hint: format!(
-            "`findmnt -T {folder}` shows it; find out why (`dmesg`) before making it writable"
-        ),
-    })
+        || fstatvfs(&peer.dir).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let in_the_way = match protection(&peer.dir) {
+        Some(protection) => InTheWay::Protected(protection),
+        None if is_read_only() => InTheWay::ReadOnly,
+        None => return None,
+    };
+    Some(Obstacle { path: folder.to_owned(), in_the_way, names: Some(files.to_vec()) })
 }
 
-fn of_file(peer: &PeerDir, opened: &fs::File, path: &str) -> Option<Obstacle> {
-    if is_mounted_over(peer, opened) {
-        return Some(Obstacle {
-            message: format!("something is mounted over {path}, so it cannot be replaced"),
-            hint: format!(
-                "`findmnt -T {path}` shows it; find out who needs it before `umount {path}`"
-            ),
-        });
-    }
-    let (word, flag) = protected(opened)?;
-    Some(Obstacle {
-        message: format!("{path} is {word}, so it cannot be replaced"),
-        hint: format!(
-            "`lsattr {path}` shows it; find out who wants it so before `chattr -{flag} {path}`"
-        ),
-    })
+fn of_file(peer: &PeerDir, opened: &fs::File, path: String) -> Option<Obstacle> {
+    let in_the_way = if is_mounted_over(peer, opened) {
+        InTheWay::Mount
+    } else {
+        InTheWay::Protected(protection(opened)?)
+    };
+    Some(Obstacle { path, in_the_way, names: None })
 }
 
-/// `chattr +i` and `+a`; a file system without them has none.
-fn protected(file: impl AsFd) -> Option<(&'static str, char)> {
+/// A file system without such flags has none.
+fn protection(file: impl AsFd) -> Option<Protection> {
     let flags = ioctl_getflags(file).ok()?;
     if flags.contains(IFlags::IMMUTABLE) {
-        Some(("immutable", 'i'))
+        Some(Protection::Immutable)
     } else if flags.contains(IFlags::APPEND) {
-        Some(("append-only", 'a'))
+        Some(Protection::AppendOnly)
     } else {
         None
     }
@@ -119,7 +109,7 @@ fn is_mounted_over(peer: &PeerDir, file: &fs::File) -> bool {
     }
 }
 
-/// proc_pid_fdinfo(5).
+/// Reads the number of the mount that a file is on; see proc_pid_fdinfo(5).
 fn mount_of(file: &impl AsRawFd) -> Option<u64> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
     info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()

@@ -11,7 +11,6 @@ use cli::disk::root::open_dir_at;
 use cli::kit::locate::{is_kit, is_kit_at, kit_around};
 use cli::say::exit::Failure;
 use formats::device::{DeviceUuid, ManagerUuid};
-use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, file_name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, fstat, mkdirat};
@@ -21,6 +20,7 @@ use crate::appliance::peers::{LiveSet, PeerDir};
 use crate::appliance::state::State;
 use crate::change::Context;
 use crate::change::backup;
+use crate::change::error::{Error, RecordError};
 use crate::change::journal::{Goal, Journal, Remember};
 
 const STORE: &str = "receipts";
@@ -49,17 +49,17 @@ impl Receipts {
 /// Writes a receipt for each manager of a transaction that is about to be closed.
 pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
     let mut receipts = Receipts::default();
-    let prepared = || -> Result<_, Failure> {
+    let prepared = || -> Result<_, Error> {
         let device = context.host.appliance()?.uuid;
         let before = backup::open(context.state, &journal.backup)?.peers;
         let store =
-            open_or_make(context.state.dir(), 0o700).map_err(|error| Failure::io(STORE, &error))?;
+            open_or_make(context.state.dir(), 0o700).map_err(|error| Error::io(STORE, error))?;
         Ok((device, before, store))
     };
     let (device, before, store) = match prepared() {
         Ok(prepared) => prepared,
-        Err(failure) => {
-            receipts.note(failure.into_message());
+        Err(error) => {
+            receipts.note(Failure::from(error).into_message());
             return receipts;
         }
     };
@@ -78,13 +78,13 @@ pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
 }
 
 /// Removes a receipt that a crash kept from being renamed into place.
-pub(crate) fn remove_unfinished(state: &State) -> Result<(), Failure> {
+pub(crate) fn remove_unfinished(state: &State) -> Result<(), Error> {
     let removed = match open_dir_at(state.dir(), OsStr::new(STORE)) {
         // what is no directory, receipts cannot be written to either, which is only a note
         Err(error) if is_no_directory(&error) => return Ok(()),
         opened => opened.and_then(|store| durable::remove_unfinished(&store)),
     };
-    removed.map_err(|error| Failure::io(format!("{}/{STORE}", state.shown()), &error))
+    removed.map_err(|error| Error::io(format!("{}/{STORE}", state.shown()), error))
 }
 
 fn is_no_directory(error: &io::Error) -> bool {
@@ -146,17 +146,12 @@ impl Places {
     /// Opens the operator's. A link is not followed.
     ///
     /// `bad-format` for what is no folder.
-    pub(crate) fn open(folders: &[PathBuf]) -> Result<Self, Failure> {
+    pub(crate) fn open(folders: &[PathBuf]) -> Result<Self, RecordError> {
         let mut places = Self::default();
         for path in folders {
-            places.add(path, OFlags::NOFOLLOW).map_err(|errno| match errno {
-                Errno::NOTDIR | Errno::LOOP => {
-                    let message = format!("--receipt-out: {} is not a folder", path.display());
-                    Failure::refused(Reason::BadFormat, message)
-                        .hint("name the folder itself; a link is not followed")
-                }
-                errno => Failure::io(format!("--receipt-out: {}", path.display()), &errno.into()),
-            })?;
+            places
+                .add(path, OFlags::NOFOLLOW)
+                .map_err(|errno| RecordError::ReceiptOut { path: path.clone(), errno })?;
         }
         Ok(places)
     }

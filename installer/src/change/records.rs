@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use cli::say::exit::Failure;
 use formats::checksum::Sha256;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::json::{self, JsonError};
@@ -14,6 +13,7 @@ use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::appliance::state::{LockedState, State};
+use crate::change::error::{Error, RecordError};
 use crate::change::journal::{Pair, Remember};
 
 /// A file in the state directory that remembers something between runs.
@@ -26,7 +26,6 @@ pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
     /// The box that it was written on; `None` in one of an earlier version.
     fn device(&self) -> Option<&DeviceUuid>;
 
-    /// Notes the box.
     fn set_device(&mut self, device: Option<DeviceUuid>);
 
     /// True when what it says fits together.
@@ -96,7 +95,7 @@ pub(crate) struct InstalledSet {
     pub bundle_id: Option<Sha256>,
     /// The three files' digests.
     pub files: [Option<Sha256>; 3],
-    /// When, by the box's clock.
+    /// By the box's clock.
     pub completed_at: Timestamp,
     /// The latest notBefore of any CA that this program installed for this manager.
     pub newest_ca: Option<Timestamp>,
@@ -111,7 +110,7 @@ pub(crate) struct InstalledSet {
 
 impl Installed {
     /// Reads the record; empty when there is none.
-    pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
+    pub(crate) fn read(state: Option<&State>) -> Result<Self, Error> {
         let empty =
             || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
         Ok(read(state)?.unwrap_or_else(empty))
@@ -128,7 +127,7 @@ impl Installed {
         state: &LockedState,
         done: &[Remember],
         now: Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         for remember in done {
             let before = self.managers.get(&remember.manager);
             let before = before.map(|set| (set.newest_ca, set.newest_pair)).unwrap_or_default();
@@ -152,7 +151,7 @@ impl Installed {
         mut self,
         state: &LockedState,
         managers: &[ManagerUuid],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let mut changed = false;
         for manager in managers {
             if let Some(set) = self.managers.get_mut(manager) {
@@ -175,7 +174,6 @@ pub(crate) struct Signers {
         skip_serializing_if = "Option::is_none"
     )]
     device: Option<DeviceUuid>,
-    /// By manager.
     pub managers: BTreeMap<ManagerUuid, Vec<PinnedSigner>>,
 }
 
@@ -217,7 +215,7 @@ impl PinnedKey {
 
 impl Signers {
     /// Reads the record; empty when there is none.
-    pub(crate) fn read(state: Option<&State>) -> Result<Self, Failure> {
+    pub(crate) fn read(state: Option<&State>) -> Result<Self, Error> {
         let empty =
             || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
         Ok(read(state)?.unwrap_or_else(empty))
@@ -248,8 +246,7 @@ impl Signers {
         learns
     }
 
-    /// Writes the record.
-    pub(crate) fn write(self, state: &LockedState) -> Result<(), Failure> {
+    pub(crate) fn write(self, state: &LockedState) -> Result<(), Error> {
         write(state, self)
     }
 }
@@ -282,34 +279,26 @@ fn split(bytes: &[u8]) -> (&[u8], Option<Sha256>) {
     }
 }
 
-fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Failure> {
+fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Error> {
     let Some(bytes) = state.map(|state| state.read(R::NAME)).transpose()?.flatten() else {
         return Ok(None);
     };
     let is_ours =
         |record: &R| state.is_none_or(|state| state.is_of_another(record.device()).is_none());
-    parse(&bytes).map(|record| Some(record).filter(is_ours)).map_err(|why| {
+    let record = parse(&bytes).map_err(|why| {
         let path = format!("{}/{}", state.map_or("", State::shown), R::NAME);
-        let forgotten = "what it remembered (completed installations, or pinned signers) is then forgotten";
-        match why {
-            Unreadable::Damaged => Failure::unexpected(format!("{path} is damaged"))
-                .hint(format!("move it away; {forgotten}")),
-            Unreadable::OtherFormat => {
-                Failure::unexpected(format!("{path} is not of the format {}", R::FORMAT)).hint(format!(
-                    "use the sftunnel-install that wrote it, a later one most likely; or move it away: {forgotten}"
-                ))
-            }
-        }
-    })
+        RecordError::Unreadable { path, format: R::FORMAT, why }
+    })?;
+    Ok(Some(record).filter(is_ours))
 }
 
-fn write<R: Record>(state: &LockedState, mut record: R) -> Result<(), Failure> {
+fn write<R: Record>(state: &LockedState, mut record: R) -> Result<(), Error> {
     record.set_device(state.device().cloned());
     let mut text = serde_json::to_string_pretty(&record)
-        .map_err(|error| Failure::unexpected(format!("{}: {error}", R::NAME)))?;
+        .map_err(|error| RecordError::Unwritable { name: R::NAME, error })?;
     text.push('\n');
     text.push_str(&format!("{}\n", Sha256::of(text.as_bytes())));
-    state.write(R::NAME, text.as_bytes())
+    Ok(state.write(R::NAME, text.as_bytes())?)
 }
 
 #[cfg(test)]

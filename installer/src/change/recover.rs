@@ -9,14 +9,11 @@
 //! | any | a file that is neither old nor new | nothing: a person is needed |
 //! | commit or restart, restore | old, new or mixed | the backup is put back, once more |
 
-use cli::say::exit::{Exit, Failure};
-use formats::device::DeviceUuid;
-use formats::error::Reason;
-
 use crate::appliance::peers::PeerDir;
 use crate::appliance::state::State;
 use crate::change::Context;
 use crate::change::backup::{self, BackupId};
+use crate::change::error::{Error, NotBack, NotDone};
 use crate::change::finish;
 use crate::change::held_space;
 use crate::change::journal::{Goal, Journal, Phase};
@@ -77,7 +74,7 @@ impl Recovered {
 }
 
 /// Finishes an interrupted run.
-pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
+pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Error> {
     context.signals.begin();
     let Some(journal) = Journal::read(context.state)? else {
         let leftovers = sweep(context)?;
@@ -86,36 +83,20 @@ pub(crate) fn recover(context: Context<'_>) -> Result<Recovered, Failure> {
     if let (Some(other), false) =
         (context.state.is_of_another(journal.device.as_ref()), context.accept_device)
     {
-        return Err(of_another_device(context.state, &journal, other));
+        return Err(NotBack::OtherDevice {
+            journal: Journal::path(context.state),
+            device: other.clone(),
+            own: context.state.device().cloned(),
+            backup: journal.backup,
+        }
+        .into());
     }
     let recovered = go_on(context, journal)?;
-    sweep(context).map_err(|failure| {
-        let done = match recovered {
-            Recovered::AllNew { .. } => "all new",
-            _ => "all old",
-        };
-        failure
-            .preceded_by(format!(
-                "the interrupted run was finished: {done}; but what it left could not be removed"
-            ))
-            .exit(Exit::NeedsPerson)
-            .also_hint("when that is mended, run `sftunnel-install recover` again")
+    sweep(context).map_err(|error| {
+        let is_all_new = matches!(recovered, Recovered::AllNew { .. });
+        NotDone::NotSwept { is_all_new, error: Box::new(error) }
     })?;
     Ok(recovered)
-}
-
-/// The run that was interrupted was one of another box, whose disk this is a copy of.
-fn of_another_device(state: &State, journal: &Journal, other: &DeviceUuid) -> Failure {
-    let open = format!("{}/journal", state.shown());
-    let message = format!(
-        "{open} is of device {other}, this box is {}: nothing was put back",
-        state.device().map_or("another", DeviceUuid::as_str)
-    );
-    Failure::refused(Reason::WrongDevice, message).exit(Exit::NeedsPerson).hint(format!(
-        "when this box was given another UUID on purpose: `sftunnel-install recover --accept-device`\n\
-         when its files came from another box: move {open} away, look with `sftunnel-install status`; what that run found is backup {}",
-        journal.backup
-    ))
 }
 
 /// The state of the [machine](crate::change::swap) that an open journal names.
@@ -127,14 +108,14 @@ enum Entry {
 }
 
 impl Entry {
-    fn of(context: Context<'_>, journal: &Journal) -> Result<Self, Failure> {
+    fn of(context: Context<'_>, journal: &Journal) -> Result<Self, Error> {
         match (journal.goal, journal.phase) {
             (Goal::Restore, _) | (_, Phase::Commit) => {
                 Ok(Self::Back { must_restart: journal.must_restart })
             }
             (Goal::Install | Goal::Rollback, Phase::Restart) => {
                 let replaced = finish::replaced_since(context.host, journal);
-                match replaced.map_err(|failure| finish::cannot_tell(context, failure))? {
+                match replaced.map_err(|error| finish::cannot_tell(context, error))? {
                     None => Ok(Self::Swapped),
                     // sftunnel may have read the new ones before
                     Some(_) => Ok(Self::Back { must_restart: true }),
@@ -144,7 +125,7 @@ impl Entry {
     }
 }
 
-fn go_on(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
+fn go_on(context: Context<'_>, journal: Journal) -> Result<Recovered, Error> {
     let backup = journal.backup.clone();
     let (put_back, why) = match Entry::of(context, &journal)? {
         Entry::Back { must_restart: true } => (Some(undo::undo(context, journal)?), None),
@@ -171,7 +152,7 @@ fn go_on(context: Context<'_>, journal: Journal) -> Result<Recovered, Failure> {
 
 /// Removes unfinished records, backups and receipts, and staged files wherever this box has a
 /// peer directory.
-fn sweep(context: Context<'_>) -> Result<usize, Failure> {
+fn sweep(context: Context<'_>) -> Result<usize, Error> {
     context.state.remove_unfinished()?;
     backup::remove_unfinished(context.state)?;
     receipts::remove_unfinished(context.state)?;

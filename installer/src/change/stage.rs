@@ -4,20 +4,19 @@
 //! replaced: a run that was killed may have renamed it a moment ago, and somebody may have
 //! copied it there by hand, without a sync.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::{Duration, Instant};
 
 use cli::disk::durable::{self, StagedFile};
-use cli::say::exit::{Exit, Failure};
 use formats::device::CredentialFile;
-use formats::error::Reason;
 use rustix::fs::Mode;
 
-use crate::appliance::attributes::{Attributes, NotGiven};
+use crate::appliance::attributes::Attributes;
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveFile, PeerDir};
 use crate::change::Change;
 use crate::change::backup::BackupId;
+use crate::change::error::{Error, ReplaceError};
 
 /// Until it has its owner, nobody else can read a successor.
 const ASIDE: Mode = Mode::from_raw_mode(0o600);
@@ -40,24 +39,20 @@ struct Successor {
 /// found out here, before anything live changes.
 ///
 /// On failure nothing is left of them.
-pub(crate) fn stage(
-    host: &Host,
-    backup: &BackupId,
-    changes: Vec<Change>,
-) -> Result<Staged, Failure> {
+pub(crate) fn stage(host: &Host, backup: &BackupId, changes: Vec<Change>) -> Result<Staged, Error> {
     let empty = |change| StagedPeer { change, successors: Vec::new() };
     let mut staged = Staged(changes.into_iter().map(empty).collect());
     match staged.0.iter_mut().try_for_each(|peer| peer.write(host, backup.sequence())) {
         Ok(()) => Ok(staged),
-        Err(failure) => {
+        Err(error) => {
             staged.discard();
-            Err(failure)
+            Err(error)
         }
     }
 }
 
 impl StagedPeer {
-    fn write(&mut self, host: &Host, sequence: u64) -> Result<(), Failure> {
+    fn write(&mut self, host: &Host, sequence: u64) -> Result<(), Error> {
         let Self { change, successors } = self;
         for (file, _, after) in change.files() {
             let content = match after {
@@ -73,9 +68,9 @@ impl StagedPeer {
         Ok(())
     }
 
-    fn failed(&self, file: &str) -> impl Fn(io::Error) -> Failure + use<> {
+    fn failed(&self, file: &str) -> impl Fn(io::Error) -> ReplaceError + use<> {
         let path = format!("{}/{file}", self.change.peer.manager);
-        move |error| cannot_swap(&path, &error)
+        move |error| ReplaceError::Swap { path: path.clone(), error }
     }
 }
 
@@ -85,10 +80,10 @@ fn stage_one(
     file: CredentialFile,
     name: &str,
     content: &LiveFile,
-) -> Result<StagedFile, Failure> {
+) -> Result<StagedFile, Error> {
     let folder = peers::shown(host, &peer.manager);
     let successor = StagedFile::write(&peer.dir, name, &content.bytes, ASIDE)
-        .map_err(|error| Failure::io(&folder, &error))?;
+        .map_err(|error| Error::io(&folder, error))?;
     let dressed = match &content.attributes.extended {
         None => Ok(()),
         Some(extended) => extended.give(successor.file()),
@@ -97,21 +92,9 @@ fn stage_one(
         Ok(()) => Ok(successor),
         Err(error) => {
             let _ = successor.discard(&peer.dir);
-            Err(cannot_keep(&format!("{folder}/{file}"), &error))
+            // an ACL or label that the successor would lack may be what lets sftunnel read its key
+            Err(ReplaceError::NotGiven { path: format!("{folder}/{file}"), error }.into())
         }
-    }
-}
-
-/// An ACL or label that the successor would lack may be what lets sftunnel read its key.
-fn cannot_keep(path: &str, not_given: &NotGiven) -> Failure {
-    let message = format!("{path}: {not_given}");
-    match not_given.error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => {
-            Failure::io(path, &not_given.error).map_message(|_| message)
-        }
-        _ => Failure::refused(Reason::CannotReplace, message).hint(format!(
-            "`getfattr -d -m - {path}` shows it; find out what forbids it (`dmesg`), or whether it is needed"
-        )),
     }
 }
 
@@ -135,7 +118,7 @@ impl Staged {
     /// changes. Gives the time from the first rename to the last.
     ///
     /// On failure some may have been replaced.
-    pub(crate) fn swap(mut self) -> Result<Duration, Failure> {
+    pub(crate) fn swap(mut self) -> Result<Duration, ReplaceError> {
         for peer in &self.0 {
             for Successor { file, content } in &peer.successors {
                 if let Some((staged, attributes)) = content {
@@ -168,24 +151,12 @@ impl Staged {
     }
 }
 
-fn cannot_swap(path: &str, error: &std::io::Error) -> Failure {
-    let failure = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ResourceBusy => {
-            Failure::refused(Reason::CannotReplace, format!("replacing {path}: {error}")).hint(
-                "`lsattr` shows whether it was made immutable meanwhile, `findmnt -T` whether something was mounted over it",
-            )
-        }
-        _ => Failure::io(format!("replacing {path}"), error),
-    };
-    failure.exit(Exit::Failed)
-}
-
 /// Removes staged files that an interrupted run left in a peer directory.
-pub(crate) fn remove_leftovers(host: &Host, peer: &PeerDir) -> Result<usize, Failure> {
+pub(crate) fn remove_leftovers(host: &Host, peer: &PeerDir) -> Result<usize, Error> {
     let shown = peers::shown(host, &peer.manager);
-    let leftovers = peer.leftovers().map_err(|error| Failure::io(&shown, &error))?;
+    let leftovers = peer.leftovers().map_err(|error| Error::io(&shown, error))?;
     for name in &leftovers {
-        durable::remove(&peer.dir, name).map_err(|error| Failure::io(&shown, &error))?;
+        durable::remove(&peer.dir, name).map_err(|error| Error::io(&shown, error))?;
     }
     Ok(leftovers.len())
 }

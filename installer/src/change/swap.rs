@@ -21,13 +21,13 @@
 
 use std::time::Duration;
 
-use cli::say::exit::{Exit, Failure};
 use formats::device::ManagerUuid;
 
 use crate::appliance::service::{self, Interrupted, Service, Unhealthy};
 use crate::appliance::tunnel::Waited;
 use crate::change::Context;
 use crate::change::backup::BackupId;
+use crate::change::error::{Error, NotDone};
 use crate::change::finish;
 use crate::change::held_space;
 use crate::change::journal::{Goal, Journal, Phase};
@@ -46,7 +46,7 @@ pub(crate) struct Prepared {
 pub(crate) struct NotSwapped {
     /// At *commit*, with sftunnel's process as it was before the renames.
     pub(super) journal: Journal,
-    pub(super) failure: Failure,
+    pub(super) error: Error,
 }
 
 /// The files are live and durable, and the journal says so: *restart*.
@@ -103,7 +103,7 @@ impl Prepared {
     pub(crate) fn swap(self, context: Context<'_>) -> Result<(Swapped, Duration), Box<NotSwapped>> {
         let Context { host, state, signals, .. } = context;
         let Self { journal, staged, proof } = self;
-        let swapped = staged.swap().and_then(|renames| {
+        let swapped = staged.swap().map_err(Error::from).and_then(|renames| {
             let mut journal = Journal { phase: Phase::Restart, ..journal.clone() };
             // sftunnel may have come up or gone by itself since. On the way back the process that
             // has read the old files stays noted: as long as that one runs, no restart is needed
@@ -115,7 +115,7 @@ impl Prepared {
             }
             journal.write(state).map(|()| (Swapped { journal, proof }, renames))
         });
-        swapped.map_err(|failure| Box::new(NotSwapped { journal, failure }))
+        swapped.map_err(|error| Box::new(NotSwapped { journal, error }))
     }
 }
 
@@ -138,10 +138,10 @@ impl Swapped {
         self,
         context: Context<'_>,
         old: Option<u32>,
-    ) -> Result<Restarted, Failure> {
+    ) -> Result<Restarted, Error> {
         let Context { host, signals, patience, .. } = context;
         let running = service::restart(host, old, patience, signals);
-        let running = running.map_err(|Interrupted| finish::interrupted(self.journal.goal))?;
+        let running = running.map_err(|Interrupted| NotDone::Interrupted(self.journal.goal))?;
         self.judge(context, running)
     }
 
@@ -149,14 +149,17 @@ impl Swapped {
     /// cut off or by a boot: that is proved or made so.
     ///
     /// Exit 7, with the journal left, when a signal ends the waiting or what runs cannot be read.
-    pub(crate) fn resume(self, context: Context<'_>) -> Result<Restarted, Failure> {
+    pub(crate) fn resume(self, context: Context<'_>) -> Result<Restarted, Error> {
         let Context { host, signals, patience, .. } = context;
         let goal = self.journal.goal;
-        let interrupted = |Interrupted| finish::interrupted(goal);
+        let interrupted = |Interrupted| NotDone::Interrupted(goal);
         let now = service::require_readable(host, signals).map_err(|failure| {
-            if signals.pending() { interrupted(Interrupted) } else { not_readable(failure) }
+            match signals.pending() {
+                true => NotDone::Interrupted(goal),
+                false => NotDone::ServiceUnreadable(failure),
+            }
         })?;
-        let boot_id = host.boot_id().map_err(|failure| finish::cannot_tell(context, failure))?;
+        let boot_id = host.boot_id().map_err(|error| finish::cannot_tell(context, error))?;
         let old = self.journal.old_pid_unless_rebooted(boot_id);
         let running = match now {
             Service::Running { pid } if Some(pid) != old => {
@@ -180,7 +183,7 @@ impl Swapped {
         self,
         context: Context<'_>,
         running: Result<u32, Unhealthy>,
-    ) -> Result<Restarted, Failure> {
+    ) -> Result<Restarted, Error> {
         let Self { journal, proof } = self;
         let pid = match running {
             Ok(pid) => pid,
@@ -189,19 +192,11 @@ impl Swapped {
             }
         };
         let waited = proof.wait(context, &managers(&journal));
-        Ok(match waited.map_err(|Interrupted| finish::interrupted(journal.goal))? {
+        Ok(match waited.map_err(|Interrupted| NotDone::Interrupted(journal.goal))? {
             Ok(waited) => Restarted::Proved(Proved { journal, pid, waited }),
             Err(why) => Restarted::NotProved(NotProved { journal, why }),
         })
     }
-}
-
-fn not_readable(failure: Failure) -> Failure {
-    failure
-        .map_message(|message| format!("the new files are in place, but {message}"))
-        .without_reason()
-        .hint("look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again")
-        .exit(Exit::NeedsPerson)
 }
 
 impl Proved {
@@ -211,7 +206,7 @@ impl Proved {
     }
 
     /// Records the success, and closes the journal last.
-    pub(crate) fn finish(self, context: Context<'_>) -> Result<Finished, Failure> {
+    pub(crate) fn finish(self, context: Context<'_>) -> Result<Finished, Error> {
         let Self { journal, pid, waited } = self;
         let backup = journal.backup.clone();
         let receipts = finish::complete(context, journal)?;
@@ -224,17 +219,12 @@ impl NotProved {
     /// have the next run undo that.
     ///
     /// Exit 7 when the journal cannot be closed.
-    pub(crate) fn keep(self, context: Context<'_>) -> Result<Unproved, Failure> {
+    pub(crate) fn keep(self, context: Context<'_>) -> Result<Unproved, Error> {
         let Self { journal, why } = self;
         held_space::release(context.state);
         match journal.close(context.state) {
             Ok(()) => Ok(why),
-            Err(failure) => Err(failure
-                .preceded_by(format!(
-                    "the new files are in place, but {why}; and that they are to stay could not be recorded"
-                ))
-                .exit(Exit::NeedsPerson)
-                .or_hint("mend that, then run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back")),
+            Err(error) => Err(NotDone::NotKept { why, error: Box::new(error) }.into()),
         }
     }
 }

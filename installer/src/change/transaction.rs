@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use cli::say::exit::Failure;
 use formats::checksum::Sha256;
-use formats::error::Reason;
 
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live};
 use crate::appliance::service;
 use crate::appliance::tunnel::Waited;
 use crate::change::backup::{self, BackupId};
+use crate::change::error::{Error, ReplaceError};
 use crate::change::held_space;
 use crate::change::journal::{Format, Goal, Journal, Phase, Remember};
 use crate::change::proof::{Proof, Unproved};
@@ -20,9 +19,6 @@ use crate::change::stage::{self, Staged};
 use crate::change::swap::{self, Finished, Prepared, Restarted};
 use crate::change::undo::PutBack;
 use crate::change::{Change, Context};
-
-const ROOM: &str =
-    "nothing was changed; make room or make it writable, then run the same command again";
 
 /// A change of the box that the operator has agreed to.
 #[derive(Debug)]
@@ -89,7 +85,7 @@ pub(crate) enum Ended {
 ///
 /// A failure is exit 1 or 3 with nothing changed, 6 with the old files back and sftunnel restarted
 /// on them, or 7 when a person is needed.
-pub(crate) fn run(context: Context<'_>, swap: Swap) -> Result<Ended, Failure> {
+pub(crate) fn run(context: Context<'_>, swap: Swap) -> Result<Ended, Error> {
     let on_unhealthy = swap.on_unhealthy;
     let prepared = swap.prepare(context)?;
     let backup = prepared.backup().clone();
@@ -133,7 +129,7 @@ impl Swap {
     /// Backs up what is live, and stages what shall be.
     ///
     /// On failure nothing has changed: exit 1 or 3.
-    pub(crate) fn prepare(self, context: Context<'_>) -> Result<Prepared, Failure> {
+    pub(crate) fn prepare(self, context: Context<'_>) -> Result<Prepared, Error> {
         let Context { host, state, signals, .. } = context;
         let Self { source, changes, remember, proof, .. } = self;
         let goal = source.goal();
@@ -161,12 +157,12 @@ impl Swap {
         };
         match stage_and_commit(context, &journal, changes) {
             Ok(staged) => Ok(Prepared { journal, staged, proof }),
-            Err(Uncommitted { failure, journal_may_be_there }) => {
+            Err(Uncommitted { error, journal_may_be_there }) => {
                 // an unused copy of what is live, unless a journal that comes back names it
                 if !journal_may_be_there {
                     let _ = backup::remove(state, &journal.backup);
                 }
-                Err(failure)
+                Err(error)
             }
         }
     }
@@ -174,7 +170,7 @@ impl Swap {
 
 /// A transaction that did not begin: no live file was changed, and nothing is staged.
 struct Uncommitted {
-    failure: Failure,
+    error: Error,
     /// Its journal may be found after a power cut.
     journal_may_be_there: bool,
 }
@@ -185,23 +181,23 @@ fn stage_and_commit(
     changes: Vec<Change>,
 ) -> Result<Staged, Uncommitted> {
     let Context { host, state, .. } = context;
-    let staged = stage::stage(host, &journal.backup, changes).map_err(|failure| Uncommitted {
-        failure: failure.or_hint(ROOM),
+    let staged = stage::stage(host, &journal.backup, changes).map_err(|error| Uncommitted {
+        error: ReplaceError::NotStaged(Box::new(error)).into(),
         journal_may_be_there: false,
     })?;
     match commit(context, journal, &staged) {
         Ok(()) => Ok(staged),
-        Err(failure) => {
+        Err(error) => {
             staged.discard();
             // one that could not be written may still have been renamed into place
             let journal_may_be_there = Journal::discard(state).is_err();
             held_space::release(state);
-            Err(Uncommitted { failure, journal_may_be_there })
+            Err(Uncommitted { error, journal_may_be_there })
         }
     }
 }
 
-fn commit(context: Context<'_>, journal: &Journal, staged: &Staged) -> Result<(), Failure> {
+fn commit(context: Context<'_>, journal: &Journal, staged: &Staged) -> Result<(), Error> {
     let Context { host, state, signals, .. } = context;
     for change in staged.changes() {
         require_as_planned(host, change)?;
@@ -228,12 +224,10 @@ fn known_digests(changes: &[Change]) -> Vec<Sha256> {
 }
 
 /// The manager may have pushed new files through a tunnel that came up meanwhile.
-fn require_as_planned(host: &Host, change: &Change) -> Result<(), Failure> {
+fn require_as_planned(host: &Host, change: &Change) -> Result<(), Error> {
     if change.peer.read(host)?.identities() == change.before.identities() {
         return Ok(());
     }
-    let path = peers::shown(host, &change.peer.manager);
-    let message = format!("{path} was changed by somebody else since the plan was made");
-    Err(Failure::refused(Reason::Busy, message)
-        .hint("look with `sftunnel-install status`: the manager may have pushed new files itself"))
+    let folder = peers::shown(host, &change.peer.manager);
+    Err(ReplaceError::ChangedSincePlan { folder }.into())
 }

@@ -1,13 +1,12 @@
 //! The way back: the backup of a transaction that did not succeed, or was cut off, becomes live
 //! again. [`swap`](crate::change::swap) says why its journal comes before its files are staged.
 
-use cli::say::exit::{Exit, Failure};
 use formats::device::ManagerUuid;
-use formats::error::Reason;
 
 use crate::appliance::peers::{Live, LiveSet};
 use crate::appliance::service::{self, Service};
 use crate::change::backup::{self, Backup};
+use crate::change::error::{Error, NotBack, NotDone, Noticed};
 use crate::change::finish::{cannot_tell, changed_by_somebody};
 use crate::change::held_space;
 use crate::change::journal::{Goal, Journal, Phase, Remember};
@@ -28,17 +27,14 @@ pub(crate) struct PutBack {
 }
 
 impl NotSwapped {
-    /// Puts the old files back. Gives why, with the exit code of the end that was reached: nothing
-    /// has changed, unless sftunnel came up by itself meanwhile and had to be restarted.
-    pub(crate) fn undo(self, context: Context<'_>) -> Failure {
-        let Self { journal, failure } = self;
+    /// Puts the old files back. Gives why, as the error of the end that was reached: nothing has
+    /// changed, unless sftunnel came up by itself meanwhile and had to be restarted.
+    pub(crate) fn undo(self, context: Context<'_>) -> Error {
+        let Self { journal, error } = self;
         match undo_unless_as_before(context, journal) {
-            Ok(None) => failure,
+            Ok(None) => error,
             Ok(Some(PutBack { pid, .. })) => {
-                let back = format!(
-                    "the old files are back, and sftunnel was restarted on them (PID {pid})"
-                );
-                failure.map_message(|message| format!("{message}; {back}")).exit(Exit::RolledBack)
+                NotDone::PutBack { error: Box::new(error), pid }.into()
             }
             Err(not_back) => not_back,
         }
@@ -47,11 +43,11 @@ impl NotSwapped {
 
 impl NotProved {
     /// Puts the old files back, and restarts sftunnel on them. Gives why, too.
-    pub(crate) fn undo(self, context: Context<'_>) -> Result<(Unproved, PutBack), Failure> {
+    pub(crate) fn undo(self, context: Context<'_>) -> Result<(Unproved, PutBack), Error> {
         let Self { journal, why } = self;
         match undo(context, journal) {
             Ok(put_back) => Ok((why, put_back)),
-            Err(failure) => Err(failure.map_message(|message| format!("{why}\n{message}"))),
+            Err(error) => Err(NotBack::AfterUnproved { why, error: Box::new(error) }.into()),
         }
     }
 }
@@ -61,10 +57,10 @@ impl NotProved {
 ///
 /// A failure is exit 7: a person is needed. Unless the files are back, a journal stays for
 /// `recover`.
-pub(crate) fn undo(context: Context<'_>, undone: Journal) -> Result<PutBack, Failure> {
+pub(crate) fn undo(context: Context<'_>, undone: Journal) -> Result<PutBack, Error> {
     let back = files_back(context, undone, true)
         .and_then(|swapped| restart(context, swapped, service_now(context)));
-    back.map_err(needs_person)
+    back.map_err(failed)
 }
 
 /// The same, where sftunnel needs a restart only when it is not as it was before any more; `None`
@@ -72,7 +68,7 @@ pub(crate) fn undo(context: Context<'_>, undone: Journal) -> Result<PutBack, Fai
 pub(crate) fn undo_unless_as_before(
     context: Context<'_>,
     undone: Journal,
-) -> Result<Option<PutBack>, Failure> {
+) -> Result<Option<PutBack>, Error> {
     let back = || {
         let swapped = files_back(context, undone, false)?;
         let now = service_now(context);
@@ -81,28 +77,24 @@ pub(crate) fn undo_unless_as_before(
         }
         restart(context, swapped, now).map(Some)
     };
-    back().map_err(needs_person)
+    back().map_err(failed)
 }
 
 fn service_now(context: Context<'_>) -> Service {
     service::settled_status(context.host, context.signals)
 }
 
-fn needs_person(failure: Failure) -> Failure {
-    failure.or_hint("mend that, then run `sftunnel-install recover`").exit(Exit::NeedsPerson)
+fn failed(error: Error) -> Error {
+    NotBack::Failed(Box::new(error)).into()
 }
 
-fn files_back(
-    context: Context<'_>,
-    undone: Journal,
-    must_restart: bool,
-) -> Result<Swapped, Failure> {
+fn files_back(context: Context<'_>, undone: Journal, must_restart: bool) -> Result<Swapped, Error> {
     let prepared = prepare(context, undone, must_restart)?;
-    let (swapped, _) = prepared.swap(context).map_err(|not_swapped| not_swapped.failure)?;
+    let (swapped, _) = prepared.swap(context).map_err(|not_swapped| not_swapped.error)?;
     Ok(swapped)
 }
 
-fn prepare(context: Context<'_>, undone: Journal, must_restart: bool) -> Result<Prepared, Failure> {
+fn prepare(context: Context<'_>, undone: Journal, must_restart: bool) -> Result<Prepared, Error> {
     let Context { host, state, .. } = context;
     let changes = changes_back(context, &undone)?;
     // this is what it was held for
@@ -129,21 +121,21 @@ fn prepare(context: Context<'_>, undone: Journal, must_restart: bool) -> Result<
     });
     match still_known {
         Ok(()) => Ok(Prepared { journal, staged, proof: Proof::Running }),
-        Err(failure) => {
+        Err(error) => {
             staged.discard();
-            Err(failure)
+            Err(error)
         }
     }
 }
 
 /// The changes that put the old files back. Each live file is one that this transaction
 /// knows, and nothing is in the way.
-fn changes_back(context: Context<'_>, undone: &Journal) -> Result<Vec<Change>, Failure> {
+fn changes_back(context: Context<'_>, undone: &Journal) -> Result<Vec<Change>, Error> {
     let backup = open_backup(context, undone)?;
     let mut changes = Vec::new();
     for (manager, files) in backup.peers {
         let change = Change::to_backup(context.host, &manager, files);
-        let change = change.map_err(|failure| cannot_tell(context, failure))?;
+        let change = change.map_err(|error| cannot_tell(context, error))?;
         changes.push(change);
     }
     for change in &changes {
@@ -156,17 +148,11 @@ fn changes_back(context: Context<'_>, undone: &Journal) -> Result<Vec<Change>, F
 }
 
 /// The backup that the journal names, as the journal knows it.
-fn open_backup(context: Context<'_>, undone: &Journal) -> Result<Backup, Failure> {
+fn open_backup(context: Context<'_>, undone: &Journal) -> Result<Backup, Error> {
     let state = context.state;
-    let give_up = |failure: Failure| {
-        let hint = format!(
-            "the interrupted run cannot be undone without it: look at what is live with `sftunnel-install status`\n\
-             to give that run up, remove {}/journal; then install a kit, or `sftunnel-install rollback --to` another backup",
-            state.shown()
-        );
-        failure.hint(hint)
-    };
-    let backup = backup::open(state, &undone.backup).map_err(give_up)?;
+    let unusable =
+        |error| NotBack::BackupUnusable { journal: Journal::path(state), error: Box::new(error) };
+    let backup = backup::open(state, &undone.backup).map_err(unusable)?;
     let all_known = backup
         .peers
         .iter()
@@ -174,22 +160,18 @@ fn open_backup(context: Context<'_>, undone: &Journal) -> Result<Backup, Failure
         .filter_map(Live::sha256)
         .all(|digest| undone.known.contains(&digest));
     if undone.backup_sums.is_some_and(|sums| sums != backup.sums) || !all_known {
-        let message = format!(
-            "backup {} is not the one that the interrupted run made: its checksums are not those that the journal knows, so nothing was put back",
-            undone.backup
-        );
-        return Err(give_up(Failure::refused(Reason::Damaged, message)));
+        return Err(unusable(NotBack::NotTheBackup(undone.backup.clone()).into()).into());
     }
     if let (Some(other), false) =
         (state.is_of_another(backup.record.device.as_ref()), context.accept_device)
     {
-        return Err(backup::of_another_device(state, &undone.backup, other));
+        return Err(backup::of_another_device(state, &undone.backup, other).into());
     }
     Ok(backup)
 }
 
 /// Restarts sftunnel on the files of before, and closes the journal.
-fn restart(context: Context<'_>, swapped: Swapped, now: Service) -> Result<PutBack, Failure> {
+fn restart(context: Context<'_>, swapped: Swapped, now: Service) -> Result<PutBack, Error> {
     // where pmtool does not say what runs, at least the process of before is none of after
     let old = match now {
         Service::Unknown { .. } => swapped.journal.old_pid_in(context.host.boot_id()?),
@@ -197,11 +179,7 @@ fn restart(context: Context<'_>, swapped: Swapped, now: Service) -> Result<PutBa
     };
     match (swapped.restart(context, old)?, now) {
         (Restarted::Proved(proved), Service::Unknown { detail }) => {
-            Err(Failure::unexpected(format!(
-                "the old files are back in place and sftunnel runs with PID {}, but whether it was restarted with them is not known: before the restart its state could not be read ({detail})",
-                proved.pid()
-            ))
-            .hint("run `sftunnel-install recover`: it restarts sftunnel once more"))
+            Err(NotBack::RestartUnknown { pid: proved.pid(), detail }.into())
         }
         (Restarted::Proved(proved), _) => {
             let Finished { pid, receipts, .. } = proved.finish(context)?;
@@ -212,14 +190,8 @@ fn restart(context: Context<'_>, swapped: Swapped, now: Service) -> Result<PutBa
 }
 
 /// They are all-old and durable: nothing is left to recover but sftunnel itself.
-fn down_on_old_files(context: Context<'_>, NotProved { journal, why }: NotProved) -> Failure {
-    let failure = Failure::unexpected(format!("the old files are back in place, but {why}"));
-    match journal.close(context.state) {
-        Ok(()) => failure.hint("start sftunnel by hand (`pmtool enablebyid sftunnel`, `pmtool restartbyid sftunnel`) and look at /ngfw/var/log/messages"),
-        Err(open) => failure.map_message(|message| {
-            format!("{message}; and the journal could not be closed: {}", open.message())
-        }),
-    }
+fn down_on_old_files(context: Context<'_>, NotProved { journal, why }: NotProved) -> Error {
+    NotBack::Down { why, still_open: journal.close(context.state).err().map(Box::new) }.into()
 }
 
 /// True when sftunnel is as it was when the transaction began, so that it has read none of the
@@ -240,13 +212,12 @@ fn require_known(
     undone: &Journal,
     manager: &ManagerUuid,
     live: &LiveSet,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let is_known = |live: &Live| live.sha256().is_none_or(|found| undone.known.contains(&found));
     match live.iter().find(|(_, live)| !is_known(live)) {
         None => Ok(()),
         Some((file, _)) => {
-            let why = "was changed by somebody else since: it is neither the file of before nor the new one, so nothing was put back";
-            Err(changed_by_somebody(context, undone, manager, file, why))
+            Err(changed_by_somebody(context, undone, manager, file, Noticed::PuttingBack))
         }
     }
 }

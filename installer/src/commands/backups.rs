@@ -55,7 +55,9 @@ fn look(session: &Session, verify: Option<Option<&str>>) -> Result<Report, Failu
     let state = State::open(&session.host)?;
     let results: Vec<_> = match (&state, verify.flatten()) {
         (None, None) => Vec::new(),
-        (None, Some(named)) => return Err(backup::no_such(&state::shown(&session.host), named)),
+        (None, Some(named)) => {
+            return Err(backup::no_such(&state::shown(&session.host), named).into());
+        }
         (Some(state), None) => {
             backup::list(state)?.into_iter().map(|id| look_at(state, id)).collect()
         }
@@ -76,10 +78,10 @@ fn look_at(state: &State, id: BackupId) -> BackupResult {
         Ok(backup) => {
             BackupResult { id, status: "intact", message: None, record: Some(backup.record) }
         }
-        Err(failure) => BackupResult {
+        Err(error) => BackupResult {
             id,
             status: "damaged",
-            message: Some(failure.into_message()),
+            message: Some(Failure::from(error).into_message()),
             record: None,
         },
     }
@@ -131,13 +133,15 @@ fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
             }
         }
         for (removed, id) in doomed.iter().enumerate() {
-            backup::remove(context.state, id).map_err(|failure| match removed {
-                0 => failure,
-                // not 1 or 3, which say that nothing was changed
-                _ => failure
-                    .preceded_by(format!("{removed} were removed, then"))
-                    .exit(Exit::NeedsPerson)
-                    .also_hint("mend that, then run the same command again"),
+            backup::remove(context.state, id).map_err(Failure::from).map_err(|failure| {
+                match removed {
+                    0 => failure,
+                    // not 1 or 3, which say that nothing was changed
+                    _ => failure
+                        .preceded_by(format!("{removed} were removed, then"))
+                        .exit(Exit::NeedsPerson)
+                        .also_hint("mend that, then run the same command again"),
+                }
             })?;
         }
         let text = format!("Removed {} of {} backups.\n", doomed.len(), ids.len());

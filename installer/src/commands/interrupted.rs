@@ -36,10 +36,13 @@ pub(crate) fn interrupted_run(state: Option<&State>) -> Option<InterruptedRun> {
             ),
             next: "finish the interrupted run: sftunnel-install recover".to_owned(),
         }),
-        Err(failure) => Some(InterruptedRun {
-            next: failure.next_step().unwrap_or_default().to_owned(),
-            what: failure.into_message(),
-        }),
+        Err(error) => {
+            let failure = Failure::from(error);
+            Some(InterruptedRun {
+                next: failure.next_step().unwrap_or_default().to_owned(),
+                what: failure.into_message(),
+            })
+        }
     }
 }
 

@@ -198,7 +198,7 @@ fn require_own(state: &State, id: &BackupId, backup: &Backup) -> Result<(), Fail
     let recorded = state.is_of_another(backup.record.device.as_ref()).cloned();
     let other = recorded.or_else(|| backup.peers.iter().find_map(|(_, set)| other_of(set)));
     match other {
-        Some(other) => Err(backup::of_another_device(state, id, &other)),
+        Some(other) => Err(backup::of_another_device(state, id, &other).into()),
         None => Ok(()),
     }
 }

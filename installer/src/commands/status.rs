@@ -302,8 +302,7 @@ fn peer_status(
             let here = |(file, live): (CredentialFile, &Live)| live.identity().map(|_| file);
             let files: Vec<_> = live.iter().filter_map(here).collect();
             status.obstacles = obstacles::find(host, &peer, &files);
-            status.cannot_replace =
-                status.obstacles.iter().map(|one| one.message.clone()).collect();
+            status.cannot_replace = status.obstacles.iter().map(|one| one.message()).collect();
             judge_set(&mut status, &live, device, now);
         }
     }

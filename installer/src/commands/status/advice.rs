@@ -39,7 +39,7 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
     }
     steps.extend(unfinished);
     let obstacles = report.peers.iter().flat_map(|peer| &peer.obstacles);
-    steps.extend(obstacles.map(|obstacle| obstacle.hint.clone()));
+    steps.extend(obstacles.map(|obstacle| obstacle.hint()));
     steps.extend(report.peers.iter().filter_map(of_files));
     steps.extend(of_service(report));
     let with_copies: Vec<_> = report.peers.iter().filter(|peer| peer.stray_key).collect();

@@ -1,0 +1,4 @@
+//! The words for every error of this program: what happened, and what to do next. The rooms keep
+//! the facts.
+
+pub(crate) mod change;
