@@ -107,9 +107,14 @@ struct Run<'a> {
 impl Run<'_> {
     /// A kit must be whole; then all of it is passed on.
     fn open_kit(&mut self, folder: KitFolder, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
-        folder.check_all()?;
+        // bundles are read when they are sealed, unless a kit would be made by then
+        match self.args.result.split || self.args.paths.len() > 1 {
+            true => folder.check_all()?,
+            false => folder.check_all_but(&folder.index().bundles)?,
+        };
         let identity = folder.identity()?;
-        let unlocked = unlocker.unlock(identity.as_ref())?;
+        let unlocked =
+            unlocker.unlock(identity.as_ref()).map_err(|met| folder.whole_failure(met))?;
         let entries = folder.index().bundles.clone();
         self.kits.push(SourceKit { folder, entries, unlocked });
         Ok(())
@@ -187,6 +192,12 @@ impl Run<'_> {
         let mut picked = Vec::new();
         for text in wanted {
             picked.push(find_device(&known, text)?);
+        }
+        for kit in &self.kits {
+            let is_left_out = |entry: &&BundleEntry| !picked.contains(&entry.device.uuid);
+            for entry in kit.entries.iter().filter(is_left_out) {
+                kit.folder.bundle(entry).map_err(|met| kit.folder.whole_failure(met))?;
+            }
         }
         for kit in &mut self.kits {
             kit.entries.retain(|entry| picked.contains(&entry.device.uuid));

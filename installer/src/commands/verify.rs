@@ -44,10 +44,14 @@ pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failur
     let Session { host, terminal } = session;
     let state = State::open(host)?;
     let mut checked = Vec::new();
+    let appliance = host.appliance();
     for path in args.judge.sources.sources.iter().filter(|path| is_kit(path)) {
-        checked.push(KitFolder::open(path)?.check_all()?);
+        let kit = KitFolder::open(path)?;
+        // the box's own bundle is read when it is judged
+        let own = appliance.as_ref().ok().and_then(|box_| kit.index().bundle_for(&box_.uuid));
+        checked.push(kit.check_all_but(own.map_or(&[], std::slice::from_ref))?);
     }
-    let appliance = host.appliance()?;
+    let appliance = appliance?;
     let found =
         candidate::judge(host, &appliance, state.as_ref(), &args.judge, terminal, !terminal.json)?;
     let results = candidate::results(host, &found);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use formats::checksum::Sha256;
-use formats::kit::BundleEntry;
+use formats::kit::{BundleEntry, KitIndex};
 use lab::{Device, LabSpec, ManagerSpec};
 use serde_json::Value;
 use tests::{Kit, Run, World, tool};
@@ -260,6 +260,44 @@ fn written_by(world: &World, run: Run) -> Vec<u8> {
     }
     fs::remove_file(log).unwrap();
     written
+}
+
+#[test]
+fn verify_and_handoff_open_each_bundle_of_a_kit_once() {
+    let world = World::new(2);
+    let kit = world.kit(&[]);
+    let opened = |run: Run| {
+        let log = world.path("strace.log").display().to_string();
+        let strace = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o", &log];
+        run.arg(&kit.path).under(&strace).run().expect(0);
+        let calls = fs::read_to_string(&log).unwrap();
+        let mut read: Vec<_> = calls
+            .lines()
+            .filter(|call| call.contains("O_RDONLY"))
+            .filter_map(|call| call.split('"').nth(1))
+            .filter(|name| name.ends_with(".tar.gz.age"))
+            .map(str::to_owned)
+            .collect();
+        read.sort();
+        read
+    };
+    let index: KitIndex =
+        serde_json::from_slice(&fs::read(kit.path.join("kit.json")).unwrap()).unwrap();
+    let mut listed: Vec<_> = index
+        .bundles
+        .iter()
+        .map(|entry| entry.file.strip_prefix("bundles/").unwrap().to_owned())
+        .collect();
+    listed.sort();
+    let open = ["--identity", "identity.txt"];
+    assert_eq!(opened(world.bundle(&["verify"]).args(open)), listed);
+    assert_eq!(opened(world.bundle(&["verify"])), listed);
+    assert_eq!(opened(world.on(world.ftd(1), &["verify"]).args(world.trust())), listed);
+    for device in [&[][..], &["--device", listed[0].split('_').next().unwrap()]] {
+        let out = world.out();
+        let run = world.bundle(&["handoff", "--recipient"]).arg(world.recipient()).args(open);
+        assert_eq!(opened(run.args(device).arg("--out").arg(out)), listed);
+    }
 }
 
 #[test]

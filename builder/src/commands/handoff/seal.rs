@@ -110,8 +110,10 @@ impl Sealer<'_> {
         let progress = self.context.terminal.progress("sealing", entries.len());
         let kit = self.share.out.join(source.new_name());
         in_order(&entries, progress, |entry| {
+            let folder = &source.folder;
+            let read = folder.bundle(entry).map_err(|met| folder.whole_failure(met))?;
             let sealed = source
-                .open(entry, check)
+                .open(entry, &read, check)
                 .and_then(|(bundle, vouch)| Ok((self.seal(&bundle, identity)?, bundle, vouch)));
             let (sealed, bundle, vouch) = match sealed {
                 Ok(sealed) => sealed,
@@ -195,10 +197,10 @@ impl SourceKit {
     fn open(
         &self,
         entry: &BundleEntry,
+        read: &[u8],
         check: &SignerCheck<'_>,
     ) -> Result<(SignedBundle, Option<Vouch>), Failure> {
-        let sealed = self.folder.bundle(entry)?;
-        let bundle = open(&self.folder, entry, &sealed, &self.unlocked.identities)?;
+        let bundle = open(&self.folder, entry, read, &self.unlocked.identities)?;
         let passphrase = self.unlocked.vouched_signer;
         let claim = Claim::of_bundle(bundle.manifest(), &entry.file, passphrase);
         let vouch = check.without_asking(claim)?;

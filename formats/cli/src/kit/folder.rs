@@ -17,6 +17,7 @@ use formats::limits::{self, LimitError};
 use formats::seal::require_one_passphrase;
 use formats::signature::{SIGNATURE_SIZE, VerifyingKey};
 use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, statat};
 
 use crate::ask::unlock::KitIdentity;
 use crate::disk::root::{names_in, open_dir_at, open_file_at};
@@ -174,10 +175,23 @@ impl KitFolder {
 
     /// Opens `name` or `folder/name` without following a link at either.
     fn open_below(&self, name: &str) -> io::Result<File> {
+        self.at_below(name, |dir, name| open_file_at(dir, name))
+    }
+
+    /// Looks whether there is something by that name.
+    fn find_below(&self, name: &str) -> io::Result<()> {
+        self.at_below(name, |dir, name| Ok(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(drop)?))
+    }
+
+    fn at_below<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&OwnedFd, &OsStr) -> io::Result<T>,
+    ) -> io::Result<T> {
         match name.split_once('/') {
-            None => open_file_at(&self.dir, OsStr::new(name)),
+            None => act(&self.dir, OsStr::new(name)),
             Some((folder, name)) if !name.contains('/') => {
-                open_file_at(open_dir_at(&self.dir, OsStr::new(folder))?, OsStr::new(name))
+                act(&open_dir_at(&self.dir, OsStr::new(folder))?, OsStr::new(name))
             }
             Some(_) => {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "a kit has one level of folders"))

@@ -117,8 +117,8 @@ impl KitFolder {
         for (name, expected) in &listed {
             let found = match read_later.get(name) {
                 Some(entry) => self
-                    .open_below(name)
-                    .map(|_| (entry.sha256, entry.size))
+                    .find_below(name)
+                    .map(|()| (entry.sha256, entry.size))
                     .map_err(LimitError::Io),
                 None => self.hash(name),
             };
