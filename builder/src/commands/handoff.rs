@@ -76,7 +76,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     };
     for path in &args.paths {
         match source::Source::open(path)? {
-            source::Source::Kit(kit) => run.open_kit(kit, &mut unlocker)?,
+            source::Source::Kit(kit) => run.open_kit(*kit, &mut unlocker)?,
             source::Source::Bundle(bundle) => run.open_bundle(bundle, &mut unlocker)?,
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::folder::KitFolder;
-use cli::kit::source::Source;
+use cli::kit::source::{Source, open_sealed};
 use cli::say::exit::Failure;
 use formats::bundle::SignedBundle;
 use formats::device::DeviceUuid;
@@ -27,20 +27,24 @@ pub(crate) fn open(
     device: &DeviceUuid,
     unlocker: &mut Unlocker<'_>,
 ) -> Result<(SignedBundle, Unlocked), Failure> {
-    let (bundle, unlocked) = match Source::open(path)? {
+    match Source::open(path)? {
         Source::Kit(kit) => {
             let entry = own_entry(&kit, device)?;
             let sealed = kit.bundle(entry)?;
             let unlocked = unlocker.unlock(kit.identity()?.as_ref())?;
-            (kit.open_bundle(entry, &sealed, &unlocked.identities)?, unlocked)
+            let bundle = open_sealed(&kit.origin(entry), &sealed, &unlocked.identities)?;
+            // another box's bundle is told as that, whatever the index says of it
+            require_device(&bundle, device)?;
+            kit.check_bundle(entry, &bundle)?;
+            Ok((bundle, unlocked))
         }
         Source::Bundle(file) => {
             let unlocked = unlocker.unlock(file.kit_identity.as_ref())?;
-            (file.open(&unlocked.identities)?, unlocked)
+            let bundle = file.open(&unlocked.identities)?;
+            require_device(&bundle, device)?;
+            Ok((bundle, unlocked))
         }
-    };
-    require_device(&bundle, device)?;
-    Ok((bundle, unlocked))
+    }
 }
 
 fn own_entry<'a>(kit: &'a KitFolder, device: &DeviceUuid) -> Result<&'a BundleEntry, Failure> {

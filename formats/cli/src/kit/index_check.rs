@@ -11,25 +11,38 @@ use crate::kit::source::open_sealed;
 use crate::say::exit::Failure;
 
 impl KitFolder {
-    /// Opens the bytes that [`KitFolder::bundle`] has read, and checks that the bundle is the one
-    /// that the index describes: its device, name, manager, host name, batch and time.
+    /// Opens the bytes that [`KitFolder::bundle`] has read, and compares the bundle with the index.
     ///
     /// # Errors
-    /// Those of [`open_sealed`]; `damaged` for another bundle.
+    /// Those of [`open_sealed`] and [`KitFolder::check_bundle`].
     pub fn open_bundle(
         &self,
         entry: &BundleEntry,
         sealed: &[u8],
         identities: &Identities,
     ) -> Result<SignedBundle, Failure> {
-        let origin = self.path().join(&entry.file).display().to_string();
-        let bundle = open_sealed(&origin, sealed, identities)?;
-        self.index().check_bundle(entry, bundle.manifest()).map_err(|error| {
-            Failure::of(origin, &error)
-                .or_hint("have the kit made anew: it was put together from parts")
-        })?;
+        let bundle = open_sealed(&self.origin(entry), sealed, identities)?;
+        self.check_bundle(entry, &bundle)?;
         Ok(bundle)
     }
+
+    /// Checks that a bundle is the one that the index describes: its device, name, manager, host
+    /// name, batch and time.
+    ///
+    /// # Errors
+    /// `damaged` for another one.
+    pub fn check_bundle(&self, entry: &BundleEntry, bundle: &SignedBundle) -> Result<(), Failure> {
+        self.index().check_bundle(entry, bundle.manifest()).map_err(|error| {
+            Failure::of(self.origin(entry), &error)
+                .or_hint("have the kit made anew: it was put together from parts")
+        })
+    }
+
+    /// The path of a bundle, for messages.
+    pub fn origin(&self, entry: &BundleEntry) -> String {
+        self.path().join(&entry.file).display().to_string()
+    }
+
     /// The claim of who signed the index, which makes no bundle installable.
     pub fn claim<'a>(&'a self, subject: &'a str, passphrase: Option<Fingerprint>) -> Claim<'a> {
         let (manager, signer) = (&self.index().manager.uuid, self.signer().fingerprint());

@@ -19,7 +19,7 @@ use crate::say::exit::Failure;
 #[derive(Debug)]
 pub enum Source {
     /// A kit's folder.
-    Kit(KitFolder),
+    Kit(Box<KitFolder>),
     /// A bundle by itself.
     Bundle(BundleFile),
 }
@@ -43,7 +43,7 @@ impl Source {
     /// that is no bundle; what is wrong with the kit that a bundle lies in.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         match is_folder(path) {
-            true => KitFolder::open(path).map(Self::Kit),
+            true => KitFolder::open(path).map(|kit| Self::Kit(Box::new(kit))),
             false => BundleFile::read(path).map(Self::Bundle),
         }
     }
