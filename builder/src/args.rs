@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use cli::ask::unlock::OpenArgs;
 use cli::say::level::Thresholds;
+use cli::say::terminal::TalkArgs;
 use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;
 
@@ -36,18 +37,12 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Flags of every command")]
 pub struct GlobalArgs {
-    /// Print one JSON object on standard output; prose goes to standard error
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How to talk.
+    #[command(flatten)]
+    pub talk: TalkArgs,
     /// Take built-in paths, and paths read from FAILED_PUSH, below DIR
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Only say what went wrong
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Also say what is done step by step
-    #[arg(long, short, global = true)]
-    pub verbose: bool,
 }
 
 /// What to do.
@@ -427,7 +422,7 @@ mod tests {
     fn global_flags_stand_before_or_after_the_command() {
         for args in ["x --json plan --root /r", "x --root /r plan --json"] {
             let cli = Cli::try_parse_from(args.split(' ')).unwrap();
-            assert!(cli.global.json && cli.global.root.as_os_str() == "/r");
+            assert!(cli.global.talk.json && cli.global.root.as_os_str() == "/r");
         }
     }
 }

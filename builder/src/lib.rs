@@ -83,8 +83,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return usage::usage_error(PROGRAM, &args, &error, plugin);
         }
     };
-    let global = &cli.global;
-    let terminal = Terminal::new(global.json, global.quiet, global.verbose);
+    let terminal = cli.global.talk.terminal();
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
     let mut result = dispatch(&cli, terminal);
     if let Command::Check(_) = cli.command {

@@ -4,9 +4,10 @@ mod examples;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use cli::ask::unlock::OpenArgs;
 use cli::say::level::Thresholds;
+use cli::say::terminal::TalkArgs;
 
 use self::examples::*;
 
@@ -20,27 +21,20 @@ use self::examples::*;
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Options of every command.
+/// The flags that every command has.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flags of every command")]
-pub(crate) struct Global {
-    /// Print one JSON object on standard output, and prose on standard error
-    #[arg(long, global = true)]
-    pub json: bool,
+pub(crate) struct GlobalArgs {
+    #[command(flatten)]
+    pub talk: TalkArgs,
     /// Take built-in paths and programs below DIR (an image, a test tree)
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Say only what went wrong
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Also say what is done step by step
-    #[arg(long, short, global = true, action = ArgAction::SetTrue)]
-    pub verbose: bool,
     /// Use this process manager tool in place of the box's own pmtool
     #[arg(long, global = true, value_name = "FILE")]
     pub pmtool: Option<PathBuf>,

@@ -57,7 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return usage::usage_error(PROGRAM, &arguments, &error, plugin);
         }
     };
-    let terminal = Terminal::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    let terminal = cli.global.talk.terminal();
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
     let mut result = dispatch(terminal, &cli);
     if let Command::Status(StatusArgs { plugin: true, .. }) = cli.command {

@@ -7,11 +7,33 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use formats::text::printable;
 use rustix::io::ioctl_fionread;
 use rustix::termios::{QueueSelector, tcflush};
 
 use crate::say::page::wrap;
+
+/// How to talk, on every command of both programs.
+#[derive(Debug, Clone, Args)]
+pub struct TalkArgs {
+    /// Print one JSON object on standard output; prose goes to standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only say what went wrong
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Also say what is done step by step
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+impl TalkArgs {
+    /// The terminal, talked to like this.
+    pub fn terminal(&self) -> Terminal {
+        Terminal::new(self.json, self.quiet, self.verbose)
+    }
+}
 
 /// How to talk.
 #[derive(Debug, Clone, Copy)]
