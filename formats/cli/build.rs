@@ -1,7 +1,8 @@
 //! Tells the compiler which commit this is and when it was made.
 //!
-//! From the environment (`SOURCE_DATE_EPOCH`, `SFTUNNEL_COMMIT`) where a packager set it, else from
-//! git, else unknown. Never the time of the build itself: the same sources give the same bytes.
+//! Both come from the environment (`SOURCE_DATE_EPOCH`, `SFTUNNEL_COMMIT`) if a packager set it,
+//! else from git, else they are unknown. The time of the build itself is never used, so that the
+//! same sources give the same bytes.
 
 use std::env;
 use std::path::Path;
@@ -9,11 +10,11 @@ use std::process::Command;
 
 use time::OffsetDateTime;
 
-/// The workspace, seen from this package.
+/// Path of the workspace from this package.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The day this version was prepared, 2026-11-21: the lower bound for clocks where no commit is
-/// known, such as a source archive. To be moved with the version.
+/// The day this version was prepared, 2026-11-21: the lower bound for clocks if no commit is known,
+/// as in a source archive. To be moved with the version.
 const PREPARED: u64 = 1_795_219_200;
 
 fn main() {
@@ -37,14 +38,16 @@ fn given(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Time and short hash of the last commit; nothing where this is no clone, git is missing or refuses.
+/// Time and short hash of the last commit; `None` outside a clone, or when git is missing or
+/// refuses.
 fn last_commit() -> Option<(String, String)> {
     let dot_git = Path::new(WORKSPACE).join(".git");
     if !dot_git.exists() {
-        // an unpacked archive; a repository further up is not ours
+        // an unpacked archive; a repository above it is not ours
         return None;
     }
-    // What changes with a commit or a checkout. Only what exists: cargo takes a missing file for a change.
+    // files that a commit or a checkout changes; only existing ones, as cargo takes a missing one
+    // for changed
     for path in ["HEAD", "refs/heads", "packed-refs"] {
         let path = git(&["rev-parse", "--git-path", path])?;
         let path = Path::new(WORKSPACE).join(path);
@@ -63,7 +66,7 @@ fn git(args: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// The day in UTC, as `2026-11-21`; nothing for an unknown time.
+/// The day in UTC, as `2026-11-21`; empty for an unknown time.
 fn date(unix_time: u64) -> String {
     let known = i64::try_from(unix_time).ok().filter(|seconds| *seconds != 0);
     let time = known.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

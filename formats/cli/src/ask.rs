@@ -1,4 +1,4 @@
-//! Questions at the terminal: passphrases, identities, and who vouches for a signer.
+//! Questions to the operator: passphrases, identities, and trust in a signer.
 
 pub mod hidden_input;
 pub mod signer;

@@ -1,4 +1,5 @@
-//! Files below `--root` and files named on the command line, opened safely and written whole.
+//! Files below `--root` and files named on the command line: opened safely, written completely or
+//! not at all.
 
 pub mod box_kind;
 pub mod durable;

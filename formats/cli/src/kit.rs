@@ -1,4 +1,5 @@
-//! A kit on a disk, and what was handed over in place of one.
+//! Kits and bundles on a disk, checked against their index, inspected, or explained if they are
+//! neither.
 
 pub mod checks;
 pub mod folder;

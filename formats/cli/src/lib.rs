@@ -1,12 +1,13 @@
-//! The outer edge that both programs share: how they talk with the operator and with the box.
+//! The outer edge that both programs share, towards the operator and the box.
 //!
 //! | room | holds |
 //! |---|---|
 //! | [`say`] | exit codes, [`say::exit::Failure`] with its reason and its hint, reports, tables, monitoring |
 //! | [`process`] | programs with a time limit, signals, limits, memory for one scrypt |
-//! | [`disk`] | paths below `--root`, files named on the command line, files that are whole or absent |
-//! | [`ask`] | passphrases and identities, and the rule on who vouches for a signer |
-//! | [`kit`] | a kit on a disk, and what was handed over in place of one |
+//! | [`disk`] | paths below `--root`, files named on the command line, files written completely or
+//! not at all |
+//! | [`ask`] | passphrases and identities, and the check of a signer |
+//! | [`kit`] | kits and bundles on a disk, and explanations for what is neither |
 //!
 //! Each room uses those above it, and none below.
 

@@ -1,4 +1,4 @@
-//! This process and those it starts: limits, memory, random bytes, signals, time limits.
+//! This process and those that it starts: limits, memory, random bytes, signals, time limits.
 
 pub mod command;
 pub mod hardening;

@@ -1,4 +1,4 @@
-//! What the operator and monitoring are told: exit codes, reports, tables, colour.
+//! Output for the operator and for monitoring: exit codes, reports, tables, colour.
 
 pub mod exit;
 pub mod level;

@@ -1,4 +1,4 @@
-//! The calls themselves, as OpenSSL's manual declares them: `SSL_set_msg_callback(3)`,
+//! The foreign calls, declared like in OpenSSL's manual: `SSL_set_msg_callback(3)`,
 //! `SSL_set_post_handshake_auth(3)`, `SSL_verify_client_post_handshake(3)`, `SSL_renegotiate(3)`.
 
 #![allow(unsafe_code)]
@@ -28,7 +28,7 @@ unsafe extern "C" {
     fn SSL_renegotiate(ssl: *mut SSL) -> c_int;
 }
 
-/// Index of a connection's watcher; OpenSSL drops it together with the connection.
+/// Index of a connection's watcher, which OpenSSL drops together with the connection.
 fn slot() -> Result<Index<Ssl, Watcher>, ErrorStack> {
     static SLOT: OnceLock<Index<Ssl, Watcher>> = OnceLock::new();
     match SLOT.get() {

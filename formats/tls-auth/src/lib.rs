@@ -1,5 +1,5 @@
-//! TLS client authentication, seen and steered: who asks for the client's certificate, when, and
-//! whether it is given.
+//! Observation and control of TLS client authentication: which side asks for the client's
+//! certificate, when, and whether it is given.
 //!
 //! A server may ask in the handshake, in a second one (TLS 1.2, renegotiation) or at any time after
 //! it (TLS 1.3, RFC 8446, section 4.6.2), and sftunnel has been seen to do each of them
@@ -14,9 +14,9 @@ use openssl::ssl::{SslRef, SslStream};
 /// One handshake message, as it is sent or received, in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message {
-    /// The sender.
+    /// Sender of the message.
     pub by: Side,
-    /// Its type, as IANA numbers it ("TLS HandshakeType"); see [`kind`].
+    /// Type of the message, as numbered by IANA ("TLS HandshakeType"); see [`kind`].
     pub kind: u8,
 }
 
@@ -43,7 +43,7 @@ pub mod kind {
 /// call back into the connection.
 ///
 /// # Errors
-/// When OpenSSL has no room for it.
+/// Fails when OpenSSL has no memory for it.
 pub fn watch(
     ssl: &mut SslRef,
     see: impl Fn(Message) + Send + Sync + 'static,
@@ -59,10 +59,10 @@ pub fn offer_after_handshake(ssl: &mut SslRef) {
 
 /// Requires the client's certificate from now on, as a server, and requests it again by
 /// renegotiation (TLS 1.2) or after the handshake (TLS 1.3). The next handshake or write sends the
-/// request, later reads take the answer.
+/// request, later reads process the answer.
 ///
 /// # Errors
-/// When the connection cannot: no handshake yet, or the client offers nothing of the kind.
+/// Fails when the connection cannot: there was no handshake yet, or the client does not offer it.
 pub fn require_certificate<S>(stream: &mut SslStream<S>) -> Result<(), ErrorStack> {
     ffi::require_certificate(stream)
 }

@@ -1,11 +1,11 @@
 //! Secrets typed at the terminal.
 //!
-//! The echo is off before the prompt is seen, and stays off from the first try to the last: a
-//! console at 3 a.m. is slow, people type ahead, and scrypt thinks for a second in between.
-//! What is typed goes through no buffer but the one that is wiped. A signal that ends or stops
-//! the program meanwhile (Ctrl-C, Ctrl-Z) has its effect when the echo is on again: a shell mends
-//! that for a program which it started itself, not for one that a script did. A thread of its own
-//! sees to it, so that a program that waits or computes is ended, too.
+//! The echo is off before the prompt appears, and stays off from the first try to the last:
+//! consoles are slow, people type ahead, and scrypt takes about a second in between. Typed bytes
+//! pass through no buffer but the one that is wiped. A signal that ends or stops the program
+//! meanwhile (Ctrl-C, Ctrl-Z) takes effect once the echo is on again: a shell restores it only
+//! after programs that it started itself, not after those of a script. A separate thread does that,
+//! so that signals also end a program that waits or computes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -25,10 +25,10 @@ use crate::process::signals::{HeldBack, own_group_and_session};
 use crate::say::exit::Failure;
 use crate::say::terminal::tty;
 
-/// The longest line that the kernel gives in one piece (termios(3), canonical mode).
+/// The longest line that the kernel returns in one piece (termios(3), canonical mode).
 const LINE: usize = 4096;
 
-/// The terminal with its echo off; on again when this is dropped.
+/// The terminal with its echo off, until this is dropped.
 #[derive(Debug)]
 pub struct HiddenInput {
     hidden: Arc<Hidden>,
@@ -39,21 +39,18 @@ pub struct HiddenInput {
 struct Hidden {
     tty: File,
     before: Termios,
-    /// What is being asked; empty while nothing is.
+    /// Prompt that is shown; empty while nothing is asked.
     prompt: Mutex<String>,
     is_over: AtomicBool,
     signals: HeldBack,
 }
 
 impl HiddenInput {
-    /// Turns the echo off.
-    ///
-    /// # Errors
-    /// Usage, when there is no terminal.
+    /// Turns the echo off; a usage error without a terminal.
     pub fn begin() -> Result<Self, Failure> {
         let open = || -> io::Result<(File, Termios)> {
             let tty = tty()?;
-            // before anything is read: in the background the modes are the shell's own
+            // before the modes are read: in the background they are the shell's
             await_foreground(&tty)?;
             let before = tcgetattr(&tty)?;
             Ok((tty, before))
@@ -81,11 +78,11 @@ impl HiddenInput {
         Ok(input)
     }
 
-    /// Asks. The prompt ends with a colon and a blank.
+    /// Asks for a secret. The prompt ends with a colon and a blank.
     ///
     /// # Errors
-    /// Usage, when nothing is typed (Ctrl-D, or the terminal is gone), or something that is not
-    /// UTF-8 or longer than a terminal's line.
+    /// Returns a usage error when nothing is typed (Ctrl-D, or the terminal is gone), or when the
+    /// line is not UTF-8 or longer than a terminal's line.
     pub fn ask(&mut self, prompt: &str) -> Result<Passphrase, Failure> {
         let nothing = |_| Failure::usage("no passphrase was typed").hint(ELSEWHERE);
         let mut tty = &self.hidden.tty;
@@ -99,7 +96,8 @@ impl HiddenInput {
     }
 }
 
-/// In the background the program is stopped here, as by everything that changes the terminal.
+/// Waits for the foreground: in the background the kernel stops the program here, as it does on any
+/// change of the terminal.
 fn await_foreground(tty: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| tcdrain(tty))?)
 }
@@ -112,7 +110,7 @@ impl Hidden {
     fn hide(&self) -> io::Result<()> {
         let mut hidden = self.before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
-        // the end of the line is shown, so that the answer comes on a line of its own
+        // the end of the line is echoed, so that the answer starts on a line of its own
         hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
         Ok(tcsetattr(&self.tty, OptionalActions::Now, &hidden)?)
     }
@@ -121,10 +119,10 @@ impl Hidden {
         let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
     }
 
-    /// Whether the terminal is this program's. In the background it is the shell's, which has
-    /// modes of its own.
+    /// Returns true if the terminal is this program's. In the background it is the shell's, with
+    /// its own modes.
     fn is_in_foreground(&self) -> bool {
-        // in another process namespace than the shell's nobody can say; then it is ours
+        // in another process namespace than the shell's it cannot be known; then it counts as ours
         let [own, _] = own_group_and_session();
         match (tcgetpgrp(&self.tty), own) {
             (Ok(group), Some(own)) => group == own,
@@ -132,7 +130,7 @@ impl Hidden {
         }
     }
 
-    /// Lets signals have their effect, with the echo on.
+    /// Waits for signals and lets them take effect, with the echo on.
     fn watch(&self) {
         const LOOK_AGAIN: Duration = Duration::from_millis(50);
         while !self.is_over.load(Ordering::SeqCst) {
@@ -143,7 +141,7 @@ impl Hidden {
                 self.signals.obey(|| {
                     let _ = await_foreground(&self.tty);
                 });
-                // it was stopped, and goes on; what was half typed is gone
+                // stopped and continued; a half-typed line is gone
                 let _ = self.hide();
                 let _ = (&self.tty).write_all(self.prompt().as_bytes());
             }
@@ -162,16 +160,16 @@ impl Drop for HiddenInput {
             let _ = watching.join();
         }
         if !self.hidden.is_in_foreground() {
-            // it is stopped for showing; who ends it there is to be heard
+            // it may be stopped when it restores the echo; a signal that ends it there has to work
             self.hidden.signals.release();
         }
         self.hidden.show();
     }
 }
 
-/// A line without its end. Byte by byte: what follows it is the next reader's.
+/// Reads a line and drops its end. Reads byte by byte, to leave the rest to the next reader.
 fn read_line(from: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // room for all of it at once: a buffer that grows leaves copies behind
+    // full capacity from the start: a buffer that grows leaves copies behind
     let mut line = Zeroizing::new(Vec::with_capacity(LINE));
     let mut byte = Zeroizing::new([0]);
     loop {

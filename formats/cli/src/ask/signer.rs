@@ -1,5 +1,5 @@
-//! The one question about a signer: the rules of [`formats::trust`], and a person at the terminal
-//! where they leave it open.
+//! Trust in a signer: the rules of [`formats::trust`], and a question at the terminal where they
+//! leave it open.
 
 use std::path::Path;
 
@@ -15,23 +15,23 @@ use crate::disk::input;
 use crate::say::exit::Failure;
 use crate::say::terminal::Terminal;
 
-/// What somebody who has signed something is judged by, beside what holds for the whole run.
+/// A signature to be judged, with everything about it that differs within a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// What is signed, for messages.
+    /// Name of the signed thing, for messages.
     pub subject: &'a str,
-    /// The manager that it is for.
+    /// Manager that it is for.
     pub manager: &'a ManagerUuid,
-    /// Who signed it.
+    /// Key that signed it.
     pub signer: Fingerprint,
-    /// The signers that are pinned for this manager.
+    /// Signers pinned for this manager.
     pub pinned: &'a [Fingerprint],
-    /// The signer that the passphrase which opened it vouches for.
+    /// Signer that the passphrase which opened it vouches for.
     pub passphrase: Option<Fingerprint>,
 }
 
 impl<'a> Claim<'a> {
-    /// The claim of a bundle.
+    /// Makes the claim of a bundle.
     pub fn of_bundle(
         bundle: &'a Manifest,
         subject: &'a str,
@@ -42,7 +42,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Whom to believe in this run, and whom to ask.
+/// The signers trusted in this run, and the terminal to ask at about others.
 #[derive(Debug)]
 pub struct SignerCheck<'a> {
     named: Vec<Fingerprint>,
@@ -52,10 +52,10 @@ pub struct SignerCheck<'a> {
 }
 
 impl<'a> SignerCheck<'a> {
-    /// Takes each `--signer`, the signing key of this machine, and where a person can be asked.
+    /// Reads each `--signer`, and takes the signing key of this machine and the terminal.
     ///
     /// # Errors
-    /// Usage, for a signer that is named in no known form.
+    /// Returns a usage error for a `--signer` of no known form.
     pub fn new(
         named: &[String],
         own: Option<Fingerprint>,
@@ -77,10 +77,10 @@ impl<'a> SignerCheck<'a> {
         }
     }
 
-    /// Applies the rules and asks nobody: `None` when nobody speaks for or against the signer.
+    /// Applies the rules without a question: `None` if nothing speaks for or against the signer.
     ///
     /// # Errors
-    /// `unknown-signer` when somebody speaks against it.
+    /// Returns `unknown-signer` when something speaks against it.
     pub fn without_asking(&self, claim: Claim<'_>) -> Result<Option<Vouch>, Failure> {
         match self.inputs(claim).judge(claim.signer) {
             Verdict::Vouched(vouch) => Ok(Some(vouch)),
@@ -89,10 +89,10 @@ impl<'a> SignerCheck<'a> {
         }
     }
 
-    /// Applies the rules; asks once for each manager's signer that they leave open.
+    /// Applies the rules, and asks once for each signer of a manager that they leave open.
     ///
     /// # Errors
-    /// `unknown-signer`.
+    /// Returns `unknown-signer`.
     pub fn require(&mut self, claim: Claim<'_>) -> Result<Vouch, Failure> {
         if let Some(vouch) = self.without_asking(claim)? {
             return Ok(vouch);
@@ -105,10 +105,10 @@ impl<'a> SignerCheck<'a> {
         Ok(Vouch::Confirmed)
     }
 
-    /// Makes a bundle installable, as [`SignerCheck::require`] decides.
+    /// Makes a bundle installable if [`SignerCheck::require`] trusts its signer.
     ///
     /// # Errors
-    /// `unknown-signer`.
+    /// Returns `unknown-signer`.
     pub fn vouch(
         &mut self,
         subject: &str,
@@ -123,7 +123,7 @@ impl<'a> SignerCheck<'a> {
     }
 }
 
-/// Takes a fingerprint in either form, or the path of a public key file.
+/// Reads a fingerprint in either form, or the public key file of that path.
 fn named_signer(argument: &str) -> Result<Fingerprint, Failure> {
     if Fingerprint::is_meant_by(argument) {
         return Fingerprint::from_person(argument)
@@ -133,7 +133,7 @@ fn named_signer(argument: &str) -> Result<Fingerprint, Failure> {
         let failure = failure.preceded_by("--signer");
         let hex = argument.chars().filter(|c| !c.is_whitespace());
         match failure.reason() {
-            // digits that were cut short, or whose blanks the shell has split
+            // digits that were cut off, or split by the shell at their blanks
             Some(Reason::NotFound) if hex.clone().all(|c| c.is_ascii_hexdigit()) => {
                 Failure::usage(format!(
                     "--signer '{argument}': a fingerprint has 64 hex digits, this has {}, and there is no such file",
@@ -171,10 +171,10 @@ fn refusal(verdict: Verdict, claim: Claim<'_>) -> Failure {
     })
 }
 
-/// Asks a person at the terminal about a signer that nobody speaks for or against.
+/// Asks a person at the terminal about a signer of which nothing else is known.
 ///
-/// What made the bundle or kit made everything in it but the fingerprint, so the question holds
-/// nothing else of it: names and hosts could say what they like, and look like lines of ours.
+/// The maker of a bundle or kit chose everything in it but the fingerprint, so the question shows
+/// nothing else of it: names and hosts could contain anything, even lines that look like ours.
 fn confirm(terminal: &Terminal, claim: Claim<'_>) -> Result<(), Failure> {
     let Claim { subject, manager, signer, .. } = claim;
     let [one, two] = signer.spoken_lines();
@@ -224,7 +224,7 @@ mod tests {
         assert!(hint.starts_with("give a fingerprint"), "{hint}");
     }
 
-    /// A key that was changed at the other end is asked for otherwise than one that is new here.
+    /// The question about a key that has changed differs from that about a new one.
     #[test]
     fn another_key_than_the_pinned_one_has_a_next_step_of_its_own() {
         let (manager, signer) = (manager(), print());

@@ -1,4 +1,4 @@
-//! Identities and passphrases, from wherever the operator has them.
+//! Identities and passphrases, read from files, descriptors or the terminal.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::process::memory;
 use crate::say::exit::Failure;
 use crate::say::terminal::Terminal;
 
-/// How often a passphrase may be typed.
+/// Number of times that a passphrase may be typed.
 const TRIES: usize = 3;
 
-/// Where a passphrase is asked for: the person may only have heard it.
+/// Explanation at the prompt, for a person who has only heard the passphrase.
 const GENERATED: &str = "A generated passphrase is six words of five letters; capitals, blanks and\nhyphens do not matter in it.\n";
 
 /// Where secrets come from: files, descriptors or a prompt, never the argument list.
@@ -49,42 +49,41 @@ pub struct KitIdentity {
     pub bytes: Vec<u8>,
 }
 
-/// What opens bundles, and what it says about who sealed them.
+/// Identities that open bundles, and the signer for whom they vouch.
 #[derive(Debug, Clone)]
 pub struct Unlocked {
-    /// Private halves.
+    /// Private keys.
     pub identities: Identities,
-    /// The signer that the passphrase vouches for: only from a file with exactly one scrypt
-    /// stanza that the passphrase just given opened.
+    /// Signer that the passphrase vouches for: only from a file with exactly one scrypt stanza,
+    /// opened by the passphrase just given.
     pub vouched_signer: Option<Fingerprint>,
 }
 
-/// Takes secrets once and remembers a passphrase for several kits.
+/// Reads secrets once, and remembers passphrases for several kits.
 #[derive(Debug)]
 pub struct Unlocker<'a> {
     args: &'a OpenArgs,
     terminal: &'a Terminal,
     passphrases: Vec<Passphrase>,
-    /// What `--identity` names, read once: a pipe gives nothing the second time.
+    /// Files named with `--identity`, read once: a pipe gives nothing the second time.
     files: Arc<Vec<(String, IdentityFile)>>,
-    /// The same, once opened.
+    /// Their identities, once opened.
     named: Option<Unlocked>,
 }
 
 impl<'a> Unlocker<'a> {
-    /// Reads the passphrases and identities that are named. `sources` is what will be opened
-    /// with them.
+    /// Reads the passphrases and identities named in `args`, with which `sources` will be opened.
     ///
     /// # Errors
-    /// When one cannot be read, or is empty, or is none; usage when standard input is named
-    /// twice.
+    /// Fails when one cannot be read, is empty or has another form; returns a usage error when
+    /// standard input is named twice.
     pub fn new(
         args: &'a OpenArgs,
         sources: &[PathBuf],
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
         args.require_one_reader(sources)?;
-        // said before a bundle is pasted, not after it
+        // refused before a bundle is pasted, not after
         for path in args.identity.iter().filter(|path| path.as_os_str() != STDIN) {
             std::fs::metadata(path)
                 .map_err(|error| Failure::io(format!("--identity {}", path.display()), &error))
@@ -103,14 +102,14 @@ impl<'a> Unlocker<'a> {
         Ok(Self { args, terminal, passphrases: args.passphrases()?, files, named: None })
     }
 
-    /// What opens the bundles of a kit (with its `kit.identity.age`) or a bundle by itself.
+    /// Returns what opens the bundles of a kit (with its `kit.identity.age`), or a single bundle.
     ///
     /// # Errors
-    /// `cannot-open` for a wrong passphrase; usage when there is nothing to open with.
+    /// Returns `cannot-open` for a wrong passphrase, and a usage error without any secret.
     pub fn unlock(&mut self, kit_identity: Option<&KitIdentity>) -> Result<Unlocked, Failure> {
         match (self.named()?, kit_identity) {
             (Some(mut named), Some(kit)) if self.passphrase_is_for_kits() => {
-                // one kit has a passphrase, another was sealed to the identity; it may not be this
+                // of several kits, one may have a passphrase and another be sealed to the identity
                 if let Ok(kit) = self.open_kit(kit) {
                     named.identities.extend(kit.identities);
                     named.vouched_signer = kit.vouched_signer.or(named.vouched_signer);
@@ -123,7 +122,7 @@ impl<'a> Unlocker<'a> {
         }
     }
 
-    /// Whether a passphrase is given that no identity file needs.
+    /// Returns true if a passphrase is given that no identity file needs.
     fn passphrase_is_for_kits(&self) -> bool {
         let is_plain = |file: &IdentityFile| matches!(file, IdentityFile::Plain(_));
         self.args.names_passphrase() && self.files.iter().all(|(_, file)| is_plain(file))
@@ -135,7 +134,7 @@ impl<'a> Unlocker<'a> {
         self.open_file(&name, &file)
     }
 
-    /// What opens with `--identity`, where that is given.
+    /// Opens the files of `--identity`, if there are any.
     fn named(&mut self) -> Result<Option<Unlocked>, Failure> {
         let mut all = self.named.take();
         if all.is_none() {
@@ -173,7 +172,7 @@ impl<'a> Unlocker<'a> {
         for passphrase in &self.passphrases {
             match protected.open(passphrase) {
                 Ok(opened) => return Ok(opened.into()),
-                // it may be another kit's
+                // the passphrase may be another kit's
                 Err(error) if is_wrong(&error) => wrong = Some(error),
                 Err(error) => return Err(cannot_open(name, &error)),
             }
@@ -183,7 +182,7 @@ impl<'a> Unlocker<'a> {
         }
         let mut hidden = HiddenInput::begin()?;
         let prompt = format!("Passphrase for {}: ", in_prompt(name));
-        // an SSH key has one that a person chose
+        // the passphrase of an SSH key was chosen by a person
         let form = if protected.memory().is_some() { GENERATED } else { "" };
         let mut line_before = Passphrase::new(String::new());
         for left in (0..TRIES).rev() {
@@ -230,12 +229,12 @@ impl<'a> Unlocker<'a> {
 }
 
 impl OpenArgs {
-    /// Whether the command line names anything to open with.
+    /// Returns true if the command line names a secret.
     pub fn is_given(&self) -> bool {
         !self.identity.is_empty() || self.names_passphrase()
     }
 
-    /// Standard input is read to its end by the first who reads it.
+    /// Checks that standard input is named once: its first reader reads it to the end.
     fn require_one_reader(&self, sources: &[PathBuf]) -> Result<(), Failure> {
         let named = self.identity.iter().chain(&self.passphrase_file).chain(sources);
         let named = named.filter(|path| path.as_os_str() == input::STDIN).count();
@@ -260,16 +259,16 @@ impl OpenArgs {
     }
 }
 
-/// The first line of a passphrase file, as it stands there.
+/// Returns the first line of a passphrase file, unchanged.
 ///
 /// # Errors
-/// When it is empty or not text.
+/// Fails when it is empty or not text.
 pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
     let text = decode::text(bytes).map_err(|error| {
         Failure::usage(format!("the passphrase's file: {error}")).hint(NotText::HINT)
     })?;
     let line = text.split('\n').next().unwrap_or(&text);
-    // a generated one that a mail program has broken in two is no passphrase and a remark
+    // a generated one that a mail program broke in two, not a passphrase and a comment
     let whole = Passphrase::new(text.to_string());
     if whole.is_generated() && !Passphrase::new(line.to_owned()).is_generated() {
         return Ok(whole.canonical());
@@ -279,7 +278,7 @@ pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
             Failure::usage("the passphrase is empty").hint("put it on the first line of the file")
         );
     }
-    // kits of earlier versions were sealed with the mark, too
+    // kits of earlier versions were sealed with the byte order mark in the passphrase
     let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };
     Ok(Passphrase::new(format!("{mark}{line}")))
 }
@@ -306,7 +305,7 @@ impl From<formats::seal::OpenedIdentity> for Unlocked {
     }
 }
 
-/// A generated passphrase that came in two lines, as a mail program breaks it.
+/// Joins a generated passphrase that a mail program broke into two lines.
 fn pasted_in_two(one: &Passphrase, two: &Passphrase) -> Option<Passphrase> {
     let mut both = String::with_capacity(one.expose().len() + two.expose().len());
     both.extend([one.expose(), two.expose()]);
@@ -314,7 +313,7 @@ fn pasted_in_two(one: &Passphrase, two: &Passphrase) -> Option<Passphrase> {
     (both.is_generated() && !two.is_generated()).then_some(both)
 }
 
-/// A pasted `AGE-SECRET-KEY-1…` in place of a passphrase. It vouches for nobody.
+/// Reads an `AGE-SECRET-KEY-1…` that was pasted in place of a passphrase. It vouches for nobody.
 fn identity_text(typed: &Passphrase) -> Option<Unlocked> {
     let text = decode::bare(typed.expose());
     let is_identity =
@@ -340,8 +339,8 @@ fn cannot_open(name: &str, error: &IdentityError) -> Failure {
     })
 }
 
-/// A path as a prompt shows it. The folders of a stick are named by whoever made it: what is long
-/// or has blanks stands in quotes and is cut, so that it looks like no line of ours.
+/// Formats a path for a prompt. Anybody may have named the folders of a stick, so a path that is
+/// long or has blanks is quoted and cut, and cannot look like a line of ours.
 fn in_prompt(path: &str) -> String {
     const COLUMNS: usize = 100;
     let shown = printable(path).to_string();

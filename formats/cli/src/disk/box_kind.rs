@@ -1,7 +1,7 @@
-//! Manager or device: no single file tells. A device can have `/etc/sf/ca_root` as well as a
-//! manager, and a manager of a pair has the other one's files as a device has (docs/facts.md). So
-//! several signs are weighed; a tie, or one weak sign alone, is [`BoxKind::Unknown`], from which
-//! nothing may follow that a guess must not decide.
+//! The kind of a box: manager or device. No single file tells: a device can have `/etc/sf/ca_root`
+//! like a manager, and a manager of a pair has the other's files like a device (docs/facts.md). So
+//! several signs are weighed. A tie, or one weak sign alone, is [`BoxKind::Unknown`], on which
+//! nothing may be based that must not rest on a guess.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -14,46 +14,46 @@ use formats::limits::{self, LimitError};
 
 use crate::disk::root::{Root, is_absent};
 
-/// As many peer directories as are looked into: a device has one for each manager.
+/// Number of peer directories to look into: a device has one for each manager.
 const PEERS_SEEN: usize = 16;
-/// What the model's own words weigh; every other sign weighs one.
+/// Weight of the model's name; every other sign weighs one.
 const MODEL: usize = 2;
 
 /// The kind of box that a program runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BoxKind {
-    /// An FMC, also one that is a device of another.
+    /// An FMC, even one that is a device of another.
     Manager,
     /// An FTD.
     Device,
-    /// There is nothing of either: another machine.
+    /// Another machine, with no sign of either.
     Neither,
     /// The signs are too few or contradict each other.
     Unknown,
 }
 
-/// What is seen of a box.
+/// Signs seen on a box.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Signs {
-    /// `MODEL` of `ims.conf`.
+    /// Value of `MODEL` in `ims.conf`.
     pub model: Option<String>,
-    /// The InternalCA in use names this very box. A device's copy names its manager.
+    /// True if the InternalCA in use names this very box. A device's copy names its manager.
     pub has_own_ca: bool,
-    /// `generate_certs.pl` has left its folders.
+    /// True if `generate_certs.pl` has left its folders.
     pub has_renewals: bool,
-    /// `/ngfw` is there, where a device has what is its own.
+    /// True if `/ngfw` exists, where a device has its own files.
     pub has_ngfw: bool,
-    /// A peer's directory holds that peer's CA, as on a device whose manager the peer is.
+    /// True if a peer's directory holds that peer's CA, as on a device whose manager the peer is.
     pub has_managers_ca: bool,
-    /// No InternalCA of its own is in use: there is none, or it is a peer's. Beside a manager's
-    /// CA that is a second sign of a device; alone it is none.
+    /// True if the box uses no InternalCA of its own: there is none, or it is a peer's. Beside a
+    /// manager's CA that is a second sign of a device; alone it is none.
     pub lacks_own_ca: bool,
-    /// None of the usual files is there.
+    /// True if none of the usual files exists.
     pub is_bare: bool,
 }
 
 impl Signs {
-    /// What they come to.
+    /// Weighs the signs.
     pub fn kind(&self) -> BoxKind {
         let model = self.model.as_deref().unwrap_or_default().to_ascii_lowercase();
         let says = |words: &str| MODEL * usize::from(model.contains(words));
@@ -74,13 +74,13 @@ impl Signs {
 }
 
 impl BoxKind {
-    /// The kind of the box below `root`.
+    /// Finds the kind of the box below `root`.
     pub fn of(root: &Root) -> Self {
         signs(root).kind()
     }
 }
 
-/// Looks for them. What cannot be read is no sign.
+/// Looks for signs. A file that cannot be read is none.
 pub fn signs(root: &Root) -> Signs {
     let conf = root.read(Path::new(IMS_CONF), limits::IMS_CONF);
     let is_bare = matches!(&conf, Err(LimitError::Io(error)) if is_absent(error))
@@ -116,7 +116,7 @@ pub fn signs(root: &Root) -> Signs {
     }
 }
 
-/// Whether the CN of that CA is this UUID.
+/// Returns true if the CN of the CA at `path` is this UUID.
 fn names(root: &Root, path: &str, uuid: &DeviceUuid) -> bool {
     let pem = root.read(Path::new(path), limits::PEM).ok();
     let ca = pem.and_then(|pem| Certificate::from_pem(&pem, CredentialFile::Ca).ok());

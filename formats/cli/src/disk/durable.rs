@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, and that outlast a loss of power.
+//! Files that are written completely or not at all, and survive a loss of power.
 //!
 //! ```text
 //! write aside:  openat(dir, dot name, O_CREAT|O_EXCL|O_NOFOLLOW); fchmod; write; fsync
@@ -8,21 +8,21 @@
 //! failed:       unlinkat(dot name)                   before the rename only
 //! ```
 //!
-//! Three callers, three forms: [`create`] and [`replace`] for files that operators name, in folders
+//! There are three forms: [`create`] and [`replace`] for files that operators name, in folders
 //! where others write as well (a random dot name); [`replace_record`] for a program's own records,
 //! under its lock (a fixed dot name, which [`remove_unfinished`] finds again); [`StagedFile`] for
-//! several files that are to be renamed in one go, each given its attributes before.
+//! several files that get their attributes first and are then renamed in quick succession.
 //!
 //! # Limits
 //!
-//! * A rename is atomic on one file system only; a sibling is on the same.
-//! * Until the directory was synced a loss of power may bring back the old file. Where that matters,
-//!   a journal has to say which of the two is meant.
+//! * A rename is atomic within one file system only, so the dot name is a sibling.
+//! * Until the directory is synced, a loss of power may bring back the old file. Where that
+//! matters, a journal has to say which of the two is meant.
 //! * [`create`] on a file system without `RENAME_NOREPLACE` makes a hard link instead, and fails on
 //!   one that has neither.
 //! * A program that is killed leaves its dot name behind.
-//! * FAT has no modes, and some network file systems cannot sync a directory: neither is an error, as
-//!   none may stop a run half-way that could end.
+//! * FAT has no modes, and some network file systems cannot sync a directory. Neither is an error,
+//! as a run that can be finished must not stop half-way.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -40,42 +40,42 @@ use crate::disk::root::{names_in, open_file_at};
 use crate::process::random;
 use crate::say::exit::Failure;
 
-/// The end of a record's dot name until it is renamed.
+/// Suffix of a record's dot name until it is renamed.
 const ASIDE: &str = ".new";
 
 /// Writes `bytes` to the new file `name` in `dir`.
 ///
 /// # Errors
-/// `AlreadyExists` when there is one, or what the system says; nothing is left behind.
+/// Returns `AlreadyExists` if there is one, or the system's error; nothing is left behind.
 pub fn create(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     StagedFile::write(&dir, temporary_name(name)?, bytes, mode)?.publish(&dir, name)?;
     sync_dir(dir)
 }
 
-/// Writes `bytes` to the file `name` in `dir`, in place of one that may be there. Whoever
-/// reads it meets the old content or the new.
+/// Writes `bytes` to the file `name` in `dir`, which may exist. Readers see either the old content
+/// or the new.
 ///
 /// # Errors
-/// What the system says; the old file then still stands.
+/// Returns the system's error; an old file is then unchanged.
 pub fn replace(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {
     StagedFile::write(&dir, temporary_name(name)?, bytes, mode)?.replace(&dir, name)?;
     sync_dir(dir)
 }
 
-/// The same for a path that the operator names.
+/// Like [`replace`], for a path that the operator names.
 ///
 /// # Errors
-/// As [`replace`]; usage for a path that names no file.
+/// Like [`replace`]; returns a usage error for a path that names no file.
 pub fn replace_at(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let (dir, name) = parent_of(path)?;
     replace(&dir, name, bytes, Mode::from(mode))
         .map_err(|error| Failure::io(path.display(), &error))
 }
 
-/// The folder of a path that the operator names, opened, and the name in it.
+/// Opens the folder of a path that the operator names, and returns it with the name in it.
 ///
 /// # Errors
-/// Usage for a path that names no file; or why the folder cannot be opened.
+/// Returns a usage error for a path that names no file; fails when the folder cannot be opened.
 pub fn parent_of(path: &Path) -> Result<(OwnedFd, &OsStr), Failure> {
     let Some(name) = path.file_name() else {
         return Err(Failure::usage(format!("{}: expected a file", path.display())));
@@ -97,23 +97,23 @@ fn temporary_name(name: &OsStr) -> io::Result<OsString> {
     Ok(temporary)
 }
 
-/// Writes `bytes` to the record `name`, which only this user may read, in place of one that may be
-/// there. `dir` belongs to this program, which holds its lock.
+/// Writes `bytes` to the record `name`, which may exist and only this user may read. `dir` belongs
+/// to this program, which holds its lock.
 ///
 /// # Errors
-/// What the system says; the old record then still stands.
+/// Returns the system's error; an old record is then unchanged.
 pub fn replace_record(dir: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     let aside = format!(".{name}{ASIDE}");
-    // under the lock: what lies there is left from a crash
+    // under the lock, an existing one is left from a crash
     remove(dir, &aside)?;
     StagedFile::write(dir, aside, bytes, Mode::from(0o600))?.replace(dir, name)?;
     sync_dir(dir)
 }
 
-/// Removes what a crash left of [`replace_record`].
+/// Removes files that [`replace_record`] left in a crash.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the system's error.
 pub fn remove_unfinished(dir: &OwnedFd) -> io::Result<()> {
     for name in names_in(dir)? {
         if name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(ASIDE.as_bytes()) {
@@ -123,7 +123,7 @@ pub fn remove_unfinished(dir: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// A file that is complete and durable under another name than it is to have.
+/// A file that is complete and durable, under a temporary name.
 #[derive(Debug)]
 pub struct StagedFile {
     file: File,
@@ -131,10 +131,10 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
-    /// Writes `bytes` under the name `name`, which no file may have yet.
+    /// Writes `bytes` to the new file `name`.
     ///
     /// # Errors
-    /// What the system says; then nothing is left behind.
+    /// Returns the system's error; nothing is left behind.
     pub fn write(
         dir: impl AsFd,
         name: impl Into<OsString>,
@@ -145,21 +145,21 @@ impl StagedFile {
         Ok(Self { file: write_new(dir, &name, bytes, mode)?, name })
     }
 
-    /// The file, to be given its owner and attributes.
+    /// The open file, to be given its owner and attributes.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it its name, in place of a file that may have it.
+    /// Renames the file to `name`, which may exist.
     ///
     /// # Errors
-    /// What the system says; then `name` is as it was, and the staged file is removed.
+    /// Returns the system's error; `name` is then unchanged, and the staged file is removed.
     pub fn replace(self, dir: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
         let renamed = renameat(&dir, &*self.name, &dir, name.as_ref());
         self.discard_unless(renamed, dir)
     }
 
-    /// Gives it a name that no file has.
+    /// Renames the file to a name that no file has.
     fn publish(self, dir: impl AsFd, name: &OsStr) -> io::Result<()> {
         let aside = &*self.name;
         let published = match renameat_with(&dir, aside, &dir, name, RenameFlags::NOREPLACE) {
@@ -172,26 +172,26 @@ impl StagedFile {
 
     fn discard_unless(self, done: rustix::io::Result<()>, dir: impl AsFd) -> io::Result<()> {
         if done.is_err() {
-            // the first error tells more
+            // the first error is the one to report
             let _ = self.discard(dir);
         }
         Ok(done?)
     }
 
-    /// Removes it.
+    /// Removes the staged file.
     ///
     /// # Errors
-    /// What the system says.
+    /// Returns the system's error.
     pub fn discard(self, dir: impl AsFd) -> io::Result<()> {
         remove(dir, self.name)
     }
 }
 
-/// Writes a whole file that does not exist yet, durably but for its directory, which has to be
-/// synced. For where a reader knows a file that is cut.
+/// Writes a new file durably, except that the caller has to sync its directory. Meant for files
+/// whose readers notice if they are cut off.
 ///
 /// # Errors
-/// `AlreadyExists`, or what the system says; then nothing is left behind.
+/// Returns `AlreadyExists` or the system's error; nothing is left behind.
 pub fn write_new(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<File> {
     let mut file = create_only(&dir, name, mode)?;
     let written =
@@ -205,31 +205,31 @@ pub fn write_new(dir: impl AsFd, name: &OsStr, bytes: &[u8], mode: Mode) -> io::
     }
 }
 
-/// Opens a file that does not exist yet for writing.
+/// Creates a file and opens it for writing.
 ///
 /// # Errors
-/// As `openat`.
+/// Returns the error of `openat`.
 pub fn create_only(dir: impl AsFd, name: impl rustix::path::Arg, mode: Mode) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(openat(dir, name, flags, mode)?))
 }
 
-/// Gives a file its mode against the umask, where its file system has modes.
+/// Sets the mode of a file regardless of the umask, if its file system has modes.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the system's error.
 pub fn set_mode(file: impl AsFd, mode: Mode) -> io::Result<()> {
     match rustix::fs::fchmod(file, mode) {
-        // FAT has none
+        // FAT has no modes
         Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         other => Ok(other?),
     }
 }
 
-/// Removes a file; one that is absent is fine.
+/// Removes a file, which may be absent.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the system's error.
 pub fn remove(dir: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
     match unlinkat(dir, name.as_ref(), AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -237,10 +237,10 @@ pub fn remove(dir: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
     }
 }
 
-/// Makes a file durable that is there already; one that is absent is fine.
+/// Makes an existing file durable, which may be absent.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the system's error.
 pub fn sync_file(dir: &OwnedFd, name: &str) -> io::Result<()> {
     match open_file_at(dir, OsStr::new(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -248,13 +248,13 @@ pub fn sync_file(dir: &OwnedFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// Makes a directory's entries durable, where its file system can.
+/// Makes a directory's entries durable, if its file system can.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the system's error.
 pub fn sync_dir(dir: impl AsFd) -> io::Result<()> {
     match rustix::fs::fsync(dir) {
-        // some file systems have no fsync for directories: sticks, shares, a box's image on one
+        // some file systems of sticks and shares have no fsync for directories
         Err(Errno::INVAL) => Ok(()),
         other => Ok(other?),
     }

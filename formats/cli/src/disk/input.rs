@@ -16,14 +16,14 @@ use zeroize::Zeroizing;
 use crate::disk::root::require_regular;
 use crate::say::exit::Failure;
 
-/// Stands for standard input.
+/// Argument that stands for standard input.
 pub const STDIN: &str = "-";
 
-/// Opens a regular file. Looks first: opening a device can do something by itself, and a FIFO
+/// Opens a regular file. Its type is checked before: opening a device can have effects, and a FIFO
 /// waits for its other end.
 ///
 /// # Errors
-/// `not-found`, or what the system says.
+/// Returns `not-found` or another refusal for the system's error.
 pub fn open_regular(path: &Path) -> Result<File, Failure> {
     opened(path).map_err(|error| of_io(path, &error))
 }
@@ -43,7 +43,7 @@ pub fn opened(path: &Path) -> io::Result<File> {
 /// Reads a regular file, or standard input for `-`, of at most `limit` bytes.
 ///
 /// # Errors
-/// `not-found`, `too-large`, or what the system says.
+/// Returns `not-found`, `too-large`, or another refusal for the system's error.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let read = if path.as_os_str() == STDIN {
         limits::read_public(io::stdin().lock(), limit)
@@ -53,10 +53,10 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     read.map_err(|error| of_limit(path, &error))
 }
 
-/// Reads a file that holds a secret. A pipe will do (`--passphrase-file <(…)`).
+/// Reads a file that holds a secret. It may be a pipe (`--passphrase-file <(…)`).
 ///
 /// # Errors
-/// As [`read`].
+/// Like [`read`].
 pub fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let open = || -> Result<Zeroizing<Vec<u8>>, LimitError> {
         if path.as_os_str() == STDIN {
@@ -70,9 +70,9 @@ pub fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failur
 /// Reads a secret from a descriptor that the caller opened.
 ///
 /// # Errors
-/// As [`read`].
+/// Like [`read`].
 pub fn read_secret_fd(number: u32, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    // through /proc, as taking over a number is an unsafe operation
+    // through /proc, as safe Rust cannot take over a descriptor by its number
     let file: Box<dyn Read> = match number {
         0 => Box::new(io::stdin().lock()),
         _ => Box::new(
@@ -86,10 +86,10 @@ pub fn read_secret_fd(number: u32, limit: u64) -> Result<Zeroizing<Vec<u8>>, Fai
         .map_err(|error| of_limit(Path::new("the file descriptor"), &error))
 }
 
-/// Reads a bundle as [`read`] does; one in armor may have been pasted.
+/// Reads a bundle like [`read`]; one in armor may have been pasted.
 ///
 /// # Errors
-/// Those of [`read`]; what is wrong with a copy, and how to make a better one.
+/// Like [`read`]; a bad copy gets a hint at how to make a better one.
 pub fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read(path, limits::BUNDLE)?;
     match recovered(&bytes) {
@@ -106,14 +106,14 @@ pub fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
 /// Decodes text that a person wrote or copied.
 ///
 /// # Errors
-/// `bad-format`, with the way out.
+/// Returns `bad-format`, with a hint.
 pub fn decode(name: impl std::fmt::Display, bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
     decode::text(bytes).map_err(|error| {
         Failure::refused(Reason::BadFormat, format!("{name}: {error}")).hint(NotText::HINT)
     })
 }
 
-/// A failed read, with the path in front.
+/// Converts a failed read, with the path in front.
 pub fn of_limit(path: &Path, error: &LimitError) -> Failure {
     match error {
         LimitError::TooLarge { .. } => {
@@ -123,7 +123,7 @@ pub fn of_limit(path: &Path, error: &LimitError) -> Failure {
     }
 }
 
-/// `InvalidInput` is [`require_regular`]'s.
+/// Converts a failed open; `InvalidInput` comes from [`require_regular`].
 fn of_io(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::InvalidInput => Failure::refused(

@@ -1,11 +1,11 @@
-//! The one rule for whether root alone could have put something where it lies: for what is
-//! believed or run without having been named by whoever runs this program.
+//! The rule for files that are believed or run without having been named by the user: root alone
+//! could have put them where they lie.
 //!
 //! Everything on the way counts: the file, each folder from the root on, each link that is
-//! followed. Each belongs to root or to this user, and nobody else can write it. In a sticky folder
-//! such as `/var/tmp` others can add names, but not exchange those of root; so one may lie on the
-//! way. It may not be the folder that the file lies in: with a hard link anybody puts one of root's
-//! own files there, under a name of his choice.
+//! followed. Each has to belong to root or to this user, and nobody else may be able to write it.
+//! In a sticky folder such as `/var/tmp` others can add names, but not exchange those of root, so
+//! it may lie on the way. It may not be the file's own folder: with a hard link anybody can put one
+//! of root's own files there, under any name.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ use crate::disk::root::{Passed, Root};
 const STICKY: u32 = 0o1000;
 const BY_OTHERS: u32 = 0o022;
 
-/// What somebody else than root and this user could have changed.
+/// A file, folder or link that somebody other than root and this user could have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
-    /// The file, the folder or the link, as seen from outside its root.
+    /// Path as seen from outside the root.
     pub path: PathBuf,
-    /// Permissions.
+    /// Permission bits.
     pub mode: u32,
-    /// Owner.
+    /// Owner's user id.
     pub uid: u32,
 }
 
@@ -37,8 +37,8 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// The first on a way, as [`Root::open_file_on_the_way`] and kin tell it, that others could have
-/// changed.
+/// Finds the first item on a way, as [`Root::open_file_on_the_way`] and its siblings return it,
+/// that others could have changed.
 pub fn foreign(root: &Root, passed: &[Passed]) -> Option<Foreign> {
     let own = rustix::process::geteuid().as_raw();
     let (path, mode, uid) = first_foreign(passed, own)?;
@@ -50,7 +50,7 @@ fn first_foreign(passed: &[Passed], own: u32) -> Option<(&PathBuf, u32, u32)> {
     let folder = if end.is_dir() { Some(end.path.as_path()) } else { end.path.parent() };
     let is_sound = |one: &&Passed| {
         let shared = one.is_dir() && one.mode & STICKY != 0 && folder != Some(one.path.as_path());
-        // the bits of a link mean nothing, its owner does
+        // of a link the owner matters, the bits do not
         (one.uid == 0 || one.uid == own) && (one.is_link() || shared || one.mode & BY_OTHERS == 0)
     };
     let found = passed.iter().find(|one| !is_sound(one))?;
@@ -102,7 +102,7 @@ mod tests {
             ])
         };
         assert_eq!(way("/tmp/a/f"), None);
-        // by `/tmp/a/../f`
+        // through `/tmp/a/../f`
         assert_eq!(way("/tmp/f").as_deref(), Some("/tmp"));
         let folder = [("/", DIR | 0o755, 0), ("/tmp", DIR | 0o1777, 0)];
         assert_eq!(foreign_of(&folder).as_deref(), Some("/tmp"), "a folder that is asked for");

@@ -1,10 +1,10 @@
 //! Paths below `--root DIR`, without chroot.
 //!
-//! Built-in paths and paths read from files are taken below a root directory. `/var/sf` or a
-//! parent may be a link (docs/facts.md: `/ngfw/var/sf` is the same place), also an absolute one;
-//! links are therefore resolved here, component by component, and never lead out of the
-//! root. This is what `openat2` with `RESOLVE_IN_ROOT` does, on any kernel; where it is there
-//! (Linux 5.6), files are opened with it, in one call where the walk takes two dozen.
+//! Built-in paths and paths read from files are resolved below a root directory. `/var/sf` or a
+//! parent may be a link (docs/facts.md: `/ngfw/var/sf` is the same place), even an absolute one;
+//! links are therefore resolved here, component by component, and never lead out of the root.
+//! `openat2` with `RESOLVE_IN_ROOT` does the same in one call instead of two dozen, and opens files
+//! where the kernel has it (Linux 5.6).
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -21,14 +21,14 @@ use rustix::io::Errno;
 
 use formats::limits::{self, LimitError};
 
-/// As many links as Linux itself follows.
+/// Number of links to follow, the same as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// To read a file, without waiting for the other end of a FIFO.
+/// Flags to read a file, without waiting for the other end of a FIFO.
 const FILE: OFlags =
     OFlags::CLOEXEC.union(OFlags::RDONLY).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// A root directory.
+/// A directory below which paths are resolved.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
@@ -38,27 +38,28 @@ pub struct Root {
 /// The directory that a path's last component lies in, and that component's name.
 #[derive(Debug)]
 pub struct Located {
-    /// The directory.
+    /// The open directory.
     pub dir: OwnedFd,
-    /// The name in it; `.` for the root itself.
+    /// Name in the directory; `.` for the root itself.
     pub name: OsString,
-    /// The whole path inside the root, without links on the way.
+    /// Whole path inside the root, without links on the way.
     pub path: PathBuf,
 }
 
-/// To walk through a directory or look at a file: needs no right to read it, does nothing to it.
+/// Flags to walk through a directory or look at a file: they need no right to read it and have no
+/// effect on it.
 const LOOK: OFlags = OFlags::CLOEXEC.union(OFlags::PATH).union(OFlags::NOFOLLOW);
 
-/// A directory that the way to a path leads through, a link that it follows, or what it ends at.
+/// A directory on the way to a path, a link that is followed, or the end of the way.
 #[derive(Debug, Clone)]
 pub struct Passed {
-    /// Inside the root.
+    /// Path inside the root.
     pub path: PathBuf,
     /// Type and permission bits.
     pub mode: u32,
-    /// Owner.
+    /// Owner's user id.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
 }
 
@@ -67,17 +68,17 @@ impl Passed {
         Self { path, mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid }
     }
 
-    /// Whether it is a link.
+    /// Returns true if it is a link.
     pub fn is_link(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::Symlink
     }
 
-    /// Whether it is a regular file.
+    /// Returns true if it is a regular file.
     pub fn is_file(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::RegularFile
     }
 
-    /// Whether it is a directory.
+    /// Returns true if it is a directory.
     pub fn is_dir(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::Directory
     }
@@ -87,7 +88,7 @@ impl Root {
     /// Opens a root directory; `/` is the box itself.
     ///
     /// # Errors
-    /// When it is not a directory that can be opened.
+    /// Fails when it is not a directory that can be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = rustix::fs::open(
             path,
@@ -97,7 +98,7 @@ impl Root {
         Ok(Self { path: path.to_owned(), dir })
     }
 
-    /// Where `path` lies as seen from outside: for messages, and to run programs.
+    /// Returns `path` as seen from outside the root: for messages, and to run programs.
     pub fn outside(&self, path: impl AsRef<Path>) -> PathBuf {
         self.path.join(path.as_ref().strip_prefix("/").unwrap_or(path.as_ref()))
     }
@@ -105,7 +106,7 @@ impl Root {
     /// Finds a path, following links in all but the last component.
     ///
     /// # Errors
-    /// As `openat`; `ELOOP` for more than 40 links.
+    /// Returns the error of `openat`; `ELOOP` for more than 40 links.
     pub fn locate(&self, path: &Path) -> io::Result<Located> {
         self.walk(path, false, None)
     }
@@ -113,25 +114,25 @@ impl Root {
     /// Finds a path, following all links; the last component may be absent.
     ///
     /// # Errors
-    /// As [`Root::locate`].
+    /// Like [`Root::locate`].
     pub fn locate_following(&self, path: &Path) -> io::Result<Located> {
         self.walk(path, true, None)
     }
 
-    /// Where a file or directory lies as seen from outside when every link is resolved inside the
-    /// root. The kernel would take an absolute one out of it.
+    /// Resolves every link inside the root, and returns the path as seen from outside. The kernel
+    /// would take an absolute link out of the root.
     ///
     /// # Errors
-    /// As [`Root::locate`].
+    /// Like [`Root::locate`].
     pub fn resolved(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(self.outside(self.walk(path, true, None)?.path))
     }
 
-    /// Opens a directory, following links inside the root; with everything that the way to it leads
-    /// through, itself included.
+    /// Opens a directory, following links inside the root, and returns it with everything on the
+    /// way, itself included.
     ///
     /// # Errors
-    /// As `openat`.
+    /// Returns the error of `openat`.
     pub fn open_dir_on_the_way(&self, path: &Path) -> io::Result<(OwnedFd, Vec<Passed>)> {
         let mut passed = Vec::new();
         let located = self.walk(path, true, Some(&mut passed))?;
@@ -140,11 +141,11 @@ impl Root {
         Ok((dir, passed))
     }
 
-    /// Opens a regular file for reading, following links inside the root; with everything that the
-    /// way to it leads through, itself included, as it was opened.
+    /// Opens a regular file for reading, following links inside the root, and returns it with
+    /// everything on the way, itself included, in the state in which it was opened.
     ///
     /// # Errors
-    /// As [`open_file_at`].
+    /// Like [`open_file_at`].
     pub fn open_file_on_the_way(&self, path: &Path) -> io::Result<(File, Vec<Passed>)> {
         let mut passed = Vec::new();
         let located = self.walk(path, true, Some(&mut passed))?;
@@ -153,11 +154,11 @@ impl Root {
         Ok((file, passed))
     }
 
-    /// Looks at what a path leads to without opening it, links inside the root followed; with
-    /// everything on the way there.
+    /// Looks at a path without opening it, following links inside the root, and returns everything
+    /// on the way.
     ///
     /// # Errors
-    /// As `openat`.
+    /// Returns the error of `openat`.
     pub fn look_on_the_way(&self, path: &Path) -> io::Result<Vec<Passed>> {
         let mut passed = Vec::new();
         let located = self.walk(path, true, Some(&mut passed))?;
@@ -191,7 +192,7 @@ impl Root {
     /// Opens a directory, following links inside the root.
     ///
     /// # Errors
-    /// As `openat`.
+    /// Returns the error of `openat`.
     pub fn open_dir(&self, path: &Path) -> io::Result<OwnedFd> {
         let located = self.locate_following(path)?;
         open_dir_at(&located.dir, &located.name)
@@ -200,7 +201,7 @@ impl Root {
     /// Opens a regular file for reading, following links inside the root.
     ///
     /// # Errors
-    /// As `openat`; `InvalidInput` when it is something else than a regular file.
+    /// Returns the error of `openat`; `InvalidInput` for anything but a regular file.
     pub fn open_file(&self, path: &Path) -> io::Result<File> {
         if let Some(looked) = self.open_in_one(path, OFlags::PATH | OFlags::CLOEXEC) {
             require_regular(&looked)?;
@@ -213,7 +214,8 @@ impl Root {
         open_file_at(&located.dir, &located.name)
     }
 
-    /// `None` whenever the kernel does not do it, for whatever reason: the walk then finds out.
+    /// Opens a path with `openat2`; `None` if that fails for any reason, which the walk then finds
+    /// out.
     fn open_in_one(&self, path: &Path, flags: OFlags) -> Option<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         openat2(&self.dir, path, flags, Mode::empty(), resolve).ok()
@@ -222,15 +224,15 @@ impl Root {
     /// Reads a regular file of at most `limit` bytes that holds no secret.
     ///
     /// # Errors
-    /// As [`Root::open_file`], or beyond the limit.
+    /// Like [`Root::open_file`]; also fails beyond the limit.
     pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, LimitError> {
         limits::read_public(self.open_file(path)?, limit)
     }
 
-    /// The names in a directory, sorted; without `.` and `..`.
+    /// Lists the names in a directory, sorted, without `.` and `..`.
     ///
     /// # Errors
-    /// As `openat`.
+    /// Returns the error of `openat`.
     pub fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         names_in(&self.open_dir(path)?)
     }
@@ -238,7 +240,7 @@ impl Root {
 
 /// A walk from the root, component by component.
 struct Walk<'a> {
-    /// The directories that lie on the way, the root first, with their paths inside it.
+    /// The directories on the way, the root first, with their paths inside it.
     stack: Vec<(OwnedFd, PathBuf)>,
     todo: VecDeque<OsString>,
     links: usize,
@@ -247,14 +249,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The root is its own parent.
+    /// Goes up to the parent; the root is its own.
     fn leave(&mut self) {
         if self.stack.len() > 1 {
             self.stack.pop();
         }
     }
 
-    /// Goes through one component; gives what the path ends at when it was the last.
+    /// Goes through one component, and returns the end of the path if it was the last.
     fn step(&mut self, name: OsString) -> io::Result<Option<Located>> {
         let (here, inside) = self.stack.last().ok_or(Errno::NOENT)?;
         let (is_last, path) = (self.todo.is_empty(), inside.join(&name));
@@ -299,7 +301,7 @@ impl Walk<'_> {
             None => open_dir_at(here, name)?,
             Some(passed) => {
                 let dir = openat(here, name, LOOK | OFlags::DIRECTORY, Mode::empty())?;
-                // of what was opened, not of what the name stood for a moment ago
+                // the state of what was opened, not of what had the name a moment ago
                 passed.push(Passed::new(path.clone(), &fstat(&dir)?));
                 dir
             }
@@ -308,35 +310,35 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What a path without a name at its end leads to: the root, or a directory above.
+    /// Returns the end of a path without a last name: the root, or a directory above.
     fn end(mut self) -> io::Result<Located> {
         let (dir, path) = self.stack.pop().ok_or(Errno::NOENT)?;
         Ok(Located { dir, name: OsString::from("."), path })
     }
 }
 
-/// Tells whether there is nothing under a path. Every other error leaves that open.
+/// Returns true if nothing exists at a path. All other errors leave that open.
 pub fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Opens a directory by its name in another, not following a link.
+/// Opens a directory by its name in another, without following a link.
 ///
 /// # Errors
-/// As `openat`.
+/// Returns the error of `openat`.
 pub fn open_dir_at(dir: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     Ok(openat(dir, name, flags, Mode::empty())?)
 }
 
-/// Opens a regular file by its name in a directory, not following a link. Looks first: opening a
-/// device can do something by itself, and a FIFO waits for its other end.
+/// Opens a regular file by its name in a directory, without following a link. Its type is checked
+/// before: opening a device can have effects, and a FIFO waits for its other end.
 ///
 /// # Errors
-/// As `openat`; `InvalidInput` when it is something else than a regular file.
+/// Returns the error of `openat`; `InvalidInput` for anything but a regular file.
 pub fn open_file_at(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
     let looked = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    // a link is left to the call below, which says so
+    // a link is left to the call below, which returns the right error
     if FileType::from_raw_mode(looked.st_mode) != FileType::Symlink {
         regular(&looked)?;
     }
@@ -345,10 +347,10 @@ pub fn open_file_at(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
     Ok(File::from(file))
 }
 
-/// `InvalidInput` for anything but a regular file.
+/// Checks that `file` is a regular file.
 ///
 /// # Errors
-/// As said.
+/// Returns `InvalidInput` for anything else.
 pub fn require_regular(file: impl AsFd) -> io::Result<()> {
     regular(&fstat(file)?)
 }
@@ -360,10 +362,10 @@ fn regular(stat: &rustix::fs::Stat) -> io::Result<()> {
     }
 }
 
-/// The names in an opened directory, sorted; without `.` and `..`.
+/// Lists the names in an open directory, sorted, without `.` and `..`.
 ///
 /// # Errors
-/// As `getdents`.
+/// Returns the error of `getdents`.
 pub fn names_in(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(dir)? {
@@ -404,7 +406,7 @@ mod tests {
             let located = root.locate_following(Path::new(path))?;
             open_file_at(&located.dir, &located.name)
         };
-        // with and without openat2: the walk is what old kernels have
+        // with and without openat2: old kernels have the walk only
         let open: fn(&Root, &str) -> io::Result<File> =
             |root, path| root.open_file(Path::new(path));
         for open in [walk, open] {

@@ -1,4 +1,5 @@
-//! Programs that are run without having been asked for: only what nobody else could have put there.
+//! Programs that are run without having been asked for: only those that nobody else could have put
+//! there.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,33 +7,33 @@ use std::path::{Path, PathBuf};
 use crate::disk::ownership::{Foreign, foreign};
 use crate::disk::root::Root;
 
-/// Why a program is not run.
+/// Reasons not to run a program.
 #[derive(Debug, thiserror::Error)]
 pub enum Untrusted {
-    /// Its place could not be looked at.
+    /// Its path could not be examined.
     #[error("{}: {error}", path.display())]
     Io {
-        /// Where.
+        /// Path of the program.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         error: io::Error,
     },
-    /// It is not a regular file that may be run.
+    /// It is not an executable regular file.
     #[error("{} is not a program", path.display())]
     NoProgram {
-        /// Where.
+        /// Path of the program.
         path: PathBuf,
     },
-    /// Somebody else owns it or may write to it, or to something on the way to it.
+    /// Somebody else owns it, or may write to it or to something on the way.
     #[error("{0}")]
     Foreign(Foreign),
 }
 
-/// Where a program really lies, if nobody but root and this user can put another one in its
+/// Resolves the path of a program, if nobody but root and this user can put another one in its
 /// place ([`crate::disk::ownership`]): for programs that are run without having been asked for.
 ///
 /// # Errors
-/// [`Untrusted`].
+/// Returns [`Untrusted`].
 pub fn trusted(program: &Path) -> Result<PathBuf, Untrusted> {
     let io = |error| Untrusted::Io { path: program.to_owned(), error };
     let whole = std::path::absolute(program).map_err(io)?;

@@ -1,4 +1,4 @@
-//! What both programs ask of an opened bundle and of the clock, before they believe its dates.
+//! Checks of an opened bundle and of the clock that both programs make before they trust its dates.
 
 use formats::bundle::SignedBundle;
 use formats::credentials::ValidityError;
@@ -13,7 +13,7 @@ const SET_THE_CLOCK: &str = "set the clock (NTP, or `date -u -s`), or go on with
 /// Checks that the certificate names the bundle's device, or none.
 ///
 /// # Errors
-/// `wrong-subject`. Final: sftunnel would take the box for another.
+/// Returns `wrong-subject`, which nobody may accept: sftunnel would take the box for another.
 pub fn names_its_device(bundle: &SignedBundle) -> Result<(), Failure> {
     bundle.check_certificate_subject().map_err(|error| {
         Failure::of("sftunnel-cert.pem", &error).hint("have the kit made anew from the right files")
@@ -23,7 +23,7 @@ pub fn names_its_device(bundle: &SignedBundle) -> Result<(), Failure> {
 /// Checks that both certificates are valid.
 ///
 /// # Errors
-/// `expired` or `not-yet-valid`, with both times.
+/// Returns `expired` or `not-yet-valid`, with both times.
 pub fn is_valid(bundle: &SignedBundle, now: Timestamp) -> Result<(), Failure> {
     bundle.check_validity(now).map_err(|error| {
         let message = format!("{error}; sftunnel itself would refuse it as well");
@@ -34,10 +34,10 @@ pub fn is_valid(bundle: &SignedBundle, now: Timestamp) -> Result<(), Failure> {
     })
 }
 
-/// Checks that the clock is not before something that has happened: `event` at `time`.
+/// Checks that the clock is not before an `event` that happened at `time`.
 ///
 /// # Errors
-/// `clock-behind`.
+/// Returns `clock-behind`.
 pub fn is_after(now: Timestamp, event: &str, time: Timestamp) -> Result<(), Failure> {
     if now >= time {
         return Ok(());
@@ -49,7 +49,7 @@ pub fn is_after(now: Timestamp, event: &str, time: Timestamp) -> Result<(), Fail
 /// Checks that the clock is not before this program was made.
 ///
 /// # Errors
-/// `clock-behind`.
+/// Returns `clock-behind`.
 pub fn is_after_this_program(now: Timestamp) -> Result<(), Failure> {
     is_after(now, "this program was made", version::built())
 }

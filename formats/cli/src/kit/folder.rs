@@ -1,7 +1,7 @@
-//! A kit on a disk: hostile ground until checked.
+//! A kit on a disk, which is untrusted until checked.
 //!
-//! Everything is read through directory handles without following links, and each file is
-//! read once: the bytes that were checked are the bytes that are used.
+//! Everything is read through directory handles without following links, and each file is read
+//! once: the bytes that were checked are those that are used.
 
 mod whole;
 
@@ -37,19 +37,20 @@ pub struct KitFolder {
     signer: VerifyingKey,
 }
 
-/// `kit.identity.age` of the kit that a bundle file lies in, when both are there.
+/// Reads `kit.identity.age` of the kit in which a bundle file lies, if both exist.
 ///
 /// # Errors
-/// When that kit or file cannot be read.
+/// Fails when that kit or file cannot be read.
 pub fn identity_around(bundle: &Path) -> Result<Option<KitIdentity>, Failure> {
     kit_around(bundle).map_or(Ok(None), |kit| KitFolder::open(&kit)?.identity())
 }
 
 impl KitFolder {
-    /// Opens a kit: reads its index and checks the signature that lies beside it.
+    /// Opens a kit: reads its index and checks the signature beside it.
     ///
     /// # Errors
-    /// `not-found`; `bad-format` for a folder without an index; the reason of [`kit::KitError`].
+    /// Returns `not-found`, `bad-format` for a folder without an index, or the reason of
+    /// [`kit::KitError`].
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let dir = open_root(path).map_err(|error| Failure::io(path.display(), &error))?;
         if !is_kit_at(&dir) {
@@ -74,26 +75,26 @@ impl KitFolder {
         Ok(Self { path: path.to_owned(), dir, index, index_sha256: Sha256::of(&bytes), signer })
     }
 
-    /// As named by the operator.
+    /// Path as the operator named it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The index.
+    /// The signed index.
     pub fn index(&self) -> &KitIndex {
         &self.index
     }
 
-    /// Who signed the index. Makes no bundle installable.
+    /// Key that signed the index. It makes no bundle installable.
     pub fn signer(&self) -> VerifyingKey {
         self.signer
     }
 
-    /// The kit's own identity, where it is a passphrase kit.
+    /// Reads the kit's own identity, if it is a passphrase kit.
     ///
     /// # Errors
-    /// When there is one that cannot be read; `bad-format` for one that is not opened by one
-    /// passphrase, and by nothing else.
+    /// Fails when it cannot be read; returns `bad-format` when anything but exactly one passphrase
+    /// opens it.
     pub fn identity(&self) -> Result<Option<KitIdentity>, Failure> {
         let file = match open_file_at(&self.dir, OsStr::new(kit::IDENTITY)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -108,11 +109,11 @@ impl KitFolder {
         Ok(Some(KitIdentity { path, bytes }))
     }
 
-    /// Reads a bundle and compares it with the index. One whose name did not survive the way (an
-    /// image that cuts names, a stick without long ones) is found by what is in it.
+    /// Reads a bundle and compares it with the index. A bundle whose name was changed on the way
+    /// (by an image that cuts names, or a stick without long ones) is found by its content.
     ///
     /// # Errors
-    /// `damaged` when it is not the file that the index lists.
+    /// Returns `damaged` when it is not the file that the index lists.
     pub fn bundle(&self, entry: &BundleEntry) -> Result<Vec<u8>, Failure> {
         let file = match self.open_below(&entry.file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -134,7 +135,7 @@ impl KitFolder {
         Err(failure)
     }
 
-    /// The bundle of an entry under another name.
+    /// Finds the bundle of an entry under another name.
     fn renamed(&self, entry: &BundleEntry) -> Option<Vec<u8>> {
         let folder = open_dir_at(&self.dir, OsStr::new(kit::BUNDLES)).ok()?;
         names_in(&folder).ok()?.iter().find_map(|name| {
@@ -151,29 +152,29 @@ impl KitFolder {
         Failure::io(self.path.join(name).display(), error).or_hint(format!("{COPY_AGAIN}; a file name that was cut on the way is no harm, but no file in bundles/ is this one"))
     }
 
-    /// Opens an installer. What is read from it is to be compared with the entry.
+    /// Opens an installer. The caller has to compare its content with the entry.
     ///
     /// # Errors
-    /// `not-found`, or what the system says.
+    /// Returns `not-found` or another refusal for the system's error.
     pub fn installer(&self, entry: &InstallerEntry) -> Result<File, Failure> {
         self.open_below(&entry.file)
             .map_err(|error| failure(&self.path, &entry.file, &error.into()))
     }
 
-    /// The refusal for a file that is not the one that `listed_in` lists.
+    /// Makes the refusal of a file that is not the one in the list `listed_in`.
     pub fn damaged(&self, name: &str, listed_in: &str) -> Failure {
         let message =
             format!("{}: {name} is not the file that {listed_in} lists", self.path.display());
         Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
     }
 
-    /// The refusal for a file that `SHA256SUMS` leaves out, as one that was cut does.
+    /// Makes the refusal of a file that `SHA256SUMS` lacks, as when that was cut off.
     fn not_summed(&self, name: &str) -> Failure {
         let message = format!("{}: {} does not list {name}", self.path.display(), kit::SUMS);
         Failure::refused(Reason::Damaged, message).hint(COPY_AGAIN)
     }
 
-    /// Opens `name` or `folder/name` without following a link at either.
+    /// Opens `name` or `folder/name`, neither of which may be a link.
     fn open_below(&self, name: &str) -> io::Result<File> {
         self.at_below(name, |dir, name| open_file_at(dir, name))
     }
@@ -220,7 +221,7 @@ fn failure(kit: &Path, name: &str, error: &LimitError) -> Failure {
         LimitError::Io(error) if error.kind() == io::ErrorKind::InvalidInput => {
             Failure::refused(Reason::BadFormat, format!("{}: {error}", subject.display()))
         }
-        // ELOOP: a link where a kit has none
+        // ELOOP: there is a link, and a kit has none
         LimitError::Io(error)
             if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
         {

@@ -14,7 +14,7 @@ impl KitFolder {
     /// Opens the bytes that [`KitFolder::bundle`] has read, and compares the bundle with the index.
     ///
     /// # Errors
-    /// Those of [`open_sealed`] and [`KitFolder::check_bundle`].
+    /// Like [`open_sealed`] and [`KitFolder::check_bundle`].
     pub fn open_bundle(
         &self,
         entry: &BundleEntry,

@@ -1,4 +1,5 @@
-//! `inspect` in both programs: what kits and bundles say of themselves. Judges nobody.
+//! `inspect` in both programs: shows the statements of kits and bundles about themselves, and makes
+//! no verdict on their signers.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use crate::say::page::{Table, shortened, wrapped};
 use crate::say::report::Report;
 use crate::say::terminal::Terminal;
 
-/// Looks at what is named, with what is given to open it.
+/// An inspection of the named sources, with the secrets that were given.
 #[derive(Debug)]
 pub struct Inspector<'a> {
     terminal: &'a Terminal,
@@ -31,12 +32,12 @@ pub struct Inspector<'a> {
     found: Inspection,
 }
 
-/// The JSON of `inspect`.
+/// JSON of `inspect`.
 #[derive(Debug, Default, Serialize)]
 struct Inspection {
-    /// The kits, in the order of the command line.
+    /// Kits, in the order of the command line.
     kits: Vec<KitView>,
-    /// The bundles: each kit's, then those named by themselves.
+    /// Bundles: those of each kit, then those named by themselves.
     bundles: Vec<BundleView>,
 }
 
@@ -46,26 +47,26 @@ struct KitView {
     path: PathBuf,
     manager: Manager,
     batch: u64,
-    /// Where the builder had the devices from; absent when a FAILED_PUSH listed them.
+    /// Source of the list of devices; absent when a FAILED_PUSH listed them.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<From>,
     created_at: Timestamp,
-    /// Who signed the index.
+    /// Signer of the index.
     signer: SignerEntry,
-    /// Who signed the first kit's index, when this one was handed off since.
+    /// Signer of the first kit's index, if this one was handed off since.
     built_by: Option<SignerEntry>,
-    /// The handoffs since, the oldest first, as the signer of the index says.
+    /// Handoffs since, the oldest first, as the signer of the index states them.
     handoffs: Vec<Handoff>,
-    /// Whether it holds `kit.identity.age`.
+    /// True if it holds `kit.identity.age`.
     passphrase: bool,
-    /// How many bundles it holds.
+    /// Number of bundles.
     bundles: usize,
     installers: Vec<InstallerEntry>,
-    /// The other files that the index covers.
+    /// Other files that the index covers.
     texts: Vec<TextEntry>,
 }
 
-/// A bundle.
+/// A bundle, opened or not.
 #[derive(Debug, Serialize)]
 pub struct BundleView {
     path: PathBuf,
@@ -73,19 +74,18 @@ pub struct BundleView {
     sha256: Sha256,
     /// `age`, or `age-armor` for the text form.
     encoding: &'static str,
-    /// The device, where the kit's index or the opened manifest tells.
+    /// Device, if the kit's index or the opened manifest tells.
     device: Option<DeviceEntry>,
-    /// What it says of itself; null when it was not opened.
+    /// Signed manifest; null when the bundle was not opened.
     manifest: Option<Manifest>,
-    /// Why it could not be read or opened; absent when it could, or nothing was given to
-    /// open it with.
+    /// Reason why it could not be read or opened; absent when it could, or no secret was given.
     #[serde(flatten)]
     problem: Option<Problem>,
     #[serde(skip)]
     in_kit: bool,
 }
 
-/// Why a bundle would be refused wherever it goes.
+/// A reason for which every device would refuse a bundle.
 #[derive(Debug, Serialize)]
 struct Problem {
     reason: Reason,
@@ -95,10 +95,10 @@ struct Problem {
 }
 
 impl<'a> Inspector<'a> {
-    /// Takes the secrets that are named; asks for none.
+    /// Reads the secrets that are named, and asks for none.
     ///
     /// # Errors
-    /// Those of [`Unlocker::new`].
+    /// Like [`Unlocker::new`].
     pub fn new(
         open: &'a OpenArgs,
         sources: &[PathBuf],
@@ -111,10 +111,10 @@ impl<'a> Inspector<'a> {
         Ok(Self { terminal, unlocker, found: Inspection::default() })
     }
 
-    /// Looks at one source. Of a kit `each` runs the given look on every entry that is wanted.
+    /// Inspects one source. Of a kit, `each` applies the given function to every wanted entry.
     ///
     /// # Errors
-    /// When it cannot be read at all, or the passphrase does not open it.
+    /// Fails when the source cannot be read at all, or the passphrase does not open it.
     pub fn look(
         &mut self,
         path: &Path,
@@ -143,7 +143,7 @@ impl<'a> Inspector<'a> {
         Ok(())
     }
 
-    /// The result: refused when a bundle is not sound.
+    /// Makes the report: a refusal if a bundle is not sound.
     pub fn report(self, now: Timestamp) -> Report {
         let reason = self.found.bundles.iter().find_map(BundleView::unsound);
         let exit = if reason.is_some() { Exit::Refused } else { Exit::Done };
@@ -224,7 +224,7 @@ impl BundleView {
 
     fn refused(self, failure: Failure) -> Self {
         let problem = Problem {
-            // an input error without a word of its own
+            // an I/O error without a word of its own
             reason: failure.reason().unwrap_or(Reason::CannotRead),
             message: failure.message().to_owned(),
             next: failure.next_step().map(str::to_owned),
@@ -232,7 +232,7 @@ impl BundleView {
         Self { problem: Some(problem), ..self }
     }
 
-    /// Sealed for others: a kit may have several recipients.
+    /// Returns true if it was sealed for others: a kit may have several recipients.
     fn is_for_others(&self) -> bool {
         let reason = self.problem.as_ref().map(|problem| problem.reason);
         self.in_kit && reason == Some(Reason::CannotOpen)

@@ -1,4 +1,5 @@
-//! What couriers hand over in place of a kit, and what became of one on the way, in words.
+//! Explanations for things that couriers deliver in place of a kit, and for changes to one on the
+//! way.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -10,8 +11,8 @@ use formats::{decode, kit, limits};
 
 use crate::kit::locate::is_kit;
 
-/// What to name, or to do, in place of a path that is neither a kit nor a bundle; `None` when
-/// nothing is known of it.
+/// Suggests what to name, or to do, in place of a path that is neither a kit nor a bundle; `None`
+/// if nothing fits.
 pub fn explain(path: &Path) -> Option<String> {
     if path.is_dir() {
         let sound = kits_inside(path).or_else(|| kit_above(path));
@@ -23,10 +24,10 @@ pub fn explain(path: &Path) -> Option<String> {
     }
 }
 
-/// How many folders are looked into: of a stick that holds much else, the first ones.
+/// Number of folders to look into on a stick that holds much else.
 const FOLDERS: usize = 100;
 
-/// A stick, or the folder that a kit was unpacked into; zip programs make one more around it.
+/// Finds kits inside a stick, or inside the folder that zip programs make around what they unpack.
 fn kits_inside(path: &Path) -> Option<String> {
     let folders = folders_in(path);
     let are_kits = |paths: Vec<PathBuf>| -> Vec<PathBuf> {
@@ -48,14 +49,14 @@ fn folders_in(path: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// `bundles` or `bin` of a kit.
+/// Recognises `bundles` or `bin` of a kit.
 fn kit_above(path: &Path) -> Option<String> {
     let whole = fs::canonicalize(path).ok()?;
     let kit = whole.parent().filter(|kit| is_kit(kit))?;
     Some(format!("it lies in a kit: name {}", shown(kit)))
 }
 
-/// `kit.json`, `SHA256SUMS` or `install.sh` of a kit.
+/// Recognises `kit.json`, `SHA256SUMS` or `install.sh` of a kit.
 fn kit_of(path: &Path) -> Option<String> {
     let kit = match path.parent()? {
         parent if parent.as_os_str().is_empty() => Path::new("."),
@@ -66,7 +67,7 @@ fn kit_of(path: &Path) -> Option<String> {
     (is_own && is_kit(kit)).then(|| format!("it is a file of a kit: name {}", shown(kit)))
 }
 
-/// A kit whose names did not survive the way, or that has lost its index.
+/// Recognises a kit whose names were changed on the way, or whose index is lost.
 fn changed_names(path: &Path) -> Option<String> {
     let entries = fs::read_dir(path).ok()?.flatten();
     let mut names: Vec<_> =
@@ -94,7 +95,7 @@ fn changed_names(path: &Path) -> Option<String> {
     })
 }
 
-/// The same of the kit that `BUNDLES` or `BIN` lies in.
+/// Like [`changed_names`], for the kit of `BUNDLES` or `BIN`.
 fn changed_above(path: &Path) -> Option<String> {
     let whole = fs::canonicalize(path).ok()?;
     let name = whole.file_name()?;
@@ -102,7 +103,7 @@ fn changed_above(path: &Path) -> Option<String> {
     changed_names(whole.parent().filter(|_| is_ours)?)
 }
 
-/// Whether a name is that of a file of ours on a file system without long names: `KIT~1.JSO` and
+/// Returns true for the name of a file of ours on a file system without long names: `KIT~1.JSO` and
 /// `SHA256~1` on FAT, `KIT.JSO;1` and `SHA256SU.;1` on a bare ISO 9660.
 fn is_shortened(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -113,9 +114,9 @@ fn is_shortened(name: &str) -> bool {
     (is_index || is_sums) && name != kit::INDEX && name != kit::SUMS
 }
 
-/// An archive or a disk image.
+/// Recognises an archive or a disk image.
 fn packed(path: &Path) -> Option<String> {
-    // looked at once more, only to find words for it
+    // read once more, for the message only
     let mut file = File::open(path).ok()?;
     let mut part = |at: u64, size: usize| -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -146,7 +147,7 @@ fn packed(path: &Path) -> Option<String> {
     Some(format!("this is {kind}, not a kit: {how}, and name the folder sftunnel-kit-... in it"))
 }
 
-/// A bundle as text that lost or gained something which nothing here explains.
+/// Recognises an armored bundle that was changed in a way not explained here.
 fn armored(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(limits::BUNDLE).read_to_end(&mut start).ok()?;
@@ -156,7 +157,7 @@ fn armored(path: &Path) -> Option<String> {
     })
 }
 
-/// How a file of ours was changed by somebody who took it for text; `None` when it was not.
+/// Describes how a program that took a file of ours for text has changed it; `None` if none did.
 pub fn changed_as_text(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         Some("begins with a byte order mark, which an editor or a transfer has put there")
@@ -171,7 +172,7 @@ pub fn changed_as_text(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The same bytes with `\n` for each `\r\n`.
+/// Replaces each `\r\n` by `\n`.
 pub(crate) fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(bytes.len());
     for (at, byte) in bytes.iter().enumerate() {
@@ -182,7 +183,7 @@ pub(crate) fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Whether file systems and other machines leave a file or folder of that name (a path in a kit).
+/// Returns true for a path in a kit that file systems or other machines leave behind.
 pub(crate) fn is_left_by_systems(path: &OsStr) -> bool {
     const NAMES: [&str; 16] = [
         "System Volume Information",
@@ -213,7 +214,7 @@ pub(crate) fn is_left_by_systems(path: &OsStr) -> bool {
         || (name.starts_with("FOUND.") && name.len() == 9)
 }
 
-/// As it is typed: many a stick has a blank in its name.
+/// Quotes a path for a shell, as many sticks have a blank in their name.
 fn shown(path: &Path) -> String {
     shell_quote(&path.display().to_string())
 }

@@ -1,6 +1,6 @@
-//! What is named on the command line: a kit, a bundle, or a bundle on standard input.
+//! Sources named on the command line: a kit, a bundle, or a bundle on standard input.
 //!
-//! Each file is read once into memory; what was verified there is what is used.
+//! Each file is read once into memory, and only verified bytes are used.
 
 use std::path::{Path, PathBuf};
 
@@ -15,23 +15,23 @@ use crate::kit::locate::is_kit;
 use crate::kit::not_a_kit;
 use crate::say::exit::Failure;
 
-/// A kit or bundle, read and not yet opened.
+/// A kit or bundle that was read but not yet opened.
 #[derive(Debug)]
 pub enum Source {
-    /// A kit's folder.
+    /// The folder of a kit.
     Kit(Box<KitFolder>),
-    /// A bundle by itself.
+    /// A bundle named by itself.
     Bundle(BundleFile),
 }
 
-/// A bundle by itself.
+/// A bundle named by itself.
 #[derive(Debug)]
 pub struct BundleFile {
-    /// As named; [`STDIN`] for standard input.
+    /// Path as named; [`STDIN`] for standard input.
     pub path: PathBuf,
-    /// The file as it is.
+    /// Content of the file.
     pub sealed: Vec<u8>,
-    /// `kit.identity.age` of the kit that it lies in, where it does.
+    /// `kit.identity.age` of the kit in which it lies, if it does.
     pub kit_identity: Option<KitIdentity>,
 }
 
@@ -39,8 +39,8 @@ impl Source {
     /// Reads a kit's index, or a bundle.
     ///
     /// # Errors
-    /// Those of [`KitFolder::open`] for a folder; `not-found`, `too-large`, `bad-format` for a file
-    /// that is no bundle; what is wrong with the kit that a bundle lies in.
+    /// Like [`KitFolder::open`] for a folder; returns `not-found`, `too-large` or `bad-format` for
+    /// a file that is not a bundle, and the fault of the kit in which a bundle lies.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         match is_folder(path) {
             true => KitFolder::open(path).map(|kit| Self::Kit(Box::new(kit))),
@@ -48,10 +48,10 @@ impl Source {
         }
     }
 
-    /// `kit.identity.age` of the kit.
+    /// Returns `kit.identity.age` of the kit.
     ///
     /// # Errors
-    /// Those of [`KitFolder::identity`].
+    /// Like [`KitFolder::identity`].
     pub fn kit_identity(&self) -> Result<Option<KitIdentity>, Failure> {
         match self {
             Self::Kit(kit) => kit.identity(),
@@ -60,12 +60,12 @@ impl Source {
     }
 }
 
-/// Tells a kit, or a folder in its place, from a bundle.
+/// Returns true for a kit, or a folder in its place, and false for a bundle.
 pub fn is_folder(path: &Path) -> bool {
     path.as_os_str() != STDIN && (path.is_dir() || is_kit(path))
 }
 
-/// A source as messages name it.
+/// Name of a source in messages.
 pub fn origin(path: &Path) -> String {
     if path.as_os_str() == STDIN { "standard input".to_owned() } else { path.display().to_string() }
 }
@@ -81,10 +81,10 @@ impl BundleFile {
         Ok(Self { path: path.to_owned(), sealed, kit_identity: identity_around(path)? })
     }
 
-    /// Opens it.
+    /// Opens the bundle.
     ///
     /// # Errors
-    /// Those of [`open_sealed`].
+    /// Like [`open_sealed`].
     pub fn open(&self, identities: &Identities) -> Result<SignedBundle, Failure> {
         open_sealed(&origin(&self.path), &self.sealed, identities)
     }
@@ -100,7 +100,7 @@ const NAME_ONE: &str = "name a bundle file (*.tar.gz.age) or a kit folder (it ho
 /// Opens the bytes of a bundle file.
 ///
 /// # Errors
-/// The reason of [`BundleError`], with what to do next.
+/// Returns the reason of [`BundleError`], with a hint.
 pub fn open_sealed(
     origin: &str,
     sealed: &[u8],

@@ -1,4 +1,4 @@
-//! Facts of kits and bundles, worded alike by both programs.
+//! Wording for facts of kits and bundles, the same in both programs.
 
 use formats::bundle::manifest::Manager;
 use formats::credentials::{CertificateFacts, Validity};
@@ -7,7 +7,7 @@ use formats::signature::SignerEntry;
 use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 
-/// Why a signer is trusted.
+/// Words for the reason why a signer is trusted.
 pub fn vouch(vouch: Vouch) -> &'static str {
     match vouch {
         Vouch::Named => "named with --signer",
@@ -18,7 +18,7 @@ pub fn vouch(vouch: Vouch) -> &'static str {
     }
 }
 
-/// A manager's UUID, with its host name in brackets where that is known.
+/// A manager's UUID, followed by its host name in brackets if that is known.
 pub fn manager(manager: &Manager) -> String {
     match manager.hostname.shown(26).as_str() {
         "" => manager.uuid.to_string(),
@@ -26,7 +26,7 @@ pub fn manager(manager: &Manager) -> String {
     }
 }
 
-/// `valid until 2036-11-18 (3649 days)`.
+/// Validity, such as `valid until 2036-11-18 (3649 days)`.
 pub fn validity(facts: &CertificateFacts, now: Timestamp) -> String {
     let days = now.days_left(facts.not_after);
     match facts.at(now) {
@@ -42,7 +42,7 @@ fn in_days(days: i64) -> String {
     if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
 }
 
-/// Lines on who built a kit and who handed it off since; empty for one from its builder.
+/// Lines on the builder and the handoffs of a kit; empty for one straight from its builder.
 pub fn handoffs(built_by: Option<SignerEntry>, handoffs: &[Handoff]) -> String {
     let mut text = String::new();
     if let Some(builder) = built_by {
@@ -55,7 +55,7 @@ pub fn handoffs(built_by: Option<SignerEntry>, handoffs: &[Handoff]) -> String {
     text
 }
 
-/// `1 device`, `2 devices`.
+/// A number with its noun: `1 device`, `2 devices`.
 pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

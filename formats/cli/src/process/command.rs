@@ -1,8 +1,7 @@
-//! Runs a program with a time limit, whatever it does with its pipes and children.
+//! Runs a program with a time limit that holds for its pipes and children as well.
 //!
-//! A program that forks and leaves a child with the pipe's other end would keep a reader
-//! waiting for ever; therefore the end of the *program* ends the reading, not the end of
-//! the pipe.
+//! A program that leaves the pipe's other end to a child would keep a reader waiting for ever;
+//! therefore reading stops at the end of the *program*, not of the pipe.
 
 use std::env;
 use std::ffi::OsStr;
@@ -21,25 +20,25 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use crate::process::hardening::with_limits_as_found;
 use crate::process::signals::give_children_usual_signals;
 
-/// As much output as is kept; `pmtool status` prints some 50 KiB.
+/// Bytes of output that are kept; `pmtool status` prints some 50 KiB.
 const OUTPUT: usize = 1024 * 1024;
-/// As much as is read between two looks at the time: more than a pipe holds (at most 1 MiB, by
-/// `pipe-max-size`), so that of a program that has ended nothing is missed.
+/// Bytes that are read between two looks at the time: more than a pipe holds (at most 1 MiB, by
+/// `pipe-max-size`), so that no output of an ended program is missed.
 const AT_ONCE: usize = OUTPUT + 64 * 1024;
-/// Between two looks at a program whose end the kernel does not announce: before Linux 5.3, and where
-/// a container forbids it.
+/// Time between two looks at a program whose end the kernel does not announce: before Linux 5.3,
+/// and where a container forbids it.
 const TICK: Duration = Duration::from_millis(5);
 
 /// A program that ended by itself.
 #[derive(Debug)]
 pub struct Finished {
-    /// How.
+    /// Exit status of the program.
     pub status: ExitStatus,
     /// The first MiB of its standard output.
     pub output: Vec<u8>,
 }
 
-/// A program that did not.
+/// A program that did not end by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It could not be started.
@@ -48,9 +47,9 @@ pub enum CommandError {
     /// It was still running at the time limit, and was killed with its children.
     #[error("did not end within {} s and was killed", limit.as_secs())]
     TimeOut {
-        /// How long it had.
+        /// Time limit that it had.
         limit: Duration,
-        /// What it had printed by then; the first MiB.
+        /// The first MiB of the output until then.
         output: Vec<u8>,
     },
     /// The system failed while waiting for it.
@@ -58,18 +57,18 @@ pub enum CommandError {
     Wait(#[from] io::Error),
 }
 
-/// Whether what a program prints is of interest.
+/// Treatment of a program's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Print {
-    /// Kept, up to a MiB.
+    /// Kept, up to 1 MiB.
     Kept,
-    /// Goes nowhere. A daemon that the program starts may inherit where it goes, and would die
-    /// of a pipe whose other end goes away with us.
+    /// Discarded. A daemon that the program starts may inherit its output, and a pipe would end it
+    /// with SIGPIPE once we are gone.
     Dropped,
 }
 
 /// Runs a program in a process group of its own (so that a Ctrl-C at the terminal does not
-/// reach it half-way), with nothing on its standard input, for at most `limit`.
+/// interrupt it), with empty standard input, for at most `limit`.
 pub fn run(
     program: &Path,
     arguments: &[&str],
@@ -83,7 +82,7 @@ pub fn run(
     }
     command
         .args(arguments)
-        // a daemon in the folder of a kit would keep the stick from being unmounted
+        // a daemon whose working directory is the kit would keep the stick mounted
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(if print == Print::Kept { Stdio::piped() } else { Stdio::null() })
@@ -99,7 +98,7 @@ pub fn run(
     result
 }
 
-/// Waits for a program; `end` is its pidfd, where the kernel has one.
+/// Waits for a program; `end` is its pidfd, if the kernel has them.
 fn wait(
     child: &mut Child,
     end: Option<OwnedFd>,
@@ -109,7 +108,7 @@ fn wait(
     let mut stdout = child.stdout.take().map(nonblocking).transpose()?;
     let mut output = Vec::new();
     loop {
-        // first whether it has ended, then what it wrote: nothing is missed in between
+        // status first, then output, so that nothing in between is missed
         let status = child.try_wait()?;
         if let Some(pipe) = &mut stdout
             && drain(pipe, &mut output)?
@@ -128,7 +127,7 @@ fn wait(
     }
 }
 
-/// Sleeps until one of them has news, `most` at the longest.
+/// Sleeps until one of `sources` is readable, for at most `most`.
 fn await_any(sources: [Option<BorrowedFd<'_>>; 2], most: Duration) -> io::Result<()> {
     let mut sources: Vec<_> =
         sources.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
@@ -139,7 +138,7 @@ fn await_any(sources: [Option<BorrowedFd<'_>>; 2], most: Duration) -> io::Result
     }
 }
 
-/// A variable by which a kit's `install.sh` speaks to the installer.
+/// Returns true for a variable that a kit's `install.sh` sets for the installer.
 fn is_our_own(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"SFTUNNEL_INSTALL_")
 }
@@ -150,8 +149,8 @@ fn nonblocking<T: AsFd>(pipe: T) -> io::Result<T> {
     Ok(pipe)
 }
 
-/// Reads what is there, up to [`AT_ONCE`]: a program that never stops writing must not keep
-/// from looking at the time. True at the end of the pipe.
+/// Reads available output, up to [`AT_ONCE`], so that a program that never stops writing does not
+/// prevent looks at the time. Returns true at the end of the pipe.
 fn drain(pipe: &mut impl Read, output: &mut Vec<u8>) -> io::Result<bool> {
     let (mut chunk, mut taken) = ([0; 8192], 0);
     while taken < AT_ONCE {
@@ -171,7 +170,7 @@ fn drain(pipe: &mut impl Read, output: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 fn kill(child: &mut Child) {
-    // it may have ended meanwhile; then there is nothing to kill
+    // it may have ended meanwhile, with nothing left to kill
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.kill();
     let _ = child.wait();
@@ -211,7 +210,7 @@ mod tests {
         kill(&mut child);
     }
 
-    /// Voluntary switches are what a wait costs: none while nothing happens.
+    /// A wait costs voluntary context switches: none while nothing happens.
     #[test]
     fn waiting_for_a_program_wakes_nobody() {
         let mut child = Command::new("/bin/sh").args(["-c", "sleep 1"]).spawn().unwrap();

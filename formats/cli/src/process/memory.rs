@@ -1,9 +1,9 @@
-//! Whether there is memory for one scrypt.
+//! Check that there is memory for one scrypt.
 //!
-//! Its memory is locked as it is touched ([`crate::process::hardening`]), so it cannot be swapped out: a
-//! stick whose file asks for more than there is would have the kernel end other programs of the
-//! box. What there is, is the least of what the machine, the control groups that the process is
-//! in (an FTD of several instances is a container) and its own limits leave.
+//! Its memory is locked as it is touched ([`crate::process::hardening`]) and cannot be swapped out,
+//! so a file that asks for more than is available would make the kernel end other programs of the
+//! box. Available is the least of what the machine, the control groups of the process (an FTD of
+//! several instances is a container) and its own limits leave.
 
 mod control_groups;
 
@@ -16,38 +16,35 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::say::exit::Failure;
 
-/// What stays for everything else that runs on the box.
+/// Bytes left to everything else on the box.
 const SPARE: u64 = 64 * 1024 * 1024;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What to do about a file that takes more than there is.
+/// Hint for a file that needs more than is available.
 pub(crate) const MADE_ANEW: &str = "this program writes such files with 256 MiB; have the kit made anew, or end what uses the memory";
 
-/// What somebody or something leaves to this process.
+/// Memory that one limit leaves to this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Room {
-    /// Who, to be put after "available".
+    /// Name of the limit, to follow "available".
     of: String,
-    /// How many bytes.
+    /// Number of bytes.
     bytes: u64,
 }
 
-/// Checks that one try at a protected identity leaves memory to the box. Where the kernel does not
-/// say how much there is, nothing is concluded.
-///
-/// # Errors
-/// `too-large`.
+/// Checks that one try at a protected identity leaves memory to the box, and returns `too-large`
+/// otherwise. If the kernel does not tell how much there is, nothing is refused.
 pub(crate) fn require(name: &str, protected: &ProtectedIdentity) -> Result<(), Failure> {
     let Some(needed) = protected.memory() else { return Ok(()) };
     enough(needed, &format!("{name}: one try of the passphrase"))
         .map_err(|failure| failure.or_hint(MADE_ANEW))
 }
 
-/// Checks the same for what protects an identity of our own.
+/// Checks that there is memory to protect an identity of our own.
 ///
 /// # Errors
-/// `too-large`.
+/// Returns `too-large`.
 pub fn require_to_protect() -> Result<(), Failure> {
     enough(1024 << limits::WORK_FACTOR_WRITTEN, "sealing with a passphrase")
         .map_err(|failure| failure.or_hint("end what uses the memory, or seal to a recipient"))
@@ -63,14 +60,14 @@ fn enough(needed: u64, what: &str) -> Result<(), Failure> {
         let left = bytes / MIB;
         return Err(too_large(&format!("and {left} MiB are available {of}")));
     }
-    // whatever else may be in the way: an allocation that fails ends the program
+    // for all other causes: a failed allocation would end the program
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     Vec::<u8>::new()
         .try_reserve_exact(wanted)
         .map_err(|_| too_large("and the kernel does not give that much to this process"))
 }
 
-/// The least of all that is known.
+/// Returns the tightest of all known limits.
 fn tightest() -> Option<Room> {
     let machine = read_to_string("/proc/meminfo").ok();
     let machine = machine.as_deref().and_then(|text| number(text, "MemAvailable:"));
@@ -91,14 +88,14 @@ fn tightest() -> Option<Room> {
         .min_by_key(|room| room.bytes)
 }
 
-/// What a limit of the process leaves (setrlimit(2)). `RLIMIT_MEMLOCK` needs no look: where there
-/// is one that counts, nothing is locked.
+/// Returns what a limit of the process leaves (setrlimit(2)). `RLIMIT_MEMLOCK` does not matter:
+/// where one counts, nothing is locked.
 fn left_by_limit(limit: Option<u64>, option: &str, status: &str, used: &str) -> Option<Room> {
     let bytes = limit?.saturating_sub(number(status, used)?);
     Some(Room { of: format!("within the limit of this process (ulimit {option})"), bytes })
 }
 
-/// `NAME   12345 kB` of `/proc/meminfo` or `/proc/self/status`, in bytes (proc(5)).
+/// Parses `NAME   12345 kB` of `/proc/meminfo` or `/proc/self/status` into bytes (proc(5)).
 fn number(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -4,10 +4,10 @@ use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// 16 random hex digits, for temporary names.
+/// Makes 16 random hex digits, for temporary names.
 ///
 /// # Errors
-/// As [`fill`].
+/// Like [`fill`].
 pub fn hex() -> io::Result<String> {
     let mut bytes = [0; 8];
     fill(&mut bytes)?;
@@ -17,10 +17,10 @@ pub fn hex() -> io::Result<String> {
 /// Fills `bytes`, at most 256 of them.
 ///
 /// # Errors
-/// When the system gives fewer.
+/// Fails when the system gives fewer.
 pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
     let wanted = bytes.len();
-    // up to 256 bytes come whole (getrandom(2))
+    // up to 256 bytes are always returned at once (getrandom(2))
     let got = getrandom(bytes, GetRandomFlags::empty())?;
     if got == wanted { Ok(()) } else { Err(io::Error::other("not enough random bytes")) }
 }

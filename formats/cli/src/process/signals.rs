@@ -1,5 +1,5 @@
-//! Signals at rest, where nothing is half done: they end or stop the program as they would any
-//! other. Whoever has something to put right first holds them back.
+//! Signals: at rest, with nothing half done, they end or stop the program like any other. Code that
+//! has something to put right first holds them back.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,18 +14,18 @@ use signal_hook::{flag, low_level};
 
 use crate::say::exit::Failure;
 
-/// Signals that end a program and that somebody else may send: timers and limits of a wrapper, an
-/// operator, a failing power supply. Those of a fault of its own (SIGSEGV, SIGBUS, SIGILL, SIGFPE)
-/// cannot be held back.
+/// Signals that end a program and may come from outside: timers and limits of a wrapper, an
+/// operator, a failing power supply. Those of the program's own faults (SIGSEGV, SIGBUS, SIGILL,
+/// SIGFPE) cannot be held back.
 const ENDING: [i32; 14] = [
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGUSR1, SIGUSR2,
     SIGIO, SIGTRAP, SIGSYS, SIGABRT,
 ];
-/// SIGSTKFLT and SIGPWR, which have no names here, and the realtime signals; the C library keeps a
-/// few of these for itself.
+/// SIGSTKFLT and SIGPWR, which have no names here, and the realtime signals, of which the C library
+/// keeps a few for itself.
 const WITHOUT_A_NAME: [std::ops::RangeInclusive<i32>; 3] = [16..=16, 30..=30, 34..=64];
 
-/// Every signal that ends a program and can be held back.
+/// All signals that end a program and can be held back.
 pub fn ending() -> impl Iterator<Item = i32> {
     ENDING.into_iter().chain(WITHOUT_A_NAME.into_iter().flatten())
 }
@@ -41,39 +41,39 @@ struct Shared {
     at_rest: Arc<AtomicBool>,
     /// The number of a signal that ends the program; 0 when none came.
     ending: Arc<AtomicUsize>,
-    /// Of one that stops it.
+    /// The number of a signal that stops the program; 0 when none came.
     stopping: Arc<AtomicUsize>,
-    /// Whether it was continued, whoever stopped it: the terminal may have other modes now.
+    /// True if the program was stopped by anybody and continued: the terminal may have other modes
+    /// now.
     continued: Arc<AtomicBool>,
-    /// What was ignored at first, one bit for each.
+    /// Signals ignored at the start, one bit for each.
     ignored: u64,
 }
 
-/// Whether signals ([`ending`], SIGTSTP) have their default effect; one
-/// flag for the process, which is true until somebody changes it. What was ignored when the
-/// program began (`nohup`) stays so.
+/// The flag of the process that is true while signals ([`ending`], SIGTSTP) have their default
+/// effect, as they do at first. Signals that were ignored when the program began (`nohup`) stay so.
 ///
 /// # Errors
-/// When the system does not let them be taken over.
+/// Fails when the system does not allow handlers.
 pub fn at_rest() -> Result<Arc<AtomicBool>, Failure> {
     Ok(Arc::clone(&shared()?.at_rest))
 }
 
-/// Whether this signal was ignored when the program began.
+/// Returns true if this signal was ignored when the program began.
 ///
 /// # Errors
-/// As [`at_rest`].
+/// Like [`at_rest`].
 pub fn is_ignored(signal: i32) -> Result<bool, Failure> {
     Ok(shared()?.ignored & bit(signal) != 0)
 }
 
-/// Has every signal do to a child what it usually does, whatever this program's caller ignores: what
-/// is ignored is handed on to a child, what is taken over is not. A daemon that begins with SIGHUP or
-/// SIGTERM ignored cannot be told or stopped; with SIGCHLD ignored (`$SIG{CHLD} = 'IGNORE'` in Perl)
+/// Gives every signal its default effect in children, even if this program's caller ignores it:
+/// children inherit ignored signals but not handlers. A daemon that begins with SIGHUP or SIGTERM
+/// ignored cannot be reloaded or stopped; with SIGCHLD ignored (`$SIG{CHLD} = 'IGNORE'` in Perl)
 /// nobody can wait for a child.
 ///
-/// Not SIGTTIN and SIGTTOU: who takes these over at a terminal waits for it for ever. SIGPIPE is
-/// std's affair.
+/// SIGTTIN and SIGTTOU are left out: a handler for these makes a program at a terminal wait for
+/// ever. SIGPIPE is left to std.
 pub(crate) fn give_children_usual_signals() -> std::io::Result<()> {
     static ARE_GIVEN: AtomicBool = AtomicBool::new(false);
     if ARE_GIVEN.load(Ordering::SeqCst) {
@@ -83,7 +83,7 @@ pub(crate) fn give_children_usual_signals() -> std::io::Result<()> {
         flag::register(SIGCHLD, Arc::default())?;
     }
     for signal in ending().chain([SIGTSTP, SIGXFSZ]).filter(|signal| is_bit_set(*signal)) {
-        // one that the C library keeps for itself cannot be taken over
+        // a signal that the C library keeps for itself cannot have a handler
         let _ = flag::register(signal, Arc::default());
     }
     ARE_GIVEN.store(true, Ordering::SeqCst);
@@ -114,27 +114,27 @@ impl Shared {
         for signal in ending().filter(|signal| shared.ignored & bit(*signal) == 0) {
             match shared.note(signal, &shared.ending) {
                 Err(error) if ENDING.contains(&signal) => return Err(error),
-                // one that the C library keeps for itself
+                // a signal that the C library keeps for itself
                 _ => {}
             }
         }
-        // a session's first group has nobody who could say `fg`: there the kernel drops what
-        // Ctrl-Z sends, unless somebody takes it over. Where no group can be told, it stays so
+        // in a session's first group nobody could say `fg`, so the kernel drops the signal of
+        // Ctrl-Z unless there is a handler. If the group is unknown, it stays so
         if shared.ignored & bit(SIGTSTP) == 0 && may_be_stopped() {
             shared.note(SIGTSTP, &shared.stopping)?;
         }
-        // as in the kernel: who is continued is not stopped by what came before
+        // as in the kernel: SIGCONT cancels stops that came before
         flag::register_usize(SIGCONT, Arc::clone(&shared.stopping), 0)?;
         flag::register(SIGCONT, Arc::clone(&shared.continued))?;
         Ok(shared)
     }
 
     fn note(&self, signal: i32, into: &Arc<AtomicUsize>) -> std::io::Result<()> {
-        // in this order: whoever is stopped by the second and continued has the first's forgotten
+        // in this order: a program that the second stops forgets the first's once continued
         flag::register_usize(signal, Arc::clone(into), usize::try_from(signal).unwrap_or(0))?;
         match low_level::signal_name(signal) {
             Some(_) => flag::register_conditional_default(signal, Arc::clone(&self.at_rest))?,
-            // its default cannot be emulated by the library
+            // the library cannot emulate its default
             None => flag::register_conditional_shutdown(
                 signal,
                 as_status(signal),
@@ -145,12 +145,12 @@ impl Shared {
     }
 }
 
-/// What a shell calls the end by a signal.
+/// Exit status by which a shell shows an end by a signal.
 fn as_status(signal: i32) -> i32 {
     128 + signal
 }
 
-/// The signals that this process ignored when it began, as the kernel has them: one bit for each.
+/// Signals that this process ignored when it began, in the kernel's form: one bit for each.
 fn ignored_at_first() -> u64 {
     static IGNORED: OnceLock<u64> = OnceLock::new();
     *IGNORED.get_or_init(ignored)
@@ -162,23 +162,23 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// This process's group and its session. `None` for one that began in another process
-/// namespace (a container that a program was started in from outside), where the kernel says 0
-/// and rustix's `getpgrp` and `getsid` are not to be called; and for both without `/proc`.
+/// Returns this process's group and session. `None` stands for one that began in another process
+/// namespace (as in a container in which a program was started from outside), where the kernel says
+/// 0 and rustix's `getpgrp` and `getsid` must not be called; and for both without `/proc`.
 pub(crate) fn own_group_and_session() -> [Option<Pid>; 2] {
     let stat = fs::read("/proc/self/stat").unwrap_or_default();
     group_and_session(&String::from_utf8_lossy(&stat))
 }
 
-/// proc_pid_stat(5): the fifth and sixth field, counted from the name's end, as it may hold
-/// anything.
+/// Parses the fifth and sixth field of proc_pid_stat(5), counted from the end of the name, which
+/// may contain anything.
 fn group_and_session(stat: &str) -> [Option<Pid>; 2] {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut fields = fields.split_whitespace().skip(2);
     [(); 2].map(|()| fields.next()?.parse().ok().and_then(Pid::from_raw))
 }
 
-/// Whether somebody could continue this process once the terminal has stopped it.
+/// Returns true if somebody could continue this process once the terminal has stopped it.
 pub fn may_be_stopped() -> bool {
     let [group, session] = own_group_and_session();
     group.is_some() && group != session
@@ -188,7 +188,7 @@ fn bit(signal: i32) -> u64 {
     u32::try_from(signal - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0)
 }
 
-/// Signals are noted while this lives. One that came has its effect when it ends.
+/// Holds signals back while it lives; one that came takes effect when it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldBack {
     shared: &'static Shared,
@@ -196,12 +196,12 @@ pub(crate) struct HeldBack {
 }
 
 impl HeldBack {
-    /// From now on.
+    /// Begins to hold signals back.
     pub(crate) fn begin() -> Result<Self, Failure> {
         let shared = shared()?;
         if shared.at_rest.load(Ordering::SeqCst) {
-            // one that came at rest, and stopped the program, had its effect. Before the flag: one
-            // that comes in between has it as well, and none is lost
+            // a signal that stopped the program at rest has had its effect. This comes before the
+            // flag, so that one in between has its effect as well and none is lost
             shared.continued.store(false, Ordering::SeqCst);
             shared.stopping.store(0, Ordering::SeqCst);
             shared.ending.store(0, Ordering::SeqCst);
@@ -210,7 +210,7 @@ impl HeldBack {
         Ok(Self { shared, was_at_rest })
     }
 
-    /// Whether one came that is not obeyed yet, or the program was stopped by others.
+    /// Returns true if a signal is pending, or others have stopped the program.
     pub(crate) fn is_any(&self) -> bool {
         let came = |cell: &AtomicUsize| cell.load(Ordering::SeqCst) != 0;
         let was_continued = self.shared.continued.load(Ordering::SeqCst);
@@ -218,8 +218,8 @@ impl HeldBack {
             && (came(&self.shared.ending) || came(&self.shared.stopping) || was_continued)
     }
 
-    /// Lets what came have its effect: the program ends here, or stops until it is continued. Until
-    /// `resumed` returns all signals have theirs.
+    /// Lets pending signals take effect: the program ends here, or stops until it is continued.
+    /// Until `resumed` returns, all signals have their effect.
     pub(crate) fn obey(&self, resumed: impl FnOnce()) {
         let came = |cell: &AtomicUsize| {
             let number = cell.swap(0, Ordering::SeqCst);
@@ -241,7 +241,7 @@ impl HeldBack {
         }
     }
 
-    /// No longer; also before this ends.
+    /// Stops holding signals back, before this is dropped.
     pub(crate) fn release(&self) {
         self.shared.at_rest.store(self.was_at_rest, Ordering::SeqCst);
         self.obey(|| {});

@@ -1,4 +1,4 @@
-//! Exit codes and failures, the same in both programs.
+//! Exit codes, and failures with their reason and hint, the same in both programs.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -7,21 +7,21 @@ use formats::error::{Reason, Reasoned};
 use rustix::io::Errno;
 use serde_json::{Map, Value};
 
-/// Where a limit on the size of files is set.
+/// Hint when a limit on the size of files is set.
 const FILE_SIZE: &str =
     "a limit on the size of files is set: `ulimit -f unlimited`, then the same command again";
-/// For a shell that allows hardly any open files.
+/// Hint when a shell allows hardly any open files.
 const FILES: &str = "too many files are open at once for this shell's limit: `ulimit -n 1024`, then the same command again";
 
-/// For what only root may do, or whose file it is.
+/// Hint for actions of root, or of the owner of a file.
 const AS_ROOT: &str =
     "run this as root (in `expert` mode `sudo su`), or as the user whose file it is";
-/// For what root may not do either.
+/// Hint for actions that even root may not do.
 const WHAT_FORBIDS_IT: &str = "`lsattr` shows whether it was made immutable, which `chattr -i` ends; else a security module forbids it (`dmesg`), or the server of the share that it lies on";
-/// For a file of a later format.
+/// Hint for a file of a later format.
 const LATER_RELEASE: &str = "use the programs of the release that made it, or of a later one";
 
-/// How a program ends. Scripts are written against the numbers.
+/// Exit codes. Scripts are written against the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done; also when there was nothing to do.
@@ -43,7 +43,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number.
+    /// Number of the exit code.
     pub fn code(self) -> u8 {
         self as u8
     }
@@ -55,38 +55,39 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command ended otherwise than well: what happened, and what to do next.
+/// A command that did not succeed: what happened, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     exit: Exit,
-    /// The stable word, for [`Exit::Refused`] and kin.
+    /// The stable word, for [`Exit::Refused`] and similar ends.
     reason: Option<Reason>,
-    /// What was expected and what was found. May hold foreign text: printed sanitised.
+    /// What was expected and what was found. May hold foreign text, so it is sanitised for print.
     message: String,
-    /// Absent when the message says it.
+    /// What to do next; absent when the message says it.
     hint: Option<String>,
     /// Further fields of the JSON object, such as `results`.
     body: Option<Box<Map<String, Value>>>,
 }
 
 impl Failure {
-    /// A check failed, for one of the reasons of docs/json.md.
+    /// Makes the failure of a check, for one of the reasons of docs/json.md.
     pub fn refused(reason: Reason, message: impl Display) -> Self {
         Self { reason: Some(reason), ..Self::new(Exit::Refused, message) }
     }
 
-    /// An error of the library about `subject` (a path, a device), refused for its own reason.
+    /// Makes a refusal of a library error about `subject` (a path, a device), for the error's own
+    /// reason.
     pub fn of(subject: impl Display, error: &impl Reasoned) -> Self {
         let failure = Self::refused(error.reason(), in_one_line(&format!("{subject}: {error}")));
         if error.needs_later_release() { failure.hint(LATER_RELEASE) } else { failure }
     }
 
-    /// The command line asks for something impossible.
+    /// Makes the failure of a command line that asks for something impossible.
     pub fn usage(message: impl Display) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// Something that should not happen; nothing changed.
+    /// Makes a failure that should not happen and has changed nothing.
     pub fn unexpected(message: impl Display) -> Self {
         Self::new(Exit::Failed, message)
     }
@@ -95,7 +96,7 @@ impl Failure {
         Self { exit, reason: None, message: message.to_string(), hint: None, body: None }
     }
 
-    /// An input or output error about `subject`, told apart where there is a word for it.
+    /// Converts an I/O error about `subject`, with its own reason if there is one.
     pub fn io(subject: impl Display, error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Kind;
         let reason = match error.kind() {
@@ -119,7 +120,7 @@ impl Failure {
         Self::refused(reason, in_one_line(&format!("{subject}: {error}")))
     }
 
-    /// Only root may do what was asked, or not even root.
+    /// Makes the refusal of an action that only root may do, or not even root.
     fn denied(message: String) -> Self {
         match rustix::process::geteuid().is_root() {
             true => Self::refused(Reason::NotPermitted, message).hint(WHAT_FORBIDS_IT),
@@ -127,20 +128,20 @@ impl Failure {
         }
     }
 
-    /// Says what to do next, in place of anything said before.
+    /// Sets the hint at what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
     }
 
-    /// Says what to do next, unless the failure already does.
+    /// Sets the hint, unless there is one already.
     #[must_use]
     pub fn or_hint(self, hint: impl Display) -> Self {
         if self.hint.is_some() { self } else { self.hint(hint) }
     }
 
-    /// Adds a further step to what is to be done next.
+    /// Adds a further step to the hint.
     #[must_use]
     pub fn also_hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(match self.hint {
@@ -150,20 +151,20 @@ impl Failure {
         self
     }
 
-    /// Words the message anew.
+    /// Replaces the message.
     #[must_use]
     pub fn map_message(mut self, anew: impl FnOnce(&str) -> String) -> Self {
         self.message = anew(&self.message);
         self
     }
 
-    /// Puts what had happened by then before the message.
+    /// Prefixes the message with what had happened by then.
     #[must_use]
     pub fn preceded_by(self, happened: impl Display) -> Self {
         self.map_message(|message| format!("{happened}: {message}"))
     }
 
-    /// Takes the stable word away, for an end that is no refusal.
+    /// Removes the reason, for an end that is not a refusal.
     #[must_use]
     pub fn without_reason(mut self) -> Self {
         self.reason = None;
@@ -179,7 +180,7 @@ impl Failure {
         self
     }
 
-    /// Ends with another exit code.
+    /// Sets another exit code.
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
@@ -191,17 +192,17 @@ impl Failure {
         self.exit
     }
 
-    /// The command line is to blame, so that no other input would fare better.
+    /// Returns true if the command line is at fault, so that no other input would fare better.
     pub fn is_usage(&self) -> bool {
         self.exit == Exit::Usage
     }
 
-    /// A check failed, which speaks of the one input that was checked.
+    /// Returns true if a check failed, which concerns only the input that was checked.
     pub fn is_refusal(&self) -> bool {
         self.exit == Exit::Refused
     }
 
-    /// The stable word, where one fits.
+    /// The stable word, if one fits.
     pub fn reason(&self) -> Option<Reason> {
         self.reason
     }
@@ -211,7 +212,7 @@ impl Failure {
         &self.message
     }
 
-    /// The message by itself.
+    /// Returns the message alone.
     pub fn into_message(self) -> String {
         self.message
     }
@@ -226,7 +227,7 @@ impl Failure {
         self.body.as_deref()
     }
 
-    /// Message and next step in one sentence, for where there is one line.
+    /// Message and next step in one line.
     pub fn in_a_line(&self) -> String {
         match &self.hint {
             None => self.message.clone(),
@@ -235,7 +236,7 @@ impl Failure {
     }
 }
 
-/// A path may hold line breaks; those of a message are ours.
+/// Escapes line breaks, which a path may contain; in messages, only our own may stand.
 fn in_one_line(text: &str) -> String {
     text.replace('\n', "\\u{a}")
 }

@@ -1,5 +1,5 @@
-//! How urgent a certificate is; the same at the manager and at the device. Words, codes and
-//! performance data are those of monitoring plugins (monitoring-plugins.org, guidelines).
+//! Urgency of a certificate, judged alike on manager and device. Words, codes and performance data
+//! are those of monitoring plugins (monitoring-plugins.org, guidelines).
 
 use clap::Args;
 use formats::text::printable;
@@ -21,10 +21,10 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// Whether WARNING comes first.
+    /// Checks that WARNING comes before CRITICAL.
     ///
     /// # Errors
-    /// Usage when it does not.
+    /// Returns a usage error when it does not.
     pub fn checked(self) -> Result<Self, Failure> {
         let Self { warning, critical } = self;
         if critical <= warning {
@@ -34,28 +34,28 @@ impl Thresholds {
         Err(Failure::usage(message).hint("days count down: WARNING comes first"))
     }
 
-    /// `label=days;warning;critical`; `90:` alerts below 90.
+    /// Performance data `label=days;warning;critical`; `90:` alerts below 90.
     pub fn perfdata(self, label: &str, days: i64) -> String {
         format!("{label}={days};{}:;{}:", self.warning, self.critical)
     }
 }
 
-/// As monitoring plugins have it.
+/// State of a monitoring plugin, in the order of urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
     /// Nothing to do.
     Ok,
-    /// It cannot be judged.
+    /// The state is not known.
     Unknown,
-    /// Plan it.
+    /// To be planned.
     Warning,
-    /// Do it now.
+    /// To be done now.
     Critical,
 }
 
 impl Level {
-    /// The plugin's exit code. The numbers of [`Exit`] mean other things everywhere else.
+    /// Exit code of the plugin. Everywhere else the numbers of [`Exit`] have other meanings.
     pub fn exit(self) -> Exit {
         match self {
             Self::Ok => Exit::Done,
@@ -65,7 +65,7 @@ impl Level {
         }
     }
 
-    /// As it is shown and as JSON has it.
+    /// Word that is shown and used in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -75,7 +75,7 @@ impl Level {
         }
     }
 
-    /// How urgent it is with so many days left.
+    /// Judges the number of days left.
     pub fn by_days(days: i64, thresholds: Thresholds) -> Self {
         if days < i64::from(thresholds.critical) {
             Self::Critical
@@ -86,7 +86,7 @@ impl Level {
         }
     }
 
-    /// What it is painted in.
+    /// Colour of the word at a terminal.
     pub fn color(self) -> Color {
         match self {
             Self::Ok => Color::Green,
@@ -95,23 +95,23 @@ impl Level {
         }
     }
 
-    /// The line that a monitoring system shows, with its performance data behind the bar.
+    /// Line that a monitoring system shows, with its performance data behind the bar.
     pub fn plugin_line(self, summary: &str, perfdata: &str) -> String {
         format!("SFTUNNEL {} - {} | {perfdata}\n", self.word(), without_bar(summary))
     }
 }
 
-/// All that a plugin prints: its line, and a text in which nothing begins performance data.
+/// Whole output of a plugin: its line, and a text in which nothing begins performance data.
 pub fn plugin_text(level: Level, summary: &str, perfdata: &str, text: &str) -> String {
     format!("{}\n{}", level.plugin_line(summary, perfdata), text.replace('|', "/"))
 }
 
-/// What a monitoring system is told when there is nothing to tell.
+/// Turns a failure into the state UNKNOWN of a plugin.
 pub fn unknown(failure: Failure) -> Failure {
     failure.without_reason().exit(Level::Unknown.exit())
 }
 
-/// The first line for that.
+/// First line of a plugin that has failed.
 pub fn unknown_line(failure: &Failure) -> String {
     format!("SFTUNNEL UNKNOWN - {}\n", without_bar(failure.message()))
 }
@@ -120,16 +120,16 @@ fn without_bar(text: &str) -> String {
     printable(text).to_string().replace('|', "/")
 }
 
-/// How many days, in words.
+/// A number of days in words.
 pub fn days_text(days: i64) -> String {
     format!("{days} day{}", if days == 1 { "" } else { "s" })
 }
 
-/// The columns of a [`bar`]: a year each.
+/// Columns of a [`bar`], a year each.
 pub const BAR: usize = 10;
 
-/// What is over of a validity as `#`, what is left as `.`, a year each; ten years fill the
-/// bar, a shorter life a part of it. Rounding hides neither the first nor the last day.
+/// Draws a validity: past years as `#`, years left as `.`. Ten years fill the bar, a shorter
+/// validity a part of it. Rounding hides neither the first nor the last day.
 pub fn bar(start: Timestamp, end: Timestamp, now: Timestamp) -> String {
     const YEAR: i64 = 365 * 86_400;
     let years = |from: Timestamp, to: Timestamp| {

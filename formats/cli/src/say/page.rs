@@ -1,7 +1,7 @@
-//! The page that a command prints for a person: fields, notes, tables, what to do next.
+//! The page that a command prints for a person: fields, notes, tables, next steps.
 //!
-//! Prose is wrapped to the terminal, to 80 columns where there is none. A table's names are cut
-//! only where a terminal is too narrow for them; nothing is cut in a pipe.
+//! Prose is wrapped to the terminal, or to 80 columns without one. Names in a table are cut only if
+//! the terminal is too narrow for them; nothing is cut in a pipe.
 
 use std::fmt::{self, Write as _};
 use std::io::{stderr, stdout};
@@ -12,30 +12,30 @@ use formats::text::printable;
 use rustix::termios::tcgetwinsize;
 use unicode_width::UnicodeWidthStr;
 
-/// A serial console, and what is wrapped for a pipe.
+/// Columns of a serial console, and of prose in a pipe.
 const COLUMNS: usize = 80;
-/// Longer lines of prose are hard to read.
+/// Most columns of prose; longer lines are hard to read.
 const MOST_COLUMNS: usize = 100;
 const LEAST_COLUMNS: usize = 40;
-/// Columns of the label of a [`Page::field`].
+/// Columns of the label in a [`Page::field`].
 const LABEL: usize = 10;
 
-/// A text in the making. What is called foreign here is sanitised here.
+/// A page under construction. Its methods sanitise text that they call foreign.
 #[derive(Debug, Default)]
 pub struct Page(String);
 
 impl Page {
-    /// Adds text as it is, with its line ends.
+    /// Adds text unchanged, with its line ends.
     pub fn push(&mut self, text: &str) {
         self.0.push_str(text);
     }
 
-    /// Adds a label and its sanitised text, which goes on below itself.
+    /// Adds a label and its sanitised text, whose further lines are indented alike.
     pub fn field(&mut self, label: &str, text: &str) {
         self.push(&wrap(&format!("{label:LABEL$}"), LABEL, text));
     }
 
-    /// Adds foreign text after `start`, which goes on below itself.
+    /// Adds foreign text after `start`; further lines are indented alike.
     pub fn note(&mut self, start: &str, foreign: &str) {
         self.push(&wrapped(start, &printable(foreign).to_string()));
     }
@@ -45,7 +45,7 @@ impl Page {
         foreign.lines().for_each(|line| self.note(start, line));
     }
 
-    /// Adds the numbered list of what to do next, where there is anything.
+    /// Adds the numbered list of next steps, if there are any.
     pub fn next(&mut self, steps: &[String]) {
         if !steps.is_empty() {
             self.push("\nNext\n");
@@ -56,7 +56,7 @@ impl Page {
         }
     }
 
-    /// The whole of it.
+    /// The finished text.
     pub fn text(self) -> String {
         self.0
     }
@@ -68,13 +68,13 @@ impl fmt::Write for Page {
     }
 }
 
-/// `text` in lines as wide as its words and the terminal allow, each ended; `first` stands before
-/// the first line, as many blanks as `indent` before the others.
+/// Wraps `text` to lines as wide as its words and the terminal allow, each with its line end.
+/// `first` precedes the first line, `indent` blanks the others.
 pub fn wrap(first: &str, indent: usize, text: &str) -> String {
     wrap_to(prose_columns(), first, indent, text)
 }
 
-/// The same, where the other lines begin below the first one's text.
+/// Like [`wrap`], with all lines indented as far as the first one's text.
 pub fn wrapped(first: &str, text: &str) -> String {
     wrap(first, columns(first), text)
 }
@@ -97,7 +97,7 @@ fn prose_columns() -> usize {
     })
 }
 
-/// `None` where it is no terminal, or one that does not know its size, as on a serial line.
+/// Width of the terminal; `None` without one, or if its size is unknown, as on a serial line.
 fn terminal_columns(stream: &impl AsFd) -> Option<usize> {
     let size = tcgetwinsize(stream).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
@@ -111,14 +111,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with a first row of headings.
+    /// Makes a table with a first row of headings.
     pub fn with_headings(headings: &[&str]) -> Self {
         let headings = headings.iter().map(|text| (*text).to_owned()).collect();
         Self { rows: vec![headings], flexible: Vec::new() }
     }
 
-    /// Names the columns that are cut where a terminal is too narrow for the rows. They hold no
-    /// colour.
+    /// Names the columns that may be cut if a terminal is too narrow. They must not hold colour.
     #[must_use]
     pub fn flexible(mut self, columns: &[usize]) -> Self {
         self.flexible = columns.to_vec();
@@ -130,7 +129,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Two blanks before each column, none at the end of a line.
+    /// Formats the table: two blanks before each column, none at the end of a line.
     pub fn text(&self) -> String {
         self.fitted(terminal_columns(&stdout()))
     }
@@ -151,7 +150,7 @@ impl Table {
     }
 
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
-        /// Of a name that is cut, so much is left.
+        /// Columns that are left of a name that is cut.
         const LEAST: usize = 12;
         let number = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -174,8 +173,8 @@ impl Table {
     }
 }
 
-/// The columns that `text` takes at a terminal, where a character of East Asia takes two. The
-/// sequences of colours take none.
+/// Columns that `text` takes at a terminal: two for an East Asian character, none for the sequences
+/// of colours.
 pub fn columns(text: &str) -> usize {
     let mut pieces = text.split('\u{1b}');
     let plain = pieces.next().unwrap_or_default().width();
@@ -183,8 +182,7 @@ pub fn columns(text: &str) -> usize {
     plain + after.sum::<usize>()
 }
 
-/// `text`, or so many of its first characters that with dots behind them they take at most
-/// `width` columns.
+/// Cuts `text` to at most `width` columns, including the dots that mark the cut.
 pub fn shortened(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -204,7 +202,7 @@ pub fn shortened(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    /// A character of East Asia takes two columns, a combining one none.
+    /// An East Asian character takes two columns, a combining one none.
     #[test]
     fn columns_align_whatever_the_script() {
         let mut table = Table::default();
@@ -242,7 +240,7 @@ mod tests {
         let narrow = table.fitted(Some(30));
         assert_eq!(narrow, "  device              UUID\n  a-device-with-a...  c8d5d5c6\n");
         assert!(narrow.lines().all(|line| columns(line) <= 30), "{narrow}");
-        // what may not be cut is whole at any width
+        // columns that may not be cut are whole at any width
         assert!(table.fitted(Some(5)).contains("c8d5d5c6"));
     }
 

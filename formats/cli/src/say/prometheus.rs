@@ -7,10 +7,10 @@ use formats::text::printable;
 
 use crate::say::level::Level;
 
-/// What the numbers of a state mean.
+/// Meaning of the numbers of a state.
 pub const STATES: &str = "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN";
 
-/// A file of gauges.
+/// A file of gauges under construction.
 #[derive(Debug, Default)]
 pub struct Textfile(String);
 
@@ -29,19 +29,19 @@ impl Textfile {
         }
     }
 
-    /// The whole file.
+    /// Text of the whole file.
     pub fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// `name="value"`; control characters in the value are made visible before it is escaped.
+/// Formats `name="value"`; control characters in the value are made visible before it is escaped.
 pub fn label(name: &str, value: &str) -> String {
     let value = printable(value).to_string().replace('\\', "\\\\").replace('"', "\\\"");
     format!("{name}=\"{value}\"")
 }
 
-/// A state as a number, as [`STATES`] says.
+/// Number of a state, as in [`STATES`].
 pub fn number(level: Level) -> u8 {
     level.exit().code()
 }

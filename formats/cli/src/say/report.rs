@@ -1,4 +1,4 @@
-//! One result of one command: one JSON object on stdout, or text for a person.
+//! The result of a command: one JSON object on stdout, or text for a person.
 
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
@@ -13,35 +13,35 @@ use crate::say::level::{self, Level};
 use crate::say::page::wrap;
 use crate::say::terminal::{Terminal, say};
 
-/// A command that came to an end, well or not so well.
+/// Result of a command that came to its end, good or bad.
 #[derive(Debug)]
 pub struct Report {
-    /// How the program will end.
+    /// Exit code of the program.
     pub exit: Exit,
-    /// The first refusal, where there is one.
+    /// Reason of the first refusal, if there is one.
     pub reason: Option<Reason>,
-    /// The fields of the JSON object, after the common ones, as the text of an object: a
-    /// tree of values for ten thousand devices would be several times as large.
+    /// Fields of the JSON object after the common ones, as the text of an object: a tree of values
+    /// for ten thousand devices would be several times as large.
     body: String,
-    /// For a person, foreign text already sanitised; ends with a line feed.
+    /// Text for a person, with foreign text already sanitised; ends with a line feed.
     pub text: String,
-    /// Whether the command changed anything that stays.
+    /// True if the command changed anything that stays.
     changed: bool,
-    /// How it ends in place of [`Exit::Done`] when its result cannot be written.
+    /// Exit code in place of [`Exit::Done`] if the result cannot be written.
     untold: Exit,
-    /// Whether its first line is told whatever else is hidden.
+    /// True if the first line is printed even with `--quiet`.
     is_plugin: bool,
 }
 
 impl Report {
-    /// A command that did what it should.
+    /// Makes the report of a command that succeeded.
     pub fn done(body: &impl Serialize, text: String) -> Self {
         let body = serde_json::to_string_pretty(body).unwrap_or_default();
         let (exit, untold) = (Exit::Done, Exit::Failed);
         Self { exit, reason: None, body, text, changed: false, untold, is_plugin: false }
     }
 
-    /// The same for a large result: the JSON is made only when it is asked for.
+    /// Like [`Report::done`], for a large result: the JSON is made only when it was asked for.
     pub fn for_terminal(terminal: &Terminal, body: &impl Serialize, text: String) -> Self {
         match terminal.json {
             true => Self::done(body, String::new()),
@@ -49,15 +49,15 @@ impl Report {
         }
     }
 
-    /// Of a command that changed something: it keeps its exit code also where its result cannot be
-    /// written, as 1 means that nothing was changed.
+    /// Notes that the command changed something: it then keeps its exit code even if the result
+    /// cannot be written, as 1 means that nothing was changed.
     #[must_use]
     pub fn changed(mut self, changed: bool) -> Self {
         self.changed = changed;
         self
     }
 
-    /// Of a command that ends as a monitoring plugin: what cannot be told is UNKNOWN.
+    /// Ends the command like a monitoring plugin: a result that cannot be written is UNKNOWN.
     #[must_use]
     pub fn monitoring(mut self, level: Level) -> Self {
         (self.exit, self.untold) = (level.exit(), Level::Unknown.exit());
@@ -65,7 +65,7 @@ impl Report {
         self
     }
 
-    /// With another end.
+    /// Sets another exit code and reason.
     #[must_use]
     pub fn ending(mut self, exit: Exit, reason: Option<Reason>) -> Self {
         (self.exit, self.reason) = (exit, reason);
@@ -88,8 +88,8 @@ pub(super) struct Envelope<'a> {
     pub(super) body: Option<&'a serde_json::Map<String, Value>>,
 }
 
-/// Prints a result and gives the exit code. `program` is the program's name, `schema` names
-/// the JSON object.
+/// Prints a result and returns the exit code. `program` is the program's name, `schema` names the
+/// JSON object.
 pub fn finish(
     terminal: &Terminal,
     program: &str,
@@ -105,7 +105,7 @@ pub fn finish(
         Err(failure) => print_failure(terminal, program, schema, &failure),
     };
     match printed {
-        // the reader of a pipe may go away; what was done stays done
+        // a pipe without a reader is fine; what was done stays done
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let done = if changed { "what was to be done is done, but " } else { "" };
             say(&format!("{program}: {done}the result cannot be written: {error}\n"));
@@ -144,7 +144,7 @@ fn print_failure(
     schema: &str,
     failure: &Failure,
 ) -> io::Result<()> {
-    // first for people: who reads the JSON may be gone
+    // for people first, as the reader of the JSON may be gone
     say(&failure_text(program, failure));
     if terminal.json {
         let envelope = Envelope {
@@ -160,21 +160,21 @@ fn print_failure(
     Ok(())
 }
 
-/// A failure as a monitoring system is told it: a line on standard output, and UNKNOWN.
+/// Turns a failure into that of a monitoring plugin: a line on standard output, and UNKNOWN.
 ///
 /// # Errors
-/// The failure, with that exit code.
+/// Returns the failure, with that exit code.
 pub fn as_plugin(terminal: &Terminal, result: Result<Report, Failure>) -> Result<Report, Failure> {
     result.map_err(|failure| {
         if !terminal.json {
-            // that standard output may be gone changes nothing
+            // a closed standard output changes nothing
             let _ = io::stdout().write_all(level::unknown_line(&failure).as_bytes());
         }
         level::unknown(failure)
     })
 }
 
-/// A failure as a person reads it.
+/// Text of a failure for a person.
 pub fn failure_text(program: &str, failure: &Failure) -> String {
     let mut text = String::new();
     let kind = match (failure.exit_code(), failure.reason()) {
@@ -182,7 +182,7 @@ pub fn failure_text(program: &str, failure: &Failure) -> String {
         (_, Some(reason)) => format!("{reason}: "),
         _ => String::new(),
     };
-    // a message may be several lines long; each is sanitised, the line breaks are ours
+    // a message may have several lines; each is sanitised, the line breaks are ours
     for (at, line) in failure.message().lines().enumerate() {
         let start = if at == 0 { format!("{program}: {kind}") } else { "  ".to_owned() };
         text.push_str(&wrap(&start, 2, &printable(line).to_string()));
@@ -193,8 +193,8 @@ pub fn failure_text(program: &str, failure: &Failure) -> String {
     text
 }
 
-/// Two objects' texts as that of one: the fields of the first, then those of the second.
-/// Both are indented, so that each field begins a line.
+/// Joins the texts of two objects into that of one: the fields of the first, then those of the
+/// second. Both are indented, so that each field begins a line.
 fn joined<'a>(first: &'a str, second: &'a str) -> [&'a str; 3] {
     let fields = second.strip_prefix('{').filter(|fields| fields.starts_with('\n'));
     match (first.strip_suffix("\n}"), fields) {
@@ -203,7 +203,7 @@ fn joined<'a>(first: &'a str, second: &'a str) -> [&'a str; 3] {
     }
 }
 
-/// JSON in ASCII only: a terminal that shows it meets no character that it would obey.
+/// Serialises to JSON in ASCII only, so that a terminal that shows it finds no control characters.
 pub(super) fn ascii_json(value: &impl Serialize) -> io::Result<String> {
     let json = serde_json::to_string_pretty(value)?;
     let mut ascii = Vec::with_capacity(json.len());
@@ -218,7 +218,7 @@ fn write_ascii(out: &mut impl io::Write, parts: &[&str]) -> io::Result<()> {
             let (plain, other) = rest.split_at(at);
             out.write_all(plain.as_bytes())?;
             let mut characters = other.chars();
-            // such characters stand only inside strings
+            // such characters occur only inside strings
             if let Some(c) = characters.next() {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     write!(out, "\\u{unit:04x}")?;

@@ -1,7 +1,7 @@
-//! The terminal: questions, passphrase prompts, colour, progress.
+//! The terminal: messages, questions, colour, progress.
 //!
-//! Questions go to `/dev/tty`, so that a bundle may come through standard input and the
-//! result may go through a pipe.
+//! Questions go to `/dev/tty`, so that a bundle may come through standard input and the result may
+//! go into a pipe.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
@@ -14,7 +14,7 @@ use rustix::termios::{QueueSelector, tcflush};
 
 use crate::say::page::wrap;
 
-/// How to talk, on every command of both programs.
+/// Flags for the output, on every command of both programs.
 #[derive(Debug, Clone, Args)]
 pub struct TalkArgs {
     /// Print one JSON object on standard output; prose goes to standard error
@@ -29,27 +29,27 @@ pub struct TalkArgs {
 }
 
 impl TalkArgs {
-    /// The terminal, talked to like this.
+    /// Makes the terminal with these settings.
     pub fn terminal(&self) -> Terminal {
         Terminal::new(self.json, self.quiet, self.verbose)
     }
 }
 
-/// How to talk.
+/// Settings of the output.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
-    /// One JSON object on stdout, prose on stderr.
+    /// Prints one JSON object on stdout, and prose on stderr.
     pub json: bool,
-    /// Only what went wrong.
+    /// Prints only what went wrong.
     pub quiet: bool,
-    /// Also what was done step by step.
+    /// Prints each step as well.
     pub verbose: bool,
-    /// Colour on stdout.
+    /// Uses colour on stdout.
     pub color: bool,
 }
 
 impl Terminal {
-    /// Looks at the environment: colour only on a terminal, and not with `NO_COLOR`
+    /// Makes the settings: colour only on a terminal, and not with `NO_COLOR`
     /// (<https://no-color.org>).
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -57,24 +57,24 @@ impl Terminal {
         Self { json, quiet, verbose, color }
     }
 
-    /// Whether somebody can be asked.
+    /// Returns true if there is a terminal for questions.
     pub fn can_ask(&self) -> bool {
         tty().is_ok()
     }
 
-    /// Prose on stderr, unless quiet.
+    /// Prints prose on stderr, unless quiet.
     pub fn note(&self, line: &str) {
         if !self.quiet {
             say(&format!("{line}\n"));
         }
     }
 
-    /// What should not be overlooked, on stderr; also when quiet.
+    /// Prints a warning on stderr, even when quiet.
     pub fn warn(&self, line: &str) {
         say(&wrap("warning: ", 2, &printable(line).to_string()));
     }
 
-    /// Prose on stderr, only when verbose.
+    /// Prints prose on stderr, only when verbose.
     pub fn detail(&self, line: &str) {
         if self.verbose {
             say(&format!("{line}\n"));
@@ -84,16 +84,16 @@ impl Terminal {
     /// Shows `text` at the terminal, away from stdout.
     ///
     /// # Errors
-    /// When there is no terminal.
+    /// Fails when there is no terminal.
     pub fn show(&self, text: &str) -> io::Result<()> {
         tty()?.write_all(text.as_bytes())
     }
 
-    /// Asks a question that only the whole word `yes` answers with yes, typed after the question
-    /// was shown. Foreign text has no place in it: what is asked is ours to say.
+    /// Asks a question that takes the whole word `yes`, typed after the question was shown. The
+    /// question must not contain foreign text.
     ///
     /// # Errors
-    /// When there is no terminal, or one that something types at all the time.
+    /// Fails when there is no terminal, or when input never pauses.
     pub fn confirm(&self, question: &str) -> io::Result<bool> {
         let answer = self.ask(&format!("{question} Type 'yes' to go on: "))?;
         Ok(answer.trim().eq_ignore_ascii_case("yes"))
@@ -109,26 +109,26 @@ impl Terminal {
         Ok(answer)
     }
 
-    /// A progress line for a long run; silent when stderr is not a terminal, or one that knows
-    /// no control sequences.
+    /// Makes a progress line for a long run; silent if stderr is not a terminal, or one without
+    /// control sequences.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
         let shown = !self.quiet && !self.json && !is_dumb() && io::stderr().is_terminal();
         Progress { what, total, shown, last: Instant::now() }
     }
 
-    /// `text` in a colour, or as it is.
+    /// Colours `text` if colour is used.
     pub fn paint(&self, color: Color, text: &str) -> String {
         if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", color as u8) } else { text.to_owned() }
     }
 }
 
-/// A terminal that is said to take plain text only, or of which nothing is said.
+/// Returns true if `TERM` names a terminal for plain text only, or is not set.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
-/// Writes to standard error. The terminal may be gone, or the reader of a pipe; unlike
-/// `eprint!` that must not end a transaction half-way with a panic.
+/// Writes to standard error. Unlike `eprint!` it does not panic, and so cannot end a transaction
+/// half-way, when the terminal or the reader of a pipe is gone.
 pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
@@ -137,17 +137,17 @@ pub(crate) fn tty() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty")
 }
 
-/// Throws away what was typed before a question, until nothing has come for a moment: the rest of
-/// a paste arrives line by line on a slow console, and answers nothing.
+/// Discards input typed before a question, until none has come for a moment: the rest of a paste
+/// arrives line by line on a slow console, and must not answer the question.
 fn forget_typed(tty: &File) -> io::Result<()> {
-    /// Longer than a line takes at 9600 baud, shorter than anybody minds.
+    /// Longer than a line takes at 9600 baud, and short enough not to be noticed.
     const QUIET: Duration = Duration::from_millis(250);
     const PATIENCE: Duration = Duration::from_secs(30);
     let begun = Instant::now();
     loop {
         tcflush(tty, QueueSelector::IFlush)?;
         std::thread::sleep(QUIET);
-        // whole lines; the beginning of one goes with the last flush
+        // counts whole lines; a partial one goes with the last flush
         if ioctl_fionread(tty)? == 0 {
             return Ok(tcflush(tty, QueueSelector::IFlush)?);
         }
@@ -158,12 +158,12 @@ fn forget_typed(tty: &File) -> io::Result<()> {
     }
 }
 
-/// The few colours that are used; the numbers are those of ECMA-48.
+/// Colours in use, with their numbers in ECMA-48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Color {
     /// Something to act on.
     Red = 31,
-    /// Fine.
+    /// Nothing to do.
     Green = 32,
     /// Something to know.
     Yellow = 33,
@@ -171,7 +171,7 @@ pub enum Color {
     Bold = 1,
 }
 
-/// See [`Terminal::progress`].
+/// A progress line, made by [`Terminal::progress`].
 #[derive(Debug)]
 pub struct Progress {
     what: &'static str,
@@ -181,7 +181,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows how far it is, ten times a second at the most.
+    /// Shows the number done, at most ten times a second.
     pub fn at(&mut self, done: usize) {
         if self.shown && (self.last.elapsed().as_millis() >= 100 || done == self.total) {
             self.last = Instant::now();
@@ -189,7 +189,7 @@ impl Progress {
         }
     }
 
-    /// Wipes the line.
+    /// Clears the line.
     pub fn finish(self) {
         if self.shown {
             say("\r\u{1b}[K");

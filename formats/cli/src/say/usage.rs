@@ -1,4 +1,4 @@
-//! A command line that cannot be parsed, told to a person, a script or a monitoring system.
+//! Report of a command line that cannot be parsed: to a person, a script or a monitoring system.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -8,9 +8,9 @@ use crate::say::exit::{Exit, Failure};
 use crate::say::level::{self, Level};
 use crate::say::report::{Envelope, ascii_json};
 
-/// Prints what clap says of a command line that cannot be parsed, or of `--help` and `--version`.
-/// With `--json` among the arguments there is a JSON object as well. A monitoring `plugin` ends
-/// with UNKNOWN: to a monitoring system [`Exit::Usage`] is CRITICAL.
+/// Prints clap's error for a command line that cannot be parsed, or its answer to `--help` and
+/// `--version`. With `--json` among the arguments a JSON object is printed as well. A monitoring
+/// `plugin` ends with UNKNOWN, as [`Exit::Usage`] would mean CRITICAL to a monitoring system.
 pub fn usage_error(
     program: &str,
     arguments: &[OsString],
@@ -18,7 +18,7 @@ pub fn usage_error(
     plugin: bool,
 ) -> ExitCode {
     let exit = match (error.use_stderr(), plugin) {
-        // help and version go to standard output and are no error
+        // help and version go to standard output and are not errors
         (false, _) => Exit::Done,
         (true, true) => Level::Unknown.exit(),
         (true, false) => Exit::Usage,
@@ -45,7 +45,7 @@ pub fn usage_error(
         let line = level::unknown_line(&Failure::usage("wrong command line"));
         let _ = io::stdout().write_all(line.as_bytes());
     }
-    // a closed pipe is nothing to complain about
+    // a closed pipe is not an error
     let _ = error.print();
     exit.into()
 }

@@ -1,4 +1,5 @@
-//! Every file of a kit against its signed index and `SHA256SUMS`, and what lies beside them.
+//! Check of a whole kit: every listed file against the signed index and `SHA256SUMS`, and the names
+//! of files that are not listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -16,26 +17,26 @@ use crate::disk::root::{names_in, open_dir_at, open_file_at};
 use crate::kit::not_a_kit;
 use crate::say::exit::Failure;
 
-/// Names that are told of, at most; the others are counted.
+/// Number of names that are shown; the others are counted.
 const NAMED: usize = 20;
 
 /// A kit all of whose files are as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckedFiles {
-    /// How many files.
+    /// Number of listed files.
     pub files: usize,
-    /// Their bytes.
+    /// Their total size in bytes.
     pub bytes: u64,
-    /// Whether the signed index covers the scripts and texts as well.
+    /// True if the signed index covers the script and texts as well.
     pub texts_signed: bool,
-    /// Files and folders that belong to no kit, escaped.
+    /// Names of files and folders that belong to no kit, escaped.
     pub not_listed: Vec<String>,
-    /// The same of names that file systems and other machines leave behind.
+    /// Names of files that file systems and other machines leave behind, escaped.
     pub left_by_systems: Vec<String>,
 }
 
 impl CheckedFiles {
-    /// The remarks for a person; empty when there is nothing to tell.
+    /// Remarks for a person; empty when there is nothing to report.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.texts_signed {
@@ -61,33 +62,35 @@ fn some(names: &[String]) -> String {
     text
 }
 
-/// A file as it lies there.
+/// Digest and size of a file in the kit.
 type Found = Result<(Sha256, u64), LimitError>;
 
 impl KitFolder {
-    /// Compares every file of the kit with the index and `SHA256SUMS`, and names what lies beside.
+    /// Compares every listed file of the kit with the index and `SHA256SUMS`, and collects the
+    /// names of others.
     ///
     /// # Errors
-    /// One that names every file which is not as listed: `damaged`; `not-found` when all that is
-    /// wrong is missing; `bad-format`, `too-large`.
+    /// Returns one failure that names every file which is not as listed: `damaged`; `not-found`
+    /// when files are missing and nothing else is wrong; `bad-format`, `too-large`.
     pub fn check_all(&self) -> Result<CheckedFiles, Failure> {
         let (checked, problems) = self.compare(&BTreeMap::new())?;
         together(problems, &checked.not_listed).map_or(Ok(checked), Err)
     }
 
-    /// The same, less the content of bundles that are read afterwards, with [`KitFolder::bundle`]:
-    /// each file is read once. What that meets is for [`KitFolder::whole_failure`].
+    /// Like [`KitFolder::check_all`], but does not read the bundles `read_later`, which
+    /// [`KitFolder::bundle`] will read, so that each file is read once. A failure there belongs
+    /// into [`KitFolder::whole_failure`].
     ///
     /// # Errors
-    /// Those of [`KitFolder::check_all`], which has then looked at the bundles, too.
+    /// Like [`KitFolder::check_all`], which then looks at the bundles as well.
     pub fn check_all_but(&self, read_later: &[BundleEntry]) -> Result<CheckedFiles, Failure> {
         let read_later = read_later.iter().map(|entry| (&*entry.file, entry)).collect();
         let (checked, problems) = self.compare(&read_later)?;
         if problems.is_empty() { Ok(checked) } else { self.check_all() }
     }
 
-    /// The failure for a kit one of whose bundles cannot be read as listed: names every such file,
-    /// which are looked at once more for that.
+    /// Makes the failure of a kit one of whose bundles is not as listed. All files are read once
+    /// more, to name each that is not.
     pub fn whole_failure(&self, met: Failure) -> Failure {
         self.check_all().err().unwrap_or(met)
     }
@@ -134,7 +137,7 @@ impl KitFolder {
                 Ok(size) => checked.bytes += size,
                 Err(problem) => problems.push(problem),
             }
-            // the list that nobody signed speaks for accidents only
+            // the unsigned list protects from accidents only
             let is_signed = expected.iter().any(|(_, list)| *list == kit::INDEX);
             if checked.texts_signed && !is_signed && *name != kit::INDEX_SIGNATURE {
                 checked.not_listed.push(printable_bytes(name.as_bytes()));
@@ -163,7 +166,7 @@ impl KitFolder {
             .map_err(|error| Failure::of(self.path.display(), &error).hint(COPY_AGAIN))
     }
 
-    /// What the signature speaks for.
+    /// Returns the files that the signature covers.
     fn indexed(&self) -> impl Iterator<Item = (&str, Sha256)> {
         let index = &self.index;
         let bundles = index.bundles.iter().map(|entry| (entry.file.as_str(), entry.sha256));
@@ -174,7 +177,7 @@ impl KitFolder {
 
     fn judge(&self, name: &str, expected: &[(Sha256, &str)], found: Found) -> Result<u64, Failure> {
         let (found, size) = found.map_err(|error| failure(&self.path, name, &error))?;
-        // the signed list, which stands last, is the one to be named
+        // the signed list, which comes last, is the one to be named
         let Some((digest, list)) = expected.iter().rev().find(|(digest, _)| *digest != found)
         else {
             return Ok(size);
@@ -188,7 +191,8 @@ impl KitFolder {
         }
     }
 
-    /// Whether a transfer in text mode explains a file; looked at once more, for words only.
+    /// Returns true if a transfer in text mode explains a file, which is read once more, for the
+    /// message only.
     fn was_text(&self, name: &str, expected: &Sha256) -> bool {
         let bytes = self.open_below(name).map_err(LimitError::Io);
         let bytes = bytes.and_then(|file| limits::read_public(file, limits::BUNDLE));
@@ -202,7 +206,7 @@ impl KitFolder {
         hashed(self.open_below(name)?, limit)
     }
 
-    /// The names in the kit that no list has, each as a path in it; a folder once.
+    /// Collects the names in the kit that no list has, as paths in it; a folder counts once.
     fn beside(
         &self,
         listed: &BTreeMap<&str, Vec<(Sha256, &str)>>,
@@ -236,9 +240,9 @@ impl KitFolder {
     }
 }
 
-/// Whether a name is one that devices give to receipts; no list has those.
+/// Returns true if a name is one that devices give to receipts, which are in no list.
 pub fn is_called_a_receipt(name: &OsStr) -> bool {
-    // in capitals and short as old file systems have them, or saved anew as text
+    // in capitals and short as on old file systems, or saved anew as text
     let name = name.to_string_lossy().to_ascii_lowercase();
     name.starts_with("receipt_") && (name.ends_with(".json") || name.ends_with(".txt"))
         || name.starts_with("receip~") && name.ends_with(".jso")
@@ -251,7 +255,7 @@ fn in_folder(folder: &OsStr, name: &OsStr) -> OsString {
     path
 }
 
-/// Bundles whose names did not survive the way, by what is in them.
+/// Bundles whose names were changed on the way, found by their content.
 #[derive(Default)]
 struct Renamed {
     by_digest: Option<BTreeMap<Sha256, (OsString, u64)>>,
@@ -294,7 +298,7 @@ fn hashed(file: std::fs::File, limit: u64) -> Found {
     Ok((digest, size))
 }
 
-/// One failure for all: its reason is `damaged` as soon as one is.
+/// Combines failures into one, whose reason is `damaged` as soon as one is.
 fn together(mut problems: Vec<Failure>, strangers: &[String]) -> Option<Failure> {
     let is_damaged = |problem: &Failure| problem.reason() == Some(Reason::Damaged);
     let first = problems.iter().position(is_damaged).unwrap_or(0);

@@ -1,16 +1,17 @@
-//! What the control groups of this process leave it: cgroups(7), both versions, each group and
-//! all that it lies in, as far as they can be seen from here.
+//! Memory that the control groups of this process leave to it: cgroups(7), both versions, each
+//! group and its parents, as far as they are visible from here.
 
 use std::path::{Component, Path, PathBuf};
 
 use super::Room;
 
-/// How one version names its files.
+/// Names of the files in one version.
 struct Version {
-    /// The most that may be used; several may hold.
+    /// Files with the most that may be used; several may exist.
     limits: &'static [&'static str],
     usage: &'static str,
-    /// In `memory.stat`: pages of files, which the kernel takes back before it ends a program.
+    /// Keys in `memory.stat` for pages of files, which the kernel reclaims before it ends a
+    /// program.
     reclaimable: [&'static str; 2],
 }
 
@@ -20,14 +21,14 @@ const V1: Version = Version {
     reclaimable: ["total_inactive_file ", "total_active_file "],
 };
 const V2: Version = Version {
-    // beyond the second a process is slowed down until it stands still
+    // beyond the second a process is slowed down to a standstill
     limits: &["memory.max", "memory.high"],
     usage: "memory.current",
     reclaimable: ["inactive_file ", "active_file "],
 };
 
-/// What each group with a limit leaves, from the texts of `/proc/self/cgroup` and
-/// `/proc/self/mountinfo` and a way to read the groups' files.
+/// Computes what each group with a limit leaves, from the texts of `/proc/self/cgroup` and
+/// `/proc/self/mountinfo` and a function that reads the groups' files.
 pub(super) fn rooms(
     groups: &str,
     mounts: &str,
@@ -61,14 +62,15 @@ fn room(version: &Version, folder: &Path, read: &dyn Fn(&Path) -> Option<String>
 /// A mounted tree of groups that counts memory.
 struct Mount {
     version: Version,
-    /// The group that the mount shows, as `/proc/self/cgroup` names groups.
+    /// Group that the mount shows, as `/proc/self/cgroup` names groups.
     root: PathBuf,
-    /// Where.
+    /// Mount point.
     point: PathBuf,
 }
 
 impl Mount {
-    /// `36 35 98:0 ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE OPTIONS` (proc_pid_mountinfo(5)).
+    /// Parses `36 35 98:0 ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE OPTIONS`
+    /// (proc_pid_mountinfo(5)).
     fn parse(line: &str) -> Option<Self> {
         let (place, kind) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3).map(unescaped);
@@ -82,7 +84,7 @@ impl Mount {
         Some(Self { version, root, point })
     }
 
-    /// The path of a line of `/proc/self/cgroup`, where it is of this tree: `0::/path` or
+    /// Returns the path in a line of `/proc/self/cgroup` if it is of this tree: `0::/path` or
     /// `4:cpu,memory:/path`.
     fn own_group<'a>(&self, line: &'a str) -> Option<&'a str> {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -95,8 +97,8 @@ impl Mount {
         is_this.then_some(path)
     }
 
-    /// The group's folder and those around it, up to the mount. A group that the mount does not
-    /// show (the mount is of another namespace) leaves the mount itself.
+    /// Returns the group's folder and its parents up to the mount. For a group that the mount does
+    /// not show (it is of another namespace) that is the mount itself.
     fn folders(&self, group: &str) -> Vec<PathBuf> {
         let below = Path::new(group).strip_prefix(&self.root).unwrap_or(Path::new(""));
         let is_plain = below.components().all(|part| matches!(part, Component::Normal(_)));
@@ -105,7 +107,7 @@ impl Mount {
     }
 }
 
-/// A blank, tab, line feed or backslash is written as `\040` and so on there.
+/// Decodes a blank, tab, line feed or backslash, which are written as `\040` and so on.
 fn unescaped(field: &str) -> PathBuf {
     let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     codes.iter().fold(field.to_owned(), |text, (code, plain)| text.replace(code, plain)).into()
@@ -117,7 +119,7 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    /// Files are given as `path=content`; what is found is in MiB and by folder.
+    /// Runs [`rooms`] on files given as `path=content`, and returns MiB by folder.
     fn found(groups: &str, mounts: &str, files: &[(&str, &str)]) -> Vec<(String, u64)> {
         let read = |path: &Path| {
             let file = files.iter().find(|(name, _)| Path::new(name) == path)?;
