@@ -35,15 +35,15 @@ impl NotText {
 /// # Errors
 /// See [`NotText`].
 pub fn text(bytes: &[u8]) -> Result<Zeroizing<String>, NotText> {
-    let text = match Form::of(bytes) {
-        Form::Utf8 => {
+    let text = match Charset::of(bytes) {
+        Charset::Utf8 => {
             let text = std::str::from_utf8(bytes).map_err(|error| {
                 let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
                 NotText::Encoding { line: lossy(before).split('\n').count() }
             })?;
             with_plain_line_ends(text.chars(), text.len())
         }
-        Form::Utf16(order) => {
+        Charset::Utf16(order) => {
             let text = utf16(bytes, order);
             if bytes.len() % 2 == 1 || text.contains(char::REPLACEMENT_CHARACTER) {
                 return Err(NotText::Utf16);
@@ -56,20 +56,20 @@ pub fn text(bytes: &[u8]) -> Result<Zeroizing<String>, NotText> {
 
 /// Like [`text`], for input without secrets; undecodable bytes become U+FFFD.
 pub fn lossy(bytes: &[u8]) -> String {
-    let text = match Form::of(bytes) {
-        Form::Utf8 => with_plain_line_ends(String::from_utf8_lossy(bytes).chars(), bytes.len()),
-        Form::Utf16(order) => utf16(bytes, order),
+    let text = match Charset::of(bytes) {
+        Charset::Utf8 => with_plain_line_ends(String::from_utf8_lossy(bytes).chars(), bytes.len()),
+        Charset::Utf16(order) => utf16(bytes, order),
     };
     text.to_string()
 }
 
 /// Recognised character encodings.
-enum Form {
+enum Charset {
     Utf8,
     Utf16(fn([u8; 2]) -> u16),
 }
 
-impl Form {
+impl Charset {
     fn of(bytes: &[u8]) -> Self {
         match bytes {
             [0xff, 0xfe, ..] => return Self::Utf16(u16::from_le_bytes),

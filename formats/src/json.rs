@@ -273,18 +273,18 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Outer {
         format: String,
-        one: Inner,
-        list: Vec<Inner>,
-        maybe: Option<Inner>,
+        one: Nested,
+        list: Vec<Nested>,
+        maybe: Option<Nested>,
         #[serde(default, deserialize_with = "present")]
-        left_out: Option<Inner>,
-        map: BTreeMap<String, Inner>,
+        left_out: Option<Nested>,
+        map: BTreeMap<String, Nested>,
         pair: [Option<u64>; 2],
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Inner {
+    struct Nested {
         number: u64,
     }
 
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_a_format_says_is_read() {
-        let inner = |number| Inner { number };
+        let inner = |number| Nested { number };
         let expected = Outer {
             format: FORMAT.into(),
             one: inner(1),

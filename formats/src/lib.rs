@@ -15,8 +15,7 @@
 //! | [`signature`] | the Ed25519 key that vouches for a bundle |
 //! | [`seal`] | the age layer around a bundle |
 //! | [`bundle`] | manifest, archive, signature and age together: seal, open, verify |
-//! | [`trust`] | the rules by which a signer is trusted, and the only way to a bundle's credentials
-//! |
+//! | [`trust`] | the rules by which a signer is trusted: the only way to a bundle's credentials |
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | the signed record that a device hands back |
 //! | [`decode`], [`csv`] | text and tables that people wrote or copied |

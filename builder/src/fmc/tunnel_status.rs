@@ -99,7 +99,7 @@ pub(crate) fn read<'a>(text: &str, names: &Names<'a>) -> Tunnels<'a> {
     for block in channels::blocks(text) {
         let owner = match &block.owner {
             Owner::Uuid(name) | Owner::Name(name) => names.only(name),
-            Owner::Nobody | Owner::Several => None,
+            Owner::Nobody | Owner::Ambiguous => None,
         };
         let devices = connected(&block, owner, names);
         unmatched += usize::from(devices.is_empty() && block.is_connected);
@@ -143,7 +143,7 @@ fn connected<'a>(
     let named: HashSet<_> = named.collect();
     match (&block.owner, owner) {
         _ if !block.is_connected => HashSet::new(),
-        (Owner::Several, _) => HashSet::new(),
+        (Owner::Ambiguous, _) => HashSet::new(),
         (_, Some(owner)) if named.iter().all(|device| *device == owner) => HashSet::from([owner]),
         // a block of one device with another one's address; or of somebody who is none of ours
         (_, Some(_)) | (Owner::Uuid(_), None) => HashSet::new(),

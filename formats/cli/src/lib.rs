@@ -4,8 +4,7 @@
 //! |---|---|
 //! | [`say`] | exit codes, [`say::exit::Failure`] with its reason and its hint, reports, tables, monitoring |
 //! | [`process`] | programs with a time limit, signals, limits, memory for one scrypt |
-//! | [`disk`] | paths below `--root`, files named on the command line, files written completely or
-//! not at all |
+//! | [`disk`] | paths below `--root`, files named on the command line, files written whole or not at all |
 //! | [`ask`] | passphrases and identities, and the check of a signer |
 //! | [`kit`] | kits and bundles on a disk, and explanations for what is neither |
 //!

@@ -8,8 +8,7 @@
 //! |---|---|
 //! | `… connected to '10.0.0.1' via '10.0.0.2'` | that channel is up |
 //! | `ChannelA Connected: Yes, Interface eth0`, or `No` | that channel is up, or not |
-//! | `Connection to peer '' Attempted at …`, `Last disconnect reason : …` | not up, unless another
-//! line says that it is: it may be from last week |
+//! | `Connection to peer '' Attempted at …`, `Last disconnect reason : …` | not up, unless another line says that it is: it may be from last week |
 //! | `Registration: Completed.`, `RPC status :Failed` | nothing about the channels |
 //!
 //! The control channel decides. Events alone (A `No`, B `Yes`), and lines that contradict each
@@ -43,7 +42,7 @@ pub enum Owner {
     /// The peer with this name or address, as the heading gives it; foreign text.
     Name(String),
     /// Lines that name several peers.
-    Several,
+    Ambiguous,
 }
 
 /// Lines about one peer.
@@ -106,7 +105,7 @@ impl Reading {
             }
             Some(Heading::Own(uuid)) => self.own(uuid),
             Some(Heading::Mentioned(owner)) => match &self.under {
-                Some(under) if *under != owner => self.begin(Owner::Several),
+                Some(under) if *under != owner => self.begin(Owner::Ambiguous),
                 _ => self.begin(owner),
             },
         }
@@ -122,10 +121,10 @@ impl Reading {
             Some(Owner::Name(name)) => {
                 let known = self.uuids.entry(peer_key(name)).or_insert_with(|| owner.clone());
                 if *known != owner {
-                    *known = Owner::Several;
+                    *known = Owner::Ambiguous;
                 }
             }
-            Some(under) if *under != owner => self.begin(Owner::Several),
+            Some(under) if *under != owner => self.begin(Owner::Ambiguous),
             _ => self.begin(owner),
         }
     }

@@ -149,7 +149,7 @@ impl FailedPush {
     /// Fails when the file cannot be read, or has more than `limit` bytes.
     pub fn read(reader: impl BufRead, limit: u64) -> Result<Self, LimitError> {
         let mut reader = reader.take(limit.saturating_add(1));
-        let mut found = Reading::default();
+        let mut found = Parser::default();
         let mut raw = Vec::new();
         let mut size = 0;
         for line in 1.. {
@@ -176,8 +176,8 @@ impl FailedPush {
 
     /// Like [`FailedPush::read`], from memory; never fails.
     pub fn parse(bytes: &[u8]) -> Self {
-        let mut found = Reading::default();
-        let lines = |bytes: &[u8], found: &mut Reading| {
+        let mut found = Parser::default();
+        let lines = |bytes: &[u8], found: &mut Parser| {
             bytes.split_inclusive(|byte| *byte == b'\n').for_each(|raw| found.raw_line(raw));
         };
         match bytes.split_inclusive(|byte| *byte == b'\n').next().is_some_and(is_utf16) {
@@ -209,7 +209,7 @@ fn is_utf16(first: &[u8]) -> bool {
 
 /// State of the reader after some lines of the file.
 #[derive(Default)]
-struct Reading {
+struct Parser {
     found: FailedPush,
     /// Number of lines read so far.
     lines: usize,
@@ -218,7 +218,7 @@ struct Reading {
     recent: Sources,
 }
 
-impl Reading {
+impl Parser {
     /// Reads a line up to its LF, or several if CR ends the lines of a copy.
     fn raw_line(&mut self, raw: &[u8]) {
         let raw = raw.strip_suffix(b"\n").unwrap_or(raw);

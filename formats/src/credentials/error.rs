@@ -25,7 +25,7 @@ pub enum CredentialsError {
         file: CredentialFile,
     },
     /// A file is not exactly one PEM block of the right kind, or cannot be read as one.
-    #[error("{file} does not hold exactly one {expected} in PEM form{}", Problem(problem))]
+    #[error("{file} does not hold exactly one {expected} in PEM form{}", Departure(problem))]
     NotPem {
         /// The file at fault.
         file: CredentialFile,
@@ -79,9 +79,9 @@ impl Reasoned for CredentialsError {
     }
 }
 
-struct Problem<'a>(&'a Option<PemError>);
+struct Departure<'a>(&'a Option<PemError>);
 
-impl fmt::Display for Problem<'_> {
+impl fmt::Display for Departure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(problem) => write!(f, ": {problem}"),

@@ -40,12 +40,12 @@ pub struct OpenArgs {
     pub passphrase_fd: Option<u32>,
 }
 
-/// `kit.identity.age` of a kit.
+/// The file `kit.identity.age` of a kit.
 #[derive(Debug, Clone)]
 pub struct KitIdentity {
-    /// Where it lies: several kits may have several passphrases.
+    /// Path of the file: several kits may have several passphrases.
     pub path: PathBuf,
-    /// Its bytes, locked by the passphrase.
+    /// Content, which the passphrase protects.
     pub bytes: Vec<u8>,
 }
 

@@ -17,12 +17,12 @@
 //!
 //! * A rename is atomic within one file system only, so the dot name is a sibling.
 //! * Until the directory is synced, a loss of power may bring back the old file. Where that
-//! matters, a journal has to say which of the two is meant.
+//!   matters, a journal has to say which of the two is meant.
 //! * [`create`] on a file system without `RENAME_NOREPLACE` makes a hard link instead, and fails on
 //!   one that has neither.
 //! * A program that is killed leaves its dot name behind.
 //! * FAT has no modes, and some network file systems cannot sync a directory. Neither is an error,
-//! as a run that can be finished must not stop half-way.
+//!   as a run that can be finished must not stop half-way.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -28,10 +28,10 @@ pub fn open_regular(path: &Path) -> Result<File, Failure> {
     opened(path).map_err(|error| of_io(path, &error))
 }
 
-/// Opens as [`open_regular`] does, for a caller that words the failure itself ([`of_limit`]).
+/// Like [`open_regular`], for a caller that words the failure itself ([`of_limit`]).
 ///
 /// # Errors
-/// As `openat`; `InvalidInput` for anything but a regular file.
+/// Returns the error of `openat`; `InvalidInput` for anything but a regular file.
 pub fn opened(path: &Path) -> io::Result<File> {
     let flags = OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     require_regular(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)?;

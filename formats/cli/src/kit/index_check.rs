@@ -1,4 +1,4 @@
-//! A kit's signed index: the bundles against it, in everything that both say, and who signed it.
+//! A kit's signed index: the check of bundles against it, and the claim of its signer.
 
 use formats::bundle::SignedBundle;
 use formats::kit::BundleEntry;
@@ -30,7 +30,7 @@ impl KitFolder {
     /// name, batch and time.
     ///
     /// # Errors
-    /// `damaged` for another one.
+    /// Returns `damaged` for another bundle.
     pub fn check_bundle(&self, entry: &BundleEntry, bundle: &SignedBundle) -> Result<(), Failure> {
         self.index().check_bundle(entry, bundle.manifest()).map_err(|error| {
             Failure::of(self.origin(entry), &error)
@@ -38,12 +38,12 @@ impl KitFolder {
         })
     }
 
-    /// The path of a bundle, for messages.
+    /// Path of a bundle, for messages.
     pub fn origin(&self, entry: &BundleEntry) -> String {
         self.path().join(&entry.file).display().to_string()
     }
 
-    /// The claim of who signed the index, which makes no bundle installable.
+    /// Makes the claim of the index's signer, which makes no bundle installable.
     pub fn claim<'a>(&'a self, subject: &'a str, passphrase: Option<Fingerprint>) -> Claim<'a> {
         let (manager, signer) = (&self.index().manager.uuid, self.signer().fingerprint());
         Claim { subject, manager, signer, pinned: &[], passphrase }

@@ -1,4 +1,4 @@
-//! Kits told from other folders, before anything in them is believed.
+//! Recognises kit folders, before anything in them is believed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use formats::kit;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 
-/// Whether `path` is a folder with a `kit.json`.
+/// Returns true if `path` is a folder with a `kit.json`.
 pub fn is_kit(path: &Path) -> bool {
     open_root(path).is_ok_and(|dir| is_kit_at(&dir))
 }
 
-/// The same of an open folder.
+/// Returns true if an open folder has a `kit.json`.
 pub fn is_kit_at(dir: &OwnedFd) -> bool {
     statat(dir, kit::INDEX, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
-/// The kit folder that a bundle file lies in, when it does.
+/// Finds the kit folder in which a bundle file lies, if it does.
 pub fn kit_around(bundle: &Path) -> Option<PathBuf> {
     let bundles = bundle.parent()?;
     let kit = (bundles.file_name()? == kit::BUNDLES).then(|| bundles.parent())??;

@@ -28,7 +28,7 @@ pub struct Report {
     /// True if the command changed anything that stays.
     changed: bool,
     /// Exit code in place of [`Exit::Done`] if the result cannot be written.
-    untold: Exit,
+    exit_if_unwritten: Exit,
     /// True if the first line is printed even with `--quiet`.
     is_plugin: bool,
 }
@@ -37,8 +37,8 @@ impl Report {
     /// Makes the report of a command that succeeded.
     pub fn done(body: &impl Serialize, text: String) -> Self {
         let body = serde_json::to_string_pretty(body).unwrap_or_default();
-        let (exit, untold) = (Exit::Done, Exit::Failed);
-        Self { exit, reason: None, body, text, changed: false, untold, is_plugin: false }
+        let (exit, exit_if_unwritten) = (Exit::Done, Exit::Failed);
+        Self { exit, reason: None, body, text, changed: false, exit_if_unwritten, is_plugin: false }
     }
 
     /// Like [`Report::done`], for a large result: the JSON is made only when it was asked for.
@@ -60,7 +60,7 @@ impl Report {
     /// Ends the command like a monitoring plugin: a result that cannot be written is UNKNOWN.
     #[must_use]
     pub fn monitoring(mut self, level: Level) -> Self {
-        (self.exit, self.untold) = (level.exit(), Level::Unknown.exit());
+        (self.exit, self.exit_if_unwritten) = (level.exit(), Level::Unknown.exit());
         self.is_plugin = true;
         self
     }
@@ -96,8 +96,8 @@ pub fn finish(
     schema: &str,
     result: Result<Report, Failure>,
 ) -> ExitCode {
-    let (exit, changed, untold) = match &result {
-        Ok(report) => (report.exit, report.changed, report.untold),
+    let (exit, changed, exit_if_unwritten) = match &result {
+        Ok(report) => (report.exit, report.changed, report.exit_if_unwritten),
         Err(failure) => (failure.exit_code(), false, Exit::Failed),
     };
     let printed = match result {
@@ -109,7 +109,7 @@ pub fn finish(
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let done = if changed { "what was to be done is done, but " } else { "" };
             say(&format!("{program}: {done}the result cannot be written: {error}\n"));
-            if exit == Exit::Done && !changed { untold.into() } else { exit.into() }
+            if exit == Exit::Done && !changed { exit_if_unwritten.into() } else { exit.into() }
         }
         _ => exit.into(),
     }

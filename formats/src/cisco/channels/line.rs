@@ -196,7 +196,7 @@ fn uuid_in(line: &str) -> Option<Owner> {
     let mut uuids = words.filter_map(|word| word.parse::<DeviceUuid>().ok());
     let first = uuids.next()?;
     let is_only = uuids.all(|other| other == first);
-    Some(if is_only { Owner::Uuid(first.as_str().to_owned()) } else { Owner::Several })
+    Some(if is_only { Owner::Uuid(first.as_str().to_owned()) } else { Owner::Ambiguous })
 }
 
 /// Returns true if the line is a prompt, or a command typed at one.

@@ -45,7 +45,7 @@ fn a_block_is_the_peers_whose_name_stands_above() {
             (Owner::Nobody, connected("10.0.0.2"), false),
             (Owner::Uuid(a), Vec::new(), true),
             (Owner::Uuid(b.to_lowercase()), connected("10.0.0.1"), false),
-            (Owner::Several, Vec::new(), true),
+            (Owner::Ambiguous, Vec::new(), true),
         ]
     );
 }
@@ -70,9 +70,9 @@ fn another_uuid_below_a_heading_makes_the_rest_nobodys() {
     let (a, b) = (uuid("a"), uuid("b"));
     for heading in [format!("PEER:{a}"), "**RUN STATUS****10.0.0.1****".to_owned()] {
         let text = format!("{heading}\nwarning: no answer from {b}, retrying\n{UP_LINE}");
-        assert_eq!(said(&text)[0].0, Owner::Several, "{text}");
+        assert_eq!(said(&text)[0].0, Owner::Ambiguous, "{text}");
         let text = format!("{heading}\n'uuid_gw' => '{b}',\n{UP_LINE}");
-        assert_ne!(said(&text)[0].0, Owner::Several, "{text}");
+        assert_ne!(said(&text)[0].0, Owner::Ambiguous, "{text}");
     }
     // its own UUID in such a line changes nothing
     let text = format!("PEER:{a}\nasking {a} again\n{UP_LINE}");
@@ -97,7 +97,7 @@ fn a_warning_of_perl_is_nobodys_heading_and_a_file_of_a_peer_is_its_name() {
     assert_eq!(owner(&format!("{}{UP_LINE}", warned(&b))), Owner::Nobody);
     let file = |uuid: &str| format!("  Key File   = /ngfw/var/sf/peers/{uuid}/sftunnel-key.pem\n");
     assert_eq!(owner(&format!("{head}{}{up}", file(&a))), Owner::Uuid(a.clone()));
-    assert_eq!(owner(&format!("{head}{}{}{up}", file(&a), file(&b))), Owner::Several);
+    assert_eq!(owner(&format!("{head}{}{}{up}", file(&a), file(&b))), Owner::Ambiguous);
     let own = "  Key File   = /etc/sf/keys/sftunnel-key.pem\n";
     assert_eq!(owner(&format!("{head}{own}{up}")), name);
 }
@@ -126,7 +126,7 @@ fn a_uuid_of_a_part_is_that_of_every_block_of_its_heading() {
         |uuid: &str| format!("**RPC STATUS****2001:db8::1:0:0:41****\n  'uuid' => '{uuid}',\n");
     let owner = |text: &str| said(text)[0].0.clone();
     assert_eq!(owner(&format!("{run}{}", rpc(&a))), Owner::Uuid(a.clone()));
-    assert_eq!(owner(&format!("{run}{}{}", rpc(&a), rpc(&b))), Owner::Several);
+    assert_eq!(owner(&format!("{run}{}{}", rpc(&a), rpc(&b))), Owner::Ambiguous);
     assert!(matches!(owner(run), Owner::Name(_)));
     assert_eq!(owner(&format!("**RPC STATUS**\n{UP_LINE}")), Owner::Nobody);
 }

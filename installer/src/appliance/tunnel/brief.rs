@@ -73,7 +73,7 @@ impl Printed {
     /// Reads the output of `program`; `cut` is why it is not all.
     pub(super) fn new(program: &str, output: &[u8], cut: Option<String>) -> Self {
         let blocks = channels::blocks(&decode::lossy(output));
-        let is_named = |block: &Block| matches!(block.owner, Owner::Uuid(_) | Owner::Several);
+        let is_named = |block: &Block| matches!(block.owner, Owner::Uuid(_) | Owner::Ambiguous);
         let mut by_uuid = blocks.iter().any(is_named).then(HashMap::<String, Said>::new);
         let (mut all, mut controls) = (Said::default(), HashSet::new());
         for block in blocks {
