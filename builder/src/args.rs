@@ -18,7 +18,6 @@ use self::examples::{
     PLAN_EXAMPLES, RECEIPTS_EXAMPLES, VERIFY_EXAMPLES,
 };
 pub use self::openers::{NewPassphraseArgs, PassphraseArgs, RecipientArgs};
-use crate::fmc::peers::Asked;
 
 /// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach
 #[derive(Debug, Parser)]
@@ -177,14 +176,6 @@ pub struct SourceArgs {
     /// way, or the files are not the CA in use and of the device's own folder
     #[arg(long)]
     pub accept_source: bool,
-}
-
-impl SourceArgs {
-    /// What is asked for in place of a list.
-    pub(crate) fn peers(&self) -> Option<Asked<'_>> {
-        let is_asked = self.all_peers || !self.peer.is_empty();
-        is_asked.then_some(Asked { peers: &self.peer, names: &self.name })
-    }
 }
 
 /// `UUID=NAME`.

@@ -23,7 +23,7 @@ use formats::limits;
 use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, FileType, statat};
 
-use crate::args::PeerName;
+use crate::args::{PeerName, SourceArgs};
 use crate::fmc::discover::{self, BatchFrom, Listing, Newest, Surroundings};
 use crate::fmc::error::Error;
 use crate::kit::device_result::DeviceRef;
@@ -38,6 +38,14 @@ pub(crate) struct Asked<'a> {
     pub peers: &'a [DeviceUuid],
     /// `--name`.
     pub names: &'a [PeerName],
+}
+
+impl SourceArgs {
+    /// Devices that are asked for in place of a list.
+    pub(crate) fn peers(&self) -> Option<Asked<'_>> {
+        let is_asked = self.all_peers || !self.peer.is_empty();
+        is_asked.then_some(Asked { peers: &self.peer, names: &self.name })
+    }
 }
 
 /// Makes the list that FAILED_PUSH would be, and what to know about it. Refuses when the manager's
