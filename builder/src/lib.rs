@@ -52,16 +52,18 @@ pub mod untrusted {
 
     use crate::fmc::tunnel_status;
 
-    /// How many lines a recipient map has, or what is wrong with it.
+    /// Counts the lines of a recipient map.
     ///
     /// # Errors
-    /// Says which line.
+    /// Says what is wrong with which line.
     pub fn recipient_map(bytes: &[u8]) -> Result<usize, String> {
         let text = formats::decode::text(bytes).map_err(|error| error.to_string())?;
-        crate::keys::recipients::parse_map(&text).map(|lines| lines.len())
+        let map = crate::keys::recipients::parse_map(&text).map_err(|error| error.to_string())?;
+        Ok(map.len())
     }
 
-    /// How many of these devices, by these names, a saved `sftunnel_status.pl` shows connected.
+    /// Counts the devices among these, by these names, that a saved `sftunnel_status.pl` shows
+    /// connected.
     pub fn tunnel_status(text: &str, devices: &[(&str, DeviceUuid)]) -> usize {
         let mut names = tunnel_status::Names::default();
         devices.iter().for_each(|(name, device)| names.add(device, Some(name), Some(name)));

@@ -1,6 +1,7 @@
 //! The sentences of the rooms' errors: message, next step, exit code and reason word.
 
 mod fmc;
+mod keys;
 
 /// Tells what a flag made pass.
 pub(crate) fn accepted(flag: &str, what: impl std::fmt::Display) -> String {

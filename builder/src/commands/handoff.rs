@@ -220,7 +220,7 @@ impl Run<'_> {
             .collect();
         recipients.check_none_is_mixed(source != Source::None)?;
         if self.args.result.split {
-            return recipients.check_all_are_mapped(devices.into_iter()).map_err(|failure| failure.hint("--split makes kits by the map: add them to it, or pick the others with --device"));
+            return recipients.check_all_are_mapped(devices.into_iter()).map_err(|error| Failure::from(error).hint("--split makes kits by the map: add them to it, or pick the others with --device"));
         }
         if source == Source::None {
             recipients.check_all_have_one(devices.iter().copied())?;
@@ -313,10 +313,10 @@ impl Run<'_> {
         let (context, args) = (self.context, self.args);
         let sealer = Sealer { context, args, recipients, share };
         let made = sealer.kit(source, &mut self.check, signer, passphrase, |passphrase| {
-            if revealed {
-                return Ok(());
+            if !revealed {
+                passphrase::reveal(passphrase, args.passphrase.flags(), &context.terminal)?;
             }
-            passphrase::reveal(passphrase, args.passphrase.flags(), &context.terminal)
+            Ok(())
         })?;
         let is_made = made.kit.is_some();
         self.body.kits.extend(made.kit);

@@ -11,11 +11,12 @@ use cli::ask::unlock;
 use cli::disk::input;
 use cli::process::memory;
 use cli::process::random;
-use cli::say::exit::Failure;
 use cli::say::terminal::Terminal;
 use formats::limits;
 use formats::seal::{Passphrase, WORDS};
 use serde::Serialize;
+
+use crate::keys::error::{PassphraseError, Slip};
 
 /// Attempts at choosing a passphrase at the terminal.
 const TRIES: usize = 3;
@@ -51,7 +52,7 @@ impl Source {
 pub(crate) struct Flags<'a> {
     /// `passphrase`, or `new passphrase`.
     pub noun: &'static str,
-    /// What `-file` and `-fd` are added to.
+    /// Flag that `-file` and `-fd` are added to.
     pub flag: &'static str,
     /// `--passphrase-file`.
     pub file: Option<&'a Path>,
@@ -76,22 +77,19 @@ impl Flags<'_> {
     }
 }
 
-/// Decides on the origin of the passphrase.
-///
-/// # Errors
-/// Usage, when nobody could open the kit, or nobody could read a generated passphrase.
+/// Decides on the origin of the passphrase. Refuses when nobody could open the kit, or nobody could
+/// read a generated passphrase.
 pub(crate) fn source(
     flags: Flags<'_>,
     has_recipients: bool,
     terminal: &Terminal,
     dry_run: bool,
-) -> Result<Source, Failure> {
+) -> Result<Source, PassphraseError> {
     let can_ask = dry_run || terminal.can_ask();
     let Flags { flag, .. } = flags;
     if flags.generate {
         if !can_ask && flags.out_fd.is_none() {
-            return Err(Failure::usage("there is no terminal to show the passphrase at")
-                .hint(format!("give --passphrase-out-fd N, or {flag}-file FILE")));
+            return Err(PassphraseError::NowhereToShow { flag });
         }
         return Ok(Source::Generated);
     }
@@ -101,22 +99,16 @@ pub(crate) fn source(
     match (has_recipients, can_ask) {
         (true, _) => Ok(Source::None),
         (false, true) => Ok(Source::Asked),
-        (false, false) => {
-            Err(Failure::usage("nobody could open the kit, and there is no terminal to ask at")
-                .hint(format!("give {flag}-file FILE, {flag}-fd N, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE")))
-        }
+        (false, false) => Err(PassphraseError::NobodyCouldOpen { flag }),
     }
 }
 
 /// Reads, generates or asks for the passphrase, in the spelling that the kit is sealed with.
-///
-/// # Errors
-/// When it cannot be read, is empty or unusual, or was not typed the same twice.
 pub(crate) fn obtain(
     flags: Flags<'_>,
     source: Source,
     terminal: &Terminal,
-) -> Result<Option<Passphrase>, Failure> {
+) -> Result<Option<Passphrase>, PassphraseError> {
     if source != Source::None {
         // before anything is typed, shown or made
         memory::require_to_protect()?;
@@ -131,12 +123,12 @@ pub(crate) fn obtain(
                 (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
                 (None, None) => return Ok(None),
             };
-            taken(&unlock::passphrase(&bytes)?, flags.accept_unusual, terminal).map(Some)
+            Ok(Some(taken(&unlock::passphrase(&bytes)?, flags.accept_unusual, terminal)?))
         }
     }
 }
 
-fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Failure> {
+fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, PassphraseError> {
     let mut tries = TRIES;
     loop {
         let passphrase = typed_twice(terminal, accept_unusual, &mut tries)?;
@@ -144,12 +136,11 @@ fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Failure>
         let question = format!(
             "This passphrase is weak: {weakness}.\nWhoever finds the stick can try at leisure. Take it all the same?"
         );
-        if terminal.confirm(&question).map_err(|error| Failure::io("the terminal", &error))? {
+        if terminal.confirm(&question).map_err(PassphraseError::Terminal)? {
             return Ok(passphrase);
         }
         if tries == 0 {
-            return Err(Failure::usage("no passphrase was chosen")
-                .hint("--generate-passphrase makes a strong one"));
+            return Err(PassphraseError::NotChosen);
         }
     }
 }
@@ -159,7 +150,7 @@ fn typed_twice(
     terminal: &Terminal,
     accept_unusual: bool,
     tries: &mut usize,
-) -> Result<Passphrase, Failure> {
+) -> Result<Passphrase, PassphraseError> {
     // before anything is shown that somebody could answer, and to the last
     let mut hidden = HiddenInput::begin()?;
     terminal
@@ -174,29 +165,26 @@ fn typed_twice(
                 if again.expose() == passphrase.expose() {
                     return Ok(passphrase);
                 }
-                Failure::usage("the two passphrases differ").hint("run it again")
+                Slip::Differ
             }
         };
         if *tries == 0 {
-            return Err(slip);
+            return Err(slip.into());
         }
-        terminal.note(&format!("{}. Try again.", slip.message()));
+        terminal.note(&format!("{slip}. Try again."));
     }
 }
 
 /// Normalises to the spelling that the kit is sealed with. What it leaves out is told, and what
 /// nobody could see or type at the device is no part of it.
-///
-/// # Errors
-/// Usage: empty, with unseen characters inside, or beyond ASCII without `accept_unusual`.
 fn taken(
     given: &Passphrase,
     accept_unusual: bool,
     terminal: &Terminal,
-) -> Result<Passphrase, Failure> {
+) -> Result<Passphrase, Slip> {
     let taken = given.canonical();
     if taken.chars() == 0 {
-        return Err(Failure::usage("the passphrase is empty"));
+        return Err(Slip::Empty);
     }
     if given.is_generated() {
         if given.expose() != taken.expose() {
@@ -205,16 +193,10 @@ fn taken(
         return Ok(taken);
     }
     if let Some(c) = given.unseen() {
-        let code = u32::from(c);
-        let message = format!("the passphrase holds a character that nobody sees: U+{code:04X}");
-        return Err(Failure::usage(message)
-            .hint("type it by hand: programs that format text put such characters in"));
+        return Err(Slip::Unseen(c));
     }
     if !taken.expose().is_ascii() && !accept_unusual {
-        let message = "the passphrase holds characters that a serial console may not have a key for: they are not ASCII";
-        return Err(Failure::usage(message).hint(
-            "take letters, digits and signs of an English keyboard, or give --accept-unusual",
-        ));
+        return Err(Slip::NotAscii);
     }
     let mark = '\u{feff}';
     if given.expose().trim_start_matches(mark) != given.inner() {
@@ -225,23 +207,19 @@ fn taken(
     Ok(taken)
 }
 
-fn generate() -> Result<Passphrase, Failure> {
+fn generate() -> Result<Passphrase, PassphraseError> {
     let mut bits = [0; WORDS * 2];
-    random::fill(&mut bits)
-        .map_err(|error| Failure::unexpected(format!("no random bytes: {error}")))?;
+    random::fill(&mut bits).map_err(PassphraseError::Random)?;
     Ok(Passphrase::generated(&bits))
 }
 
-/// Shows a generated passphrase, once: at the terminal, or on the descriptor. Never on
-/// standard output, never in JSON.
-///
-/// # Errors
-/// When it could not be shown; the kit would then be of no use.
+/// Shows a generated passphrase, once: at the terminal, or on the descriptor. Never on standard
+/// output, never in JSON. Where it could not be shown, the kit would be of no use.
 pub(crate) fn reveal(
     passphrase: &Passphrase,
     flags: Flags<'_>,
     terminal: &Terminal,
-) -> Result<(), Failure> {
+) -> Result<(), PassphraseError> {
     let shown = match flags.out_fd {
         Some(number) => OpenOptions::new()
             .append(true)
@@ -252,10 +230,7 @@ pub(crate) fn reveal(
             passphrase.expose()
         )),
     };
-    shown.map_err(|error| {
-        Failure::unexpected(format!("the passphrase could not be shown: {error}"))
-            .hint("give --passphrase-out-fd N with a descriptor that can be written to")
-    })
+    shown.map_err(PassphraseError::NotShown)
 }
 
 /// Names the weakness of a passphrase of the operator's own. Bundles can be copied and
@@ -312,10 +287,11 @@ mod tests {
             accept_unusual: false,
         };
         let terminal = Terminal::new(true, true, false);
-        assert_eq!(source(flags, true, &terminal, false), Ok(Source::None));
-        assert_eq!(source(flags, false, &terminal, true), Ok(Source::Asked));
+        assert_eq!(source(flags, true, &terminal, false).unwrap(), Source::None);
+        assert_eq!(source(flags, false, &terminal, true).unwrap(), Source::Asked);
         if !terminal.can_ask() {
-            let failure = source(flags, false, &terminal, false).unwrap_err();
+            let error = source(flags, false, &terminal, false).unwrap_err();
+            let failure = cli::say::exit::Failure::from(error);
             assert!(failure.next_step().unwrap().starts_with("give --new-passphrase-file FILE"));
         }
     }

@@ -4,15 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use cli::disk::input;
-use cli::say::exit::{Exit, Failure};
 use formats::csv;
 use formats::device::{DeviceName, DeviceUuid};
-use formats::error::Reason;
 use formats::limits;
-use formats::seal::{NewIdentity, Recipient, SealError, is_mixed, parse_recipients_file};
+use formats::seal::{NewIdentity, Recipient, is_mixed, parse_recipients_file};
 
 use crate::args::RecipientArgs;
 use crate::fmc::by_name::{alike, find_device};
+use crate::keys::error::{FileError, MapLineError, RecipientsError, Unmapped};
 
 /// Recipients as given; the map's devices are still text.
 #[derive(Debug, Default)]
@@ -37,32 +36,27 @@ pub(crate) struct MapLine {
 }
 
 impl Named {
-    /// Reads flags and files.
-    ///
-    /// # Errors
-    /// Usage, for the first thing that is no recipient. A secret key given by mistake is
-    /// not shown.
-    pub(crate) fn load(args: &RecipientArgs) -> Result<Self, Failure> {
+    /// Reads flags and files, up to the first thing that is no recipient. A secret key given by
+    /// mistake is not shown.
+    pub(crate) fn load(args: &RecipientArgs) -> Result<Self, RecipientsError> {
         let mut named = Self::default();
         for text in &args.recipient {
-            let recipient = text.parse().map_err(|error| {
-                Failure::usage(format!("--recipient: {error}"))
-                    .hint("make one with `sftunnel-bundle keygen identity` or `age-keygen`")
-            })?;
-            add(&mut named.for_all, recipient);
+            add(&mut named.for_all, text.parse().map_err(RecipientsError::Flag)?);
         }
         for path in &args.recipients_file {
             let text = input::decode(path.display(), &input::read(path, limits::KEY_FILE)?)?;
-            let recipients = parse_recipients_file(&text).map_err(|error| in_file(path, &error))?;
-            if recipients.is_empty() {
-                return Err(in_file(path, &"holds no recipient"));
-            }
+            let recipients = match parse_recipients_file(&text) {
+                Ok(recipients) if recipients.is_empty() => Err(FileError::Empty),
+                Ok(recipients) => Ok(recipients),
+                Err(error) => Err(FileError::List(error)),
+            };
+            let recipients = recipients.map_err(|error| in_file(path, error))?;
             recipients.into_iter().for_each(|recipient| add(&mut named.for_all, recipient));
         }
         if let Some(path) = &args.recipient_map {
             named.map_file = path.display().to_string();
             let text = input::decode(path.display(), &input::read(path, limits::FAILED_PUSH)?)?;
-            named.map = parse_map(&text).map_err(|error| in_file(path, &error))?;
+            named.map = parse_map(&text).map_err(|error| in_file(path, error))?;
         }
         Ok(named)
     }
@@ -72,11 +66,11 @@ impl Named {
         self.for_all.is_empty() && self.map.is_empty() && self.map_file.is_empty()
     }
 
-    /// Finds the map's devices among those that FAILED_PUSH names.
-    ///
-    /// # Errors
-    /// Usage, for a line whose device FAILED_PUSH does not name.
-    pub(crate) fn resolve(self, known: &[(DeviceUuid, DeviceName)]) -> Result<Recipients, Failure> {
+    /// Finds the map's devices among those that FAILED_PUSH names; every line has to be for one.
+    pub(crate) fn resolve(
+        self,
+        known: &[(DeviceUuid, DeviceName)],
+    ) -> Result<Recipients, RecipientsError> {
         let mut of_device = HashMap::<DeviceUuid, Vec<Recipient>>::new();
         let mut seen = HashSet::new();
         let known: Vec<_> =
@@ -90,18 +84,18 @@ impl Named {
             }
         }
         for line in self.map {
-            let in_line = |failure: Failure| {
-                let place = format!("{}, line {}", self.map_file, line.number);
-                failure.preceded_by(place).without_reason().exit(Exit::Usage)
-            };
             let devices = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
-                Some([uuid]) => vec![(*uuid).clone()],
+                Some([uuid]) => Ok(vec![(*uuid).clone()]),
                 // a device that is really called so has gone before
-                None if is_glob(&line.device) => matching(&known, &line.device).map_err(in_line)?,
-                _ => {
-                    vec![find_device(&known, &line.device).map_err(|error| in_line(error.into()))?]
-                }
+                None if is_glob(&line.device) => matching(&known, &line.device),
+                _ => find_device(&known, &line.device)
+                    .map(|uuid| vec![uuid])
+                    .map_err(MapLineError::Name),
             };
+            let devices = devices.map_err(|error| {
+                let (file, line) = (self.map_file.clone(), line.number);
+                RecipientsError::MapLine { file, line, error }
+            })?;
             for uuid in devices {
                 // a map may have a device on every line: its list is not searched for each
                 if seen.insert((uuid.clone(), line.recipient.to_string())) {
@@ -142,26 +136,24 @@ impl Recipients {
         if self.of_device.is_empty() {
             return None;
         }
-        let (number, names) = self.without_map(devices);
-        (number > 0).then(|| {
-            format!("the recipient map does not name {names}: only the recipients for all devices can open those bundles")
+        self.without_map(devices).map(|devices| {
+            format!("the recipient map does not name {devices}: only the recipients for all devices can open those bundles")
         })
     }
 
     fn without_map<'a>(
         &self,
         devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
-    ) -> (usize, String) {
+    ) -> Option<Unmapped> {
         const SHOWN: usize = 8;
         let (mut number, mut names) = (0, Vec::new());
         for (_, name) in devices.filter(|(uuid, _)| !self.of_device.contains_key(uuid)) {
             number += 1;
             if number <= SHOWN {
-                names.push(format!("'{}'", name.as_str()));
+                names.push(name.as_str().to_owned());
             }
         }
-        let more = if number > SHOWN { ", ..." } else { "" };
-        (number, names.join(", ") + more)
+        (number > 0).then_some(Unmapped { number, names })
     }
 
     /// A kit's own identity, for those with the passphrase: of the kind that may stand beside
@@ -177,10 +169,7 @@ impl Recipients {
 
     /// Refuses mixtures: post-quantum recipients cannot stand beside others in one file, and a kit
     /// with a passphrase has an identity that stands beside all of them.
-    ///
-    /// # Errors
-    /// Usage.
-    pub(crate) fn check_none_is_mixed(&self, passphrase: bool) -> Result<(), Failure> {
+    pub(crate) fn check_none_is_mixed(&self, passphrase: bool) -> Result<(), RecipientsError> {
         let all = || self.of_device.values();
         let everybody: Vec<Recipient> =
             self.for_all.iter().chain(all().flatten()).cloned().collect();
@@ -189,21 +178,16 @@ impl Recipients {
             || all().any(is_device_mixed)
             || (passphrase && is_mixed(&everybody))
         {
-            return Err(Failure::usage(SealError::Mixed).hint(
-                "give all of them age1pq1... recipients (`keygen identity --post-quantum`), or none",
-            ));
+            return Err(RecipientsError::Mixed);
         }
         Ok(())
     }
 
     /// Checks that every device has a recipient.
-    ///
-    /// # Errors
-    /// Usage, with the names of those that have none.
     pub(crate) fn check_all_have_one<'a>(
         &self,
         devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), RecipientsError> {
         if !self.for_all.is_empty() {
             return Ok(());
         }
@@ -211,19 +195,11 @@ impl Recipients {
     }
 
     /// Checks that every device has a recipient of its own in the map.
-    ///
-    /// # Errors
-    /// Usage, with the names of those that have none.
     pub(crate) fn check_all_are_mapped<'a>(
         &self,
         devices: impl Iterator<Item = (&'a DeviceUuid, &'a DeviceName)>,
-    ) -> Result<(), Failure> {
-        let (number, names) = self.without_map(devices);
-        if number == 0 {
-            return Ok(());
-        }
-        Err(Failure::usage(format!("{number} devices have no recipient: {names}"))
-            .hint("add them to the --recipient-map, or give a --recipient or passphrase for all"))
+    ) -> Result<(), RecipientsError> {
+        self.without_map(devices).map_or(Ok(()), |devices| Err(RecipientsError::Missing(devices)))
     }
 }
 
@@ -231,14 +207,11 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-/// Finds the devices whose name or UUID matches a pattern.
-///
-/// # Errors
-/// `not-found` when there is none: a pattern for nobody is a slip.
+/// Finds the devices whose name or UUID matches a pattern. A pattern for nobody is a slip.
 fn matching(
     known: &[(DeviceUuid, Option<DeviceName>)],
     pattern: &str,
-) -> Result<Vec<DeviceUuid>, Failure> {
+) -> Result<Vec<DeviceUuid>, MapLineError> {
     let fitting = |fits: &dyn Fn(&str) -> bool| -> Vec<DeviceUuid> {
         let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
             fits(uuid.as_str()) || name.as_ref().is_some_and(|name| fits(name.as_str()))
@@ -251,9 +224,7 @@ fn matching(
         found = fitting(&|text| fits_glob(&pattern, &alike(text)));
     }
     if found.is_empty() {
-        let message = format!("no device's name or UUID fits '{pattern}'");
-        return Err(Failure::refused(Reason::NotFound, message)
-            .hint("* stands for any characters, ? for one"));
+        return Err(MapLineError::NoneFits { pattern: pattern.to_owned() });
     }
     Ok(found)
 }
@@ -291,20 +262,19 @@ fn add(list: &mut Vec<Recipient>, recipient: Recipient) {
     }
 }
 
-fn in_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::usage(format!("{}: {error}", path.display()))
+fn in_file(path: &Path, error: FileError) -> RecipientsError {
+    RecipientsError::File { path: path.to_owned(), error }
 }
 
 /// The table of devices and recipients; its heading, where there is one, may name the columns in
 /// another order, and others beside them.
-pub(crate) fn parse_map(text: &str) -> Result<Vec<MapLine>, String> {
+pub(crate) fn parse_map(text: &str) -> Result<Vec<MapLine>, FileError> {
     let is_recipient = |cell: &String| cell.parse::<Recipient>().is_ok();
     let rows =
         csv::rows(text, |cells| columns(cells).is_some() || cells.get(1).is_some_and(is_recipient));
     let heading = rows.first().and_then(|row| columns(&row.cells));
     let mut map = Vec::new();
     for csv::Row { line: number, cells } in rows.into_iter().skip(heading.iter().count()) {
-        let expected = || format!("line {number}: expected device,recipient");
         let (device, recipient) = match (heading, cells.as_slice()) {
             (Some((device, recipient)), cells) => {
                 (cells.get(device), cells.get(recipient).cloned())
@@ -316,14 +286,17 @@ pub(crate) fn parse_map(text: &str) -> Result<Vec<MapLine>, String> {
             }
             (None, []) => (None, None),
         };
-        let (Some(device), Some(recipient)) = (device, recipient) else { return Err(expected()) };
+        let (Some(device), Some(recipient)) = (device, recipient) else {
+            return Err(FileError::Columns { line: number });
+        };
         if device.is_empty() || recipient.is_empty() {
-            return Err(expected());
+            return Err(FileError::Columns { line: number });
         }
-        let recipient = recipient.parse().map_err(|error| format!("line {number}: {error}"))?;
+        let recipient =
+            recipient.parse().map_err(|error| FileError::Recipient { line: number, error })?;
         map.push(MapLine { number, device: device.clone(), recipient });
     }
-    if map.is_empty() { Err("holds no recipient".to_owned()) } else { Ok(map) }
+    if map.is_empty() { Err(FileError::Empty) } else { Ok(map) }
 }
 
 /// Finds the columns of devices and recipients in a heading.
@@ -334,6 +307,8 @@ fn columns(cells: &[String]) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use cli::say::exit::Failure;
+
     use super::*;
 
     const A: &str = "aaaaaaaa-87c9-11ef-a993-b9831565bc4e";
@@ -347,9 +322,9 @@ mod tests {
     }
 
     fn resolve(map: &str) -> Result<Recipients, String> {
-        let map = parse_map(map.trim_start_matches('\u{feff}'))?;
+        let map = parse_map(map.trim_start_matches('\u{feff}')).map_err(|e| e.to_string())?;
         let named = Named { for_all: Vec::new(), map, map_file: "map.csv".into() };
-        named.resolve(&known()).map_err(Failure::into_message)
+        named.resolve(&known()).map_err(|error| Failure::from(error).into_message())
     }
 
     fn age() -> String {
@@ -417,7 +392,7 @@ mod tests {
         let known = known();
         let devices = || known.iter().map(|(uuid, name)| (uuid, name));
         let mut recipients = resolve(&format!("{A},{}\n", age())).unwrap();
-        let failure = recipients.check_all_have_one(devices()).unwrap_err();
+        let failure = Failure::from(recipients.check_all_have_one(devices()).unwrap_err());
         assert_eq!(failure.message(), "1 devices have no recipient: 'Site B, \"rack\" 3'");
         add(&mut recipients.for_all, NewIdentity::generate().recipient());
         let warning = recipients.unmapped_warning(devices()).unwrap();
