@@ -1,7 +1,6 @@
 //! Making a kit, and reading one that is named.
 
 pub(crate) mod contents;
-pub(crate) mod device_result;
 pub(crate) mod inputs;
 pub(crate) mod installers;
 pub(crate) mod parallel;
@@ -9,3 +8,5 @@ pub(crate) mod replace;
 pub(crate) mod source;
 pub(crate) mod texts;
 pub(crate) mod writer;
+
+pub(crate) use crate::device_result;

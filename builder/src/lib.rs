@@ -7,10 +7,12 @@
 //! | `fmc` | which list, which devices, their sources, the state of their tunnels |
 //! | `keys` | recipients, passphrase, signing key |
 //! | `kit` | a kit made, and one that is named read |
+//! | `device_result` | what became of each device, in the words of people and JSON |
 //! | `wording` | the sentences of the rooms' errors |
 
 pub mod args;
 mod commands;
+mod device_result;
 mod fmc;
 mod keys;
 mod kit;

@@ -29,10 +29,10 @@ use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
 use crate::commands::receipts;
+use crate::device_result::DeviceRef;
 use crate::fmc::discover::{self, Newest};
 use crate::fmc::status_source::{self, Asked};
 use crate::fmc::wrong_box::WrongBox;
-use crate::kit::device_result::DeviceRef;
 
 // from docs/facts.md
 /// Runs it.

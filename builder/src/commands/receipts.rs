@@ -30,11 +30,11 @@ use self::standing::{Authority, CheckedClaim, Standing, check_claims, last};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
 use crate::args::ReceiptsArgs;
+use crate::device_result::{DeviceRef, Refusal};
 use crate::fmc::belief::Belief;
 use crate::fmc::status_source::{self, Asked, Output, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel};
 use crate::keys::signing_key;
-use crate::kit::device_result::{DeviceRef, Refusal};
 
 /// As many files as twice a kit's bundles, and again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;

@@ -21,8 +21,8 @@ use formats::trust::Vouch;
 use self::view::{BundleView, KitView, VerifyBody};
 use crate::Context;
 use crate::args::VerifyArgs;
+use crate::device_result::Refusal;
 use crate::keys::signing_key;
-use crate::kit::device_result::Refusal;
 use crate::kit::parallel::in_order;
 use crate::kit::source::{device_of, open, picked};
 

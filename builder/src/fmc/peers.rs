@@ -24,9 +24,9 @@ use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::args::{PeerName, SourceArgs};
+use crate::device_result::DeviceRef;
 use crate::fmc::discover::{self, BatchFrom, Listing, Newest, Surroundings};
 use crate::fmc::error::Error;
-use crate::kit::device_result::DeviceRef;
 
 /// Number of devices that a warning names.
 const NAMED: usize = 6;

@@ -14,10 +14,10 @@ use formats::limits;
 use formats::text::{is_printable, shell_quote};
 use serde::Serialize;
 
+use crate::device_result::{DeviceRef, DeviceResult, Refusal};
 use crate::fmc::by_name::find_device;
 use crate::fmc::discover::{BatchFrom, Listing, Surroundings};
 use crate::fmc::error::{DeviceError, Error};
-use crate::kit::device_result::{DeviceRef, DeviceResult, Refusal};
 
 /// The devices and the manager of a kit that is going to be made.
 #[derive(Debug)]

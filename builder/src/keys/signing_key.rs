@@ -162,7 +162,7 @@ impl Signer {
         Ok(Self { key, entry, doubt, origin })
     }
 
-    /// Returns true if this run made the key.
+    /// True if this run made the key.
     pub(crate) fn is_new(&self) -> bool {
         self.origin == Origin::New
     }

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::Look;
 use super::state::Role;
+use crate::device_result::DeviceRef;
 use crate::fmc::status_source::{Asked, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel, Tunnels};
-use crate::kit::device_result::DeviceRef;
 
 /// Whether a device has what the newest batch made for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

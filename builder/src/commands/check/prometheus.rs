@@ -5,8 +5,8 @@ use cli::say::prometheus::{STATES, Textfile, label, number};
 use super::devices::Reached;
 use super::state::Checked;
 use super::view::CheckBody;
+use crate::device_result::DeviceRef;
 use crate::fmc::tunnel_status::Tunnel;
-use crate::kit::device_result::DeviceRef;
 
 /// The whole file.
 pub(super) fn text(body: &CheckBody) -> String {

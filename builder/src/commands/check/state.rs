@@ -10,8 +10,8 @@ use formats::device::DeviceUuid;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
+use crate::device_result::DeviceRef;
 use crate::fmc::discover::Listing;
-use crate::kit::device_result::DeviceRef;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -16,9 +16,9 @@ use formats::error::Reason;
 use formats::receipt::{Claim, Outcome, SignedReceipt};
 use serde::Serialize;
 
+use crate::device_result::Refusal;
 use crate::fmc::status_source::Source;
 use crate::fmc::tunnel_status::{Seen, Tunnel};
-use crate::kit::device_result::Refusal;
 
 /// A CA that a receipt may be from.
 #[derive(Debug)]

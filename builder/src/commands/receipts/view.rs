@@ -16,9 +16,9 @@ use formats::trust::Vouch;
 use serde::Serialize;
 
 use super::standing::{CheckedClaim, Proof, Standing, When};
+use crate::device_result::{DeviceRef, Refusal, warnings_text};
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
-use crate::kit::device_result::{DeviceRef, Refusal, warnings_text};
 
 /// The JSON of `receipts`.
 #[derive(Debug, Serialize)]

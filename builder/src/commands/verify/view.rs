@@ -17,7 +17,7 @@ use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 use serde::Serialize;
 
-use crate::kit::device_result::{DeviceRef, Refusal};
+use crate::device_result::{DeviceRef, Refusal};
 
 /// The JSON of `verify`.
 #[derive(Debug, Serialize)]
