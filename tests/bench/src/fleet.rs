@@ -18,10 +18,10 @@ use lab::{Lab, LabSpec};
 use crate::Result;
 use crate::measure::{Figures, median};
 
-/// The shell loop takes milliseconds for each device: no more than this.
+/// Most devices for the shell loop, which takes milliseconds for each.
 const LOOP_DEVICES: usize = 1000;
 
-/// Measures and prints.
+/// Measures kits and prints the figures.
 pub(crate) fn measure(bundle: &Path, sizes: &[usize], count: usize) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let recipient = NewIdentity::generate().recipient().to_string();
@@ -65,7 +65,7 @@ pub(crate) fn measure(bundle: &Path, sizes: &[usize], count: usize) -> Result<()
     Ok(())
 }
 
-/// Builds an FMC with so many devices.
+/// Builds an FMC with this number of devices.
 pub(crate) fn build_lab(tree: &Path, devices: usize) -> Result<()> {
     let mut spec = LabSpec::with_devices(devices);
     (spec.fmc_only, spec.key_pool) = (true, Some(8));
@@ -73,7 +73,7 @@ pub(crate) fn build_lab(tree: &Path, devices: usize) -> Result<()> {
     Ok(())
 }
 
-/// Runs a part of this program in a process of its own; gives what it prints.
+/// Runs a part of this program in a process of its own, and returns its output.
 fn itself(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -82,7 +82,7 @@ fn itself(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// An FMC with its devices, and folders for what is made of it.
+/// An FMC with its devices, and folders for the kits made of it.
 struct Place {
     root: PathBuf,
     out: PathBuf,
@@ -104,7 +104,7 @@ impl Place {
         Ok(Duration::from_nanos(nanos.trim().parse()?))
     }
 
-    /// A new folder, when all that was written before is on the disk.
+    /// Makes a new folder, once everything written before is on the disk.
     fn fresh(&mut self) -> Result<PathBuf> {
         self.made += 1;
         let out = self.out.join(self.made.to_string());

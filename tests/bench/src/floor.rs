@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 
 use crate::Result;
 
-/// About what a manifest has.
+/// Typical size of a manifest.
 const MANIFEST: usize = 2600;
-/// About what three files have after gzip.
+/// Typical size of three files after gzip.
 const PACKED: usize = 4600;
 
 struct Device {
@@ -27,7 +27,7 @@ struct Device {
     key: Vec<u8>,
 }
 
-/// What all devices share.
+/// State that all devices share.
 struct Fleet {
     manager: ManagerUuid,
     authority: Authority,
@@ -35,7 +35,7 @@ struct Fleet {
     recipient: Recipient,
 }
 
-/// Runs it once over every device below an FMC's root.
+/// Runs the loop once over every device below an FMC's root.
 pub(crate) fn measure(root: &Path) -> Result<Duration> {
     let mut devices = Vec::new();
     for entry in fs::read_dir(root.join("var/sf/peers"))? {
@@ -71,8 +71,8 @@ pub(crate) fn measure(root: &Path) -> Result<Duration> {
 }
 
 impl Fleet {
-    /// The three files read, hashed and proved to be one set, a manifest signed, an age file
-    /// sealed and hashed.
+    /// Reads and hashes the three files, proves them to be one set, signs a manifest, and seals and
+    /// hashes an age file.
     fn one(&self, device: &Device) -> std::result::Result<(), String> {
         let work = || -> Result<()> {
             let copy = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());

@@ -21,7 +21,7 @@ n="${0%/*}/pid"; read -r p < "$n"
 echo "sftunnel (normal) - Running $p"
 "#;
 
-/// Measures and prints.
+/// Measures the installation and prints the figures.
 pub(crate) fn measure(bundle: &Path, install: &Path, count: usize) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let lab = Lab::build(&dir.path().join("lab"), &LabSpec::with_devices(1))?;

@@ -1,6 +1,6 @@
 //! `make bench`: the programs as a user runs them, whole processes, medians of several runs.
 //!
-//! Machines differ and are noisy: what counts are the ratios, each taken within one run.
+//! Machines differ and are noisy: only the ratios count, each taken within one run.
 //! Nothing here is a test; nothing fails because a machine is slow.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// As in `sftunnel-bundle`, so that the floor and the program stand on the same.
+/// The allocator of `sftunnel-bundle`, so that floor and program use the same.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

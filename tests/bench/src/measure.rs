@@ -7,12 +7,12 @@ use wait4::Wait4;
 
 use crate::Result;
 
-/// What a run took.
+/// Resources that a run took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures {
-    /// From start to end.
+    /// Time from start to end.
     pub wall: Duration,
-    /// User and system, of the process and its children.
+    /// User and system time of the process and its children.
     pub cpu: Duration,
     /// Peak resident memory in KiB of the largest process.
     pub peak_kib: u64,
@@ -39,7 +39,7 @@ impl Figures {
         })
     }
 
-    /// Each figure's median.
+    /// Median of each figure.
     pub(crate) fn medians(all: &[Self]) -> Self {
         Self {
             wall: median(all.iter().map(|figures| figures.wall)),
@@ -49,7 +49,7 @@ impl Figures {
     }
 }
 
-/// The one in the middle; of none, nothing.
+/// Median of the values; the default if there are none.
 pub(crate) fn median<T: Ord + Copy + Default>(values: impl IntoIterator<Item = T>) -> T {
     let mut values: Vec<T> = values.into_iter().collect();
     values.sort_unstable();

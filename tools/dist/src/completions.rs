@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap_complete::Shell;
 
-/// Writes them below `folder`, one folder for each shell.
+/// Writes the completions below `folder`, one folder for each shell.
 pub(crate) fn write(mut command: clap::Command, folder: &Path) -> Result<(), Box<dyn Error>> {
     let name = command.get_name().to_owned();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
@@ -21,9 +21,9 @@ pub(crate) fn write(mut command: clap::Command, folder: &Path) -> Result<(), Box
     Ok(())
 }
 
-/// clap_complete (4.6) writes the hyphen of a program's name in two ways, so that nothing is
-/// offered behind a command: it is given the name without one, which is put right where bash
-/// learns whom to complete.
+/// Makes the completion for bash. clap_complete (4.6) writes the hyphen of a program's name in two
+/// ways, and then offers nothing after a command, so it is given the name without one, which is
+/// corrected in the `complete` line.
 fn bash(command: &mut clap::Command, name: &str) -> String {
     let plain = name.replace('-', "_");
     let mut script = Vec::new();
@@ -62,7 +62,7 @@ mod tests {
         String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    /// What stands before the cursor, and one of the words that are to be offered there.
+    /// Text before the cursor, and one of the words that have to be offered there.
     const LINES: [(&str, &str); 8] = [
         ("sftunnel-bundle ", "build"),
         ("sftunnel-bundle bu", "build"),
@@ -80,7 +80,7 @@ mod tests {
         for (line, expected) in LINES {
             let program = line.split(' ').next().unwrap();
             let file = folder.0.join(format!("bash/{program}.bash"));
-            // as bash does it: the function that `complete` names, and COMPREPLY
+            // like bash: call the function that `complete` names, and read COMPREPLY
             let script = format!(
                 "source '{}'; line='{line}'; read -ra COMP_WORDS <<<\"$line\"
                  [[ $line == *' ' ]] && COMP_WORDS+=('')

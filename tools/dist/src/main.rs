@@ -1,4 +1,4 @@
-//! Writes what goes with the static programs: `dist-tools DIST`.
+//! Writes the files that go with the static programs: `dist-tools DIST`.
 //!
 //! The manual pages and completions come from the programs' own clap definitions, the lists of parts from cargo.
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One page for the program and one for each of its commands.
+/// Writes a page for the program and one for each of its commands.
 fn manual(command: clap::Command, folder: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
     Ok(clap_mangen::generate_to(command, folder)?)

@@ -1,4 +1,4 @@
-//! What is inside a program, as CycloneDX 1.6: `<program>.cdx.json`.
+//! List of the parts of a program, as CycloneDX 1.6: `<program>.cdx.json`.
 //!
 //! The crates are those that `cargo tree` says are linked (no build dependencies, no procedural macros), on either
 //! architecture. Beside them stand the parts that are no crates of their own: OpenSSL, Rust's std, musl, GCC's
@@ -17,12 +17,12 @@ use time::format_description::well_known::Rfc3339;
 
 const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 
-/// How each thing is called in the list: its package URL, or for our own crates just name and version, since other
-/// people's crates have the same names.
+/// Name of a part in the list: its package URL, or for our own crates just name and version, since
+/// other people's crates have the same names.
 type Reference = String;
 
 struct Parts {
-    /// From `Cargo.lock`.
+    /// Checksums from `Cargo.lock`.
     checksums: BTreeMap<(String, String), String>,
     components: BTreeMap<Reference, Value>,
     depends_on: BTreeMap<Reference, BTreeSet<Reference>>,
@@ -83,7 +83,7 @@ pub(crate) fn write(
 }
 
 impl Parts {
-    /// From lines of `cargo tree` with the depth in front of each.
+    /// Adds crates from lines of `cargo tree` with the depth in front of each.
     fn add_crates(&mut self, tree: &str) {
         let mut above: Vec<Reference> = Vec::new();
         for line in tree.lines() {
@@ -114,7 +114,8 @@ impl Parts {
         }
     }
 
-    /// OpenSSL comes with a crate that only carries its sources; std, musl and libgcc come with the toolchain.
+    /// Adds OpenSSL, which comes with a crate that only carries its sources, and std, musl and
+    /// libgcc, which come with the toolchain.
     fn add_foreign(&mut self, root: &str, build_info: &str) {
         let openssl = self
             .checksums
@@ -227,7 +228,7 @@ fn sha256(bytes: &[u8]) -> Value {
     json!({ "alg": "SHA-256", "content": format!("{:x}", Sha256::digest(bytes)) })
 }
 
-/// When the commit was made; nothing when that is unknown.
+/// Time of the commit; `None` when that is unknown.
 fn commit_time() -> Result<Option<String>, Box<dyn Error>> {
     match cli::say::version::BUILD_UNIX_TIME {
         0 => Ok(None),
