@@ -1,6 +1,7 @@
 //! Sources judged against this box: what `verify`, `--dry-run` and `install` share.
 
 pub(crate) mod checks;
+pub(crate) mod error;
 pub(crate) mod plan_text;
 pub(crate) mod rehearsal;
 pub(crate) mod source;
@@ -31,6 +32,7 @@ use crate::change::journal::{Pair, Remember};
 use crate::change::obstacles;
 use crate::change::records::{Installed, Signers};
 use checks::Accept;
+use error::Error;
 use source::Found;
 
 /// A bundle that may be installed here, with the place it goes to.
@@ -98,10 +100,7 @@ pub(crate) fn judge(
         let bundle = judged().and_then(|accepted| {
             let manager = accepted.change.peer.manager.clone();
             if seen.contains(&manager) {
-                let message =
-                    format!("{origin}: a second bundle for manager {manager} in the same run");
-                return Err(Failure::refused(Reason::Ambiguous, message)
-                    .hint("name one bundle or kit for each manager"));
+                return Err(Error::SecondBundle { origin: origin.clone(), manager }.into());
             }
             seen.push(manager);
             Ok(accepted)

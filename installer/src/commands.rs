@@ -62,7 +62,7 @@ fn confirm(
     dropped: &[DroppedPeer],
 ) -> Result<(), Failure> {
     if !dropped.is_empty() && !args.accept_drop && (args.yes || !session.terminal.can_ask()) {
-        return Err(checks::would_drop(dropped));
+        return Err(checks::would_drop(dropped).into());
     }
     if args.yes {
         return Ok(());

@@ -1,7 +1,6 @@
 //! Everything that is checked against this box before a plan is made.
 
 use std::cmp::Ordering;
-use std::fmt::Display;
 
 use cli::disk::box_kind::BoxKind;
 use cli::kit::checks::{is_after, is_after_this_program, is_valid};
@@ -15,6 +14,7 @@ use rustix::fs::fstatvfs;
 
 use crate::appliance::host::{Host, IS_A_MANAGER};
 use crate::appliance::peers::{self, LiveSet, PeerDir};
+use crate::candidate::error::{Age, Error, Than};
 use crate::change::journal::Pair;
 use crate::change::records::InstalledSet;
 
@@ -28,7 +28,8 @@ pub(crate) struct Accept {
 }
 
 /// Upper bound on the staged files, backup and records of one peer directory, in bytes.
-const SPACE: u64 = 1024 * 1024;
+pub(crate) const SPACE: u64 = 1024 * 1024;
+pub(crate) const INODES: u64 = 16;
 
 /// Checks a bundle against the box's clock.
 ///
@@ -38,19 +39,19 @@ pub(crate) fn check_clock(
     bundle: &VouchedBundle,
     now: Timestamp,
     accept: Accept,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     if accept.clock {
         return Ok(());
     }
     is_after_this_program(now)
         .and_then(|()| is_after(now, "the bundle was made", bundle.manifest().created_at))
         .map_err(|behind| match bundle.credentials().check_validity(now) {
-            Err(ValidityError::NotYetValid { not_before, .. }) => behind.map_message(|message| {
-                format!("{message}; sftunnel itself would refuse the certificates, which become valid at {not_before}")
-            }),
-            _ => behind,
+            Err(ValidityError::NotYetValid { not_before, .. }) => {
+                Error::ClockBehind { behind, not_before }
+            }
+            _ => Error::Shared(behind),
         })?;
-    is_valid(bundle.signed(), now)
+    Ok(is_valid(bundle.signed(), now)?)
 }
 
 /// Checks that the bundle's CA is not older than the one in use for the same manager, or than one
@@ -63,49 +64,38 @@ pub(crate) fn check_age(
     live: &LiveSet,
     installed: Option<&InstalledSet>,
     accept: Accept,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     if accept.older {
         return Ok(());
     }
-    let older = |what: &str, new: &dyn Display, which: &str, other: &dyn Display| {
-        let message =
-            format!("the bundle's {what} is from {new}, {which} is from {other}: it is older");
-        Err(Failure::refused(Reason::OlderThanInstalled, message)
-            .hint("take the newest kit; to go back on purpose use `sftunnel-install rollback`, or --allow-older"))
-    };
     let (ca, pair) = (bundle.credentials().ca().facts().not_before, Pair::of(bundle));
+    let of_ca = |than, other| Err(Error::Older { new: Age::Ca(ca), than, other: Age::Ca(other) });
+    let of_certificate = |than, other| {
+        let (new, other) = (Age::Certificate(pair.not_before), Age::Certificate(other));
+        Err(Error::Older { new, than, other })
+    };
     if let Some(in_use) = live.ca_facts().map(|facts| facts.not_before) {
         if ca < in_use {
-            return older("CA", &ca, "the CA in use", &in_use);
+            return of_ca(Than::InUse, in_use);
         }
         let device = &bundle.manifest().device.uuid;
         match live.certificate_of(device) {
             Some(live) if ca == in_use && pair.not_before < live => {
-                return older(
-                    "certificate",
-                    &pair.not_before,
-                    "the one in use under the same CA",
-                    &live,
-                );
+                return of_certificate(Than::InUse, live);
             }
             _ => {}
         }
     }
     let Some(earlier) = installed else { return Ok(()) };
     match (earlier.newest_ca, earlier.newest_pair) {
-        (Some(newest), _) if ca < newest => {
-            older("CA", &ca, "one that was installed before", &newest)
-        }
+        (Some(newest), _) if ca < newest => of_ca(Than::Installed, newest),
         (Some(newest), Some(before)) if ca == newest && pair.bundle_id != before.bundle_id => {
-            let which = "one that was installed before under the same CA";
             match pair.not_before.cmp(&before.not_before) {
-                Ordering::Less => older("certificate", &pair.not_before, which, &before.not_before),
-                Ordering::Equal if pair.batch < before.batch => older(
-                    "pair",
-                    &format!("batch {}", pair.batch),
-                    which,
-                    &format!("batch {}", before.batch),
-                ),
+                Ordering::Less => of_certificate(Than::Installed, before.not_before),
+                Ordering::Equal if pair.batch < before.batch => {
+                    let (new, other) = (Age::Batch(pair.batch), Age::Batch(before.batch));
+                    Err(Error::Older { new, than: Than::Installed, other })
+                }
                 _ => Ok(()),
             }
         }
@@ -118,17 +108,13 @@ pub(crate) fn check_age(
 ///
 /// # Errors
 /// `no-space`.
-pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Failure> {
-    let path = peers::shown(host, &peer.manager);
-    let stat = fstatvfs(&peer.dir).map_err(|error| Failure::io(&path, &error.into()))?;
+pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Error> {
+    let folder = peers::shown(host, &peer.manager);
+    let stat = fstatvfs(&peer.dir)
+        .map_err(|error| Error::Room { folder: folder.clone(), error: error.into() })?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < SPACE || (stat.f_files > 0 && stat.f_favail < 16) {
-        let message = format!(
-            "{path}: expected {SPACE} bytes and 16 inodes free, found {free} bytes and {} inodes",
-            stat.f_favail
-        );
-        return Err(Failure::refused(Reason::NoSpace, message)
-            .hint("make room, for example below /ngfw/var/common"));
+    if free < SPACE || (stat.f_files > 0 && stat.f_favail < INODES) {
+        return Err(Error::NoRoom { folder, bytes: free, inodes: stat.f_favail });
     }
     Ok(())
 }
@@ -169,7 +155,7 @@ pub(crate) fn dropped_peers(
     host: &Host,
     changed: &[ManagerUuid],
     now: Timestamp,
-) -> Result<Vec<DroppedPeer>, Failure> {
+) -> Result<Vec<DroppedPeer>, Error> {
     let kind = host.kind();
     let mut dropped = Vec::new();
     for (manager, peer) in PeerDir::all(host)? {
@@ -194,14 +180,8 @@ fn expects_tunnel(live: &LiveSet, kind: BoxKind) -> bool {
 }
 
 /// The refusal for [`dropped_peers`].
-pub(crate) fn would_drop(dropped: &[DroppedPeer]) -> Failure {
-    let each = dropped.iter().map(|peer| format!("manager {}: {}", peer.manager, peer.why));
-    let message = format!(
-        "the restart drops the tunnels of every manager, and these would not come back:\n{}",
-        each.collect::<Vec<_>>().join("\n")
-    );
-    Failure::refused(Reason::WouldDropPeer, message)
-        .hint("install that manager's new bundle in the same run (name both kits), or go on with --accept-drop")
+pub(crate) fn would_drop(dropped: &[DroppedPeer]) -> Error {
+    Error::WouldDrop(dropped.to_vec())
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use cli::kit::source::{Source, open_sealed};
 use cli::say::exit::Failure;
 use formats::bundle::SignedBundle;
 use formats::device::DeviceUuid;
-use formats::error::Reason;
 use formats::kit::BundleEntry;
-use formats::text::named;
+
+use crate::candidate::error::Error;
 
 /// A bundle as it was found somewhere.
 #[derive(Debug)]
@@ -47,35 +47,18 @@ pub(crate) fn open(
     }
 }
 
-fn own_entry<'a>(kit: &'a KitFolder, device: &DeviceUuid) -> Result<&'a BundleEntry, Failure> {
-    kit.index().bundle_for(device).ok_or_else(|| {
-        let shown = kit.path().display();
-        let message = format!("{shown} holds no bundle for this box, {device}; it is for {}", devices_of(kit));
-        Failure::refused(Reason::WrongDevice, message)
-            .hint("take the kit that was made for this site; a re-imaged box has a new UUID and needs a new kit")
+fn own_entry<'a>(kit: &'a KitFolder, device: &DeviceUuid) -> Result<&'a BundleEntry, Error> {
+    kit.index().bundle_for(device).ok_or_else(|| Error::NoBundleInKit {
+        kit: kit.path().to_owned(),
+        device: device.clone(),
+        made_for: kit.index().bundles.iter().map(|entry| entry.device.clone()).collect(),
     })
 }
 
-fn devices_of(kit: &KitFolder) -> String {
-    let bundles = &kit.index().bundles;
-    let mut names: Vec<_> =
-        bundles.iter().take(5).map(|entry| named(entry.device.name.as_str(), 40)).collect();
-    if bundles.len() > 5 {
-        names.push(format!("{} more", bundles.len().saturating_sub(5)));
-    }
-    names.join(", ")
-}
-
-fn require_device(bundle: &SignedBundle, device: &DeviceUuid) -> Result<(), Failure> {
+fn require_device(bundle: &SignedBundle, device: &DeviceUuid) -> Result<(), Error> {
     let made_for = &bundle.manifest().device;
     if made_for.uuid == *device {
         return Ok(());
     }
-    let message = format!(
-        "the bundle is for device {} ({}), this box is {device}",
-        made_for.uuid,
-        named(made_for.name.as_str(), 40)
-    );
-    Err(Failure::refused(Reason::WrongDevice, message)
-        .hint("take the bundle of this box; a re-imaged box has a new UUID and needs a new bundle"))
+    Err(Error::OtherDevice { made_for: Box::new(made_for.clone()), device: device.clone() })
 }

@@ -18,12 +18,9 @@ use crate::change::records::Unreadable;
 /// A step of a change that failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The box, or this program's state on it, is not as the step needs it.
+    // the box, or this program's state on it, is not as the step needs it
     Appliance(Failure),
-    Io {
-        path: String,
-        error: io::Error,
-    },
+    Io { path: String, error: io::Error },
     Record(RecordError),
     Backup(BackupError),
     Replace(ReplaceError),
@@ -34,127 +31,59 @@ pub(crate) enum Error {
 /// A record or a receipt that cannot be read or written.
 #[derive(Debug)]
 pub(crate) enum RecordError {
-    Unwritable {
-        name: &'static str,
-        error: serde_json::Error,
-    },
-    DamagedJournal {
-        path: String,
-    },
-    LaterJournal {
-        path: String,
-        error: JsonError,
-    },
-    Unreadable {
-        path: String,
-        format: &'static str,
-        why: Unreadable,
-    },
-    /// `--receipt-out` names what cannot be opened as a folder.
-    ReceiptOut {
-        path: PathBuf,
-        errno: Errno,
-    },
+    Unwritable { name: &'static str, error: serde_json::Error },
+    DamagedJournal { path: String },
+    LaterJournal { path: String, error: JsonError },
+    Unreadable { path: String, format: &'static str, why: Unreadable },
+    // `--receipt-out` names what cannot be opened as a folder
+    ReceiptOut { path: PathBuf, errno: Errno },
 }
 
 /// The store of backups does not have, or does not take, the one that is asked for.
 #[derive(Debug)]
 pub(crate) enum BackupError {
-    NotFound {
-        named: String,
-        state: String,
-    },
-    /// The number of the newest one is the highest there is.
-    NoNumberLeft {
-        newest: u64,
-        state: String,
-    },
-    NotMade {
-        path: String,
-        error: io::Error,
-    },
-    Damaged {
-        id: BackupId,
-        error: io::Error,
-    },
-    Later {
-        id: BackupId,
-        error: io::Error,
-    },
-    OtherDevice {
-        id: BackupId,
-        device: DeviceUuid,
-        own: Option<DeviceUuid>,
-    },
-    /// It is out of the list, and not all of it is deleted.
-    HalfRemoved {
-        id: BackupId,
-        error: Box<Error>,
-    },
+    NotFound { named: String, state: String },
+    // the number of the newest one is the highest there is
+    NoNumberLeft { newest: u64, state: String },
+    NotMade { path: String, error: io::Error },
+    Damaged { id: BackupId, error: io::Error },
+    Later { id: BackupId, error: io::Error },
+    OtherDevice { id: BackupId, device: DeviceUuid, own: Option<DeviceUuid> },
+    // it is out of the list, and not all of it is deleted
+    HalfRemoved { id: BackupId, error: Box<Error> },
 }
 
 /// Live files cannot be replaced.
 #[derive(Debug)]
 pub(crate) enum ReplaceError {
     Obstacles(Vec<Obstacle>),
-    ChangedSincePlan {
-        folder: String,
-    },
+    ChangedSincePlan { folder: String },
     NotStaged(Box<Error>),
-    NotGiven {
-        path: String,
-        error: NotGiven,
-    },
-    /// No room to put the old files back could be held.
-    NoRoomHeld {
-        state: String,
-        error: io::Error,
-    },
-    /// The renames have begun.
-    Swap {
-        path: String,
-        error: io::Error,
-    },
+    NotGiven { path: String, error: NotGiven },
+    // no room to put the old files back could be held
+    NoRoomHeld { state: String, error: io::Error },
+    // the renames have begun
+    Swap { path: String, error: io::Error },
 }
 
 /// The files of a transaction, or of the one before it, are live, or may be; it did not come to
 /// its end.
 #[derive(Debug)]
 pub(crate) enum NotDone {
-    /// A signal ended the waiting for sftunnel.
+    // a signal ended the waiting for sftunnel
     Interrupted(Goal),
-    /// `pmtool` does not say what runs.
+    // `pmtool` does not say what runs
     ServiceUnreadable(Failure),
-    LiveUnreadable {
-        journal: String,
-        error: Box<Error>,
-    },
-    /// A live file is neither the old nor the new one.
-    ChangedBySomebody {
-        path: String,
-        journal: String,
-        backup: BackupId,
-        noticed: Noticed,
-    },
-    NotRecorded {
-        goal: Goal,
-        error: Box<Error>,
-    },
-    /// The files are to stay, and the journal is still open.
-    NotKept {
-        why: Unproved,
-        error: Box<Error>,
-    },
-    /// The old files are live again, and sftunnel had to be restarted on them.
-    PutBack {
-        error: Box<Error>,
-        pid: u32,
-    },
-    /// An interrupted run was finished, and its leftovers are still there.
-    NotSwept {
-        is_all_new: bool,
-        error: Box<Error>,
-    },
+    LiveUnreadable { journal: String, error: Box<Error> },
+    // a live file is neither the old nor the new one
+    ChangedBySomebody { path: String, journal: String, backup: BackupId, noticed: Noticed },
+    NotRecorded { goal: Goal, error: Box<Error> },
+    // the files are to stay, and the journal is still open
+    NotKept { why: Unproved, error: Box<Error> },
+    // the old files are live again, and sftunnel had to be restarted on them
+    PutBack { error: Box<Error>, pid: u32 },
+    // an interrupted run was finished, and its leftovers are still there
+    NotSwept { is_all_new: bool, error: Box<Error> },
 }
 
 /// The step before which somebody changed a live file.
@@ -168,32 +97,15 @@ pub(crate) enum Noticed {
 #[derive(Debug)]
 pub(crate) enum NotBack {
     Failed(Box<Error>),
-    /// On the way back from a success that is not proved.
-    AfterUnproved {
-        why: Unproved,
-        error: Box<Error>,
-    },
-    BackupUnusable {
-        journal: String,
-        error: Box<Error>,
-    },
-    /// The checksums of the backup are not those that the journal knows.
+    // on the way back from a success that is not proved
+    AfterUnproved { why: Unproved, error: Box<Error> },
+    BackupUnusable { journal: String, error: Box<Error> },
+    // the checksums of the backup are not those that the journal knows
     NotTheBackup(BackupId),
-    OtherDevice {
-        journal: String,
-        device: DeviceUuid,
-        own: Option<DeviceUuid>,
-        backup: BackupId,
-    },
-    /// sftunnel runs, and its state before the restart could not be read.
-    RestartUnknown {
-        pid: u32,
-        detail: String,
-    },
-    Down {
-        why: Unproved,
-        still_open: Option<Box<Error>>,
-    },
+    OtherDevice { journal: String, device: DeviceUuid, own: Option<DeviceUuid>, backup: BackupId },
+    // sftunnel runs, and its state before the restart could not be read
+    RestartUnknown { pid: u32, detail: String },
+    Down { why: Unproved, still_open: Option<Box<Error>> },
 }
 
 impl Error {

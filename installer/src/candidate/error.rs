@@ -1,0 +1,50 @@
+//! The reasons for which a bundle is refused here, as facts; [`wording`](crate::wording) has the
+//! words.
+
+use std::io;
+use std::path::PathBuf;
+
+use cli::say::exit::Failure;
+use formats::bundle::manifest::Device;
+use formats::device::{DeviceUuid, ManagerUuid};
+use formats::kit::DeviceEntry;
+use formats::timestamp::Timestamp;
+
+use crate::candidate::checks::DroppedPeer;
+
+/// A bundle that is not for this box, or not for now.
+#[derive(Debug)]
+pub(crate) enum Error {
+    // a check that both programs make
+    Shared(Failure),
+    NoBundleInKit { kit: PathBuf, device: DeviceUuid, made_for: Vec<DeviceEntry> },
+    OtherDevice { made_for: Box<Device>, device: DeviceUuid },
+    SecondBundle { origin: String, manager: ManagerUuid },
+    // sftunnel would refuse the certificates, too
+    ClockBehind { behind: Failure, not_before: Timestamp },
+    Older { new: Age, than: Than, other: Age },
+    Room { folder: String, error: io::Error },
+    NoRoom { folder: String, bytes: u64, inodes: u64 },
+    WouldDrop(Vec<DroppedPeer>),
+}
+
+/// Tells an older CA or pair from a newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    Ca(Timestamp),
+    Certificate(Timestamp),
+    Batch(u64),
+}
+
+/// The one that a bundle is older than.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Than {
+    InUse,
+    Installed,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Shared(failure)
+    }
+}
