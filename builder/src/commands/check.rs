@@ -15,6 +15,7 @@ use std::path::Path;
 use cli::disk::durable;
 use cli::disk::root::{Root, is_absent};
 use cli::say::exit::Failure;
+use cli::say::level::Thresholds;
 use cli::say::report::Report;
 use formats::cisco::facts::{BATCHES, CA, CRL, IMS_CONF, OWN_CERTIFICATE, PEERS, PUSHED};
 use formats::cisco::failed_push::FailedPush;
@@ -24,7 +25,7 @@ use formats::device::{CredentialFile, DeviceName, DeviceUuid};
 use formats::error::Reasoned;
 use formats::limits::{self, LimitError};
 
-use self::state::{Checked, Role, Subject, Thresholds};
+use self::state::{Checked, Role, Subject};
 use self::view::{CheckBody, Found};
 use crate::Context;
 use crate::args::CheckArgs;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     });
     let (tunnels, devices) = look.devices(&asked, &done);
     let waiting = devices.iter().filter(|device| device.reached.is_waiting());
-    let waiting: HashSet<_> = waiting.map(|device| device.device.uuid.clone()).collect();
+    let waiting: HashSet<_> = waiting.map(|device| &device.device.uuid).collect();
     state::mark_superseded(&mut look.found, &waiting);
     state::by_urgency(&mut look.found);
     let conf = context

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-pub(super) use cli::say::level::{Level as State, Thresholds};
+use cli::say::level::{Level, Thresholds};
 use formats::cisco::facts::FAILED_PUSH;
 use formats::credentials::{Certificate, RevocationList, Validity};
 use formats::device::DeviceUuid;
@@ -57,7 +57,7 @@ pub(super) struct Checked {
     /// Where it lies.
     pub path: String,
     /// `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
-    pub state: State,
+    pub state: Level,
     /// Its subject, or the issuer of a CRL; foreign text; null when it cannot be read.
     pub subject: Option<String>,
     /// First second of its validity; of a CRL, when it was made.
@@ -97,7 +97,7 @@ impl Subject {
             role: self.role,
             device: self.device,
             path: self.path,
-            state: State::Unknown,
+            state: Level::Unknown,
             subject: None,
             not_before: None,
             not_after: None,
@@ -122,7 +122,7 @@ impl Checked {
         let message =
             format!("{lost} of its lines cannot be read: sftunnel-bundle plan shows them");
         let row = Subject::own(Role::FailedPush, &listing.path).unreadable(message);
-        (lost > 0).then_some(Self { state: State::Warning, ..row })
+        (lost > 0).then_some(Self { state: Level::Warning, ..row })
     }
 
     /// `ca` is the InternalCA in use; a new pair and the FMC's own must be from it.
@@ -135,12 +135,12 @@ impl Checked {
     ) -> Self {
         let facts = certificate.facts();
         let days = now.days_left(facts.not_after);
-        let mut state = State::by_days(days, thresholds);
+        let mut state = Level::by_days(days, thresholds);
         let mut faults = Vec::new();
         match facts.at(now) {
-            Validity::Expired => state = State::Critical,
+            Validity::Expired => state = Level::Critical,
             Validity::NotYet => {
-                state = State::Critical;
+                state = Level::Critical;
                 faults.push(format!("not valid before {}: check the clock", facts.not_before));
             }
             Validity::Valid => {}
@@ -150,11 +150,11 @@ impl Checked {
             Role::Ca | Role::PeerCa | Role::Crl | Role::FailedPush => None,
         };
         if issued_by_ca == Some(false) && about.role != Role::Peer {
-            state = state.max(State::Warning);
+            state = state.max(Level::Warning);
             faults.push(NOT_THE_CAS.to_owned());
         }
         if let Some(digest) = certificate.weak_digest() {
-            state = state.max(State::Warning);
+            state = state.max(Level::Warning);
             faults.push(format!("signed with {digest}, which newer releases refuse"));
         }
         Self {
@@ -185,11 +185,11 @@ impl Checked {
         let is_due = |end: &Timestamp| {
             now > *end || is_long && now.days_until(*end) < i64::from(thresholds.warning)
         };
-        let mut state = if end.as_ref().is_some_and(is_due) { State::Warning } else { State::Ok };
+        let mut state = if end.as_ref().is_some_and(is_due) { Level::Warning } else { Level::Ok };
         let issued_by_ca = ca.map(|ca| list.is_issued_by(ca));
         let mut message = None;
         if issued_by_ca == Some(false) {
-            state = State::Warning;
+            state = Level::Warning;
             message = Some(NOT_THE_CAS.to_owned());
         }
         Self {
@@ -223,30 +223,35 @@ impl Checked {
 /// device is `waiting`: nothing shows that it has the new one. Then there is work left, and it is
 /// WARNING; CRITICAL once the old one has expired, for then the device does not come back by
 /// itself.
-pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<DeviceUuid>) {
-    let renewed: HashSet<DeviceUuid> = all
-        .iter()
-        .filter(|checked| checked.role == Role::Pushed && checked.state == State::Ok)
-        .filter_map(|checked| Some(checked.device.as_ref()?.uuid.clone()))
-        .collect();
-    for checked in all {
-        let is_old = matches!(checked.role, Role::Peer | Role::PeerCa);
-        let Some(device) = checked.device.as_ref().map(|device| &device.uuid) else { continue };
-        if !is_old || !renewed.contains(device) || checked.state == State::Ok {
-            continue;
-        }
-        if waiting.contains(device) {
+pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<&DeviceUuid>) {
+    for at in outdated(all) {
+        let checked = &mut all[at];
+        if checked.device.as_ref().is_some_and(|device| waiting.contains(&device.uuid)) {
             if !checked.is_expired() {
-                checked.state = State::Warning;
+                checked.state = Level::Warning;
             }
             let message =
                 "a new pair is there, and no receipt or new tunnel shows that the device has it";
             checked.message = Some(message.to_owned());
         } else {
             checked.superseded = true;
-            checked.state = State::Ok;
+            checked.state = Level::Ok;
         }
     }
+}
+
+/// The indices of the old files in need of renewal beside which a good new pair lies.
+fn outdated(all: &[Checked]) -> Vec<usize> {
+    fn device(checked: &Checked) -> Option<&DeviceUuid> {
+        checked.device.as_ref().map(|device| &device.uuid)
+    }
+    let is_renewed = |one: &&Checked| one.role == Role::Pushed && one.state == Level::Ok;
+    let renewed: HashSet<_> = all.iter().filter(is_renewed).filter_map(device).collect();
+    let is_outdated = |one: &Checked| {
+        let is_old = matches!(one.role, Role::Peer | Role::PeerCa);
+        is_old && one.state != Level::Ok && device(one).is_some_and(|it| renewed.contains(it))
+    };
+    (0..all.len()).filter(|at| is_outdated(&all[*at])).collect()
 }
 
 /// The most urgent first.
@@ -258,15 +263,15 @@ pub(super) fn by_urgency(all: &mut [Checked]) {
 }
 
 /// The worst there is.
-pub(super) fn overall(all: &[Checked]) -> State {
-    all.iter().map(|checked| checked.state).max().unwrap_or(State::Unknown)
+pub(super) fn overall(all: &[Checked]) -> Level {
+    all.iter().map(|checked| checked.state).max().unwrap_or(Level::Unknown)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked(role: Role, state: State) -> Checked {
+    fn checked(role: Role, state: Level) -> Checked {
         let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap();
         let device = Some(DeviceRef { uuid, name: None });
         let about = Subject { role, device, path: "x".to_owned() };
@@ -275,28 +280,28 @@ mod tests {
 
     #[test]
     fn an_old_certificate_counts_until_there_is_a_good_new_pair() {
-        let marked = |new: State, waiting: &HashSet<DeviceUuid>| {
-            let mut all = [checked(Role::Peer, State::Critical), checked(Role::Pushed, new)];
+        let marked = |new: Level, waiting: &HashSet<&DeviceUuid>| {
+            let mut all = [checked(Role::Peer, Level::Critical), checked(Role::Pushed, new)];
             mark_superseded(&mut all, waiting);
             (overall(&all), all[0].superseded)
         };
         let nobody = HashSet::new();
-        assert_eq!(marked(State::Warning, &nobody), (State::Critical, false));
-        assert_eq!(marked(State::Ok, &nobody), (State::Ok, true));
-        let device = checked(Role::Peer, State::Ok).device.unwrap().uuid;
-        let waiting = HashSet::from([device]);
-        let mut expired = [checked(Role::Peer, State::Critical), checked(Role::Pushed, State::Ok)];
+        assert_eq!(marked(Level::Warning, &nobody), (Level::Critical, false));
+        assert_eq!(marked(Level::Ok, &nobody), (Level::Ok, true));
+        let device = checked(Role::Peer, Level::Ok).device.unwrap().uuid;
+        let waiting = HashSet::from([&device]);
+        let mut expired = [checked(Role::Peer, Level::Critical), checked(Role::Pushed, Level::Ok)];
         expired[0].days_left = Some(-1);
         mark_superseded(&mut expired, &waiting);
-        assert_eq!(expired[0].state, State::Critical, "it cannot come back");
-        assert_eq!(marked(State::Ok, &waiting), (State::Warning, false), "it was not reached");
-        assert_eq!(marked(State::Warning, &waiting), (State::Critical, false));
+        assert_eq!(expired[0].state, Level::Critical, "it cannot come back");
+        assert_eq!(marked(Level::Ok, &waiting), (Level::Warning, false), "it was not reached");
+        assert_eq!(marked(Level::Warning, &waiting), (Level::Critical, false));
     }
 
     #[test]
     fn nothing_found_is_unknown_and_critical_is_the_worst() {
-        assert_eq!(overall(&[]), State::Unknown);
-        let all = [State::Unknown, State::Critical, State::Warning].map(|s| checked(Role::Own, s));
-        assert_eq!(overall(&all), State::Critical);
+        assert_eq!(overall(&[]), Level::Unknown);
+        let all = [Level::Unknown, Level::Critical, Level::Warning].map(|s| checked(Role::Own, s));
+        assert_eq!(overall(&all), Level::Critical);
     }
 }

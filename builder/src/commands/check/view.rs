@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cli::disk::root::Root;
 use cli::kit::words::count;
-use cli::say::level::{self, days_text};
+use cli::say::level::{self, Level, Thresholds, days_text};
 use cli::say::page::{Page, Table};
 use cli::say::terminal::{Color, Terminal};
 use formats::cisco::ims_conf::ImsConf;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::advice::{self, Ca, Counts, Situation};
 use super::devices::{DeviceState, Reached};
-use super::state::{Checked, Role, State, Thresholds, overall};
+use super::state::{Checked, Role, overall};
 use crate::fmc::discover::Listing;
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::Tunnel;
@@ -29,7 +29,7 @@ const GOOD_SHOWN: usize = 8;
 #[derive(Debug, Serialize)]
 pub(super) struct CheckBody {
     /// The worst of all: `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
-    pub state: State,
+    pub state: Level,
     /// The same in a sentence.
     pub summary: String,
     /// This machine's clock.
@@ -97,7 +97,7 @@ impl CheckBody {
         let Found { results, thresholds, now, conf, failed_push, .. } = found;
         let Found { tunnels, devices, problems, wrong_box, .. } = found;
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
-        let is_urgent = |checked: &Checked| checked.state >= State::Warning;
+        let is_urgent = |checked: &Checked| checked.state >= Level::Warning;
         let is_waiting = |device: &&DeviceState| device.reached.is_waiting();
         let waiting = devices.iter().filter(is_waiting).count();
         let is_listed = |device: &&DeviceState| device.reached == Reached::No;
@@ -113,7 +113,7 @@ impl CheckBody {
         };
         let done_but_down = devices.iter().filter(is_down).count();
         // also where the FMC has no copy of what such a device uses
-        let at_least = if waiting + done_but_down > 0 { State::Warning } else { State::Ok };
+        let at_least = if waiting + done_but_down > 0 { Level::Warning } else { Level::Ok };
         let situation = Situation {
             ca: how_it_stands(ca, &thresholds, now),
             others_urgent: results.iter().any(is_urgent),
@@ -146,7 +146,7 @@ impl CheckBody {
         problems.into_iter().for_each(|problem| body.add_problem(problem));
         if let Some(here) = wrong_box {
             // whatever is found here, it is not what was asked about
-            body.state = State::Unknown;
+            body.state = Level::Unknown;
             body.summary = format!("{}; {}", here.message(), body.summary);
             body.steps = vec![here.next().to_owned()];
         }
@@ -155,10 +155,10 @@ impl CheckBody {
 
     /// Something that was asked for and could not be done: UNKNOWN, unless worse is known.
     pub(super) fn add_problem(&mut self, problem: String) {
-        if self.state == State::Ok {
+        if self.state == Level::Ok {
             self.summary = format!("{problem}; {}", self.summary);
         }
-        self.state = self.state.max(State::Unknown);
+        self.state = self.state.max(Level::Unknown);
         self.problems.push(problem);
     }
 
@@ -221,7 +221,7 @@ impl CheckBody {
         let mut good = 0;
         let mut hidden = 0;
         for checked in &self.results {
-            let is_good = checked.state == State::Ok;
+            let is_good = checked.state == Level::Ok;
             good += usize::from(is_good);
             if is_good && good > GOOD_SHOWN && !terminal.verbose {
                 hidden += 1;
@@ -271,8 +271,8 @@ impl CheckBody {
             let _ = write!(data, "crl_days={days} ");
         }
         let of = |state| self.results.iter().filter(|checked| checked.state == state).count();
-        let (files, critical) = (self.results.len(), of(State::Critical));
-        let _ = write!(data, "files={files} warning={} critical={critical}", of(State::Warning));
+        let (files, critical) = (self.results.len(), of(Level::Critical));
+        let _ = write!(data, "files={files} warning={} critical={critical}", of(Level::Warning));
         if self.tunnels.source.is_some() {
             let TunnelsView { up, down, unknown, .. } = &self.tunnels;
             let _ = write!(data, " tunnels_up={up} tunnels_down={down} tunnels_unknown={unknown}");
@@ -305,7 +305,7 @@ fn summary(results: &[Checked], listed: usize, undelivered: usize, done_but_down
         Some(device) => format!("{} of {}", first.role.word(), device.shown()),
         None => first.role.word().to_owned(),
     };
-    let urgent = results.iter().filter(|checked| checked.state != State::Ok).count();
+    let urgent = results.iter().filter(|checked| checked.state != Level::Ok).count();
     if urgent == 0 {
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
         let days = ca.and_then(|ca| ca.days_left).unwrap_or_default();
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn the_first_line_names_the_most_urgent() {
         let mut expired = Subject::own(Role::Ca, "/x").unreadable(String::new());
-        expired.state = State::Critical;
+        expired.state = Level::Critical;
         (expired.days_left, expired.not_after) = (Some(-1), Some(Timestamp::EPOCH));
         let other = Subject::own(Role::Own, "/y").unreadable("damaged".into());
         assert_eq!(
