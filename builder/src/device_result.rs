@@ -1,7 +1,7 @@
 //! What became of each device, in the words that people and JSON share.
 
 use cli::say::exit::{Exit, Failure};
-use cli::say::page::{shortened, wrapped};
+use cli::say::page::wrapped;
 use cli::say::terminal::Terminal;
 use formats::bundle::manifest::Device;
 use formats::device::{DeviceName, DeviceUuid};
@@ -27,10 +27,7 @@ impl DeviceRef {
     /// Name and the UUID's first eight characters, or the UUID, sanitised.
     pub(crate) fn shown(&self) -> String {
         match &self.name {
-            Some(name) => {
-                let name = printable(name.as_str()).to_string();
-                format!("{} ({})", shortened(&name, 60), self.uuid.short())
-            }
+            Some(name) => format!("{} ({})", printable(name.as_str()), self.uuid.short()),
             None => self.uuid.to_string(),
         }
     }

@@ -20,7 +20,7 @@ use crate::kit::folder::KitFolder;
 use crate::kit::source::{BundleFile, Source};
 use crate::kit::words::{self, count};
 use crate::say::exit::{Exit, Failure};
-use crate::say::page::{Table, shortened, wrapped};
+use crate::say::page::{Table, wrapped};
 use crate::say::report::Report;
 use crate::say::terminal::Terminal;
 
@@ -279,11 +279,11 @@ fn kit_text(kit: &KitView, bundles: &[&BundleView]) -> String {
     if others > 0 {
         let _ = writeln!(text, "  not opened   {}: sealed for others", count(others, "bundle"));
     }
-    let mut table = Table::with_headings(&["device", "UUID", "bytes"]);
+    let mut table = Table::with_headings(&["device", "UUID", "bytes"]).flexible(&[0]);
     for bundle in bundles {
         let Some(device) = &bundle.device else { continue };
         table.row([
-            shortened(&printable(device.name.as_str()).to_string(), 28),
+            printable(device.name.as_str()).to_string(),
             device.uuid.to_string(),
             bundle.size.to_string(),
         ]);

@@ -183,7 +183,7 @@ pub fn columns(text: &str) -> usize {
 }
 
 /// Cuts `text` to at most `width` columns, including the dots that mark the cut.
-pub fn shortened(text: &str, width: usize) -> String {
+fn shortened(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
