@@ -35,11 +35,8 @@ use crate::fmc::discover::{self, Newest};
 use crate::fmc::status_source::{self, Asked};
 use crate::fmc::wrong_box::WrongBox;
 
-// from docs/facts.md
-/// Runs it.
-///
-/// # Errors
-/// Wrong usage. What cannot be read or written is UNKNOWN, unless something worse is known.
+/// Checks the FMC. Only wrong usage is an error: anything that cannot be read or written is
+/// UNKNOWN, unless something worse is known.
 pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure> {
     let thresholds = args.thresholds.checked()?;
     let mut look = Look::new(context, thresholds);
@@ -153,7 +150,7 @@ impl<'a> Look<'a> {
         look
     }
 
-    /// The manager's own.
+    /// Checks the manager's own files.
     fn manager(&mut self) {
         self.certificate(Subject::own(Role::Ca, CA), CredentialFile::Ca, true);
         let own = Subject::own(Role::Own, OWN_CERTIFICATE);

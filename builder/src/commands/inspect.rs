@@ -1,4 +1,4 @@
-//! `inspect`: what a kit or bundle says of itself. Shows, never judges whom to trust.
+//! `inspect`: shows the contents of a kit or bundle, and never judges whom to trust.
 
 use cli::kit::inspect::Inspector;
 use cli::say::exit::Failure;

@@ -36,13 +36,10 @@ use crate::fmc::status_source::{self, Asked, Output, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel};
 use crate::keys::signing_key;
 
-/// As many files as twice a kit's bundles, and again for rollbacks.
+/// Two receipts for each bundle of the largest kit, and as many again for rollbacks.
 const MOST_RECEIPTS: usize = 4 * limits::KIT_BUNDLES;
 
-/// Runs it.
-///
-/// # Errors
-/// Wrong usage; a kit or CA that cannot be read. What is wrong with a receipt is a result.
+/// Checks receipts against kits, CAs and tunnels. A fault of a receipt is a result, not an error.
 pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Failure> {
     let mut gathered = Gathered::default();
     for path in &args.paths {
@@ -87,10 +84,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, refused))
 }
 
-/// The devices that receipts show to run on credentials of the CA in use.
-///
-/// # Errors
-/// As [`run`]; without receipts there are none.
+/// Finds the devices that receipts show to run on credentials of the CA in use.
 pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<DeviceUuid>, Failure> {
     if paths.is_empty() {
         return Ok(HashSet::new());

@@ -1,4 +1,4 @@
-//! `verify`: whether a kit or bundle is whole, whose it is, and who vouches for it.
+//! `verify`: checks that a kit or bundle is whole, and tells whose it is and who vouches for it.
 
 mod view;
 
@@ -26,10 +26,7 @@ use crate::keys::signing_key;
 use crate::kit::parallel::in_order;
 use crate::kit::source::{device_of, open, picked};
 
-/// Runs it.
-///
-/// # Errors
-/// Wrong usage. What is wrong with a kit or bundle is a result.
+/// Verifies kits and bundles. A fault of one is a result; only wrong usage is an error.
 pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failure> {
     let opens = args.open.is_given() || args.ask;
     let unlocker = match opens {
@@ -68,7 +65,7 @@ struct Run<'a> {
     results: Vec<BundleView>,
 }
 
-/// What is judged of an opened bundle afterwards; no key, as there may be thousands.
+/// The facts of an opened bundle that are judged later; no key, as there may be thousands.
 struct Opened {
     manager: ManagerUuid,
     signer: Fingerprint,

@@ -13,35 +13,30 @@ use crate::appliance::state::{self, State};
 use crate::args::{BackupsCommand, Wait};
 use crate::change::backup::{self, BackupId, BackupRecord};
 
-/// `sftunnel-install.backups/1`.
+/// The JSON of `backups`.
 #[derive(Debug, Serialize)]
 struct BackupsReport {
-    /// Oldest first.
+    /// The backups, oldest first.
     backups: Vec<BackupResult>,
     /// Names of backups that were removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<BackupId>,
 }
 
-/// One backup.
+/// One backup's entry in the JSON.
 #[derive(Debug, Serialize)]
 struct BackupResult {
-    /// Its name.
     id: BackupId,
     /// `intact` or `damaged`.
     status: &'static str,
-    /// What is wrong with it.
+    /// The damage; absent when intact.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// What it says; absent when damaged.
+    /// The backup's own record; absent when damaged.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<BackupRecord>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// `not-found`, or `damaged` from `verify`.
 pub(crate) fn run(session: &Session, command: &BackupsCommand) -> Result<Report, Failure> {
     match command {
         BackupsCommand::List => look(session, None),

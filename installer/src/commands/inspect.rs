@@ -1,4 +1,4 @@
-//! `inspect`: what a kit or bundle holds. Judges nothing, needs no box.
+//! `inspect`: shows the contents of a kit or bundle. Judges nothing, needs no box.
 
 use cli::kit::inspect::Inspector;
 use cli::say::exit::Failure;

@@ -1,4 +1,4 @@
-//! A run that was interrupted: seen by a command that only looks, finished by one that changes.
+//! An interrupted run: reported by a command that only looks, finished by one that changes.
 
 use cli::say::exit::{Exit, Failure};
 use cli::say::page::wrap;
@@ -12,7 +12,7 @@ use crate::change::Context;
 use crate::change::journal::Journal;
 use crate::change::recover::{self, Recovered};
 
-/// A run that was interrupted, as a command sees it that only looks.
+/// An interrupted run, as a command reports it that only looks.
 #[derive(Debug)]
 pub(crate) struct InterruptedRun {
     pub what: String,
@@ -20,7 +20,7 @@ pub(crate) struct InterruptedRun {
     pub next: String,
 }
 
-/// The interrupted run; none while one is under way, which is not interrupted yet.
+/// Looks for an interrupted run. One under way is not interrupted.
 pub(crate) fn interrupted_run(state: Option<&State>) -> Option<InterruptedRun> {
     let state = state?;
     if state.is_locked() {
@@ -46,7 +46,7 @@ pub(crate) fn interrupted_run(state: Option<&State>) -> Option<InterruptedRun> {
     }
 }
 
-/// The same in one sentence, and as a note below a plan.
+/// Words the interrupted run as one sentence, and as a note below a plan.
 pub(crate) fn interrupted_note(state: Option<&State>) -> (Option<String>, String) {
     let Some(InterruptedRun { what, next }) = interrupted_run(state) else {
         return (None, String::new());

@@ -1,4 +1,4 @@
-//! `log`: what was done here, when, and how it ended.
+//! `log`: the runs on this box, their times and their outcomes.
 
 use cli::say::exit::Failure;
 use cli::say::page::{Table, wrap};
@@ -10,19 +10,15 @@ use super::Session;
 use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;
 
-/// `sftunnel-install.log/1`.
+/// The JSON of `log`.
 #[derive(Debug, Serialize)]
 struct LogReport {
-    /// Oldest first.
+    /// The runs, oldest first.
     lines: Vec<LogLine>,
     /// Lines that cannot be read: a run was cut off while writing one.
     unreadable: usize,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// When the log cannot be read.
 pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
     let state = State::open(&session.host)?;
     let bytes =

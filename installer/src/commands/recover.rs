@@ -14,7 +14,7 @@ use crate::change::Context;
 use crate::change::backup::BackupId;
 use crate::change::recover::{self, Recovered};
 
-/// `sftunnel-install.recover/1`.
+/// The JSON of `recover`.
 #[derive(Debug, Serialize)]
 struct RecoverReport {
     /// `nothing`, `all-old` or `all-new`.

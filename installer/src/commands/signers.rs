@@ -1,4 +1,4 @@
-//! `signers`: whom this box believes, by manager.
+//! `signers`: the signers that this box believes, by manager.
 
 use std::path::Path;
 
@@ -18,24 +18,19 @@ use crate::appliance::state::State;
 use crate::args::{SignersCommand, Wait};
 use crate::change::records::{PinnedKey, PinnedSigner, Signers};
 
-/// `sftunnel-install.signers/1`.
+/// The JSON of `signers`.
 #[derive(Debug, Serialize)]
 struct SignersReport {
-    /// By manager.
     managers: Vec<ManagerSigners>,
 }
 
-/// One manager's.
+/// One manager's entry in the JSON.
 #[derive(Debug, Serialize)]
 struct ManagerSigners {
     manager: ManagerUuid,
     signers: Vec<PinnedSigner>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Usage for something that is no UUID, key or fingerprint; `not-found`.
 pub(crate) fn run(session: &Session, command: &SignersCommand) -> Result<Report, Failure> {
     match command {
         SignersCommand::List => Ok(report(&Signers::read(State::open(&session.host)?.as_ref())?)),
@@ -62,7 +57,7 @@ fn parse_manager(text: &str) -> Result<ManagerUuid, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("--manager {text}: {error}")))
 }
 
-/// A fingerprint as the phone told it, or the file of a public key.
+/// Reads a fingerprint as it was told over the phone, or the file of a public key.
 fn parse_key(argument: &str) -> Result<PinnedKey, Failure> {
     let usage = |error| Failure::usage(format!("{argument}: {error}"));
     if Fingerprint::is_meant_by(argument) {

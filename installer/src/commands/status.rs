@@ -1,4 +1,4 @@
-//! `status`: what is in each peer directory, and everything else worth knowing at 3 a.m.
+//! `status`: each peer directory, and everything else worth knowing at 3 a.m.
 
 mod advice;
 mod prometheus;
@@ -33,29 +33,28 @@ use crate::change::backup::{self, BackupId};
 use crate::change::obstacles::{self, Obstacle};
 use crate::change::records::{Installed, PinnedSigner, Signers};
 
-/// `sftunnel-install.status/1`.
+/// The JSON of `status`.
 #[derive(Debug, Serialize)]
 struct StatusReport {
     /// The most urgent of all: `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
     state: Level,
-    /// The same in a sentence.
+    /// The state in a sentence.
     summary: String,
-    /// Days.
     thresholds: Thresholds,
     /// The box's UUID; absent when `ims.conf` gives none.
     device_uuid: Option<formats::device::DeviceUuid>,
-    /// Whether it is a manager that is no device of another one.
+    /// True for a manager that is no device of another one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_lone_manager: bool,
-    /// Whether it is neither a device nor a manager.
+    /// True for a machine that is neither a device nor a manager.
     #[serde(skip)]
     is_neither: bool,
-    /// The box's clock.
+    /// The time by the box's clock.
     now: Timestamp,
-    /// Whether it says less than when this program was made.
+    /// True when the clock shows a time before this program was made.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     clock_behind: bool,
-    /// What `pmtool` says.
+    /// The state of sftunnel, by `pmtool`.
     sftunnel: Service,
     /// Each manager's peer directory.
     peers: Vec<PeerStatus>,
@@ -63,60 +62,57 @@ struct StatusReport {
     ports: Vec<u16>,
     /// Established connections of sftunnel; null when the kernel's table cannot be read.
     connections: Option<Vec<Connection>>,
-    /// Oldest first.
+    /// The backups, oldest first.
     backups: Vec<BackupId>,
     /// A run that was interrupted and is not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted_run: Option<String>,
-    /// What to do, in this order.
+    /// The steps to take, in this order.
     steps: Vec<String>,
 }
 
-/// One peer directory.
+/// One peer directory's entry in the JSON.
 #[derive(Debug, Serialize)]
 struct PeerStatus {
     manager: ManagerUuid,
     path: String,
     /// `valid`, `expired`, `not-yet-valid`, `broken`, `empty` or `unreadable`.
     state: &'static str,
-    /// How urgent it is, as `sftunnel-bundle check` has it.
+    /// The urgency, as `sftunnel-bundle check` has it.
     level: Level,
-    /// What is wrong with it, as a reason word.
+    /// The fault as a reason word.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
-    /// What is wrong with it.
+    /// The fault in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// What to do about it, where nothing else says.
+    /// The remedy, where no other step tells it.
     #[serde(skip)]
     hint: String,
     /// Whole days until the first of the two certificates expires; negative when it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     days_left: Option<i64>,
-    /// What the CA says.
     #[serde(skip_serializing_if = "Option::is_none")]
     ca: Option<CertificateFacts>,
-    /// What the device's certificate says.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<CertificateFacts>,
     /// The three files.
     files: Vec<FileStatus>,
     /// Names that look like the three files: what a manual attempt left. Escaped.
     strays: Vec<String>,
-    /// Whether a key may be among them.
+    /// True when a private key may be among the strays.
     #[serde(skip)]
     stray_key: bool,
-    /// Why the files could not be replaced, a sentence for each obstacle.
+    /// A sentence for each obstacle to replacing the files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cannot_replace: Vec<String>,
-    /// What shows these, and what may be done.
+    /// The obstacles themselves, with what may be done.
     #[serde(skip)]
     obstacles: Vec<Obstacle>,
     /// Staged files of an interrupted run.
     leftovers: usize,
-    /// Whether these files were installed by this program and completed with a restart.
+    /// True when this program installed these files and completed that with a restart.
     completed: bool,
-    /// Pinned signers.
     signers: Vec<PinnedSigner>,
     /// The tunnel; absent when there are no files, so none is expected.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,13 +120,13 @@ struct PeerStatus {
 }
 
 impl PeerStatus {
-    /// Whether it was looked for that file, and it was not there.
+    /// Returns true when that file was looked for and was not there.
     fn lacks(&self, file: CredentialFile) -> bool {
         self.files.iter().any(|one| one.name == file.name() && one.found.is_none())
     }
 }
 
-/// One file.
+/// One file's entry in the JSON.
 #[derive(Debug, Serialize)]
 struct FileStatus {
     name: &'static str,
@@ -148,15 +144,12 @@ struct FoundStatus {
     mode: String,
     uid: u32,
     gid: u32,
-    /// Whether mode and owner are `644 root:root`.
+    /// True when mode and owner are `644 root:root`.
     as_expected: bool,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// When the peer directories or this program's own state cannot be read, and a `--prometheus`
-/// file that cannot be written.
+/// Shows the state of the box. Peer directories or records that cannot be read, and a
+/// `--prometheus` file that cannot be written, are errors.
 pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failure> {
     let Session { host, terminal } = session;
     let thresholds = args.thresholds.checked()?;
@@ -211,7 +204,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     Ok(if args.plugin { done.monitoring(report.state) } else { done })
 }
 
-/// The worst there is: of the files, and of what is known beside them. Where no tunnel is
+/// Returns the worst level of the files and of the facts beside them. Where no tunnel is
 /// expected, there is nothing to judge.
 fn overall(report: &StatusReport) -> Level {
     let expected = report.peers.iter().filter(|peer| peer.state != "empty");
@@ -219,7 +212,7 @@ fn overall(report: &StatusReport) -> Level {
     if trouble(report).is_some() { files.max(Level::Warning) } else { files }
 }
 
-/// What is wrong although the files may be good.
+/// Names the first trouble that exists beside the files, which may be good.
 fn trouble(report: &StatusReport) -> Option<&'static str> {
     let expected = || report.peers.iter().filter_map(|peer| peer.tunnel.as_ref());
     if report.interrupted_run.is_some() {

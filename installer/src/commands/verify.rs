@@ -16,19 +16,19 @@ use crate::candidate::plan_text;
 use crate::candidate::rehearsal::{self, Rehearsal};
 use crate::candidate::{self, SourceResult};
 
-/// `sftunnel-install.verify/1`.
+/// The JSON of `verify`.
 #[derive(Debug, Serialize)]
 struct VerifyReport {
     /// Files of kits that were compared with `SHA256SUMS`.
     files_checked: usize,
-    /// One for each kit: what was compared, and what lies beside it.
+    /// One for each kit: the files that were compared, and those that lie beside them.
     kits: Vec<CheckedFiles>,
     /// One for each source.
     results: Vec<SourceResult>,
     /// Other managers whose tunnels would not come back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dropped: Vec<DroppedPeer>,
-    /// With `--rehearse`: one for each manager.
+    /// One rehearsal for each manager, with `--rehearse`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rehearsals: Vec<Rehearsal>,
     /// A run that was interrupted and is not finished.
@@ -36,10 +36,6 @@ struct VerifyReport {
     interrupted_run: Option<String>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// The first refusal.
 pub(crate) fn run(session: &Session, args: &VerifyArgs) -> Result<Report, Failure> {
     let Session { host, terminal } = session;
     let state = State::open(host)?;

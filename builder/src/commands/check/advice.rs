@@ -1,17 +1,17 @@
-//! What to do next, for this state and version, as Cisco's guide has it (docs/facts.md). Pure.
+//! The next steps for a state and version, as Cisco's guide has them (docs/facts.md). Pure.
 
-/// What the guide has for a version.
+/// The hotfix that the guide names for a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hotfix {
     /// This one brings generate_certs.pl.
     Named(&'static str),
-    /// There is none for this version.
+    /// The guide says that there is none.
     None,
     /// The guide's table does not hold the version.
     NotListed,
 }
 
-/// The guide's table.
+/// Looks a version up in the guide's table.
 pub(super) fn hotfix(version: &str) -> Hotfix {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
     let mut next = || parts.next().flatten();
@@ -27,43 +27,39 @@ pub(super) fn hotfix(version: &str) -> Hotfix {
     }
 }
 
-/// How the InternalCA stands, by this clock.
+/// The state of the InternalCA, by this clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ca {
     /// It could not be read.
     Unknown,
     /// Before its validity: the clock is wrong.
     NotYetValid,
-    /// Past its validity.
     Expired,
-    /// Within a threshold.
+    /// It has fewer days left than a threshold allows.
     Urgent,
-    /// None of these.
     Good,
 }
 
-/// What advice depends on.
+/// The facts that advice depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation<'a> {
-    /// The InternalCA.
     pub ca: Ca,
-    /// Whether another certificate is within a threshold, or past it.
+    /// Another certificate is within a threshold, or past it.
     pub others_urgent: bool,
-    /// SWVERSION.
+    /// `SWVERSION` of the FMC.
     pub version: Option<&'a str>,
-    /// How many devices of the newest batch's FAILED_PUSH are not shown to be done.
+    /// Devices of the newest batch's FAILED_PUSH that are not shown to be done.
     pub not_reached: usize,
-    /// How many more have a new pair here that nothing shows to have arrived.
+    /// Other devices that have a new pair here which nothing shows to have arrived.
     pub undelivered: usize,
-    /// Of these and those, whose tunnel is not seen to be down.
+    /// Devices among these two whose tunnel is not seen to be down.
     pub waiting_up: usize,
-    /// Shown to be done by a receipt alone, with a tunnel that is seen to be down.
+    /// Devices shown to be done by a receipt alone, with a tunnel that is seen to be down.
     pub done_but_down: usize,
-    /// The devices' tunnels.
     pub tunnels: Counts,
 }
 
-/// How many tunnels are how.
+/// The number of tunnels in each state.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
     pub up: usize,
@@ -71,7 +67,7 @@ pub(super) struct Counts {
     pub unknown: usize,
 }
 
-/// The steps, in their order.
+/// Lists the steps in the order in which they are to be taken.
 pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     let mut steps = Vec::new();
     match situation.ca {
@@ -133,9 +129,9 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     steps
 }
 
-/// With an expired CA the guide has two scenarios. A tunnel that stands lives until it has to
-/// connect anew (2a); when every one is down, there is nothing left to lose (2b). What is not
-/// known may be standing.
+/// Chooses between the guide's two scenarios for an expired CA. A tunnel that is up lives until
+/// it has to connect anew (2a); when every one is down, there is nothing left to lose (2b). One
+/// that nothing is known of may be up.
 fn expired_step(tunnels: Counts) -> String {
     match tunnels {
         Counts { up: 0, down, unknown: 0 } if down > 0 => {
@@ -221,7 +217,7 @@ mod tests {
             }
             listed += 1;
         }
-        let (table, _) = include_str!("advice.rs").split_once("\n}\n\n/// How the").unwrap();
+        let (table, _) = include_str!("advice.rs").split_once("\n}\n\n/// The state of").unwrap();
         assert_eq!(listed, table.matches(") => Hotfix::").count(), "rows there, and arms here");
     }
 

@@ -1,4 +1,4 @@
-//! What is known of each device beside its files: its tunnel, and whether it has been reached.
+//! Facts on each device beside its files: its tunnel, and the renewal's progress there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::device_result::DeviceRef;
 use crate::fmc::status_source::{Asked, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel, Tunnels};
 
-/// Whether a device has what the newest batch made for it.
+/// The evidence that a device has, or lacks, the pair that the newest batch made for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Reached {
@@ -33,16 +33,16 @@ pub(super) enum Reached {
 }
 
 impl Reached {
-    /// Whether there is something to be brought to it.
+    /// Returns true while there is something to be brought to the device.
     pub(super) fn is_waiting(self) -> bool {
         matches!(self, Self::No | Self::Undelivered)
     }
 }
 
-/// What the files here say of one device.
+/// The facts that the files here tell of one device.
 #[derive(Debug, Clone, Copy, Default)]
 struct Files {
-    /// Last second of what it had before.
+    /// Last second of the pair that it had before.
     old_until: Option<Timestamp>,
     /// First second of the new pair.
     new_from: Option<Timestamp>,
@@ -52,21 +52,21 @@ struct Files {
     has_copy: bool,
 }
 
-/// A device.
+/// One device's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct DeviceState {
-    /// Which.
     pub device: DeviceRef,
     /// `up`, `down` or `unknown`.
     pub tunnel: Tunnel,
-    /// When the connection began, where the output says so; by the FMC's clock.
+    /// The time at which the connection began, by the FMC's clock; null where the output does
+    /// not say.
     pub connected_since: Option<Timestamp>,
     /// `pushed`, `receipt`, `tunnel`, `no`, `unknown`.
     pub reached: Reached,
 }
 
 impl Look<'_> {
-    /// Every registered or listed device. `done` are those that receipts show to be.
+    /// Lists every registered or listed device. `done` are those that receipts show to be.
     pub(super) fn devices(
         &self,
         asked: &Asked,
@@ -103,7 +103,7 @@ impl Look<'_> {
         (TunnelsView { up, down, unknown, strangers, ..TunnelsView::of(asked) }, states)
     }
 
-    /// Names, addresses and UUIDs, and whose they are.
+    /// Maps names, addresses and UUIDs to devices.
     fn known_as<'a>(&'a self, devices: &'a [DeviceRef]) -> Names<'a> {
         let mut names = Names::default();
         for DeviceRef { uuid, name } in devices {
@@ -113,7 +113,7 @@ impl Look<'_> {
         names
     }
 
-    /// What lies here for each device.
+    /// Gathers the facts that the files here tell, by device.
     fn files(&self) -> HashMap<&DeviceUuid, Files> {
         let mut all = HashMap::<_, Files>::new();
         for checked in &self.found {
@@ -140,7 +140,7 @@ impl Look<'_> {
         all
     }
 
-    /// A session outlives its certificates, so a tunnel that is up tells nothing of them,
+    /// Weighs the evidence. A session outlives its certificates, so a tunnel that is up tells nothing of them,
     /// unless it began when the old ones could no longer begin one. Cisco's list tells who was
     /// not reached, and by its silence who was (docs/facts.md), of the pairs that its run made;
     /// a tunnel that is down speaks against it. Whether a pair that was pushed stays in its

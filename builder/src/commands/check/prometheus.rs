@@ -1,4 +1,4 @@
-//! `check` for Prometheus.
+//! `check` as a text file for Prometheus's node exporter.
 
 use cli::say::prometheus::{STATES, Textfile, label, number};
 
@@ -8,7 +8,7 @@ use super::view::CheckBody;
 use crate::device_result::DeviceRef;
 use crate::fmc::tunnel_status::Tunnel;
 
-/// The whole file.
+/// Formats the whole file.
 pub(super) fn text(body: &CheckBody) -> String {
     let mut file = Textfile::default();
     let times = [

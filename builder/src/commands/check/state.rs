@@ -1,4 +1,4 @@
-//! How urgent each certificate is. Pure.
+//! The urgency of each certificate. Pure.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -13,19 +13,19 @@ use serde::Serialize;
 use crate::device_result::DeviceRef;
 use crate::fmc::discover::Listing;
 
-/// What a file is for.
+/// The use that a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Role {
-    /// The InternalCA.
+    /// The InternalCA's certificate.
     Ca,
-    /// The FMC's own.
+    /// The FMC's own certificate.
     Own,
     /// The list of revoked certificates.
     Crl,
-    /// Made for a device by the last renewal.
+    /// A certificate that the last renewal made for a device.
     Pushed,
-    /// A peer's.
+    /// The certificate in a peer's directory.
     Peer,
     /// The CA in a peer's directory.
     PeerCa,
@@ -47,14 +47,13 @@ impl Role {
     }
 }
 
-/// One file.
+/// One file's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Checked {
-    /// What it is for: `ca`, `own`, `crl`, `pushed`, `peer`, `peer-ca`, `failed-push`.
+    /// Its use: `ca`, `own`, `crl`, `pushed`, `peer`, `peer-ca`, `failed-push`.
     pub role: Role,
     /// The device that it is about; null for the manager's.
     pub device: Option<DeviceRef>,
-    /// Where it lies.
     pub path: String,
     /// `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
     pub state: Level,
@@ -66,17 +65,17 @@ pub(super) struct Checked {
     pub not_after: Option<Timestamp>,
     /// Whole days left; negative when it is over.
     pub days_left: Option<i64>,
-    /// Whether the InternalCA in use signed it; null where that is not asked.
+    /// True when the InternalCA in use signed it; null where that is not asked.
     pub issued_by_ca: Option<bool>,
-    /// Whether a new pair for the same device lies beside it and is good, so that this file
+    /// True when a new pair for the same device lies beside it and is good, so that this file
     /// counts no more.
     pub superseded: bool,
-    /// What is wrong beside the days; absent when nothing is.
+    /// Faults other than too few days; absent when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What is looked at: a file, what it is for, and whose it is.
+/// A file to be looked at: its use, its owner and its path.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub role: Role,
@@ -91,7 +90,7 @@ impl Subject {
         Self { role, device: None, path: path.to_owned() }
     }
 
-    /// Nothing is known of it yet.
+    /// Makes an entry of which nothing is known yet.
     fn unknown(self) -> Checked {
         Checked {
             role: self.role,
@@ -116,7 +115,7 @@ impl Subject {
 const NOT_THE_CAS: &str = "not signed by the InternalCA in use";
 
 impl Checked {
-    /// Lines that say of no device that it was not reached, as nobody can read whose they are.
+    /// Warns of lines of FAILED_PUSH that nobody can read, so that they name no device.
     pub(super) fn failed_push(listing: &Listing) -> Option<Self> {
         let lost = listing.found.nobodys;
         let message =
@@ -125,7 +124,8 @@ impl Checked {
         (lost > 0).then_some(Self { state: Level::Warning, ..row })
     }
 
-    /// `ca` is the InternalCA in use; a new pair and the FMC's own must be from it.
+    /// Judges a certificate. `ca` is the InternalCA in use; a new pair and the FMC's own must be
+    /// from it.
     pub(super) fn certificate(
         about: Subject,
         certificate: &Certificate,
@@ -169,9 +169,9 @@ impl Checked {
         }
     }
 
-    /// Whether sftunnel minds an outdated list is not known, so it is never CRITICAL. One
-    /// whose whole life is shorter than twice the warning is made anew all the time, so only
-    /// a missed date counts.
+    /// Judges a revocation list. It is never CRITICAL, as nobody knows whether sftunnel minds an
+    /// outdated one. A list whose whole life is shorter than twice the warning is made anew all
+    /// the time, so only a missed date counts.
     pub(super) fn crl(
         path: &str,
         list: &RevocationList,
@@ -204,7 +204,7 @@ impl Checked {
         }
     }
 
-    /// What it is, for people.
+    /// Names the file for people.
     pub(super) fn word(&self) -> &'static str {
         match (self.role, self.superseded) {
             (Role::Peer, true) => "old pair",
@@ -213,16 +213,15 @@ impl Checked {
         }
     }
 
-    /// Whether its validity is over.
     pub(super) fn is_expired(&self) -> bool {
         self.days_left.is_some_and(|days| days < 0)
     }
 }
 
-/// A peer's old certificate does not count once a good new pair was made for it, unless the
-/// device is `waiting`: nothing shows that it has the new one. Then there is work left, and it is
-/// WARNING; CRITICAL once the old one has expired, for then the device does not come back by
-/// itself.
+/// Marks the old certificates that no longer count, as a good new pair was made for the device.
+/// Where the device is `waiting`, nothing shows that it has the new pair: there is work left, and
+/// its old certificate is WARNING; CRITICAL once it has expired, for then the device does not
+/// come back by itself.
 pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<&DeviceUuid>) {
     for at in outdated(all) {
         let checked = &mut all[at];
@@ -254,7 +253,7 @@ fn outdated(all: &[Checked]) -> Vec<usize> {
     (0..all.len()).filter(|at| is_outdated(&all[*at])).collect()
 }
 
-/// The most urgent first.
+/// Sorts the most urgent first.
 pub(super) fn by_urgency(all: &mut [Checked]) {
     all.sort_by_key(|checked| {
         let days = checked.days_left.unwrap_or(i64::MAX);
@@ -262,7 +261,7 @@ pub(super) fn by_urgency(all: &mut [Checked]) {
     });
 }
 
-/// The worst there is.
+/// Returns the worst level of all.
 pub(super) fn overall(all: &[Checked]) -> Level {
     all.iter().map(|checked| checked.state).max().unwrap_or(Level::Unknown)
 }

@@ -1,4 +1,4 @@
-//! What `check` found, for people, monitoring systems and JSON.
+//! The results of `check` for people, monitoring systems and JSON.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,7 @@ use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::Tunnel;
 use crate::fmc::wrong_box::WrongBox;
 
-/// Rows that are shown although nothing is wrong with them, unless `--verbose`.
+/// The number of good rows that are shown without `--verbose`.
 const GOOD_SHOWN: usize = 8;
 
 /// The JSON of `check`.
@@ -30,46 +30,43 @@ const GOOD_SHOWN: usize = 8;
 pub(super) struct CheckBody {
     /// The worst of all: `OK`, `WARNING`, `CRITICAL`, `UNKNOWN`.
     pub state: Level,
-    /// The same in a sentence.
+    /// The state in a sentence.
     pub summary: String,
-    /// This machine's clock.
     pub checked_at: Timestamp,
-    /// Days.
     pub thresholds: Thresholds,
-    /// `SWVERSION`.
+    /// `SWVERSION` of the FMC.
     pub version: Option<String>,
-    /// `MODEL`.
+    /// `MODEL` of the FMC.
     pub model: Option<String>,
     /// The newest batch's FAILED_PUSH; null when there is none.
     pub failed_push: Option<FailedPushView>,
-    /// Where it was seen which tunnels are up, and how many are.
+    /// The number of tunnels that are up and down, and the source that says so.
     pub tunnels: TunnelsView,
     /// One for each registered or listed device, by UUID.
     pub devices: Vec<DeviceState>,
     /// One for each file, the most urgent first.
     pub results: Vec<Checked>,
-    /// What was asked for and could not be done; foreign text.
+    /// Requests that could not be fulfilled; foreign text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
-    /// What to do, in this order.
+    /// The steps to take, in this order.
     pub steps: Vec<String>,
 }
 
 /// The newest batch's FAILED_PUSH.
 #[derive(Debug, Serialize)]
 pub(super) struct FailedPushView {
-    /// Where it lies.
     pub path: String,
-    /// Its run.
+    /// The run of `generate_certs.pl`, by its number.
     pub batch: u64,
-    /// How many devices it lists.
+    /// The number of devices that it lists.
     pub devices: usize,
-    /// When it was last written.
+    /// The file's modification time.
     #[serde(skip)]
     pub written: Timestamp,
 }
 
-/// All that was looked at.
+/// The material of a [`CheckBody`].
 pub(super) struct Found {
     pub(super) results: Vec<Checked>,
     pub(super) thresholds: Thresholds,
@@ -153,7 +150,7 @@ impl CheckBody {
         body
     }
 
-    /// Something that was asked for and could not be done: UNKNOWN, unless worse is known.
+    /// Adds a request that could not be fulfilled: UNKNOWN, unless worse is known.
     pub(super) fn add_problem(&mut self, problem: String) {
         if self.state == Level::Ok {
             self.summary = format!("{problem}; {}", self.summary);
@@ -183,7 +180,7 @@ impl CheckBody {
         page.text()
     }
 
-    /// How many tunnels are up, and those that are not by name.
+    /// Adds the number of tunnels that are up, and the names of those that are not.
     fn add_tunnels(&self, page: &mut Page, terminal: &Terminal) {
         let TunnelsView { up, down, unknown, note, .. } = &self.tunnels;
         page.push("\nTunnels\n");
@@ -283,7 +280,7 @@ impl CheckBody {
     }
 }
 
-/// The InternalCA, as far as what to do next depends on it.
+/// Reduces the InternalCA to the state that the next steps depend on.
 fn how_it_stands(ca: Option<&Checked>, thresholds: &Thresholds, now: Timestamp) -> Ca {
     let Some((ca, days)) = ca.and_then(|ca| Some((ca, ca.days_left?))) else { return Ca::Unknown };
     if ca.not_before.is_some_and(|from| now < from) {
@@ -297,8 +294,8 @@ fn how_it_stands(ca: Option<&Checked>, thresholds: &Thresholds, now: Timestamp) 
     }
 }
 
-/// The most urgent one, and how many more; when none is, the devices that are `listed`,
-/// `undelivered` or `done_but_down`.
+/// Names the most urgent file and the number of others; when none is urgent, the devices that
+/// are `listed`, `undelivered` or `done_but_down`.
 fn summary(results: &[Checked], listed: usize, undelivered: usize, done_but_down: usize) -> String {
     let Some(first) = results.first() else { return "no certificate was found".to_owned() };
     let what = match &first.device {

@@ -12,10 +12,7 @@ use super::view::{DeviceView, ReceiptsBody};
 
 const STYLE: &str = include_str!("../../texts/receipts.css");
 
-/// Writes the page, in place of an older one.
-///
-/// # Errors
-/// When it cannot be written; the older one then still stands.
+/// Writes the page in place of an older one, which still stands where that fails.
 pub(super) fn write(path: &Path, body: &ReceiptsBody) -> Result<(), Failure> {
     durable::replace_at(path, page(body).as_bytes(), 0o644)
 }

@@ -1,4 +1,4 @@
-//! What the receipts come to, for people, JSON and spreadsheets.
+//! The results of `receipts` for people, JSON and spreadsheets.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,127 +23,116 @@ use crate::fmc::tunnel_status::{Seen, Tunnel};
 /// The JSON of `receipts`.
 #[derive(Debug, Serialize)]
 pub(super) struct ReceiptsBody {
-    /// This machine's clock.
     pub checked_at: Timestamp,
     /// The kits whose devices are looked for.
     pub kits: Vec<KitView>,
     /// The CAs that receipts may be from, the one in use first.
     pub ca: Vec<AuthorityView>,
-    /// What sftunnel_status.pl says of their tunnels.
+    /// The tunnels, by sftunnel_status.pl.
     pub tunnels: TunnelsView,
-    /// How many devices are `done`.
+    /// The number of devices that are `done`.
     pub done: usize,
-    /// How many of those have had their tunnel seen up after the claim.
+    /// The number of those whose tunnel was seen up after the claim.
     pub confirmed: usize,
-    /// How many are `rolled-back`.
     pub rolled_back: usize,
-    /// How many are `outstanding`.
     pub outstanding: usize,
-    /// How many are `unverified`.
     pub unverified: usize,
     /// One for each device of the kits and each manager.
     pub results: Vec<DeviceView>,
     /// One for each receipt, whichever device it is about.
     pub receipts: Vec<ReceiptView>,
-    /// The page that was written; null when none was asked for.
+    /// The page that was written; null when none was requested.
     pub html: Option<PathBuf>,
-    /// Things to know about all of it.
+    /// Remarks that concern no single device.
     pub warnings: Vec<String>,
 }
 
-/// A kit.
+/// One kit's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct KitView {
-    /// Its folder.
     pub path: PathBuf,
-    /// All bundles are for tunnels to this manager.
+    /// The manager of all its bundles.
     pub manager: Manager,
     /// The run of `generate_certs.pl`.
     pub batch: u64,
-    /// When it was built.
     pub created_at: Timestamp,
-    /// Who signed its index, and so the list of devices.
+    /// The signer of its index, and so of the list of devices.
     pub signer: Fingerprint,
-    /// Why that signer is trusted: `named`, `own`; null when nobody speaks for it.
+    /// The reason to trust that signer: `named`, `own`; null when nobody speaks for it.
     pub vouched_by: Option<Vouch>,
-    /// How many it is for.
+    /// The number of devices that it is for.
     pub devices: usize,
 }
 
-/// A CA.
+/// One CA's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct AuthorityView {
-    /// Where it lies.
     pub path: PathBuf,
     /// SHA-256 over its DER form.
     pub fingerprint: Sha256,
     /// First second of its validity.
     pub not_before: Timestamp,
-    /// Whether it is the one in use.
+    /// True for the one in use.
     pub current: bool,
 }
 
-/// A device.
+/// One device's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct DeviceView {
-    /// The device.
     pub device: DeviceRef,
-    /// For the tunnel to this manager.
+    /// The manager at the other end of its tunnel.
     pub manager: ManagerUuid,
     /// The kit that lists it.
     pub kit: PathBuf,
     /// `done`, `rolled-back`, `outstanding`, `unverified`.
     pub status: Standing,
-    /// With `unverified`: what is wrong with its last claim.
+    /// The fault of its last claim, with `unverified`.
     #[serde(flatten)]
     pub refusal: Option<Refusal>,
     /// `up`, `down` or `unknown`; null when nobody was asked.
     pub tunnel: Option<Tunnel>,
-    /// With `up`: when that was against the last claim, `now`, `after`, `before`, `undated`;
-    /// else null.
+    /// The time of an `up` against the last claim: `now`, `after`, `before`, `undated`; else null.
     pub seen: Option<When>,
-    /// Whether it is done and the tunnel was seen up after the claim.
+    /// True when it is done and the tunnel was seen up after the claim.
     pub confirmed: bool,
-    /// What its last claim says: `installed`, `rolled-back`, `restored`; null without one.
+    /// The outcome of its last claim: `installed`, `rolled-back`, `restored`; null without one.
     pub outcome: Option<Outcome>,
-    /// What shows that the claim is the device's: `current-ca`, `older-ca`,
-    /// `earlier-receipt`.
+    /// The evidence that the claim is the device's: `current-ca`, `older-ca`, `earlier-receipt`.
     pub proof: Option<Proof>,
-    /// When that was, by the device's clock.
+    /// The time of that outcome, by the device's clock.
     pub ended_at: Option<Timestamp>,
     /// SHA-256 (DER) of the certificate that is live since.
     pub certificate: Option<Sha256>,
     /// The bundle that was installed.
     pub bundle_id: Option<Sha256>,
-    /// Who signed that bundle.
+    /// The signer of that bundle.
     pub signer: Option<Fingerprint>,
     /// The device's backup of what was there before.
     pub backup: Option<String>,
-    /// How many receipts there are about it.
+    /// The number of receipts about it.
     pub claims: usize,
 }
 
-/// A receipt.
+/// One receipt's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct ReceiptView {
-    /// The file.
     pub path: PathBuf,
     /// `verified` or `refused`.
     pub status: &'static str,
-    /// With `refused`.
+    /// The reason of `refused`.
     #[serde(flatten)]
     pub refusal: Option<Refusal>,
-    /// Which device it says it is from; null when it cannot be read.
+    /// The device that it says it is from; null when it cannot be read.
     pub device: Option<DeviceUuid>,
-    /// Whose tunnel.
+    /// The manager of the tunnel that it is about.
     pub manager: Option<ManagerUuid>,
-    /// What it says was done.
+    /// The outcome that it claims.
     pub outcome: Option<Outcome>,
-    /// When, by the device's clock.
+    /// The time of that outcome, by the device's clock.
     pub ended_at: Option<Timestamp>,
-    /// What shows that it is the device's.
+    /// The evidence that it is the device's.
     pub proof: Option<Proof>,
-    /// Whether one of the kits is for that device and manager.
+    /// True when one of the kits is for that device and manager.
     pub listed: bool,
 }
 

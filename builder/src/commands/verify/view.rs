@@ -1,4 +1,4 @@
-//! What `verify` found, for people and JSON.
+//! The results of `verify` for people and JSON.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::device_result::{DeviceRef, Refusal};
 /// The JSON of `verify`.
 #[derive(Debug, Serialize)]
 pub(super) struct VerifyBody {
-    /// Whether something was given to open bundles with; without, only the outside of kits
+    /// True when something was given to open bundles with; without, only the outside of kits
     /// is verified.
     pub opened: bool,
     /// The kits, in the order of the command line.
@@ -31,55 +31,52 @@ pub(super) struct VerifyBody {
     pub results: Vec<BundleView>,
 }
 
-/// A kit.
+/// One kit's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct KitView {
-    /// The folder.
     pub path: PathBuf,
     /// `verified` or `refused`.
     pub status: &'static str,
-    /// With `refused`.
+    /// The reason of `refused`.
     #[serde(flatten)]
     pub refusal: Option<Refusal>,
-    /// All bundles are for tunnels to this manager; null when the index cannot be read.
+    /// The manager of all its bundles; null when the index cannot be read.
     pub manager: Option<Manager>,
     /// The run of `generate_certs.pl`.
     pub batch: Option<u64>,
-    /// When it was made.
     pub created_at: Option<Timestamp>,
-    /// Who signed the index.
+    /// The signer of the index.
     pub signer: Option<Fingerprint>,
-    /// Who signed the first kit's index, when this one was handed off since.
+    /// The signer of the first kit's index, when this one was handed off since.
     pub built_by: Option<SignerEntry>,
     /// The handoffs since, the oldest first, as the signer of the index says.
     pub handoffs: Vec<Handoff>,
-    /// Why that signer is trusted: `named`, `own`, `passphrase`, `confirmed`.
+    /// The reason to trust that signer: `named`, `own`, `passphrase`, `confirmed`.
     pub vouched_by: Option<Vouch>,
-    /// Whether it holds `kit.identity.age`.
+    /// True when it holds `kit.identity.age`.
     pub passphrase: Option<bool>,
     /// Files that SHA256SUMS lists, all of them as listed.
     pub files: Option<usize>,
-    /// Their bytes.
+    /// The size of these files together.
     pub bytes: Option<u64>,
-    /// Whether the signed index covers the scripts and texts as well.
+    /// True when the signed index covers the scripts and texts as well.
     pub texts_signed: Option<bool>,
     /// Files and folders in it that belong to no kit.
     pub not_listed: Vec<String>,
-    /// Those that file systems and other machines leave behind.
+    /// Files and folders that file systems and other machines leave behind.
     pub left_by_systems: Vec<String>,
-    /// The three in words.
+    /// These three facts in words.
     #[serde(skip)]
     pub remarks: Vec<String>,
 }
 
-/// A bundle.
+/// One bundle's entry in the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct BundleView {
     /// The file; size and digest are null when it cannot be read.
     pub path: PathBuf,
-    /// Bytes.
     pub size: Option<u64>,
-    /// Of the sealed file.
+    /// The digest of the sealed file.
     pub sha256: Option<Sha256>,
     /// The kit that it lies in; null for a bundle named by itself.
     pub kit: Option<PathBuf>,
@@ -88,14 +85,14 @@ pub(super) struct BundleView {
     /// `verified`; `unopened`: as the kit's signed index lists it, its inside not looked
     /// at; or `refused`.
     pub status: &'static str,
-    /// With `refused`.
+    /// The reason of `refused`.
     #[serde(flatten)]
     pub refusal: Option<Refusal>,
-    /// The same for the same content.
+    /// An identifier that is the same for the same content.
     pub bundle_id: Option<Sha256>,
-    /// Who signed it.
+    /// The signer of the bundle.
     pub signer: Option<Fingerprint>,
-    /// Why that signer is trusted: `named`, `own`, `passphrase`, `confirmed`.
+    /// The reason to trust that signer: `named`, `own`, `passphrase`, `confirmed`.
     pub vouched_by: Option<Vouch>,
     /// Last second of the device's certificate.
     pub certificate_not_after: Option<Timestamp>,

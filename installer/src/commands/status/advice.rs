@@ -1,4 +1,4 @@
-//! What to do next on this box. Pure.
+//! The next steps on this box. Pure.
 
 use cli::say::level::{Level, days_text};
 use cli::say::version;
@@ -8,7 +8,8 @@ use crate::appliance::host::{IS_A_MANAGER, IS_NEITHER};
 use crate::appliance::service::Service;
 use crate::appliance::tunnel::{self, TunnelState};
 
-/// The steps, in their order: what must not be lost, what must be finished, what is to be done.
+/// Lists the steps in their order: what must not be lost, what must be finished, what is to be
+/// done.
 pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<String> {
     let mut steps = Vec::new();
     if report.is_lone_manager {
@@ -52,7 +53,7 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
     steps
 }
 
-/// Its files could not bring the tunnel up again.
+/// Returns true for a tunnel that is up on files that could not bring it up again.
 fn stays_up_only_for_now(peer: &PeerStatus) -> bool {
     let is_up = peer.tunnel.as_ref().is_some_and(|tunnel| tunnel.state == TunnelState::Up);
     is_up && matches!(peer.state, "expired" | "broken")
@@ -84,7 +85,7 @@ fn of_files(peer: &PeerStatus) -> Option<String> {
     Some(format!("manager {manager}: {step}"))
 }
 
-/// sftunnel itself; and tunnels that are down although the files are good.
+/// Advises on sftunnel itself, and on tunnels that are down although the files are good.
 fn of_service(report: &StatusReport) -> Option<String> {
     let expected: Vec<_> = report.peers.iter().filter(|peer| peer.tunnel.is_some()).collect();
     if expected.is_empty() {

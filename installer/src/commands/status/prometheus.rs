@@ -1,4 +1,5 @@
-//! `status` for Prometheus; what both have is named as by `sftunnel-bundle check`.
+//! `status` as a text file for Prometheus's node exporter. Metrics that `sftunnel-bundle check`
+//! has too bear the same names.
 
 use cli::say::prometheus::{STATES, Textfile, label, number};
 use formats::credentials::CertificateFacts;
@@ -9,7 +10,7 @@ use crate::appliance::tunnel::TunnelState;
 
 type TimeOf = fn(&CertificateFacts) -> i64;
 
-/// The whole file.
+/// Formats the whole file.
 pub(super) fn text(report: &StatusReport) -> String {
     let mut file = Textfile::default();
     let times: [(&str, &str, TimeOf); 2] = [

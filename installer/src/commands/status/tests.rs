@@ -1,4 +1,4 @@
-//! How urgent it all is, and what is to be done first.
+//! Tests of the overall level and of the order of the steps.
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn the_most_urgent_directory_counts_and_an_empty_one_does_not() {
     }
 }
 
-/// What is wrong beside good files is a warning, and makes nothing less urgent.
+/// Trouble beside good files is a warning, and makes nothing less urgent.
 #[test]
 fn trouble_beside_good_files_is_a_warning() {
     type Trouble = fn(&mut StatusReport);

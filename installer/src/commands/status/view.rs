@@ -1,4 +1,4 @@
-//! What `status` found, for people and for monitoring systems.
+//! The results of `status` for people and for monitoring systems.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use crate::appliance::host::Appliance;
 use crate::appliance::tunnel::{self, TunnelState};
 use crate::candidate::plan_text;
 
-/// The whole text; as a monitoring plugin with its line first.
+/// Formats the whole page; as a monitoring plugin with its line first.
 pub(super) fn text(
     terminal: &Terminal,
     report: &StatusReport,
@@ -62,7 +62,7 @@ pub(super) fn text(
     }
 }
 
-/// Every certificate, the most urgent first, with its ten years.
+/// Draws every certificate with its ten years, the most urgent first.
 fn certificates(terminal: &Terminal, report: &StatusReport) -> String {
     let mut rows: Vec<_> = report.peers.iter().flat_map(|peer| rows(peer, report)).collect();
     if rows.is_empty() {
@@ -96,7 +96,7 @@ fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4
     of.into_iter().filter_map(|(what, facts)| Some(row(what, facts.as_ref()?))).collect()
 }
 
-/// The most urgent manager's files, and how many more want to be looked at.
+/// Names the most urgent manager's files and the number of others that want to be looked at.
 pub(super) fn summary(report: &StatusReport) -> String {
     if report.is_lone_manager {
         return "a manager (FMC), and no device of another one: see sftunnel-bundle check"
