@@ -1,4 +1,4 @@
-//! One device, a kit for it, and how the device was: where most tests begin.
+//! A device, a kit for it, and the device's earlier state: the start of most tests.
 
 use std::path::PathBuf;
 
@@ -14,35 +14,35 @@ type Files = [Option<Vec<u8>>; 3];
 pub struct Case {
     /// The lab of both.
     pub world: World,
-    /// For the device.
+    /// Kit for the device.
     pub kit: Kit,
     /// The live files before any run.
     pub old: Files,
-    /// Those that the kit brings.
+    /// The files in the kit.
     pub new: Files,
     before: Snapshot,
 }
 
 impl Case {
-    /// With a recipient kit; nothing is started.
+    /// Makes a case with a recipient kit; nothing is started.
     #[expect(clippy::new_without_default, reason = "a lab is not built by the way")]
     pub fn new() -> Self {
         Self::of(World::new(1), |world| world.kit(&[]))
     }
 
-    /// The same, with sftunnel running and its tunnel down.
+    /// Like [`Case::new`], with sftunnel running and its tunnel down.
     pub fn started() -> Self {
         Self::of(World::started(1), |world| world.kit(&[]))
     }
 
-    /// Started, with a pmtool that has this fault.
+    /// Like [`Case::started`], with this fault of pmtool.
     pub fn with(fault: &Fault) -> Self {
         let case = Self::started();
         case.device().set_fault(fault).unwrap();
         case
     }
 
-    /// The first device of a world, and a kit of one's own for it.
+    /// Makes a case of a world's first device and the given kit.
     pub fn of(world: World, kit: impl FnOnce(&World) -> Kit) -> Self {
         let kit = kit(&world);
         let (device, fmc) = (world.ftd(1), world.fmc());
@@ -51,12 +51,12 @@ impl Case {
         Self { world, kit, old, new, before }
     }
 
-    /// The device.
+    /// The device of the case.
     pub fn device(&self) -> &Device {
         self.world.ftd(1)
     }
 
-    /// The installer's own directory there.
+    /// The installer's own directory on the device.
     pub fn state(&self) -> PathBuf {
         self.device().root.join("var/sf/sftunnel-airgap")
     }
@@ -81,12 +81,13 @@ impl Case {
         self.on(&["rollback", "--yes", "--settle", "0"])
     }
 
-    /// The live files.
+    /// Reads the live files.
     pub fn files(&self) -> Files {
         self.world.files(self.device(), self.world.fmc())
     }
 
-    /// All new (true) or all old (false); fails when they are mixed, or another file has changed.
+    /// Returns true if all live files are new, false if all are old; fails if they are mixed or
+    /// another file has changed.
     #[track_caller]
     pub fn is_new(&self, what: &str) -> bool {
         let files = self.files();

@@ -1,5 +1,5 @@
-//! Bundles that the builder would not make: an honest one taken apart, changed and sealed anew
-//! by somebody who knows the format.
+//! Bundles that the builder would not make: an honest one, taken apart, changed and sealed anew
+//! with knowledge of the format.
 
 use std::io::{Read, Write};
 
@@ -16,10 +16,10 @@ use formats::signature::{SignerEntry, SigningKey};
 use formats::timestamp::Timestamp;
 use serde_json::{Value, json};
 
-/// The six entries of a bundle's tar, to be changed at will.
+/// The six entries of a bundle's tar, open to any change.
 #[derive(Debug, Clone)]
 pub struct Forge {
-    /// In the order of [`archive::ENTRIES`].
+    /// Entries in the order of [`archive::ENTRIES`].
     pub entries: [Vec<u8>; 6],
     recipient: String,
 }
@@ -37,7 +37,7 @@ impl Forge {
         Self { entries, recipient: recipient.to_owned() }
     }
 
-    /// The manifest.
+    /// Parses the manifest.
     pub fn manifest(&self) -> Value {
         serde_json::from_slice(&self.entries[0]).unwrap()
     }
@@ -51,7 +51,7 @@ impl Forge {
         self
     }
 
-    /// Puts another file in, and its digest and size wherever they stand.
+    /// Replaces a file, and its digest and size everywhere.
     #[must_use]
     pub fn put(mut self, file: CredentialFile, content: &[u8]) -> Self {
         let at = CredentialFile::ALL.iter().position(|other| *other == file).unwrap();
@@ -67,7 +67,7 @@ impl Forge {
         .identified()
     }
 
-    /// With the `bundle_id` that follows from the manifest.
+    /// Sets the `bundle_id` that follows from the manifest.
     #[must_use]
     pub fn identified(self) -> Self {
         self.edit(|manifest| {
@@ -81,7 +81,7 @@ impl Forge {
         })
     }
 
-    /// For another manager, wherever it is named.
+    /// Replaces the manager everywhere.
     #[must_use]
     pub fn for_manager(self, uuid: &str) -> Self {
         self.edit(|manifest| {
@@ -103,7 +103,7 @@ impl Forge {
         forge
     }
 
-    /// The tar.
+    /// Packs the entries into a tar.
     pub fn tar(&self) -> Vec<u8> {
         let contents = self.entries.each_ref().map(Vec::as_slice);
         let mut tar = Vec::new();
@@ -111,23 +111,23 @@ impl Forge {
         tar
     }
 
-    /// Sealed as a bundle is.
+    /// Seals the entries like a bundle.
     pub fn seal(&self) -> Vec<u8> {
         self.seal_tar(&self.tar())
     }
 
-    /// A tar of one's own, sealed for the same reader.
+    /// Seals any tar for the same reader.
     pub fn seal_tar(&self, tar: &[u8]) -> Vec<u8> {
         self.seal_bytes(&gzip(tar))
     }
 
-    /// Any bytes, sealed for the same reader.
+    /// Seals any bytes for the same reader.
     pub fn seal_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         seal::seal(bytes, &[self.recipient.parse().unwrap()], Encoding::Binary).unwrap()
     }
 }
 
-/// One gzip member.
+/// Compresses bytes into one gzip member.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();

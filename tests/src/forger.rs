@@ -1,4 +1,4 @@
-//! Somebody who holds an honest kit, its parts and the signing key, and makes others of them.
+//! An attacker with an honest kit, its parts and the signing key, who makes other kits of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use serde_json::Value;
 use crate::refused::{install_refused, refused};
 use crate::{Forge, Kit, Run, World};
 
-/// One device, its kit, and its honest bundle taken apart.
+/// A device, its kit, and its honest bundle taken apart.
 pub struct Forger {
-    /// The lab.
+    /// The lab with the device.
     pub world: World,
-    /// As its builder made it.
+    /// The kit as its builder made it.
     pub kit: Kit,
     /// Its bundle for the first device.
     pub honest: Forge,
@@ -25,7 +25,7 @@ pub struct Forger {
 }
 
 impl Forger {
-    /// With one device.
+    /// Makes a forger with one device.
     #[expect(clippy::new_without_default, reason = "a lab is not built by the way")]
     pub fn new() -> Self {
         let world = World::new(1);
@@ -41,7 +41,7 @@ impl Forger {
         self.honest.clone()
     }
 
-    /// These bytes as a bundle are refused by both programs.
+    /// Fails unless both programs refuse these bytes as a bundle.
     #[track_caller]
     pub fn is_refused(&self, sealed: &[u8], reason: &str) {
         let file = self.world.write("forged.tar.gz.age", sealed);
@@ -51,7 +51,7 @@ impl Forger {
         fs::remove_file(file).unwrap();
     }
 
-    /// The same, only for the device: the builder does not know what the box is like.
+    /// Fails unless the device refuses these bytes; the builder does not know the box.
     #[track_caller]
     pub fn is_refused_here(&self, sealed: &[u8], reason: &str) {
         let file = self.world.write("forged.tar.gz.age", sealed);
@@ -65,7 +65,7 @@ impl Forger {
         copy
     }
 
-    /// A kit is refused by both programs.
+    /// Fails unless both programs refuse a kit.
     #[track_caller]
     pub fn kit_is_refused(&self, kit: &Path, reason: &str) {
         install_refused(&self.world, self.world.ftd(1), kit, reason);
@@ -73,7 +73,7 @@ impl Forger {
     }
 }
 
-/// An index of one's own, signed by somebody, with checksums that fit.
+/// Changes the index of a kit and signs it with `key`, with checksums that fit.
 pub fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut KitIndex)) {
     let mut index: KitIndex =
         serde_json::from_slice(&fs::read(kit.join("kit.json")).unwrap()).unwrap();
@@ -86,7 +86,7 @@ pub fn reindexed(kit: &Path, key: &SigningKey, change: impl FnOnce(&mut KitIndex
     Run::new("sh").args(["-ec", sums]).cwd(kit).run().expect(0);
 }
 
-/// The first header of a tar, changed, with a checksum that fits.
+/// Changes a header of a tar, with a checksum that fits.
 pub fn with_header(tar: &[u8], entry: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut tar = tar.to_vec();
     let mut at = 0;
@@ -102,10 +102,10 @@ pub fn with_header(tar: &[u8], entry: usize, change: impl FnOnce(&mut [u8])) -> 
     tar
 }
 
-/// The time that a forged bundle's kit says: an index that lists it has to say the same.
+/// Flags for the time of a forged bundle, which has to be that of the index.
 pub const FORGED_AT: [&str; 2] = ["--created-at", "2026-01-02T03:04:05Z"];
 
-/// A bundle for the first device around the certificate and key of the second, signed by the
+/// Makes a bundle for the first device with the certificate and key of the second, signed by the
 /// right key.
 pub fn with_the_certificate_of_another_device(world: &World) -> Vec<u8> {
     let kit = world.kit(&FORGED_AT);
@@ -122,7 +122,7 @@ pub fn with_the_certificate_of_another_device(world: &World) -> Vec<u8> {
         .seal()
 }
 
-/// Changes the record, and makes the checksums fit again: somebody who can count.
+/// Changes the record of a backup, and makes the checksums fit again.
 pub fn forge_backup(backup: &Path, change: impl FnOnce(&mut Value)) {
     let path = backup.join("backup.json");
     let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

@@ -1,17 +1,17 @@
-//! A run cut off at every call that changes a file, and a box switched off with every state of
-//! its disk that may be left. Used by a sample of it in `make test`, and by `make interrupt`.
+//! Runs cut off at every call that changes a file, and boxes switched off with every possible state
+//! of their disk. `make test` runs a sample, `make interrupt` all.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`tree`] | a folder in memory |
 //! | [`stand`] | boxes to interrupt |
-//! | [`trace`] | which calls a run makes, as `strace` saw them |
-//! | [`fault`] | what goes wrong at one of them |
-//! | [`verdict`] | what must hold afterwards |
+//! | [`trace`] | the calls of a run, as `strace` saw them |
+//! | [`fault`] | the faults at one of them |
+//! | [`verdict`] | the conditions that must hold afterwards |
 //! | [`matrix`] | every call with every fault |
 //! | [`again`] | `recover` cut off at each of its own calls, and its recovery, and so on |
 //! | [`queue`] | the work of a search, shared by its boxes |
-//! | [`disk`] | what a power cut may leave of the calls, by kind of file system |
+//! | [`disk`] | the states that a power cut may leave, by kind of file system |
 //! | [`power`] | every such state, recovered |
 
 pub mod again;
@@ -25,7 +25,7 @@ pub mod trace;
 pub mod tree;
 pub mod verdict;
 
-/// Says on standard error how far a search is, twenty times; a short one says nothing.
+/// Reports the progress of a search on standard error, twenty times; a short one stays silent.
 #[allow(clippy::print_stderr)]
 fn say_progress(at: usize, all: usize) {
     if all >= 60 && at > 0 && at.is_multiple_of(all / 20) {

@@ -1,4 +1,4 @@
-//! What the tests of both programs share. The tests themselves are in `tests/tests.rs`.
+//! Shared parts of the tests of both programs. The tests themselves are in `tests/tests.rs`.
 //!
 //! Everything is real: the programs are started as a person would start them, on the trees of
 //! a lab with TLS tunnels between them. Nothing is built from here.
@@ -6,13 +6,13 @@
 //! | module | holds |
 //! |---|---|
 //! | [`world`] | a lab in a folder of its own, an identity, kits, both programs |
-//! | [`case`] | one device, a kit for it, and how both were |
-//! | [`ran`] | one run of a program, and what can be said about it |
+//! | [`case`] | one device, a kit for it, and their earlier state |
+//! | [`ran`] | one run of a program, and assertions about it |
 //! | [`pty`] | a run at a terminal |
 //! | [`forge`] | bundles that the builder would not make |
-//! | [`forger`] | whoever has an honest kit and makes others of it |
-//! | [`mod@refused`] | runs that are to be refused |
-//! | [`monitoring`] | what monitoring systems read |
+//! | [`forger`] | an attacker who has an honest kit and makes others of it |
+//! | [`mod@refused`] | runs that have to be refused |
+//! | [`monitoring`] | readers in the manner of monitoring systems |
 //! | [`interruption`] | runs cut off at every call, and boxes switched off at any moment |
 
 // a driver that panics with the reason is what a test needs

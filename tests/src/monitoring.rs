@@ -1,4 +1,4 @@
-//! What monitoring systems read, as strictly as they might.
+//! Readers in the manner of monitoring systems, as strict as any.
 
 use std::collections::HashMap;
 

@@ -10,7 +10,7 @@ use crate::ran::{Run, signals_as_usual};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A program that talks with somebody at a terminal.
+/// A program at a terminal.
 #[derive(Debug)]
 pub struct Pty {
     child: Child,
@@ -21,7 +21,7 @@ pub struct Pty {
 }
 
 impl Pty {
-    /// Starts it at a terminal of its own.
+    /// Starts a program at a terminal of its own.
     pub fn start(run: Run) -> Self {
         let quoted = |word: &std::ffi::OsString| {
             format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"))

@@ -103,7 +103,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Of this program.
+    /// Prepares a run of this program.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             words: vec![program.as_ref().to_owned()],
@@ -115,35 +115,35 @@ impl Run {
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.words.push(arg.as_ref().to_owned());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.words.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
-    /// Run by another program, which is given this one and its arguments: `strace`, `unshare`.
+    /// Runs it by another program, which gets this one and its arguments: `strace`, `unshare`.
     #[must_use]
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.words.splice(0..0, wrapper.iter().map(OsString::from));
         self
     }
 
-    /// Below `strace`, which does this at calls of that name: `signal=KILL:when=2`,
-    /// `error=EIO:when=4`. Without `-f`: pmtool and what it starts are left alone.
+    /// Runs it below `strace`, which does this at calls of that name: `signal=KILL:when=2`,
+    /// `error=EIO:when=4`. Without `-f`: pmtool and its children are left alone.
     #[must_use]
     pub fn injected(self, call: &str, what: &str) -> Self {
         self.injected_and_traced(call, what, Path::new("/dev/null"))
     }
 
-    /// The same, with a note of the calls in a file.
+    /// Like [`Run::injected`], and records the calls in a file.
     #[must_use]
     pub fn injected_and_traced(self, call: &str, what: &str, trace: &Path) -> Self {
         tool("strace", "strace");
@@ -152,48 +152,48 @@ impl Run {
         self.under(&["strace", "-qq", "-o", trace, "-e", &calls, "-e", &inject])
     }
 
-    /// As in a container that a program is started in from outside.
+    /// Runs like a program that is started in a container from outside.
     #[must_use]
     pub fn in_a_namespace(self) -> Self {
         self.under(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
     }
 
-    /// A variable of its environment.
+    /// Sets a variable of its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
-    /// What it reads from standard input; nothing when not given.
+    /// Sets the standard input, which is empty otherwise.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// Where it runs.
+    /// Sets the working directory.
     #[must_use]
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = dir.into();
         self
     }
 
-    /// Texts that must not come out of it.
+    /// Adds texts that must not appear in its output.
     #[must_use]
     pub fn secrets(mut self, secrets: &[String]) -> Self {
         self.secrets.extend_from_slice(secrets);
         self
     }
 
-    /// The folder that a failing test lists.
+    /// Sets the folder that a failing test lists.
     #[must_use]
     pub fn tree(mut self, dir: impl Into<PathBuf>) -> Self {
         self.tree = Some(dir.into());
         self
     }
 
-    /// The words of the command line.
+    /// Returns the words of the command line.
     pub fn words(&self) -> &[OsString] {
         &self.words
     }
@@ -233,7 +233,7 @@ pub(crate) fn signals_as_usual() {
     });
 }
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub struct Started {
     child: Child,
@@ -244,7 +244,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// Its process.
+    /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -256,7 +256,7 @@ impl Started {
         assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {}", self.pid());
     }
 
-    /// Whether it runs on.
+    /// Returns true if it is still running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
@@ -290,11 +290,11 @@ impl Started {
 pub struct Ran {
     run: Run,
     status: Option<ExitStatus>,
-    /// As text.
+    /// Output as text.
     pub stdout: String,
-    /// As text.
+    /// Output as text.
     pub stderr: String,
-    /// From start to end.
+    /// Time from start to end.
     pub took: Duration,
 }
 
@@ -313,7 +313,7 @@ impl Ran {
         self
     }
 
-    /// Both outputs.
+    /// Both outputs, one after the other.
     pub fn output(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }

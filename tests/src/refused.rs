@@ -1,4 +1,4 @@
-//! Runs that are to be refused: the reason stands everywhere, and nothing changes.
+//! Runs that have to be refused: the reason is in every output, and nothing changes.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use lab::Device;
 
 use crate::{Ran, Run, World};
 
-/// Runs it with `--json` and fails unless it is refused for this reason: the word stands in
-/// the message and in the JSON. What it leaves unchanged is for the caller to see.
+/// Runs a program with `--json` and fails unless it is refused for this reason, which has to be in
+/// the message and in the JSON. The caller checks that nothing has changed.
 #[track_caller]
 pub fn refused(run: Run, reason: &str) -> Ran {
     assert!(Reason::ALL.iter().any(|known| known.word() == reason), "no such reason: {reason}");
@@ -29,7 +29,7 @@ pub fn refused(run: Run, reason: &str) -> Ran {
     ran
 }
 
-/// The installation is refused, and the device stays as it was.
+/// Fails unless the installation is refused and the device stays as it was.
 #[track_caller]
 pub fn install_refused(world: &World, device: &Device, source: &Path, reason: &str) -> Ran {
     let before = world.snapshot(device);

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use crate::ran::{Ran, Run, program};
 
-/// Of every passphrase kit in the tests.
+/// Passphrase of every passphrase kit in the tests.
 pub const PASSPHRASE: &str = "correct-horse-battery-staple-42";
-/// Long enough for a machine that compiles something else at the same time.
+/// Time limit for a tunnel, long enough for a machine that compiles at the same time.
 const SOON: Duration = Duration::from_secs(30);
 
 /// A lab, an identity, a passphrase file. Ends with its daemons, also when a test fails.
@@ -29,12 +29,12 @@ pub struct World {
 /// A kit that was built.
 #[derive(Debug, Clone)]
 pub struct Kit {
-    /// Its folder.
+    /// Folder of the kit.
     pub path: PathBuf,
 }
 
 impl Kit {
-    /// Its bundle for a device.
+    /// Path of its bundle for a device.
     pub fn bundle(&self, device: &Device) -> PathBuf {
         let found = fs::read_dir(self.path.join("bundles")).unwrap().flatten();
         let is_its = |path: &PathBuf| path.to_string_lossy().contains(&device.uuid);
@@ -43,17 +43,17 @@ impl Kit {
 }
 
 impl World {
-    /// So many devices and one renewed manager; nothing is started.
+    /// Makes a world of this number of devices and one renewed manager; nothing is started.
     pub fn new(devices: usize) -> Self {
         Self::of(LabSpec::for_tests(devices))
     }
 
-    /// The same, with every sftunnel running and every tunnel down.
+    /// Like [`World::new`], with every sftunnel running and every tunnel down.
     pub fn started(devices: usize) -> Self {
         Self::new(devices).start()
     }
 
-    /// As the specification says.
+    /// Makes a world of a specification.
     pub fn of(spec: LabSpec) -> Self {
         let is_root = fs::metadata("/proc/self")
             .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
@@ -99,18 +99,18 @@ impl World {
         self.secrets = secrets;
     }
 
-    /// A path in the folder of this test.
+    /// Returns a path in the folder of this test.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Writes a file there.
+    /// Writes a file in the folder of this test.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         fs::write(self.path(name), content).unwrap();
         self.path(name)
     }
 
-    /// The first manager.
+    /// Returns the first manager.
     pub fn fmc(&self) -> &Manager {
         &self.lab.managers[0]
     }
@@ -120,19 +120,19 @@ impl World {
         &self.lab.devices[number - 1]
     }
 
-    /// The public half of the identity.
+    /// Returns the public half of the identity.
     pub fn recipient(&self) -> String {
         let text = fs::read_to_string(self.path("identity.txt")).unwrap();
         let line = text.lines().find_map(|line| line.split_once("age1"));
         format!("age1{}", line.expect("a public key in the identity file").1.trim())
     }
 
-    /// The secret half.
+    /// Returns the secret half of the identity.
     pub fn identity(&self) -> String {
         fs::read_to_string(self.path("identity.txt")).unwrap()
     }
 
-    /// Where a manager keeps its signing key.
+    /// Path of a manager's signing key.
     pub fn signing_key_path(manager: &Manager) -> PathBuf {
         manager.root.join("var/sf/sftunnel-airgap/signing-key.pem")
     }
@@ -142,12 +142,12 @@ impl World {
         SigningKey::from_pem(&fs::read(Self::signing_key_path(self.fmc())).unwrap()).unwrap()
     }
 
-    /// Its fingerprint.
+    /// Fingerprint of the first manager's signing key.
     pub fn signer(&self) -> String {
         self.signer_of(self.fmc())
     }
 
-    /// A manager's fingerprint.
+    /// Fingerprint of a manager's signing key.
     pub fn signer_of(&self, manager: &Manager) -> String {
         let key = SigningKey::from_pem(&fs::read(Self::signing_key_path(manager)).unwrap());
         let key: VerifyingKey = key.unwrap().verifying_key().unwrap();
@@ -194,23 +194,23 @@ impl World {
         out
     }
 
-    /// A recipient kit of the first manager, with these flags besides.
+    /// Builds a recipient kit of the first manager, with additional flags.
     pub fn kit(&self, flags: &[&str]) -> Kit {
         self.kit_on(self.fmc(), flags)
     }
 
-    /// A recipient kit of a manager.
+    /// Builds a recipient kit of a manager.
     pub fn kit_on(&self, manager: &Manager, flags: &[&str]) -> Kit {
         let recipient = self.recipient();
         self.kit_with(manager, &[&["--recipient", &recipient], flags].concat())
     }
 
-    /// A passphrase kit of the first manager.
+    /// Builds a passphrase kit of the first manager.
     pub fn passphrase_kit(&self) -> Kit {
         self.kit_with(self.fmc(), &["--passphrase-file", "passphrase.txt"])
     }
 
-    /// A kit of a manager with exactly these flags.
+    /// Builds a kit of a manager with exactly these flags.
     pub fn kit_with(&self, manager: &Manager, flags: &[&str]) -> Kit {
         let out = self.out();
         let run = self.bundle_on(manager, &["build", "--json", "--out"]).arg(&out).args(flags);
@@ -233,16 +233,15 @@ impl World {
         run.args(self.trust()).arg(source)
     }
 
-    /// The same without a settle time: where the files are looked at, and not how sftunnel takes
-    /// them.
+    /// Like [`World::install`], without a settle time: for tests of files rather than of sftunnel.
     pub fn install_at_once(&self, device: &Device, source: &Path) -> Run {
         let run = self.on(device, &["install", "--yes", "--settle", "0"]);
         run.args(self.trust()).arg(source)
     }
 
-    /// A pmtool of the test's own for a device: these lines of a shell script, then the real one.
-    /// They find it as `$real`, the folder of this test as `$here`, and the first manager's peer
-    /// directory as `$peer`.
+    /// Installs a pmtool of the test's own on a device: these lines of a shell script, then the
+    /// real one. The script has it as `$real`, the folder of this test as `$here`, and the first
+    /// manager's peer directory as `$peer`.
     pub fn pmtool(&self, device: &Device, lines: &str) -> String {
         let script = format!(
             "#!/bin/sh\nreal='{}'\nhere='{}'\npeer='{}'\n{lines}\nexec \"$real\" \"$@\"\n",
@@ -256,7 +255,7 @@ impl World {
         path.display().to_string()
     }
 
-    /// The root directory of a device as it stands, without what changes by itself.
+    /// Takes a snapshot of a device's root directory, without paths that change by themselves.
     pub fn snapshot(&self, device: &Device) -> Snapshot {
         lab::snapshot(&device.root).unwrap().settled().without(&["var/sf/sftunnel-airgap"])
     }
@@ -270,12 +269,12 @@ impl World {
         }
     }
 
-    /// The three files of a peer directory, `None` for one that is absent.
+    /// Reads the three files of a peer directory, `None` for an absent one.
     pub fn files(&self, device: &Device, manager: &Manager) -> [Option<Vec<u8>>; 3] {
         lab::layout::CREDENTIALS.map(|name| fs::read(device.peer_dir(manager).join(name)).ok())
     }
 
-    /// The manager's new set, in the same order.
+    /// Reads the manager's new set, in the same order.
     pub fn new_files(&self, device: &Device, manager: &Manager) -> [Option<Vec<u8>>; 3] {
         manager.new_credentials(&device.uuid).unwrap().map(|(_, content)| Some(content))
     }

@@ -1,5 +1,5 @@
-//! One function for each parser of bytes that others wrote. None of them may panic, whatever
-//! it is given; where a parser promises more, that is asserted as well.
+//! A function for each parser of foreign bytes. None may panic on any input; where a parser
+//! promises more, that is asserted as well.
 //!
 //! The fuzzer calls them (`tools/fuzz`), and so does the ordinary test `fuzz_corpus` with every
 //! input that was worth keeping.
@@ -57,8 +57,8 @@ pub const TARGETS: [Target; 18] = [
     ("tunnel_status", tunnel_status),
 ];
 
-/// FAILED_PUSH. Read in small pieces it is the same as read at once, and no more than the
-/// three files are listed for any device.
+/// FAILED_PUSH. Read in small pieces it gives the same as read at once, and lists no more than
+/// three files for any device.
 pub fn failed_push(data: &[u8]) {
     let whole = FailedPush::parse(data);
     let limit = data.len() as u64;
@@ -74,7 +74,7 @@ pub fn failed_push(data: &[u8]) {
     }
 }
 
-/// `manifest.json`. What is taken is written and read again without loss.
+/// `manifest.json`. An accepted one is written and read again without loss.
 pub fn manifest(data: &[u8]) {
     match Manifest::parse(data) {
         Ok(manifest) => {
@@ -113,7 +113,7 @@ pub fn kit_index(data: &[u8]) {
     }
 }
 
-/// The tar in a bundle. What is taken lies in the bytes that were given, in this order.
+/// The tar in a bundle. The entries of an accepted one lie in the given bytes, in this order.
 pub fn archive(data: &[u8]) {
     match archive::read(data) {
         Ok(contents) => {
@@ -145,7 +145,7 @@ pub fn certificate(data: &[u8]) {
     black_box(Sums::parse(data).is_ok());
 }
 
-/// What `--identity`, a recipients file and a bundle's head may be.
+/// Input for `--identity`, a recipients file and the head of a bundle.
 pub fn age_file(data: &[u8]) {
     black_box(encoding_of(data).is_ok());
     black_box(IdentityFile::parse(data).map_err(|error| error.to_string()).is_ok());
@@ -162,7 +162,7 @@ pub fn age_file(data: &[u8]) {
     }
 }
 
-/// `/etc/sf/ims.conf`.
+/// The settings in `/etc/sf/ims.conf`.
 pub fn ims_conf(data: &[u8]) {
     black_box(format!("{:?}", ImsConf::parse(data)));
 }
@@ -175,7 +175,7 @@ pub fn receipt(data: &[u8]) {
     }
 }
 
-/// What `pmtool status` prints.
+/// The output of `pmtool status`.
 pub fn pmtool_status(data: &[u8]) {
     let shown = installer::untrusted::pmtool_status(data);
     assert!(!shown.contains(char::is_control), "{shown:?}");
@@ -191,8 +191,8 @@ pub fn journal(data: &[u8]) {
 const ONE: &str = "cdb123c8-4347-11ef-aca1-f3aa241412a1";
 const OTHER: &str = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e";
 
-/// What `sftunnel-status-brief` prints, to a box with one manager and to one with two. Up is
-/// only what says `connected to`.
+/// The output of `sftunnel-status-brief`, on a box with one manager and on one with two. Only
+/// `connected to` means up.
 pub fn status_brief(data: &[u8]) {
     let managers = [ONE, OTHER].map(|uuid| uuid.parse().expect("a UUID"));
     for managers in [&managers[..1], &managers] {
@@ -202,7 +202,7 @@ pub fn status_brief(data: &[u8]) {
     }
 }
 
-/// `/proc/net/tcp`, which is the kernel's own, or what somebody mounted there.
+/// `/proc/net/tcp`, the kernel's own or a file that somebody mounted there.
 pub fn socket_table(data: &[u8]) {
     let lines = data.split(|byte| *byte == b'\n').count();
     assert!(installer::untrusted::socket_table(data).is_none_or(|found| found < lines));
@@ -214,7 +214,7 @@ pub fn records(data: &[u8]) {
     assert!(kinds.iter().filter(|is_one| **is_one).count() <= 1, "{kinds:?}");
 }
 
-/// `--recipient-map`.
+/// The file of `--recipient-map`.
 pub fn recipient_map(data: &[u8]) {
     match builder::untrusted::recipient_map(data) {
         Ok(lines) => assert!(lines > 0 && lines <= data.len()),
@@ -233,7 +233,7 @@ pub fn tunnel_status(data: &[u8]) {
     assert_eq!(builder::untrusted::tunnel_status(&text, &same), 0);
 }
 
-/// A key beside a CA and a certificate that are good: none but their own fits them.
+/// A key beside a good CA and certificate, which only their own key fits.
 pub fn private_key(data: &[u8]) {
     static SET: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| good_set().expect("a CA"));
     let [ca, certificate] = &*SET;
@@ -243,8 +243,8 @@ pub fn private_key(data: &[u8]) {
     black_box((error.to_string(), error.reason()));
 }
 
-/// The file of a certificate, as it is packed. What is taken is what OpenSSL reads there, all that
-/// it could read there, and the same when it is written anew.
+/// The file of a certificate to be packed. An accepted one is exactly what OpenSSL reads there,
+/// with nothing else that it could read, and stays the same when written anew.
 pub fn credential_file(data: &[u8]) {
     let Ok(certificate) = Certificate::from_pem(data, CredentialFile::Ca) else { return };
     let all = X509::stack_from_pem(data).expect("OpenSSL reads it, too");
@@ -258,11 +258,11 @@ pub fn credential_file(data: &[u8]) {
     assert_eq!(again.facts(), certificate.facts());
 }
 
-/// Extensions of anybody's choice in a certificate, or in its CA, with signatures that fit. What
-/// is taken, OpenSSL takes for either side of a connection.
+/// Arbitrary extensions in a certificate, or in its CA, with signatures that fit. OpenSSL accepts
+/// whatever is accepted here, for either side of a connection.
 ///
-/// The first byte says whose and in which version; then come extensions, each an index of an OID,
-/// whether it is critical, its length and its content.
+/// The first byte selects certificate or CA, and the version; then come extensions, each with the
+/// index of an OID, a critical flag, a length and its content.
 pub fn chain(data: &[u8]) {
     static KEYS: LazyLock<[PKey<Private>; 2]> = LazyLock::new(|| {
         let key = || PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
@@ -326,7 +326,7 @@ fn extended(
     Ok(builder.build())
 }
 
-/// Issued by [`ONE`], for ten days.
+/// Builds a certificate issued by [`ONE`], for ten days.
 fn named(subject: &str, key: &PKey<Private>) -> Result<X509Builder, ErrorStack> {
     let name = |text: &str| {
         let mut name = X509Name::builder()?;
@@ -353,7 +353,7 @@ fn openssl_takes(ca: &X509, device: &X509, purpose: X509PurposeId) -> Result<boo
     X509StoreContext::new()?.init(&store.build(), device, &none, |context| context.verify_cert())
 }
 
-/// A CA, and a certificate that it issued.
+/// Makes a CA and a certificate that it issued.
 fn good_set() -> Result<[Vec<u8>; 2], ErrorStack> {
     let (ca, own) = (PKey::from_rsa(Rsa::generate(2048)?)?, PKey::from_rsa(Rsa::generate(2048)?)?);
     let issued = |subject, key| extended(subject, 0, &[], key, &ca)?.to_pem();

@@ -52,7 +52,7 @@ impl Search {
         let begun = Instant::now();
         println!("Switched off: every state that a power cut may leave, booted and recovered.");
         println!("{}", power::HEADING);
-        let mut states = power::Tally::default();
+        let mut states = power::Boots::default();
         for operation in &self.operations {
             let scene = self.scene(operation);
             let recorded = power::recordings(scene, operation);

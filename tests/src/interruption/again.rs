@@ -17,7 +17,7 @@ use super::trace::{Call, Step};
 use super::verdict::End;
 use crate::ran::Ran;
 
-/// What need not be gone into again.
+/// Calls and states that need not be searched again.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// Sequences of calls by which `recover` works.
@@ -36,7 +36,7 @@ impl Seen {
         self.states.lock().unwrap().insert(state)
     }
 
-    /// How many different beginnings of a `recover` there were.
+    /// Number of different beginnings of a `recover`.
     pub fn count(&self) -> usize {
         self.states.lock().unwrap().len()
     }
@@ -54,7 +54,7 @@ pub(super) struct Cut<'a> {
     is_new_way: bool,
 }
 
-/// `recover` after these kills, and what follows from it.
+/// Searches `recover` after these kills, and everything that follows.
 pub fn after(scene: &Scene, operation: &Operation, kills: &[Step], extent: Extent) -> Tally {
     let (tally, seen) = (Mutex::default(), Seen::default());
     let worker = Worker::new(Stand::new(scene, 904), extent, &tally, &seen);
@@ -93,8 +93,8 @@ impl Worker<'_> {
         steps.into_iter().enumerate().map(cut).collect()
     }
 
-    /// All cases at one of its calls; gives what leads to something new. Errors and signals only
-    /// where it goes a way that was not seen before.
+    /// Runs all cases at one of its calls, and returns those that lead to something new. Errors and
+    /// signals are tried only on a way that was not seen before.
     pub(super) fn cut(&self, cut: &Cut<'_>) -> Vec<Kills> {
         let Cut { operation, index, is_new_way, .. } = *cut;
         let (stand, kills) = (&self.stand, self.here(&cut.kills));
@@ -141,7 +141,7 @@ impl Worker<'_> {
         further
     }
 
-    /// The box as these kills leave it.
+    /// Brings the box into the state that these kills leave.
     fn left_by(&self, operation: &Operation, kills: &[Step]) -> Result<(), Missed> {
         let stand = &self.stand;
         operation.prepare(stand);
@@ -154,7 +154,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// What a `recover` with a fault said and did, and the `recover` after it.
+    /// Judges a `recover` with a fault, and the `recover` after it.
     fn judged(
         &self,
         operation: &Operation,
@@ -180,7 +180,7 @@ fn places(kills: &[Step]) -> String {
     places.join(", again at ")
 }
 
-/// What the next `recover` goes by.
+/// Describes everything on which the next `recover` depends.
 fn found(operation: &Operation, stand: &Stand<'_>) -> String {
     let found = stand.as_found(operation.ends());
     let starts_nothing = operation.is_in_vain() && found.starts_with("install restart");

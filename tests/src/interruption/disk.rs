@@ -1,5 +1,5 @@
-//! What a power cut may leave of the calls of a run, after ALICE (Pillai et al., OSDI '14) and
-//! CrashMonkey (Mohan et al., OSDI '18).
+//! States of the disk that a power cut may leave of a run, after ALICE (Pillai et al., OSDI '14)
+//! and CrashMonkey (Mohan et al., OSDI '18).
 //!
 //! The calls of a real run become operations on numbered inodes. Cut off after each of them, some
 //! are durable, the others are *pending*, and what the disk then holds is a choice of those:
@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 use super::trace::{Call, Trace, bytes, descriptor, quoted};
 use super::tree::{Node, Tree};
 
-/// How a file system keeps its promises.
+/// Model of a file system's promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Model {
     /// ext4 with `data=ordered`, without the help of `auto_da_alloc`.
     Ext4,
-    /// xfs.
+    /// xfs, which may leave zeros in unsynced content.
     Xfs,
-    /// No more than POSIX promises, and rename atomic.
+    /// The promises of POSIX alone, with an atomic rename.
     Weakest,
 }
 
@@ -61,14 +61,14 @@ enum Content {
 #[derive(Debug, Clone)]
 struct Disk(Vec<Entry>);
 
-/// How much of a pending op is on the disk.
+/// Part of a pending op that is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
     None,
     Zeros,
     Half,
     All,
-    /// Of a rename: the new name, and the old one still.
+    /// Both names of a rename.
     Both,
 }
 
@@ -77,26 +77,26 @@ enum Kept {
 pub struct Recording {
     start: Disk,
     ops: Vec<Op>,
-    /// How many of these are of earlier runs.
+    /// Number of these that belong to earlier runs.
     earlier: usize,
 }
 
 /// A state that a power cut may leave.
 #[derive(Debug)]
 pub struct State {
-    /// What is on the disk.
+    /// Content of the disk.
     pub tree: Tree,
-    /// Whether the run had ended, so that nothing of it may be lost.
+    /// True if the run had ended, so that nothing of it may be lost.
     pub ended: bool,
 }
 
-/// No crash point with more choices than this is enumerated; of those, as many are drawn.
+/// Most choices to enumerate at a crash point; of more, this number is drawn at random.
 const MOST: usize = 20_000;
 const ROOT: Inode = 0;
 
 impl Recording {
-    /// Of the calls of a run, and of those that were killed before it: `start` is durable, what
-    /// the killed ones did is not, as long as nothing has synced it. Paths below `stand`.
+    /// Makes a recording of a run and of killed ones before it. `start` is durable; the effects of
+    /// the killed ones are not until something has synced them. Paths are below `stand`.
     pub fn new(start: &Tree, killed: &[Trace], run: &Trace, stand: &Path) -> Self {
         let mut start = Disk::of(start);
         // folders that are there, whatever the run does
@@ -120,19 +120,19 @@ impl Recording {
         Self { start, ops, earlier }
     }
 
-    /// What a recording must come to when nothing is lost: a test of this model itself.
+    /// State of the disk when nothing is lost, which tests this model itself.
     pub fn end(&self) -> Tree {
         let mut disk = self.start.clone();
         self.ops.iter().for_each(|op| disk.apply(op, Kept::All));
         disk.tree()
     }
 
-    /// How many changes and syncs there are.
+    /// Number of changes and syncs.
     pub fn len(&self) -> usize {
         self.ops.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no changes and syncs.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
@@ -187,7 +187,7 @@ impl Recording {
         disk.tree()
     }
 
-    /// What may have become of each op before the cut.
+    /// Lists the possible fates of each op before the cut.
     fn choices(&self, model: Model, cut: usize) -> Vec<Vec<Kept>> {
         let safe_until = self.safe_until(model, cut);
         let of = |(index, op): (usize, &Op)| {
@@ -218,7 +218,7 @@ impl Recording {
         self.ops[..cut].iter().enumerate().map(of).collect()
     }
 
-    /// Where names keep their order: all ops before this one are durable.
+    /// Index of the first op that may be lost, in models where names keep their order.
     fn safe_until(&self, model: Model, cut: usize) -> usize {
         let syncs = self.ops[..cut].iter().enumerate().filter_map(|(at, op)| match op {
             Op::Sync { inode } => Some((at, *inode)),
@@ -271,7 +271,7 @@ impl Disk {
         disk
     }
 
-    /// A folder, made when the tree does not hold it: it is then no business of the run.
+    /// Finds a folder, or makes one that the tree does not hold and the run does not touch.
     fn folder(&mut self, path: &Path) -> Inode {
         let mut here = ROOT;
         for part in path.iter().map(|part| part.to_string_lossy().into_owned()) {
@@ -305,7 +305,7 @@ impl Disk {
         self.names(dir).get(&name_of(path)).copied()
     }
 
-    /// What a call that succeeded changes; inodes that it makes are added.
+    /// Converts a successful call into the change that it makes; new inodes are added.
     fn op_of(&mut self, call: &Call, stand: &Path) -> Option<Op> {
         let below = |path: String| Path::new(&path).strip_prefix(stand).ok().map(PathBuf::from);
         let fd = |arg: &String| below(descriptor(arg)?.1);
@@ -427,7 +427,7 @@ impl Disk {
     }
 }
 
-/// Stands for the mode of folders that are there before and after.
+/// Placeholder for the mode of folders that exist before and after.
 const OUTSIDE: u32 = u32::MAX;
 
 fn name_of(path: &Path) -> String {

@@ -1,4 +1,4 @@
-//! What goes wrong at a call, and one run in which it does.
+//! Faults at a call, and runs with one of them.
 //!
 //! A kill and an error number are put in by `strace`. A short write cannot be: `strace` can
 //! make a call *return* less, but then nothing at all is written. So the kernel is made to
@@ -16,7 +16,7 @@ use super::stand::Stand;
 use super::trace::{CALLS, Call, Step, Trace, descriptor};
 use crate::ran::{Ran, Run, tool};
 
-/// What goes wrong at one call.
+/// Fault at one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The process is killed as it enters the call; the call does not happen.
@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Those that apply to every call.
+    /// Faults that apply to every call.
     pub const EVERYWHERE: [Self; 5] = [
         Self::Kill,
         Self::Error("EIO"),
@@ -40,12 +40,13 @@ impl Fault {
         Self::Error("EROFS"),
         Self::Error("EINTR"),
     ];
-    /// Those that apply to writes.
+    /// Faults that apply to writes.
     pub const WRITES: [Self; 2] = [Self::Short, Self::ShortThenFull];
-    /// An operator's ways to end a program, which are to mean the same: at each call one of them.
+    /// Signals by which operators end a program; as all have to mean the same, each call gets one
+    /// of them.
     const STOPS: [Self; 3] = [Self::Signal("INT"), Self::Signal("TERM"), Self::Signal("QUIT")];
 
-    /// The error that the program is told of.
+    /// Error that the program sees.
     pub fn error(self) -> Option<&'static str> {
         match self {
             Self::Kill | Self::Short | Self::Signal(_) => None,
@@ -54,7 +55,7 @@ impl Fault {
         }
     }
 
-    /// Those that apply to a call.
+    /// Lists the faults that apply to a call.
     pub fn of(call: &Call) -> impl Iterator<Item = Self> {
         let writes = if call.name == "write" { &Self::WRITES[..] } else { &[] };
         let stop = Self::STOPS.into_iter().cycle().nth(call.nth % Self::STOPS.len());
@@ -63,8 +64,8 @@ impl Fault {
         everywhere.chain(errors).chain(writes.iter().copied())
     }
 
-    /// How else the system says no to a call of this name: a quota that is used up; an
-    /// immutable file (`chattr +i`) or folder, or a security module, which root meets, too.
+    /// Other refusals of a call of this name: a used-up quota; an immutable file (`chattr +i`) or
+    /// folder, or a security module, which apply to root as well.
     fn refusals_of(call: &str) -> &'static [&'static str] {
         match call {
             "write" | "fallocate" => &["EDQUOT"],
@@ -90,15 +91,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Runs it and records its calls.
+/// Runs a program and records its calls.
 pub fn record(stand: &Stand<'_>, run: Run) -> (Ran, Trace) {
     traced(stand, run, &[])
 }
 
-/// Runs it with a fault at a call.
+/// Runs a program with a fault at a call.
 ///
 /// # Errors
-/// When the run came to another call there: the caller puts the box back and tries again.
+/// Fails when the run came to another call there: the caller resets the box and tries again.
 pub fn interrupted(stand: &Stand<'_>, run: Run, step: &Step, fault: Fault) -> Result<Ran, String> {
     let Step { call, before, .. } = step;
     let inject = |what: &str| format!("inject={}:{what}:when={}", call.name, call.nth);
@@ -138,7 +139,8 @@ fn traced(stand: &Stand<'_>, run: Run, injections: &[&str]) -> (Ran, Trace) {
     (ran, Trace::parse(&text))
 }
 
-/// Without `-f`: pmtool and what it starts are left alone. The installer has one thread.
+/// Runs below `strace`, without `-f`: pmtool and its children are left alone. The installer has one
+/// thread.
 fn under_strace(run: Run, file: &Path, injections: &[&str]) -> Run {
     tool("strace", "strace");
     let mut words = vec!["strace".to_owned(), "-y".into(), "-a0".into(), "-s100000".into()];
@@ -154,7 +156,7 @@ fn under_strace(run: Run, file: &Path, injections: &[&str]) -> Run {
     run.under(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// One run whose write is cut short by the kernel.
+/// Runs a program whose write the kernel cuts short.
 fn short(
     stand: &Stand<'_>,
     run: Run,
@@ -200,7 +202,7 @@ fn short(
     Ok((ran, Trace::parse(&text)))
 }
 
-/// Waits until the process under this `strace` was stopped so often; gives its number.
+/// Waits until the process under this `strace` was stopped `times` times, and returns its id.
 fn await_stop(strace: u32, trace: &Path, times: usize) -> Result<String, String> {
     let begun = Instant::now();
     loop {

@@ -20,10 +20,10 @@ use super::tree::Tree;
 use super::verdict::{End, Ends};
 use crate::ran::{Ran, Run};
 
-/// What is interrupted.
+/// A command to interrupt.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// For the report.
+    /// Name in the report.
     pub name: &'static str,
     start: Tree,
     kind: Kind,
@@ -40,31 +40,31 @@ enum Kind {
     Kept,
 }
 
-/// How much of the matrix is run.
+/// Part of the matrix that is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// All of it.
+    /// The whole matrix.
     Full,
     /// A kill wherever something new is left, and of all other cases one in so many.
     Sample(usize),
 }
 
-/// What came of it.
+/// Results of a search.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// By operation and fault: all old, all new.
+    /// Numbers of all old and all new, by operation and fault.
     pub ends: BTreeMap<(String, String), [usize; 2]>,
-    /// What did not hold, with the case that it did not hold in.
+    /// Broken promises, each with its case.
     pub failures: Vec<String>,
 }
 
 impl Operation {
-    /// How it begins: the state of the box.
+    /// State of the box at the beginning.
     pub fn start(&self) -> &Tree {
         &self.start
     }
 
-    /// Its two ends.
+    /// The two possible ends.
     pub fn ends(&self) -> &Ends {
         &self.ends
     }
@@ -82,12 +82,12 @@ impl Operation {
         }
     }
 
-    /// Whether it is one transaction for two managers.
+    /// Returns true for one transaction for two managers.
     pub fn is_of_two_managers(&self) -> bool {
         self.ends.old.len() == 2
     }
 
-    /// Whether sftunnel does not come up on the new files: most of the time is then spent on
+    /// Returns true if sftunnel does not come up on the new files; most of the time is then spent
     /// waiting for it.
     pub fn is_in_vain(&self) -> bool {
         matches!(self.kind, Kind::Undone | Kind::Kept)
@@ -102,12 +102,12 @@ impl Operation {
         }
     }
 
-    /// How it ends then.
+    /// End when nothing goes wrong.
     pub fn end(&self) -> End {
         if self.kind == Kind::Undone { End::Old } else { End::New }
     }
 
-    /// The run.
+    /// Makes the run.
     pub fn run(&self, stand: &Stand<'_>) -> Run {
         let install = || stand.install().args(["--restart-timeout", "1"]);
         match self.kind {
@@ -124,8 +124,8 @@ impl Operation {
         if self.is_in_vain() { run.args(["--restart-timeout", "1"]) } else { run }
     }
 
-    /// What the operator does who asked for files without a proof, and has them, or who is told
-    /// to start sftunnel by hand: sees to it. While the journal is there, that is `recover`'s.
+    /// Starts sftunnel like an operator who asked for files without a proof, and has them, or who
+    /// is told to start it by hand. While there is a journal, that is left to `recover`.
     pub fn see_to_sftunnel(&self, stand: &Stand<'_>, ran: &Ran) {
         let is_told = self.kind == Kind::Kept
             || ran.code() == Some(7) && ran.output().contains("start sftunnel by hand");
@@ -239,7 +239,7 @@ pub fn run(
     tally.into_inner().unwrap()
 }
 
-/// What a free box takes next.
+/// Work for a free box.
 enum Work<'a> {
     /// All faults at a call.
     Call(Job<'a>),
@@ -263,7 +263,7 @@ pub(super) struct Worker<'a> {
     pub(super) extent: Extent,
     pub(super) tally: &'a Mutex<Tally>,
     pub(super) seen: &'a Seen,
-    /// How long the box is left alone between a kill and the next run.
+    /// Pause between a kill and the next run.
     pub(super) pause: Cell<Duration>,
 }
 
@@ -282,7 +282,8 @@ impl<'w> Worker<'w> {
         steps.iter().map(|step| step.rebased(&self.stand.dir)).collect()
     }
 
-    /// All cases at one call; gives the recovery of what a kill there leaves, when that is new.
+    /// Runs all cases at one call, and returns the recovery of the state that a kill there leaves,
+    /// if that is new.
     fn at<'a>(&self, job: &Job<'a>) -> Vec<Work<'a>> {
         let (operation, stand) = (job.operation, &self.stand);
         let step = &job.step.rebased(&stand.dir);
@@ -411,20 +412,20 @@ impl Tally {
         self.ends.values().fold([0, 0], |sum, ends| [sum[0] + ends[0], sum[1] + ends[1]])
     }
 
-    /// The sums.
+    /// Formats the totals.
     pub fn summary(&self) -> String {
         let ([old, new], failures) = (self.both(), self.failures.len());
         format!("{} cases: {old} all old, {new} all new, {failures} failed", old + new + failures)
     }
 
-    /// Adds another.
+    /// Adds another tally.
     pub fn add(&mut self, other: Self) {
         self.ends.extend(other.ends);
         self.failures.extend(other.failures);
     }
 }
 
-/// What stands above the lines of a [`Tally`].
+/// Heading above the lines of a [`Tally`].
 pub const HEADING: &str = "OPERATION                                            FAULT               CASES  ALL OLD  ALL NEW";
 
 impl fmt::Display for Tally {

@@ -28,11 +28,11 @@ pub struct Recorded<'a> {
     name: String,
     operation: &'a Operation,
     recording: Recording,
-    /// What is live when it has ended.
+    /// End that is live after the run.
     end: End,
 }
 
-/// How often what was seen.
+/// Numbers of cases by result.
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
     tried: usize,
@@ -42,11 +42,11 @@ struct Count {
     new: usize,
 }
 
-/// What came of it.
+/// Results of the boots after power cuts.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Boots {
     counts: BTreeMap<(String, &'static str), Count>,
-    /// What did not hold.
+    /// Broken promises.
     pub failures: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub struct Tally {
 /// the renames, another `recover` after that one was killed before its sync, and the operation
 /// itself after a kill that came as soon as there was a state directory.
 ///
-/// In another boot: what is recorded names the boot, and whoever recovers comes after a new one.
+/// Each run is in another boot: records name the boot, and a recovery comes after a new one.
 pub fn recordings<'a>(scene: &Scene, operation: &'a Operation) -> Vec<Recorded<'a>> {
     use Which::{Operation, Recover};
     let recorder = Recorder::new(scene, operation);
@@ -81,7 +81,7 @@ pub fn recordings<'a>(scene: &Scene, operation: &'a Operation) -> Vec<Recorded<'
     recorded
 }
 
-/// A call of this name on something whose name ends so.
+/// Returns true for a call of this name on a path with this end.
 fn is(step: &Step, name: &str, end: &str) -> bool {
     step.call.name == name && step.call.shape().ends_with(end)
 }
@@ -104,7 +104,7 @@ impl<'a, 'o> Recorder<'a, 'o> {
         Self { stand: Stand::new(scene, 903), operation, boot }
     }
 
-    /// A run in another boot.
+    /// Makes a run in another boot.
     fn run(&self, which: Which) -> Run {
         let run = match which {
             Which::Operation => self.operation.run(&self.stand),
@@ -153,8 +153,8 @@ pub fn run(
     models: &[(&'static str, Model)],
     one_in: usize,
     boxes: usize,
-) -> Tally {
-    let mut tally = Tally::default();
+) -> Boots {
+    let mut tally = Boots::default();
     let mut jobs: Vec<(&Recorded<'_>, &'static str, State)> = Vec::new();
     for one in recorded {
         for (word, model) in models {
@@ -222,13 +222,13 @@ fn boot(stand: &Stand<'_>, one: &Recorded<'_>, state: &State) -> Result<End, Str
     Ok(end)
 }
 
-impl Tally {
+impl Boots {
     /// All old and all new, of all states that ended as they should.
     pub fn both(&self) -> [usize; 2] {
         self.counts.values().fold([0, 0], |sum, count| [sum[0] + count.old, sum[1] + count.new])
     }
 
-    /// The sums.
+    /// Formats the totals.
     pub fn summary(&self) -> String {
         let ([old, new], failures) = (self.both(), self.failures.len());
         let tried: usize = self.counts.values().map(|count| count.tried).sum();
@@ -238,17 +238,17 @@ impl Tally {
         )
     }
 
-    /// Adds another.
+    /// Adds another tally.
     pub fn add(&mut self, other: Self) {
         self.counts.extend(other.counts);
         self.failures.extend(other.failures);
     }
 }
 
-/// What stands above the lines of a [`Tally`].
+/// Heading above the lines of a [`Boots`].
 pub const HEADING: &str = "OPERATION                                    MODEL     TRIED DIFFERENT   BOOTED  ALL OLD  ALL NEW";
 
-impl fmt::Display for Tally {
+impl fmt::Display for Boots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((name, model), Count { tried, different, booted, old, new }) in &self.counts {
             writeln!(

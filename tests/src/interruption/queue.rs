@@ -3,31 +3,31 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex};
 
-/// What is to be done.
+/// Work to be done.
 #[derive(Debug)]
 pub struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Pending<T>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct Pending<T> {
     waiting: VecDeque<T>,
     in_hand: usize,
 }
 
-/// Work that somebody has in hand; also when it panics, no longer.
+/// Guard for work in hand, which counts as done even after a panic.
 struct InHand<'a, T>(&'a Queue<T>);
 
 impl<T> Queue<T> {
-    /// With this in it.
+    /// Makes a queue with this work.
     pub fn new(work: impl IntoIterator<Item = T>) -> Self {
         let waiting = work.into_iter().collect();
-        Self { state: Mutex::new(State { waiting, in_hand: 0 }), changed: Condvar::new() }
+        Self { state: Mutex::new(Pending { waiting, in_hand: 0 }), changed: Condvar::new() }
     }
 
-    /// Does one after the other, until nobody has any left. What comes of it is done first: it
-    /// may be long, and make more.
+    /// Does one piece after the other, until nobody has any left. New work is done first, as it may
+    /// be long and make more.
     pub fn work(&self, mut one: impl FnMut(T) -> Vec<T>) {
         while let Some(work) = self.take() {
             let in_hand = InHand(self);
@@ -40,7 +40,7 @@ impl<T> Queue<T> {
     }
 
     fn take(&self) -> Option<T> {
-        let is_idle = |state: &mut State<T>| state.waiting.is_empty() && state.in_hand > 0;
+        let is_idle = |state: &mut Pending<T>| state.waiting.is_empty() && state.in_hand > 0;
         let mut state = self.changed.wait_while(self.state.lock().unwrap(), is_idle).unwrap();
         let work = state.waiting.pop_front()?;
         state.in_hand += 1;

@@ -29,7 +29,7 @@ pub type Files = Vec<[Live; 3]>;
 /// The lab that all stands are copies of.
 #[derive(Debug)]
 pub struct Scene {
-    /// The lab.
+    /// The lab with the original device.
     pub world: World,
     kits: Vec<PathBuf>,
     managers: Vec<String>,
@@ -48,7 +48,7 @@ const STATE: &str = "box/var/sf/sftunnel-airgap";
 const STAGED: &str = ".sftunnel-airgap-";
 
 impl Scene {
-    /// One device with so many managers, and a kit of each.
+    /// Builds one device with this number of managers, and a kit of each.
     pub fn new(managers: usize) -> Self {
         let spec = LabSpec::for_tests(1);
         let spec = (2..=managers).fold(spec, |spec, number| {
@@ -80,7 +80,7 @@ impl Scene {
 }
 
 impl<'a> Stand<'a> {
-    /// A copy of the device, with its sftunnel running.
+    /// Copies the device and starts its sftunnel.
     pub fn new(scene: &'a Scene, number: usize) -> Self {
         let dir = scene.world.path(format!("stand-{number}"));
         fs::create_dir(&dir).unwrap();
@@ -116,7 +116,8 @@ impl<'a> Stand<'a> {
         }
     }
 
-    /// Writes down which files sftunnel is about to be started on, then is the lab's pmtool.
+    /// Writes a pmtool that records the files on which sftunnel is about to start, and then runs
+    /// the lab's.
     fn write_pmtool(&self) {
         let live: Vec<_> = self.live_paths().map(|path| format!("'{}'", path.display())).collect();
         let script = format!(
@@ -154,10 +155,10 @@ impl<'a> Stand<'a> {
         fs::write(self.dir.join("box/var/sf/lab/pmtool-mode"), fault).unwrap();
     }
 
-    /// Whether sftunnel runs, and was started on the files that are live now.
+    /// Checks that sftunnel runs, and was started on the files that are live now.
     ///
     /// # Errors
-    /// Says what is not so.
+    /// Describes what is not so.
     pub fn runs_on_live_files(&self) -> Result<(), String> {
         let status = self.lab_pmtool("status");
         let runs = |line: &str| line.starts_with("sftunnel (") && line.contains(") - Running");
@@ -171,7 +172,7 @@ impl<'a> Stand<'a> {
         Err("sftunnel runs on other files than those that are live".to_owned())
     }
 
-    /// Whether a transaction is open.
+    /// Returns true if a transaction is open.
     pub fn has_journal(&self) -> bool {
         self.dir.join(STATE).join("journal").exists()
     }
@@ -285,11 +286,11 @@ impl<'a> Stand<'a> {
         others
     }
 
-    /// What is different beside the three files, and what was left lying about; but for the
-    /// room on the disk where that `keeps_room`.
+    /// Checks that nothing but the three files has changed and nothing was left behind, except the
+    /// held space if the run `keeps_room`.
     ///
     /// # Errors
-    /// Names it.
+    /// Names the difference.
     pub fn is_tidy(&self, keeps_room: bool) -> Result<(), String> {
         let now = self.other_files();
         if now != self.others {

@@ -1,4 +1,4 @@
-//! What `strace` wrote down: the calls that change files, in order and by occurrence.
+//! Traces of `strace`: the calls that change files, in order and by occurrence.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,18 +14,18 @@ setxattr,lsetxattr,removexattr,lremovexattr,?utime,utimensat,flock,close,clone,?
 const NO_CHANGE: [&str; 4] = ["fsync", "fdatasync", "sync_file_range", "flock"];
 const PROGRAM_BEGINS: [&str; 3] = ["clone", "clone3", "vfork"];
 
-/// One call.
+/// A traced call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Its name.
+    /// Name of the call.
     pub name: String,
-    /// The how manieth of that name it is in this run, from 1.
+    /// Number of this call among those of its name in this run, counted from 1.
     pub nth: usize,
     /// Its arguments, as `strace -y` words them.
     pub args: Vec<String>,
-    /// What it returned; `None` when it did not.
+    /// Returned value; `None` if it did not return.
     pub returned: Option<i64>,
-    /// Whether the fault was put in here.
+    /// True if the fault was injected here.
     pub injected: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Call {
 pub struct Trace {
     /// All calls of [`CALLS`].
     pub all: Vec<Call>,
-    /// Whether it ended with the kill.
+    /// True if the run ended with the kill.
     pub killed: bool,
     /// The signals that it was sent, without their SIG.
     pub signals: Vec<String>,
@@ -43,12 +43,12 @@ pub struct Trace {
 /// A call at which a run can be interrupted.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// The call.
+    /// Call to interrupt.
     pub call: Call,
     /// The traced call before it.
     pub before: Option<Call>,
-    /// Whether anything on the box is different from what it was at the step before: a file
-    /// was changed, or a program was begun.
+    /// True if anything on the box has changed since the step before: a file was changed, or a
+    /// program was started.
     pub is_new_state: bool,
 }
 
@@ -100,7 +100,7 @@ impl Trace {
         steps
     }
 
-    /// Where the fault was: the call that it was put into, or at which the run was killed.
+    /// Finds the call of the fault: into which it was injected, or at which the run was killed.
     pub fn hit(&self) -> Option<&Call> {
         let injected = self.all.iter().find(|call| call.injected);
         injected.or_else(|| self.all.last().filter(|_| self.killed))

@@ -25,7 +25,7 @@ impl Tree {
     /// Adds what lies at `dir/path`, with everything below; nothing when it is absent.
     ///
     /// # Errors
-    /// What the system says.
+    /// Returns the error of the system.
     pub fn read(&mut self, dir: &Path, path: &Path) -> io::Result<()> {
         let at = dir.join(path);
         let metadata = match fs::symlink_metadata(&at) {
@@ -46,7 +46,7 @@ impl Tree {
     /// Writes everything below `dir`; the paths must not be there yet.
     ///
     /// # Errors
-    /// What the system says.
+    /// Returns the error of the system.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         for (path, node) in &self.0 {
             let at = dir.join(path);
@@ -74,10 +74,10 @@ impl Tree {
     }
 }
 
-/// What must not change beside the three files: bytes, mode, owner and time of each path.
+/// Lists bytes, mode, owner and time of each path, which must not change beside the three files.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn fingerprints(dir: &Path, left_out: &[&str]) -> io::Result<BTreeMap<PathBuf, String>> {
     let mut found = BTreeMap::new();
     walk(dir, Path::new(""), left_out, &mut found)?;

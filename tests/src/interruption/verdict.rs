@@ -1,4 +1,4 @@
-//! What must hold after an interruption, however it came about.
+//! Conditions that must hold after an interruption, whatever its cause.
 
 use serde_json::Value;
 
@@ -10,20 +10,20 @@ use crate::ran::Ran;
 /// The live files before and after the change that is interrupted, and of the kits.
 #[derive(Debug, Clone)]
 pub struct Ends {
-    /// As it begins.
+    /// Files at the beginning.
     pub old: Files,
-    /// As it is to end.
+    /// Files at the intended end.
     pub new: Files,
-    /// What a later installation makes of it.
+    /// Files after a later installation.
     pub installed: Files,
 }
 
-/// Which end was met.
+/// The end that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// All old.
+    /// All files are old.
     Old,
-    /// All new.
+    /// All files are new.
     New,
 }
 
@@ -40,10 +40,10 @@ fn fitting(error: Option<&str>) -> &'static [&'static str] {
 }
 
 impl Ends {
-    /// Which end is live.
+    /// Returns the end that is live.
     ///
     /// # Errors
-    /// When it is neither.
+    /// Fails when it is neither.
     pub fn whole(&self, live: &Files) -> Result<End, String> {
         match live {
             live if *live == self.new => Ok(End::New),
@@ -52,10 +52,11 @@ impl Ends {
         }
     }
 
-    /// Before anybody recovered: every live file is an old or a new one, whole, and there.
+    /// Checks that every live file is an old or a new one, complete and present, even before
+    /// recovery.
     ///
     /// # Errors
-    /// Says which is not.
+    /// Names the file that is not.
     pub fn each_is_whole(&self, live: &Files) -> Result<(), String> {
         let known =
             |m: usize, f: usize| live[m][f] == self.old[m][f] || live[m][f] == self.new[m][f];
@@ -78,11 +79,11 @@ impl Ends {
         words.map(|(m, f)| word(m, f)).collect::<Vec<_>>().join(" / ")
     }
 
-    /// Something went wrong `at` a call, or nothing did, and the program went on to its own end:
-    /// its exit code and JSON must say what is so.
+    /// Checks that exit code and JSON of a program that came to its own end are true, after a fault
+    /// `at` a call or without one.
     ///
     /// # Errors
-    /// Says what is not.
+    /// Describes what is not true.
     pub fn code_is_true(
         &self,
         stand: &Stand<'_>,
@@ -150,10 +151,10 @@ impl Ends {
         }
     }
 
-    /// `recover`, then everything that must hold, then a later installation.
+    /// Runs `recover`, checks everything that must hold, then a later installation.
     ///
     /// # Errors
-    /// Says what does not hold.
+    /// Describes what does not hold.
     pub fn recovers(&self, stand: &Stand<'_>) -> Result<End, String> {
         self.each_is_whole(&stand.files())?;
         let ran = stand.run(&["recover", "--settle", "0", "--json"]).run();

@@ -1,8 +1,7 @@
-//! Which tests are asked about a change to a file of the installer.
+//! Choice of the tests that judge a change to a file of the installer.
 
-/// The groups of tests that meet the guards of a room, the quickest first. What a room is
-/// answerable for has to be noticed by these, so a survivor is also told when another group would
-/// notice it.
+/// Groups of tests that meet the guards of a room, the quickest first. They have to notice every
+/// fault of the room, so a change also counts as a survivor if only another group would notice it.
 const ROOMS: [(&str, &[&str]); 6] = [
     ("installer/src/appliance", &["device::", "refusals::", "install::", "hostile::", "undo::"]),
     ("installer/src/candidate", &["refusals::", "output::", "install::", "trust::", "terminal::"]),
@@ -12,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
     ("installer/src/", &["output::", "install::", "undo::"]),
 ];
 
-/// Those of a file.
+/// Groups that judge a file.
 pub(crate) fn of(file: &str) -> &'static [&'static str] {
     ROOMS.iter().find(|(room, _)| file.starts_with(room)).expect("a file that is changed").1
 }

@@ -1,10 +1,10 @@
-//! Each guard of the installer changed in a copy, and the journeys run with the program that
-//! comes of it: `make mutants`.
+//! `make mutants`: changes each guard of the installer in a copy, and runs the journeys with the
+//! resulting program.
 //!
 //! cargo-mutants lists the changes. Its own runs judge a package by the package's tests; the
 //! installer's are over the lab, in another package, and start a program. So: clones of the last
 //! commit, each change applied in one of them as a patch, the program built, and the tests of this
-//! tree run with it. What no test notices is a survivor.
+//! tree run with it. A change that no test notices is a survivor.
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -25,7 +25,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tests::interruption::queue::Queue;
 
-/// No run of these tests takes longer with a program that works; in seconds.
+/// Time limit in seconds, beyond any run of these tests with a working program.
 const LIMIT: &str = "900";
 
 struct Mutant {
@@ -34,11 +34,11 @@ struct Mutant {
     diff: String,
 }
 
-/// What became of a change.
+/// Result of a change.
 #[derive(PartialEq)]
 enum Outcome {
     Unviable,
-    /// By which test.
+    /// Noticed by this test.
     Noticed(String),
     Survives,
 }
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Has every bench work until nothing is left.
+/// Lets every bench work until nothing is left.
 fn on_all<'a, T: Send>(
     benches: impl Iterator<Item = &'a Bench>,
     queue: &Queue<T>,
@@ -140,7 +140,7 @@ fn list() -> Vec<Mutant> {
         .collect()
 }
 
-/// The tests, without `cargo` around them.
+/// Builds the tests and returns their program.
 fn built_suite() -> PathBuf {
     let mut command = Command::new("cargo");
     command.args(["test", "--quiet", "--locked", "-p", "tests", "--test", "tests", "--no-run"]);
@@ -154,7 +154,7 @@ fn built_suite() -> PathBuf {
     suite.expect("a program")
 }
 
-/// Where a changed program is built and tried.
+/// Folder in which a changed program is built and tried.
 struct Bench {
     suite: PathBuf,
     copy: PathBuf,
@@ -163,7 +163,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// With a clone of its own, and what another one, or this tree, has compiled already.
+    /// Makes a bench with its own clone and everything that another one, or this tree, has compiled
+    /// already.
     fn new(work: &Path, name: &str, suite: &Path, compiled: Option<&Self>) -> Self {
         let target = fs::canonicalize("target").expect("target").join("mutate").join(name);
         let (copy, programs) = (work.join("copy"), work.join("bin"));
@@ -190,7 +191,7 @@ impl Bench {
         bench
     }
 
-    /// For the changed package, in the copy.
+    /// Makes a cargo command for the changed package, in the copy.
     fn cargo(&self, what: &str) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", LIMIT, "cargo"]);
@@ -217,8 +218,8 @@ impl Bench {
         outcome
     }
 
-    /// The first test that fails. The quickest tests first; the others only when these notice
-    /// nothing. The package's own tests, which have to be built, are asked before the last.
+    /// Finds the first test that fails. The quickest run first, the others only if these notice
+    /// nothing, and the package's own tests, which have to be built, before the last.
     fn noticed_by(&self, file: &str) -> Option<String> {
         let (last, first) = asked::of(file).split_last().expect("a filter");
         let journeys = |filters: &[&str]| filters.iter().find_map(|filter| self.noticing(filter));
@@ -230,8 +231,8 @@ impl Bench {
         self.cargo("test").arg("--lib").status().expect("timeout").success()
     }
 
-    /// One of these tests that fails, and fails again by itself. Beside the other benches a test may
-    /// fail for want of time, which is no notice of the change.
+    /// Finds a test that fails, and fails again when run alone: beside the other benches a test may
+    /// fail for lack of time, which is not due to the change.
     fn noticing(&self, filter: &str) -> Option<String> {
         let mut passed_alone = Vec::new();
         loop {
@@ -245,8 +246,8 @@ impl Bench {
         }
     }
 
-    /// The first of these tests that fails; it ends them. What runs in the lab then ends with
-    /// it, as all of it has a process namespace, and files, of its own.
+    /// Finds the first failing test, which ends the run. Processes of the lab end with it, as the
+    /// run has its own process namespace and files.
     fn failing<'a>(&self, which: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let scratch = tempfile::tempdir().expect("a folder");
         // tests run a program as somebody else, too
@@ -271,7 +272,8 @@ impl Bench {
     }
 }
 
-/// The file is named, as the diff's second name is the change in words.
+/// Applies the change. The file is named explicitly, as the diff's second name is the change in
+/// words.
 fn patch(copy: &Path, mutant: &Mutant, options: &[&str]) {
     let mut command = Command::new("patch");
     command.current_dir(copy).arg("-s").args(options).arg(&mutant.file).stdin(Stdio::piped());

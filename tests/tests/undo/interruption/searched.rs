@@ -58,7 +58,7 @@ fn the_recovery_of_a_recovery_is_cut_off_at_any_call_as_well() {
 fn whatever_a_power_cut_leaves_on_the_disk_is_recovered() {
     let scene = Scene::new(1);
     let operations = Operation::of_one_manager(&scene);
-    let mut tally = power::Tally::default();
+    let mut tally = power::Boots::default();
     for operation in &operations[..2] {
         let recorded = power::recordings(&scene, operation);
         tally.add(power::run(&scene, &recorded, &power::MODELS, 16, BOXES));
