@@ -145,7 +145,7 @@ mod tests {
             ("`SHA256SUMS` in a kit", KIT_SUMS),
             ("an installer", INSTALLER),
             ("`FAILED_PUSH`, recipient map", FAILED_PUSH),
-            ("a line of it (`bad-failed-push`)", FAILED_PUSH_LINE as u64),
+            ("a line of a list or map (`bad-failed-push`)", FAILED_PUSH_LINE as u64),
             ("unusable lines of it that are told one by one", FAILED_PUSH_PROBLEMS as u64),
             ("saved output of `sftunnel_status.pl`", STATUS_OUTPUT),
             (
@@ -170,6 +170,7 @@ mod tests {
             };
             Some((what, number * unit))
         });
+        let rows = rows.flat_map(|(what, limit)| what.split("; ").map(move |what| (what, limit)));
         let rows: std::collections::HashMap<_, _> = rows.collect();
         for (what, number) in numbers {
             assert_eq!(rows.get(what), Some(&number), "FORMAT.md, \"Limits\": {what}");
