@@ -207,8 +207,7 @@ fn renewal() -> Printed {
     let script = |args: &[&str]| {
         let run = Run::new("sh").arg(kit.join("install.sh")).args(args).env("COLUMNS", "80");
         let run = run.args(["--root", device.root.to_str().unwrap()]);
-        let opened = args.first() != Some(&"rollback");
-        if opened { run.arg("--passphrase-file").arg(&given) } else { run }.run()
+        run.arg("--passphrase-file").arg(&given).run()
     };
     shown.is("dry-run", &script(&["--dry-run"]).expect(0));
     let flags = ["--yes", "--settle", "1", "--wait-connected", "60"];
@@ -221,7 +220,6 @@ fn renewal() -> Printed {
     shown.install("rehearse", 2, &verify).expect(0);
     let receipts = world.bundle(&["receipts"]).arg(&kit).env("COLUMNS", "80").run();
     shown.is("receipts", &receipts.expect(0));
-    shown.is("rollback-dry-run", &script(&["rollback", "--dry-run"]).expect(0));
 
     // what pasting by hand leaves
     let peer = world.ftd(2).peer_dir(fmc);
@@ -234,8 +232,6 @@ fn renewal() -> Printed {
     world.down(world.ftd(2), fmc);
     shown.install("status-manual", 2, &["status"]).expect(0);
 
-    let keygen = ["keygen", "identity", "--out", "site-a.txt"];
-    shown.is("keygen", &world.bundle_program(&keygen).run().expect(0));
     shown.is("handoff", &handoff(&world, &kit, &given));
     shown.printed
 }
