@@ -9,6 +9,8 @@
 //! | `kit` | a kit made, and one that is named read |
 //! | `device_result` | what became of each device, in the words of people and JSON |
 //! | `wording` | the sentences of the rooms' errors |
+//!
+//! `commands` use `kit`, that `keys`, and that `fmc`; none the other way round.
 
 pub mod args;
 mod commands;

@@ -9,6 +9,8 @@
 //! | `change` | the transaction: backup, stage, journal, swap, undo, recover |
 //! | `appliance` | the box: files, state, sftunnel, tunnels |
 //! | `wording` | the sentences and next steps of what the rooms refuse |
+//!
+//! `commands` use `candidate`, that `change`, and that `appliance`; none the other way round.
 
 mod appliance;
 mod args;

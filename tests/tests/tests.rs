@@ -177,3 +177,6 @@ mod terminal;
 
 /// The static programs: in a bare root, on ARM, from a FAT stick, on an old kernel.
 mod shipped;
+
+/// The sources: no room of a crate uses one that comes after it.
+mod rooms;

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::keys::passphrase::Flags;
-
 /// Who may open.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who may open (none given: a passphrase)")]
@@ -62,32 +60,4 @@ pub struct NewPassphraseArgs {
     /// Take a passphrase that a serial console may not be able to type: beyond ASCII
     #[arg(long)]
     pub accept_unusual: bool,
-}
-
-impl PassphraseArgs {
-    pub(crate) fn flags(&self) -> Flags<'_> {
-        Flags {
-            noun: "passphrase",
-            flag: "--passphrase",
-            file: self.passphrase_file.as_deref(),
-            fd: self.passphrase_fd,
-            generate: self.generate_passphrase,
-            out_fd: self.passphrase_out_fd,
-            accept_unusual: self.accept_unusual,
-        }
-    }
-}
-
-impl NewPassphraseArgs {
-    pub(crate) fn flags(&self) -> Flags<'_> {
-        Flags {
-            noun: "new passphrase",
-            flag: "--new-passphrase",
-            file: self.new_passphrase_file.as_deref(),
-            fd: self.new_passphrase_fd,
-            generate: self.generate_passphrase,
-            out_fd: self.passphrase_out_fd,
-            accept_unusual: self.accept_unusual,
-        }
-    }
 }

@@ -16,6 +16,7 @@ use formats::limits;
 use formats::seal::{Passphrase, WORDS};
 use serde::Serialize;
 
+use crate::args::{NewPassphraseArgs, PassphraseArgs};
 use crate::keys::error::{PassphraseError, Slip};
 
 /// Attempts at choosing a passphrase at the terminal.
@@ -64,6 +65,34 @@ pub(crate) struct Flags<'a> {
     pub out_fd: Option<u32>,
     /// `--accept-unusual`.
     pub accept_unusual: bool,
+}
+
+impl PassphraseArgs {
+    pub(crate) fn flags(&self) -> Flags<'_> {
+        Flags {
+            noun: "passphrase",
+            flag: "--passphrase",
+            file: self.passphrase_file.as_deref(),
+            fd: self.passphrase_fd,
+            generate: self.generate_passphrase,
+            out_fd: self.passphrase_out_fd,
+            accept_unusual: self.accept_unusual,
+        }
+    }
+}
+
+impl NewPassphraseArgs {
+    pub(crate) fn flags(&self) -> Flags<'_> {
+        Flags {
+            noun: "new passphrase",
+            flag: "--new-passphrase",
+            file: self.new_passphrase_file.as_deref(),
+            fd: self.new_passphrase_fd,
+            generate: self.generate_passphrase,
+            out_fd: self.passphrase_out_fd,
+            accept_unusual: self.accept_unusual,
+        }
+    }
 }
 
 impl Flags<'_> {
