@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use cli::ask::unlock::OpenArgs;
-use cli::say::level::Thresholds;
+use cli::say::monitoring::Thresholds;
 use cli::say::terminal::TalkArgs;
 use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use cli::ask::unlock::OpenArgs;
-use cli::say::level::Thresholds;
+use cli::say::monitoring::Thresholds;
 use cli::say::terminal::TalkArgs;
 
 use self::examples::*;

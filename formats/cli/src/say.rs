@@ -1,7 +1,7 @@
 //! Output for the operator and for monitoring: exit codes, reports, tables, colour.
 
 pub mod exit;
-pub mod level;
+pub mod monitoring;
 pub mod page;
 pub mod prometheus;
 pub mod report;

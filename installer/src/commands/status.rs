@@ -11,7 +11,7 @@ use std::time::Duration;
 use cli::disk::box_kind::BoxKind;
 use cli::disk::durable;
 use cli::say::exit::Failure;
-use cli::say::level::{Level, Thresholds};
+use cli::say::monitoring::{Level, Thresholds};
 use cli::say::report::Report;
 use cli::say::version;
 use formats::credentials::CertificateFacts;

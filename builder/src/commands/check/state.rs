@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use cli::say::level::{Level, Thresholds};
+use cli::say::monitoring::{Level, Thresholds};
 use formats::cisco::facts::FAILED_PUSH;
 use formats::credentials::{Certificate, RevocationList, Validity};
 use formats::device::DeviceUuid;

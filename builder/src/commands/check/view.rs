@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cli::disk::root::Root;
 use cli::kit::words::count;
-use cli::say::level::{self, Level, Thresholds, days_text};
+use cli::say::monitoring::{self, Level, Thresholds, days_text};
 use cli::say::page::{Page, Table};
 use cli::say::terminal::{Color, Terminal};
 use formats::cisco::ims_conf::ImsConf;
@@ -243,7 +243,7 @@ impl CheckBody {
 
     fn bar(&self, checked: &Checked) -> String {
         match (checked.not_before, checked.not_after) {
-            (Some(start), Some(end)) => level::bar(start, end, self.checked_at),
+            (Some(start), Some(end)) => monitoring::bar(start, end, self.checked_at),
             _ => String::new(),
         }
     }

@@ -25,7 +25,7 @@ const TRIES: usize = 3;
 /// Explanation at the prompt, for a person who has only heard the passphrase.
 const GENERATED: &str = "A generated passphrase is six words of five letters; capitals, blanks and\nhyphens do not matter in it.\n";
 
-/// Where secrets come from: files, descriptors or a prompt, never the argument list.
+/// Sources of secrets: files, descriptors or a prompt, never the argument list.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OpenArgs {
     /// Identity file that opens the bundle: age, SSH private key, or either under a passphrase

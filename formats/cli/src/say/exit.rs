@@ -61,9 +61,9 @@ pub struct Failure {
     exit: Exit,
     /// The stable word, for [`Exit::Refused`] and similar ends.
     reason: Option<Reason>,
-    /// What was expected and what was found. May hold foreign text, so it is sanitised for print.
+    /// Message: what was expected and what was found. Foreign text in it is sanitised for print.
     message: String,
-    /// What to do next; absent when the message says it.
+    /// Next step; absent when the message says it.
     hint: Option<String>,
     /// Further fields of the JSON object, such as `results`.
     body: Option<Box<Map<String, Value>>>,
@@ -207,7 +207,7 @@ impl Failure {
         self.reason
     }
 
-    /// What was expected and what was found; foreign text in it is not sanitised.
+    /// Message: what was expected and what was found; foreign text in it is not sanitised.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -217,7 +217,7 @@ impl Failure {
         self.message
     }
 
-    /// What to do next; `None` when the message says it.
+    /// Next step; `None` when the message says it.
     pub fn next_step(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use formats::text::printable;
 
-use crate::say::level::Level;
+use crate::say::monitoring::Level;
 
 /// Meaning of the numbers of a state.
 pub const STATES: &str = "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN";

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::say::exit::{Exit, Failure};
-use crate::say::level::{self, Level};
+use crate::say::monitoring::{self, Level};
 use crate::say::page::wrap;
 use crate::say::terminal::{Terminal, say};
 
@@ -168,9 +168,9 @@ pub fn as_plugin(terminal: &Terminal, result: Result<Report, Failure>) -> Result
     result.map_err(|failure| {
         if !terminal.json {
             // a closed standard output changes nothing
-            let _ = io::stdout().write_all(level::unknown_line(&failure).as_bytes());
+            let _ = io::stdout().write_all(monitoring::unknown_line(&failure).as_bytes());
         }
-        level::unknown(failure)
+        monitoring::unknown(failure)
     })
 }
 

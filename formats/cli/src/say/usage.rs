@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::say::exit::{Exit, Failure};
-use crate::say::level::{self, Level};
+use crate::say::monitoring::{self, Level};
 use crate::say::report::{Envelope, ascii_json};
 
 /// Prints clap's error for a command line that cannot be parsed, or its answer to `--help` and
@@ -42,7 +42,7 @@ pub fn usage_error(
         }
     }
     if plugin && exit != Exit::Done && !json {
-        let line = level::unknown_line(&Failure::usage("wrong command line"));
+        let line = monitoring::unknown_line(&Failure::usage("wrong command line"));
         let _ = io::stdout().write_all(line.as_bytes());
     }
     // a closed pipe is not an error

@@ -1,6 +1,6 @@
 //! The next steps on this box. Pure.
 
-use cli::say::level::{Level, days_text};
+use cli::say::monitoring::{Level, days_text};
 use cli::say::version;
 
 use super::{PeerStatus, StatusReport};

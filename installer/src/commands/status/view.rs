@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use cli::say::exit::Failure;
-use cli::say::level::{self, Level, days_text};
+use cli::say::monitoring::{self, Level, days_text};
 use cli::say::page::{Page, Table, wrap, wrapped};
 use cli::say::terminal::{Color, Terminal};
 use formats::credentials::CertificateFacts;
@@ -56,7 +56,7 @@ pub(super) fn text(
     }
     page.next(&report.steps);
     if plugin {
-        level::plugin_text(report.state, &report.summary, &perfdata(report), &page.text())
+        monitoring::plugin_text(report.state, &report.summary, &perfdata(report), &page.text())
     } else {
         page.text()
     }
@@ -85,7 +85,7 @@ fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4
             formats::credentials::Validity::Valid => Level::by_days(days, report.thresholds),
             _ => Level::Critical,
         };
-        let bar = level::bar(facts.not_before, facts.not_after, report.now);
+        let bar = monitoring::bar(facts.not_before, facts.not_after, report.now);
         (
             level,
             days,
