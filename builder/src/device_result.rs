@@ -1,4 +1,4 @@
-//! What became of each device, in the words that people and JSON share.
+//! Results of each device, in the words that people and JSON share.
 
 use cli::say::exit::{Exit, Failure};
 use cli::say::page::wrapped;
@@ -12,7 +12,6 @@ use serde::Serialize;
 /// A device in a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct DeviceRef {
-    /// Its UUID.
     pub uuid: DeviceUuid,
     /// Its name; null when only a line is known that does not give it.
     pub name: Option<DeviceName>,
@@ -33,14 +32,12 @@ impl DeviceRef {
     }
 }
 
-/// Why a device is left out.
+/// Reason why a device is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Refusal {
-    /// The stable word.
     pub reason: Reason,
-    /// What was expected and what was found.
     pub message: String,
-    /// What to do next; absent when the message says it.
+    /// The next step; absent when the message says it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub next: String,
     /// The line of FAILED_PUSH that cannot be used; absent when it is not about a line.
@@ -52,7 +49,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// From a failure that concerns one device only.
+    /// Makes it of a failure that concerns one device only.
     pub(crate) fn of(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
         Self {
@@ -66,7 +63,7 @@ impl Refusal {
     }
 }
 
-/// What became of one device (or of one line that names none). `F` are the facts about a
+/// Result of one device (or of one line that names none). `F` are the facts about a
 /// device that was not refused.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeviceResult<F> {
@@ -74,10 +71,10 @@ pub(crate) struct DeviceResult<F> {
     pub device: Option<DeviceRef>,
     /// `ready` (plan), `bundled` (build), or `refused`.
     pub status: &'static str,
-    /// With `refused`.
+    /// Present with `refused`.
     #[serde(flatten)]
     pub refusal: Option<Box<Refusal>>,
-    /// Otherwise.
+    /// Present otherwise.
     #[serde(flatten)]
     pub facts: Option<F>,
     /// Things to know that refuse nothing.
@@ -101,7 +98,7 @@ impl<F> DeviceResult<F> {
     }
 }
 
-/// How a run over these devices ends: 0, 4 when some were refused, 3 when all were.
+/// Exit code of a run over these devices: 0, 4 when some were refused, 3 when all were.
 pub(crate) fn exit<F>(results: &[DeviceResult<F>]) -> (Exit, Option<Reason>) {
     let mut refusals = results.iter().filter_map(|result| result.refusal.as_ref());
     let Some(first) = refusals.next() else { return (Exit::Done, None) };

@@ -1,6 +1,7 @@
 //! Making a kit, and reading one that is named.
 
 pub(crate) mod contents;
+pub(crate) mod error;
 pub(crate) mod inputs;
 pub(crate) mod installers;
 pub(crate) mod parallel;

@@ -37,7 +37,7 @@ use crate::args::{Cli, Command, KeyKind};
 /// The program's name.
 pub const PROGRAM: &str = "sftunnel-bundle";
 
-/// What every command is given.
+/// Things that every command is given.
 struct Context {
     root: Root,
     terminal: Terminal,
@@ -50,7 +50,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// For the fuzzer: what reads bytes that may be anybody's, and no other way in.
+/// Entrances for the fuzzer to what reads bytes that may be anybody's.
 pub mod untrusted {
     use formats::device::DeviceUuid;
 

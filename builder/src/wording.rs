@@ -2,6 +2,7 @@
 
 mod fmc;
 mod keys;
+mod kit;
 
 /// Tells what a flag made pass.
 pub(crate) fn accepted(flag: &str, what: impl std::fmt::Display) -> String {

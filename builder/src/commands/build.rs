@@ -23,6 +23,7 @@ use crate::keys::passphrase;
 use crate::keys::signing_key::{self, Signer};
 use crate::kit::contents;
 use crate::kit::device_result::DeviceResult;
+use crate::kit::error::Error;
 use crate::kit::inputs::{Prepared, prepare};
 use crate::kit::parallel::in_order;
 use crate::kit::replace::Place;
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     Ok(view::report(context, prepared, kit, results))
 }
 
-/// What every device of a kit shares.
+/// Things that every device of a kit shares.
 struct Build<'a> {
     args: &'a BuildArgs,
     context: &'a Context,
@@ -97,10 +98,10 @@ impl Build<'_> {
                 let locked = || match locking.map(thread::ScopedJoinHandle::join) {
                     None => Ok(None),
                     Some(Ok(Ok(locked))) => Ok(Some(locked)),
-                    Some(_) => Err(Failure::unexpected("the kit's identity could not be locked")),
+                    Some(_) => Err(Error::IdentityNotLocked.into()),
                 };
                 let installers =
-                    || prepared.installers.taken.iter().map(|one| one.copy(writer)).collect();
+                    || prepared.installers.taken.iter().map(|one| Ok(one.copy(writer)?)).collect();
                 let index = self.index(bundles);
                 let index =
                     contents::complete(writer, index, &self.signer.key, locked, installers)?;

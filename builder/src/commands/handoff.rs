@@ -139,7 +139,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What cannot be made of these.
+    /// Refuses what cannot be made of these.
     fn check_sources(&self, source: Source) -> Result<(), Failure> {
         if let (Some(bundle), true) = (self.bundles.first(), source != Source::None) {
             let message = format!("{} is a bundle by itself", bundle.path.display());

@@ -22,7 +22,7 @@ use crate::args::{IdentityArgs, SignerArgs};
 struct IdentityBody {
     /// `identity`.
     kind: &'static str,
-    /// Where the secret half lies.
+    /// Path of the secret half.
     file: PathBuf,
     /// The public half, for `build --recipient`.
     recipient: String,
@@ -33,22 +33,19 @@ struct IdentityBody {
 struct SignerBody {
     /// `signer`.
     kind: &'static str,
-    /// Where the private half lies, for `build --sign-key`.
+    /// Path of the private half, for `build --sign-key`.
     file: PathBuf,
-    /// Where the public half lies, for `--signer`.
+    /// Path of the public half, for `--signer`.
     public_file: PathBuf,
     /// Standard base64 of the 32 raw bytes.
     public_key: VerifyingKey,
-    /// To be told by phone, and for `--signer`.
+    /// Fingerprint to be told by phone, and for `--signer`.
     fingerprint: Fingerprint,
     /// The same as groups of hex digits, to be read aloud.
     spoken: String,
 }
 
-/// Makes an identity.
-///
-/// # Errors
-/// `exists`; `not-found` for the directory.
+/// Makes an identity; refuses to overwrite one with `exists`.
 pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report, Failure> {
     let identity = if args.post_quantum {
         NewIdentity::generate_post_quantum()
@@ -66,10 +63,7 @@ pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report,
     Ok(Report::done(&body, shown).changed(true))
 }
 
-/// Makes a signing key.
-///
-/// # Errors
-/// As [`identity`].
+/// Makes a signing key; refuses to overwrite one with `exists`.
 pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Failure> {
     let library = |_| Failure::unexpected("the cryptographic library failed");
     let key = SigningKey::generate().map_err(library)?;
@@ -92,7 +86,7 @@ pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Fa
     Ok(Report::done(&body, text).changed(true))
 }
 
-/// `x.pub.pem` beside `x.pem` or `x`.
+/// Names `x.pub.pem` beside `x.pem` or `x`.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or(OsStr::new("signing-key.pem"));
     let mut public = match (path.extension(), path.file_stem()) {

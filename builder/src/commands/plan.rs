@@ -31,23 +31,23 @@ use crate::kit::texts::runs_on;
 /// The JSON of `plan`, and of `build --dry-run`.
 #[derive(Debug, Serialize)]
 struct PlanBody {
-    /// Where the kit would be; null when no device is left.
+    /// Path that the kit would have; null when no device is left.
     kit: Option<PathBuf>,
     /// The kit's manager; null when no device is left.
     manager: Option<Manager>,
     /// The run of `generate_certs.pl` (its unix time).
     batch: u64,
-    /// Where the devices come from: `failed-push`, or `peers`.
+    /// Origin of the devices: `failed-push`, or `peers`.
     source: plan::Source,
     /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
     /// The time by this machine's clock that the checks were made at.
     checked_at: Timestamp,
-    /// Where `build` will have the passphrase from.
+    /// Origin that `build` will have the passphrase from.
     passphrase: Source,
-    /// How many devices are `ready`.
+    /// Number of devices that are `ready`.
     ready: usize,
-    /// How many results are `refused`.
+    /// Number of results that are `refused`.
     refused: usize,
     /// One for each device, and for each line that names none.
     results: Vec<DeviceResult<Ready>>,
@@ -64,9 +64,9 @@ struct PlanBody {
 struct Ready {
     /// Its address as FAILED_PUSH has it; may be empty, or no address at all.
     address: Label,
-    /// How many of the three files FAILED_PUSH lists.
+    /// Number of the three files that FAILED_PUSH lists.
     files_listed: usize,
-    /// Where `cacert.pem`, `sftunnel-cert.pem` and `sftunnel-key.pem` lie.
+    /// Paths of `cacert.pem`, `sftunnel-cert.pem` and `sftunnel-key.pem`.
     sources: [String; 3],
     /// The bundle's path in the kit.
     file: String,
@@ -78,7 +78,7 @@ struct Ready {
     ca_not_after: Timestamp,
     /// Whole days that are left of it.
     ca_days_left: i64,
-    /// Who will be able to open the bundle, beside the passphrase.
+    /// Recipients that will be able to open the bundle, beside the passphrase.
     recipients: Vec<String>,
 }
 
@@ -86,7 +86,6 @@ struct Ready {
 struct PlannedInstaller {
     /// `x86_64` or `aarch64`.
     arch: &'static str,
-    /// Where it lies.
     source: PathBuf,
 }
 
@@ -94,8 +93,9 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let mut prepared = prepare(args, context, true)?;
     let kit = prepared.kit().map(|(_, name)| (args.kit.out.join(&name), name));
     if let Some((_, name)) = &kit
-        && let Err(failure) = Place::check(&args.kit.out, name, args.kit.force)
+        && let Err(error) = Place::check(&args.kit.out, name, args.kit.force)
     {
+        let failure = Failure::from(error);
         prepared.plan.warnings.push(format!(
             "{}: {}",
             failure.message(),
@@ -219,7 +219,7 @@ fn text(prepared: &Prepared, kit: Option<&str>, results: &[DeviceResult<Ready>])
     text
 }
 
-/// Where the devices come from and for whom.
+/// Names the origin of the devices, and their manager.
 pub(super) fn heading(prepared: &Prepared) -> String {
     let plan = &prepared.plan;
     let mut text = String::new();
@@ -238,7 +238,7 @@ pub(super) fn heading(prepared: &Prepared) -> String {
     text
 }
 
-/// Who can open what: each recipient once, with the devices whose bundles it opens.
+/// Lists each recipient once, with the devices whose bundles it opens.
 pub(super) fn openers_text(
     heading: &str,
     passphrase: Option<&str>,

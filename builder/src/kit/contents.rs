@@ -10,13 +10,13 @@ use cli::say::exit::Failure;
 use cli::say::version::VERSION;
 use formats::bundle::Inner;
 use formats::bundle::manifest::Tool;
-use formats::error::{Reason, Reasoned};
 use formats::kit::{self, BundleEntry, DeviceEntry, InstallerEntry, KitIndex};
 use formats::limits;
 use formats::seal::{Encoding, NewIdentity, Recipient};
 use formats::signature::SigningKey;
 
 use crate::kit::device_result::DeviceResult;
+use crate::kit::error::Error;
 use crate::kit::texts;
 use crate::kit::writer::{KitWriter, Written};
 
@@ -27,20 +27,18 @@ pub(crate) fn seal(
     mut recipients: Vec<Recipient>,
     identity: Option<&NewIdentity>,
     armor: bool,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, Error> {
     recipients.extend(identity.map(NewIdentity::recipient));
     let encoding = if armor { Encoding::Armored } else { Encoding::Binary };
-    let sealed = inner
-        .seal(&recipients, encoding)
-        .map_err(|error| Failure::refused(error.reason(), &error))?;
+    let sealed = inner.seal(&recipients, encoding).map_err(Error::Seal)?;
     if sealed.len() as u64 > limits::BUNDLE {
-        let message = format!("the bundle would be larger than {} bytes", limits::BUNDLE);
-        return Err(Failure::refused(Reason::TooLarge, message).hint("give fewer recipients"));
+        return Err(Error::BundleTooLarge);
     }
     Ok(sealed)
 }
 
-/// The bundles' entries for the index. `written` says what stands in the kit of a device's facts.
+/// Makes the bundles' entries for the index; `written` picks the file's size and digest out of a
+/// device's facts.
 pub(crate) fn entries<F>(
     results: &[DeviceResult<F>],
     written: impl Fn(&F) -> Written,
@@ -70,8 +68,7 @@ pub(crate) fn complete(
         index.installers = installers()?;
         let texts = texts::write(writer, &index)?;
         index.texts.extend(texts);
-        let (bytes, signature) =
-            index.sign(key).map_err(|error| Failure::of(kit::INDEX, &error))?;
+        let (bytes, signature) = index.sign(key).map_err(Error::Index)?;
         writer.file(kit::INDEX, &bytes, 0o644)?;
         writer.file(kit::INDEX_SIGNATURE, &signature, 0o644)?;
         Ok(index)

@@ -3,7 +3,6 @@
 use cli::kit::checks::is_after_this_program;
 use cli::say::exit::Failure;
 use formats::bundle::manifest::Manager;
-use formats::error::Reason;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
@@ -17,29 +16,27 @@ use crate::fmc::plan::{self, Choice, Plan};
 use crate::fmc::wrong_box::WrongBox;
 use crate::keys::passphrase;
 use crate::keys::recipients::{Named, Recipients};
+use crate::kit::error::Error;
 use crate::kit::installers::{self, Installers, LeftOut};
 
 /// A plan, and who and what else is needed to carry it out.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// Which devices.
     pub plan: Plan,
-    /// Who may open what, without the kit's own identity.
+    /// Recipients of each device, without the kit's own identity.
     pub recipients: Recipients,
-    /// Where the kit's passphrase comes from.
+    /// Origin of the kit's passphrase.
     pub passphrase: passphrase::Source,
-    /// The programs that travel along.
+    /// Programs that travel along.
     pub installers: Installers,
-    /// What is checked of the devices' files.
+    /// Checks of the devices' files.
     pub rules: Rules,
-    /// What the kit will say.
+    /// Time that the kit will name.
     pub created_at: Timestamp,
 }
 
-/// Reads the command line's files and looks at the machine.
-///
-/// # Errors
-/// Whatever refuses all devices at once, and wrong usage.
+/// Reads the command line's files and looks at the machine; fails for what refuses all devices at
+/// once.
 pub(crate) fn prepare(
     args: &BuildArgs,
     context: &Context,
@@ -59,7 +56,7 @@ pub(crate) fn prepare(
     let recipients = recipients(named, &mut plan, passphrase)?;
     plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
     if installers.taken.is_empty() && !args.kit.no_installer && plan.manager.is_some() {
-        let failure = no_installer(&installers);
+        let failure = Failure::from(Error::NoInstaller(installers.left_out.clone()));
         if !dry_run {
             return Err(failure);
         }
@@ -121,16 +118,6 @@ fn recipients(
         }
     }
     Ok(recipients)
-}
-
-fn no_installer(installers: &Installers) -> Failure {
-    let mut message = "there is no installer beside this program for the kit".to_owned();
-    for left_out in &installers.left_out {
-        message.push_str(&format!("\n{}", left_out.warning()));
-    }
-    let reason = installers.left_out.first().map_or(Reason::NotFound, |left_out| left_out.reason);
-    Failure::refused(reason, message)
-        .hint("put sftunnel-install-x86_64 and sftunnel-install-aarch64 there, name one with --installer FILE, or give --no-installer for boxes that have one")
 }
 
 impl Prepared {

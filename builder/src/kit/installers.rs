@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use cli::disk::input;
 use cli::disk::ownership::foreign;
 use cli::disk::root::Root;
-use cli::say::exit::Failure;
 use formats::checksum::{HashingWriter, Sha256};
 use formats::error::Reason;
 use formats::kit::InstallerEntry;
 use formats::limits;
 use serde::Serialize;
 
+use crate::kit::error::{Error, NotTaken};
 use crate::kit::writer::KitWriter;
 
 /// Beside the builder, the names for one architecture before the plain one.
@@ -34,31 +34,27 @@ const OWN_BUILD: Option<&str> = option_env!("SFTUNNEL_INSTALLERS");
 pub(crate) struct Installers {
     /// One for each architecture, in the order of their names.
     pub taken: Vec<Installer>,
-    /// What lay beside this program and is not taken.
+    /// Files beside this program that are not taken.
     pub left_out: Vec<LeftOut>,
 }
 
-/// An installer, opened.
 #[derive(Debug)]
 pub(crate) struct Installer {
     /// For `uname -m`.
     pub arch: &'static str,
-    /// Where it lies.
     pub path: PathBuf,
     /// The program, at its start.
     pub file: File,
-    /// What it was taken for; none for one that is named.
+    /// Digest that it was taken for; none for one that is named.
     pub sha256: Option<Sha256>,
 }
 
 impl Installer {
     /// Copies it into a kit, and is sure that it is still what it was taken for.
-    pub(crate) fn copy(&self, writer: &KitWriter) -> Result<InstallerEntry, Failure> {
+    pub(crate) fn copy(&self, writer: &KitWriter) -> Result<InstallerEntry, Error> {
         let copied = writer.installer(self.arch, &self.file)?;
         if self.sha256.is_some_and(|expected| expected != copied.sha256) {
-            let message = format!("{} was changed while it was read", self.path.display());
-            return Err(Failure::refused(Reason::UnknownInstaller, message)
-                .hint("find out who writes there, or name it with --installer"));
+            return Err(Error::InstallerChanged(self.path.clone()));
         }
         Ok(copied)
     }
@@ -67,29 +63,21 @@ impl Installer {
 /// A file with the name of an installer that is not taken.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct LeftOut {
-    /// Where it lies.
     pub source: PathBuf,
-    /// `unknown-installer`, or why it cannot be read.
+    /// `unknown-installer` or `cannot-read`.
     pub reason: Reason,
-    /// What was found.
     pub message: String,
 }
 
 impl LeftOut {
-    /// For people.
-    pub(crate) fn warning(&self) -> String {
-        let Self { source, reason, message } = self;
-        let source = source.display();
-        format!("{source} is left out ({reason}): {message}. --installer takes one that you name")
+    fn new(source: PathBuf, why: &NotTaken) -> Self {
+        Self { source, reason: why.reason(), message: why.to_string() }
     }
 }
 
 /// Opens the named installers and those beside this program, of which a named one takes the
 /// place.
-///
-/// # Errors
-/// Usage, for a named file that is no program for a known architecture, or two for one.
-pub(crate) fn find(named: &[PathBuf]) -> Result<Installers, Failure> {
+pub(crate) fn find(named: &[PathBuf]) -> Result<Installers, Error> {
     let program = std::env::current_exe().ok();
     find_beside(named, program.as_deref().and_then(Path::parent), OWN_BUILD)
 }
@@ -98,19 +86,16 @@ fn find_beside(
     named: &[PathBuf],
     directory: Option<&Path>,
     own_build: Option<&str>,
-) -> Result<Installers, Failure> {
+) -> Result<Installers, Error> {
     let mut taken = BTreeMap::new();
     for path in named {
-        let file = input::open_regular(path)?;
-        let installer =
-            recognised(path, file).map_err(|error| Failure::io(path.display(), &error))?;
-        let installer = installer.ok_or_else(|| {
-            Failure::usage(format!("--installer {}: expected {A_PROGRAM}", path.display()))
-        })?;
+        let installer = input::opened(path)
+            .and_then(|file| recognised(path, file))
+            .map_err(|error| Error::Installer { path: path.clone(), error })?
+            .ok_or_else(|| Error::NoProgram(path.clone()))?;
         let arch = installer.arch;
         if taken.insert(arch, installer).is_some() {
-            return Err(Failure::usage(format!("two --installer for {arch}"))
-                .hint("name one for each architecture"));
+            return Err(Error::TwoPrograms { arch });
         }
     }
     let mut left_out = Vec::new();
@@ -118,23 +103,19 @@ fn find_beside(
         match beside(&source, own_build, &taken) {
             Ok(None) => {}
             Ok(Some(installer)) => drop(taken.entry(installer.arch).or_insert(installer)),
-            Err((reason, message)) => left_out.push(LeftOut { source, reason, message }),
+            Err(why) => left_out.push(LeftOut::new(source, &why)),
         }
     }
     Ok(Installers { taken: taken.into_values().collect(), left_out })
 }
 
-const A_PROGRAM: &str = "a 64-bit ELF program for x86_64 or aarch64";
-
-/// What lies beside this program under one of the names; none where nothing does, or where there
-/// is one of its kind already.
+/// Opens what lies beside this program under one of the names; `None` where nothing does, or where
+/// there is one of its kind already.
 fn beside(
     path: &Path,
     own_build: Option<&str>,
     taken: &BTreeMap<&'static str, Installer>,
-) -> Result<Option<Installer>, (Reason, String)> {
-    let unreadable = |error: &io::Error| (Reason::CannotRead, error.to_string());
-    let unknown = |message: String| Err((Reason::UnknownInstaller, message));
+) -> Result<Option<Installer>, NotTaken> {
     let open = || -> io::Result<_> {
         let root = Root::open(Path::new("/"))?;
         let (file, passed) = root.open_file_on_the_way(&std::path::absolute(path)?)?;
@@ -142,25 +123,23 @@ fn beside(
     };
     let (found, foreign) = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| unreadable(&error))?,
+        opened => opened?,
     };
-    let Some(mut installer) = found else { return unknown(format!("expected {A_PROGRAM}")) };
+    let Some(mut installer) = found else { return Err(NotTaken::NoProgram) };
     if taken.contains_key(installer.arch) {
         return Ok(None);
     }
     match own_build {
         Some(own_build) => {
-            let sha256 = digest(&mut installer.file).map_err(|error| unreadable(&error))?;
+            let sha256 = digest(&mut installer.file)?;
             if !is_own(own_build, installer.arch, &sha256) {
-                return unknown(format!(
-                    "its SHA-256 is {sha256}, and it is not of the build that this program is of"
-                ));
+                return Err(NotTaken::OtherBuild(sha256));
             }
             installer.sha256 = Some(sha256);
         }
         None => {
             if let Some(foreign) = foreign {
-                return unknown(foreign.to_string());
+                return Err(NotTaken::Foreign(foreign));
             }
         }
     }
@@ -286,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_script_is_no_installer() {
-        let failure = find(&[PathBuf::from("/etc/hostname")]).unwrap_err();
-        assert_eq!(failure.exit_code(), cli::say::exit::Exit::Usage);
+        let error = find(&[PathBuf::from("/etc/hostname")]).unwrap_err();
+        assert!(cli::say::exit::Failure::from(error).is_usage());
     }
 }

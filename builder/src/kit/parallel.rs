@@ -7,6 +7,8 @@ use std::thread::ScopedJoinHandle;
 use cli::say::exit::Failure;
 use cli::say::terminal::Progress;
 
+use crate::kit::error::Error;
+
 /// Runs `work` on every item. The number of items in flight is the number of cores, so
 /// memory grows with the results only. The thread that calls works along.
 ///
@@ -51,10 +53,11 @@ pub(crate) fn in_order<T: Sync, R: Send>(
     Ok(results.into_iter().flatten().collect())
 }
 
-/// What a thread came to: its own failure, or that it panicked.
-pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
-    let ended = |_| Err(Failure::unexpected("a thread of this program ended before its time"));
-    thread.join().unwrap_or_else(ended)
+/// Waits for a thread's result, which may be that it panicked.
+pub(crate) fn joined<T, E: From<Error>>(
+    thread: ScopedJoinHandle<'_, Result<T, E>>,
+) -> Result<T, E> {
+    thread.join().unwrap_or_else(|_| Err(Error::ThreadEnded.into()))
 }
 
 #[cfg(test)]

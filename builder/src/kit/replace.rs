@@ -13,8 +13,6 @@ use cli::disk::durable::sync_dir;
 use cli::disk::root::{names_in, open_dir_at};
 use cli::kit::locate::is_kit;
 use cli::process::random;
-use cli::say::exit::Failure;
-use formats::error::Reason;
 use formats::kit;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
@@ -22,6 +20,8 @@ use rustix::fs::{
     renameat_with, statat,
 };
 use rustix::io::Errno;
+
+use crate::kit::error::{Error, Standing};
 
 const PREFIX: &str = ".sftunnel-kit-";
 const INFIX: &str = ".tmp-";
@@ -36,25 +36,21 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Looks whether a kit of that name may be made in `out`: where one stands only with `force`,
+    /// Checks that a kit of that name may be made in `out`: where one stands only with `force`,
     /// where something else stands not at all.
-    pub(crate) fn check(out: &Path, name: &str, force: bool) -> Result<Self, Failure> {
+    pub(crate) fn check(out: &Path, name: &str, force: bool) -> Result<Self, Error> {
         let dir = open_out(out)?;
         let there = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
         let path = out.join(name);
         if there && force && !is_kit(&path) {
-            return Err(exists(&path).hint(
-                "it is not a kit, so --force does not replace it; choose another --out DIR",
-            ));
+            return Err(Error::Exists { path, standing: Standing::NoKit });
         }
         if there && !force {
-            return Err(exists(&path)
-                .hint("--force replaces it; --out DIR puts the kit elsewhere; `sftunnel-bundle inspect` shows what it is"));
+            return Err(Error::Exists { path, standing: Standing::Replaceable });
         }
         Ok(Self { out_path: out.to_owned(), out: dir, name: name.to_owned(), force })
     }
 
-    /// The kit's folder.
     pub(super) fn path(&self) -> PathBuf {
         self.out_path.join(&self.name)
     }
@@ -81,12 +77,12 @@ impl Place {
 
     /// Gives the folder `new`, which is called `temporary`, the kit's name, and clears the old kit
     /// away. What fails once the new kit stands is a warning.
-    pub(super) fn publish(&self, temporary: &str, new: &OwnedFd) -> Result<Vec<String>, Failure> {
+    pub(super) fn publish(&self, temporary: &str, new: &OwnedFd) -> Result<Vec<String>, Error> {
         let old = self.rename(temporary).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                exists(&self.path()).hint("another run has just made it; --force replaces it")
+                Error::Exists { path: self.path(), standing: Standing::JustMade }
             }
-            _ => cannot_write(&self.path(), &error),
+            _ => Error::Write { path: self.path(), error },
         })?;
         let mut warnings: Vec<_> =
             old.and_then(|old| self.clear_away(&old, new)).into_iter().collect();
@@ -154,34 +150,21 @@ impl Place {
     }
 }
 
-fn exists(path: &Path) -> Failure {
-    Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
-}
-
 /// Opens the directory that `--out` names.
-pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Failure> {
+pub(crate) fn open_out(out: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-    rustix::fs::open(out, flags, Mode::empty()).map_err(|error| {
-        let failure = Failure::io(format!("--out {}", out.display()), &error.into());
-        failure.or_hint(match error {
-            Errno::NOENT | Errno::NOTDIR => "make the directory first, or mount the stick",
-            _ => "choose another place with --out DIR",
-        })
-    })
+    rustix::fs::open(out, flags, Mode::empty())
+        .map_err(|error| Error::Out { path: out.to_owned(), error: error.into() })
 }
 
-/// What devices handed back is no part of a kit, and not to be had again: it moves from the
-/// old one to the new one. After an error something of it may be left in the old one.
+/// Moves the receipts that devices handed back from the old kit to the new one: they are no part of
+/// a kit, and not to be had again. After an error some may be left in the old one.
 fn take_receipts(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
     match renameat(old, kit::RECEIPTS, new, kit::RECEIPTS) {
         Ok(()) => sync_dir(new),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::io(path.display(), error).or_hint("choose another place with --out DIR")
 }
 
 /// A name that no other run has, and that is known for a temporary one.
@@ -202,7 +185,7 @@ fn hold(out: &OwnedFd, temporary: &str) -> io::Result<Option<OwnedFd>> {
     hold_opened(out, temporary, dir)
 }
 
-/// The same from when it is opened: until then, and until it is held, another run may remove it.
+/// Holds one that is opened: until then, and until it is held, another run may remove it.
 fn hold_opened(out: &OwnedFd, temporary: &str, dir: OwnedFd) -> io::Result<Option<OwnedFd>> {
     // where there are no locks there is no clearing up either
     if flock(&dir, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {

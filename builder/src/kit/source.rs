@@ -8,14 +8,11 @@ use formats::error::Reason;
 use formats::kit::BundleEntry;
 use formats::seal::Identities;
 
-use crate::fmc::by_name::find_device;
+use crate::fmc::by_name::{NameError, find_device};
 use crate::kit::device_result::DeviceRef;
 
-/// The bundles of a kit that were asked for; all, when none was named.
-///
-/// # Errors
-/// `not-found` for a device that the kit is not for.
-pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEntry>, Failure> {
+/// Picks the bundles of a kit that were asked for; all, when none was named.
+pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEntry>, NameError> {
     let bundles = &kit.index().bundles;
     let known: Vec<(DeviceUuid, Option<DeviceName>)> = bundles
         .iter()

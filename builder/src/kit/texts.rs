@@ -1,15 +1,15 @@
 //! The two files of a kit that people read: `README.txt` and `install.sh`.
 
-use cli::say::exit::Failure;
 use formats::kit::{self, KitIndex, TextEntry};
 
+use crate::kit::error::Error;
 use crate::kit::writer::KitWriter;
 
 /// Picks the program for the box, copies it to a private place and runs it.
 const INSTALL_SCRIPT: &str = include_str!("../texts/install.sh");
 
 /// Writes both; gives their entries for the index.
-pub(crate) fn write(writer: &KitWriter, index: &KitIndex) -> Result<[TextEntry; 2], Failure> {
+pub(crate) fn write(writer: &KitWriter, index: &KitIndex) -> Result<[TextEntry; 2], Error> {
     Ok([
         writer.text(kit::README, readme(index).as_bytes(), 0o644)?,
         writer.text(kit::INSTALL_SCRIPT, INSTALL_SCRIPT.as_bytes(), 0o755)?,

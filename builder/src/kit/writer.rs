@@ -20,15 +20,15 @@ use cli::disk::durable::{create_only, set_mode};
 use cli::disk::root::open_dir_at;
 use cli::say::exit::Failure;
 use formats::checksum::{HashingWriter, Sha256, Sums};
-use formats::error::Reason;
 use formats::kit::{self, InstallerEntry, TextEntry};
 use formats::limits;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
+use crate::kit::error::Error;
 use crate::kit::parallel::joined;
-use crate::kit::replace::{Place, cannot_write};
+use crate::kit::replace::Place;
 
 /// A kit under construction.
 #[derive(Debug)]
@@ -44,24 +44,21 @@ pub(crate) struct KitWriter {
 /// A kit that stands under its name.
 #[derive(Debug)]
 pub(crate) struct Published {
-    /// Its folder.
     pub path: PathBuf,
-    /// What did not go as it should; the kit is whole all the same.
+    /// Mishaps that leave the kit whole.
     pub warnings: Vec<String>,
 }
 
 /// A file of the kit, as written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
-    /// Bytes.
     pub size: u64,
-    /// Of them.
     pub sha256: Sha256,
 }
 
 impl KitWriter {
     /// Starts a kit of that name in `out`.
-    pub(crate) fn create(out: &Path, name: &str, force: bool) -> Result<Self, Failure> {
+    pub(crate) fn create(out: &Path, name: &str, force: bool) -> Result<Self, Error> {
         let place = Place::check(out, name, force)?;
         let make = || -> io::Result<(String, OwnedFd, OwnedFd)> {
             let (temporary, dir) = place.temporary()?;
@@ -70,7 +67,7 @@ impl KitWriter {
             Ok((temporary, dir, bundles))
         };
         let (temporary, dir, bundles) =
-            make().map_err(|error| cannot_write(&place.path(), &error))?;
+            make().map_err(|error| Error::Write { path: place.path(), error })?;
         Ok(Self { place, temporary, dir, bundles, written: Mutex::default() })
     }
 
@@ -90,21 +87,21 @@ impl KitWriter {
     }
 
     /// Writes a bundle (0600); `file` is its path in the kit.
-    pub(crate) fn bundle(&self, file: &str, bytes: &[u8]) -> Result<Written, Failure> {
+    pub(crate) fn bundle(&self, file: &str, bytes: &[u8]) -> Result<Written, Error> {
         let name = file.strip_prefix(kit::BUNDLES).and_then(|rest| rest.strip_prefix('/'));
         let name = name.unwrap_or(file);
         let write = || create_only(&self.bundles, name, Mode::from(0o600))?.write_all(bytes);
-        write().map_err(|error| self.failed(file, &error))?;
+        write().map_err(|error| self.failed(file, error))?;
         Ok(self.record(file, Written { size: bytes.len() as u64, sha256: Sha256::of(bytes) }))
     }
 
     /// Writes one of the small files at the top of the kit.
-    pub(crate) fn file(&self, name: &str, bytes: &[u8], mode: u32) -> Result<Written, Failure> {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8], mode: u32) -> Result<Written, Error> {
         self.copy(name, bytes, bytes.len() as u64, mode)
     }
 
     /// Writes one of them that the index lists.
-    pub(crate) fn text(&self, name: &str, bytes: &[u8], mode: u32) -> Result<TextEntry, Failure> {
+    pub(crate) fn text(&self, name: &str, bytes: &[u8], mode: u32) -> Result<TextEntry, Error> {
         let Written { size, sha256 } = self.file(name, bytes, mode)?;
         Ok(TextEntry { file: name.to_owned(), size, sha256 })
     }
@@ -114,10 +111,10 @@ impl KitWriter {
         &self,
         arch: &str,
         program: impl Read,
-    ) -> Result<InstallerEntry, Failure> {
+    ) -> Result<InstallerEntry, Error> {
         match mkdirat(&self.dir, kit::BIN, Mode::from(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(self.failed(kit::BIN, &error.into())),
+            Err(error) => return Err(self.failed(kit::BIN, error.into())),
         }
         let file = kit::installer_file(arch);
         let Written { size, sha256 } = self.copy(&file, program, limits::INSTALLER, 0o755)?;
@@ -130,7 +127,7 @@ impl KitWriter {
         content: impl Read,
         limit: u64,
         mode: u32,
-    ) -> Result<Written, Failure> {
+    ) -> Result<Written, Error> {
         let mode = Mode::from(mode);
         let write = || -> io::Result<(Sha256, u64)> {
             let created = create_only(&self.dir, file, mode)?;
@@ -140,10 +137,9 @@ impl KitWriter {
             let (_, sha256, size) = hashing.finish();
             Ok((sha256, size))
         };
-        let (sha256, size) = write().map_err(|error| self.failed(file, &error))?;
+        let (sha256, size) = write().map_err(|error| self.failed(file, error))?;
         if size > limit {
-            let message = format!("{file} would be larger than {limit} bytes");
-            return Err(Failure::refused(Reason::TooLarge, message));
+            return Err(Error::FileTooLarge { file: file.to_owned(), limit });
         }
         Ok(self.record(file, Written { size, sha256 }))
     }
@@ -153,13 +149,12 @@ impl KitWriter {
         written
     }
 
-    /// Of what is written so far.
     fn sums(&self) -> MutexGuard<'_, Sums> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, file: &str, error: &io::Error) -> Failure {
-        cannot_write(&self.place.path().join(file), error)
+    fn failed(&self, file: &str, error: io::Error) -> Error {
+        Error::Write { path: self.place.path().join(file), error }
     }
 
     /// Does `work` while what is written so far goes to the disk: [`KitWriter::commit`] then has
@@ -179,15 +174,15 @@ impl KitWriter {
         })
     }
 
-    fn flush(&self) -> Result<(), Failure> {
+    fn flush(&self) -> Result<(), Error> {
         rustix::fs::syncfs(&self.dir)
-            .map_err(|error| cannot_write(&self.place.path(), &error.into()))
+            .map_err(|error| Error::Write { path: self.place.path(), error: error.into() })
     }
 
     /// Writes `SHA256SUMS`, makes all of it durable, and publishes the kit under its name. Once it
     /// stands there nothing is an error any more.
-    fn commit(&self) -> Result<Published, Failure> {
-        self.write_sums().map_err(|error| self.failed(kit::SUMS, &error))?;
+    fn commit(&self) -> Result<Published, Error> {
+        self.write_sums().map_err(|error| self.failed(kit::SUMS, error))?;
         self.flush()?;
         let warnings = self.place.publish(&self.temporary, &self.dir)?;
         Ok(Published { path: self.place.path(), warnings })

@@ -168,7 +168,6 @@ impl WrongBox {
         format!("{}: {}", self.message(), self.next())
     }
 
-    /// The next step.
     pub(crate) fn next(self) -> &'static str {
         match self {
             Self::Device => {

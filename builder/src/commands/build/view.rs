@@ -33,19 +33,19 @@ struct BuildBody {
     manager: Option<Manager>,
     /// The run of `generate_certs.pl` (its unix time).
     batch: u64,
-    /// What the kit says of when it was made.
+    /// Time of making that the kit names.
     created_at: Timestamp,
-    /// Where the devices come from: `failed-push`, or `peers`.
+    /// Origin of the devices: `failed-push`, or `peers`.
     source: Source,
     /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
-    /// Who vouches for the kit and its bundles; null when none was made.
+    /// Signer of the kit and its bundles; null when none was made.
     signer: Option<SignerBody>,
-    /// Where the passphrase is from: `none`, `given`, `generated`, `asked`.
+    /// Origin of the passphrase: `none`, `given`, `generated`, `asked`.
     passphrase: passphrase::Source,
-    /// How many devices are `bundled`.
+    /// Number of devices that are `bundled`.
     bundled: usize,
-    /// How many results are `refused`.
+    /// Number of results that are `refused`.
     refused: usize,
     /// One for each device, and for each line that names none.
     results: Vec<DeviceResult<Bundled>>,
@@ -62,9 +62,7 @@ struct BuildBody {
 pub(super) struct Bundled {
     /// The bundle's path in the kit.
     pub file: String,
-    /// Its bytes.
     pub size: u64,
-    /// Of them.
     pub sha256: Sha256,
     /// The same for the same content, whoever may open it.
     pub bundle_id: Sha256,
@@ -152,7 +150,7 @@ fn text(prepared: &Prepared, kit: Option<&Kit>, results: &Results) -> String {
     text
 }
 
-/// What proves something only when it does not travel with the stick.
+/// Words what proves something only when it does not travel with the stick.
 fn to_tell(kit: &Kit) -> String {
     let mut text = String::from("\nTell by phone, never on the stick\n");
     let new = if kit.signer.is_new() { ", made just now" } else { "" };

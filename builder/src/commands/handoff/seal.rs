@@ -1,6 +1,7 @@
 //! One kit, or one bundle, sealed anew.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use cli::ask::signer::{Claim, SignerCheck};
@@ -27,12 +28,13 @@ use crate::keys::recipients::Recipients;
 use crate::keys::signing_key::Signer;
 use crate::kit::contents;
 use crate::kit::device_result::{DeviceRef, DeviceResult, Refusal};
+use crate::kit::error::Error;
 use crate::kit::parallel::in_order;
 use crate::kit::replace::open_out;
 use crate::kit::source::{device_of, open};
 use crate::kit::writer::{KitWriter, Published, Written};
 
-/// Where to, and with `--split` for whom alone.
+/// A directory for kits, with `--split` for one recipient alone.
 pub(super) struct Share {
     pub(super) out: PathBuf,
     pub(super) only: Option<Recipient>,
@@ -50,7 +52,7 @@ pub(super) struct Sealer<'a> {
 pub(super) struct Made {
     pub(super) kit: Option<KitView>,
     pub(super) results: Vec<DeviceResult<HandedOff>>,
-    /// What did not go as it should, although the kit stands.
+    /// Mishaps that leave the kit whole.
     pub(super) warnings: Vec<String>,
 }
 
@@ -162,7 +164,7 @@ impl Sealer<'_> {
         identity: Option<&NewIdentity>,
     ) -> Result<Vec<u8>, Failure> {
         let armor = self.args.result.armor;
-        contents::seal(bundle.inner(), self.recipients(bundle), identity, armor)
+        Ok(contents::seal(bundle.inner(), self.recipients(bundle), identity, armor)?)
     }
 
     fn handed_off(
@@ -258,9 +260,7 @@ fn lock(
     for facts in results.iter_mut().filter_map(|result| result.facts.as_mut()) {
         facts.vouched_by = Some(vouch);
     }
-    identity
-        .protect(passphrase, signer)
-        .map_err(|_| Failure::unexpected("the kit's identity could not be locked"))
+    Ok(identity.protect(passphrase, signer).map_err(|_| Error::IdentityNotLocked)?)
 }
 
 /// A failure that concerns one bundle is its result; any other ends the run.
@@ -280,13 +280,10 @@ fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Failur
         false => durable::create(&dir, name, bytes, mode),
     };
     written.map_err(|error| {
-        let failure = Failure::io(path.display(), &error);
-        match failure.reason() {
-            Some(Reason::Exists) => {
-                failure.or_hint("--force replaces it; or choose another --out DIR")
-            }
-            _ => failure.or_hint("choose another place with --out DIR"),
-        }
+        Failure::io(path.display(), &error).or_hint(match error.kind() {
+            io::ErrorKind::AlreadyExists => "--force replaces it; or choose another --out DIR",
+            _ => "choose another place with --out DIR",
+        })
     })
 }
 

@@ -25,13 +25,13 @@ use crate::kit::writer::Written;
 pub(super) struct HandoffBody {
     /// The kits that were made.
     pub kits: Vec<KitView>,
-    /// Who signed their indexes: the team that hands off; null when no kit was made.
+    /// Signer of their indexes, the team that hands off; null when no kit was made.
     pub signer: Option<SignerBody>,
-    /// Where the new passphrase is from: `none`, `given`, `generated`, `asked`.
+    /// Origin of the new passphrase: `none`, `given`, `generated`, `asked`.
     pub passphrase: Source,
-    /// How many bundles are `handed-off`.
+    /// Number of bundles that are `handed-off`.
     pub handed_off: usize,
-    /// How many are `refused`.
+    /// Number of those that are `refused`.
     pub refused: usize,
     /// One for each bundle; with `--split` one for each recipient that it is sealed for.
     pub results: Vec<DeviceResult<HandedOff>>,
@@ -42,7 +42,6 @@ pub(super) struct HandoffBody {
 /// A kit that was made.
 #[derive(Debug, Serialize)]
 pub(super) struct KitView {
-    /// Its folder.
     pub path: PathBuf,
     /// The kit that it was made from.
     pub from: PathBuf,
@@ -50,15 +49,15 @@ pub(super) struct KitView {
     pub manager: Manager,
     /// The run of `generate_certs.pl`.
     pub batch: u64,
-    /// When the builder made the first kit.
+    /// Time when the builder made the first kit.
     pub created_at: Timestamp,
-    /// Who signed the first kit's index.
+    /// Signer of the first kit's index.
     pub built_by: Option<SignerEntry>,
     /// This handoff and those before it, the oldest first.
     pub handoffs: Vec<Handoff>,
-    /// Whether it holds `kit.identity.age`.
+    /// True if it holds `kit.identity.age`.
     pub has_passphrase: bool,
-    /// How many bundles it holds.
+    /// Number of bundles that it holds.
     pub bundles: usize,
     /// The installers in it.
     pub installers: Vec<InstallerEntry>,
@@ -67,20 +66,17 @@ pub(super) struct KitView {
 /// A bundle that was sealed anew; `status` is `handed-off`.
 #[derive(Debug, Serialize)]
 pub(super) struct HandedOff {
-    /// The new file.
     pub path: PathBuf,
-    /// Its bytes.
     pub size: u64,
-    /// Of them.
     pub sha256: Sha256,
     /// The same as before: the inside is unchanged.
     pub bundle_id: Sha256,
-    /// Who signed it, and so whom a device has to accept.
+    /// Its signer, whom a device has to accept.
     pub signer: Fingerprint,
-    /// Why that signer is trusted here: `named`, `own`, `passphrase`, `confirmed`; null when
+    /// Grounds for trusting that signer here: `named`, `own`, `passphrase`, `confirmed`; null when
     /// nobody speaks for it, which stops a passphrase kit only.
     pub vouched_by: Option<Vouch>,
-    /// Who can open it now, beside the passphrase.
+    /// Recipients that can open it now, beside the passphrase.
     pub recipients: Vec<String>,
 }
 
@@ -178,7 +174,7 @@ impl HandoffBody {
         text + &sealed_for(self.passphrase, devices)
     }
 
-    /// What proves something only when it does not travel with the stick.
+    /// Words what proves something only when it does not travel with the stick.
     fn to_tell(&self) -> String {
         let mut text = String::from("\nTell by phone, never on the stick\n");
         let mut signers: Vec<(Fingerprint, Option<Vouch>)> =

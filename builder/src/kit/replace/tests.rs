@@ -40,7 +40,8 @@ fn runs_that_begin_at_the_same_time_leave_each_other_alone() {
         });
         while !sweeping.is_finished() {
             let writer = KitWriter::create(&out, NAME, false).unwrap();
-            let none = writer.publish(|kit| kit.bundle("bundles/x.age", b"x").map(|_| None::<()>));
+            let none =
+                writer.publish(|kit| Ok(kit.bundle("bundles/x.age", b"x").map(|_| None::<()>)?));
             assert!(none.unwrap().is_none());
         }
     });

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use formats::error::Reason;
 use rustix::fs::OFlags;
 
 use super::*;
@@ -23,7 +24,7 @@ fn entries(path: &Path) -> Vec<String> {
 fn write(out: &Path, content: &str, force: bool) -> Result<PathBuf, Failure> {
     let made = KitWriter::create(out, NAME, force)?.publish(|new| {
         new.file(kit::INDEX, content.as_bytes(), 0o644)?;
-        new.bundle("bundles/x.age", b"x").map(Some)
+        Ok(Some(new.bundle("bundles/x.age", b"x")?))
     });
     made.map(|made| made.unwrap().1.path)
 }

@@ -1,0 +1,88 @@
+//! Reasons why a kit cannot be written: facts only, the sentences are in `wording`.
+
+use std::io;
+use std::path::PathBuf;
+
+use cli::disk::ownership::Foreign;
+use formats::checksum::Sha256;
+use formats::seal::SealError;
+use formats::signature::SignatureError;
+
+use crate::kit::installers::LeftOut;
+
+/// There is no kit, or a bundle is left out of it.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The directory that `--out` names cannot be opened.
+    Out {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// Something has the kit's name.
+    Exists {
+        path: PathBuf,
+        standing: Standing,
+    },
+    /// A file or folder of the kit cannot be written.
+    Write {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// More than the limit would be written into a file.
+    FileTooLarge {
+        file: String,
+        limit: u64,
+    },
+    ThreadEnded,
+    /// The kit's identity could not be encrypted with its passphrase.
+    IdentityNotLocked,
+    /// A bundle could not be sealed.
+    Seal(SealError),
+    /// A sealed bundle is beyond the limit.
+    BundleTooLarge,
+    /// The index could not be signed.
+    Index(SignatureError),
+    /// A named installer cannot be read.
+    Installer {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// A named installer is no program for a known architecture.
+    NoProgram(PathBuf),
+    /// Two named installers are for one architecture.
+    TwoPrograms {
+        arch: &'static str,
+    },
+    /// An installer is no longer what it was taken for.
+    InstallerChanged(PathBuf),
+    /// No installer is beside this program but these, which are not taken.
+    NoInstaller(Vec<LeftOut>),
+}
+
+/// Owner of the name of a kit that is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Something that `--force` replaces, if it is a kit.
+    Replaceable,
+    /// No kit, so that `--force` does not help.
+    NoKit,
+    /// A kit that another run made meanwhile.
+    JustMade,
+}
+
+/// A file beside this program is not taken as an installer.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    Unreadable(io::Error),
+    NoProgram,
+    /// Its digest is not one of this program's own build.
+    OtherBuild(Sha256),
+    /// Others than root could have put it there.
+    Foreign(Foreign),
+}
+
+impl From<io::Error> for NotTaken {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
