@@ -53,7 +53,7 @@ pub(crate) enum RecipientsError {
     /// A file of recipients or a map of them cannot be used.
     File { path: PathBuf, error: FileError },
     /// A line of the map stands for no device.
-    MapLine { file: String, line: usize, error: MapLineError },
+    MapLine { file: String, line: usize, error: Box<MapLineError> },
     /// Post-quantum ones stand beside others.
     Mixed,
     /// Devices have none.

@@ -94,7 +94,7 @@ impl Named {
             };
             let devices = devices.map_err(|error| {
                 let (file, line) = (self.map_file.clone(), line.number);
-                RecipientsError::MapLine { file, line, error }
+                RecipientsError::MapLine { file, line, error: Box::new(error) }
             })?;
             for uuid in devices {
                 // a map may have a device on every line: its list is not searched for each

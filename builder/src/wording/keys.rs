@@ -81,7 +81,7 @@ impl From<RecipientsError> for Failure {
             RecipientsError::File { path, error } => {
                 Failure::usage(format!("{}: {error}", path.display()))
             }
-            RecipientsError::MapLine { file, line, error } => Failure::from(error)
+            RecipientsError::MapLine { file, line, error } => Failure::from(*error)
                 .preceded_by(format!("{file}, line {line}"))
                 .without_reason()
                 .exit(Exit::Usage),
