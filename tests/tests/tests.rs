@@ -165,7 +165,7 @@ mod output {
     /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 
-    /// Flags, fields, reasons and links stand in the documents, and those that stand there exist.
+    /// Flags, fields, reasons, paths and links that stand in the documents exist, and stand there.
     mod docs;
 }
 
