@@ -25,7 +25,7 @@ pub(crate) enum Error {
     Backup(BackupError),
     Replace(ReplaceError),
     NotDone(NotDone),
-    NotBack(NotBack),
+    NotBack(Box<NotBack>),
 }
 
 /// A record or a receipt that cannot be read or written.
@@ -146,6 +146,6 @@ impl From<NotDone> for Error {
 
 impl From<NotBack> for Error {
     fn from(error: NotBack) -> Self {
-        Self::NotBack(error)
+        Self::NotBack(Box::new(error))
     }
 }

@@ -24,7 +24,7 @@ impl From<Error> for Failure {
             Error::Backup(error) => error.into(),
             Error::Replace(error) => error.into(),
             Error::NotDone(error) => error.into(),
-            Error::NotBack(error) => error.into(),
+            Error::NotBack(error) => (*error).into(),
         }
     }
 }

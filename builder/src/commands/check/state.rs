@@ -223,8 +223,8 @@ impl Checked {
 /// its old certificate is WARNING; CRITICAL once it has expired, for then the device does not
 /// come back by itself.
 pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<&DeviceUuid>) {
-    for at in outdated(all) {
-        let checked = &mut all[at];
+    let outdated = outdated(all);
+    for (checked, _) in all.iter_mut().zip(outdated).filter(|(_, is_outdated)| *is_outdated) {
         if checked.device.as_ref().is_some_and(|device| waiting.contains(&device.uuid)) {
             if !checked.is_expired() {
                 checked.state = Level::Warning;
@@ -239,8 +239,8 @@ pub(super) fn mark_superseded(all: &mut [Checked], waiting: &HashSet<&DeviceUuid
     }
 }
 
-/// The indices of the old files in need of renewal beside which a good new pair lies.
-fn outdated(all: &[Checked]) -> Vec<usize> {
+/// Tells of each whether it is an old file in need of renewal beside which a good new pair lies.
+fn outdated(all: &[Checked]) -> Vec<bool> {
     fn device(checked: &Checked) -> Option<&DeviceUuid> {
         checked.device.as_ref().map(|device| &device.uuid)
     }
@@ -250,7 +250,7 @@ fn outdated(all: &[Checked]) -> Vec<usize> {
         let is_old = matches!(one.role, Role::Peer | Role::PeerCa);
         is_old && one.state != Level::Ok && device(one).is_some_and(|it| renewed.contains(it))
     };
-    (0..all.len()).filter(|at| is_outdated(&all[*at])).collect()
+    all.iter().map(is_outdated).collect()
 }
 
 /// Sorts the most urgent first.
