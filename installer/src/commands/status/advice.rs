@@ -3,7 +3,8 @@
 use cli::say::monitoring::{Level, days_text};
 use cli::say::version;
 
-use super::{PeerStatus, StatusReport};
+use super::StatusReport;
+use super::peer::{PeerState, PeerStatus};
 use crate::appliance::host::{IS_A_MANAGER, IS_NEITHER};
 use crate::appliance::service::Service;
 use crate::appliance::tunnel::{self, TunnelState};
@@ -32,18 +33,18 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
             managers(&staying)
         ));
     }
-    if report.peers.iter().any(|peer| peer.leftovers > 0) && unfinished.is_none() {
+    if report.peers.iter().any(|peer| peer.contents.leftovers > 0) && unfinished.is_none() {
         steps.push(
             "sftunnel-install recover removes the staged files of a run that ended early"
                 .to_owned(),
         );
     }
     steps.extend(unfinished);
-    let obstacles = report.peers.iter().flat_map(|peer| &peer.obstacles);
+    let obstacles = report.peers.iter().flat_map(|peer| &peer.contents.obstacles);
     steps.extend(obstacles.map(|obstacle| obstacle.hint()));
     steps.extend(report.peers.iter().filter_map(of_files));
     steps.extend(of_service(report));
-    let with_copies: Vec<_> = report.peers.iter().filter(|peer| peer.stray_key).collect();
+    let with_copies: Vec<_> = report.peers.iter().filter(|peer| peer.contents.stray_key).collect();
     if !with_copies.is_empty() {
         steps.push(format!(
             "once the tunnel is up, remove the stray copies in the directory of {}: a copy of sftunnel-key.pem is a private key",
@@ -56,26 +57,31 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
 /// Returns true for a tunnel that is up on files that could not bring it up again.
 fn stays_up_only_for_now(peer: &PeerStatus) -> bool {
     let is_up = peer.tunnel.as_ref().is_some_and(|tunnel| tunnel.state == TunnelState::Up);
-    is_up && matches!(peer.state, "expired" | "broken")
+    is_up && matches!(peer.verdict.state, PeerState::Expired | PeerState::Broken)
 }
 
 fn of_files(peer: &PeerStatus) -> Option<String> {
     let manager = peer.manager.short();
-    let wrong_mode =
-        peer.files.iter().filter_map(|file| file.found.as_ref()).any(|found| !found.as_expected);
-    let step = match (peer.state, peer.level) {
-        ("not-yet-valid", _) => "check this box's clock, and its NTP servers".to_owned(),
-        ("expired" | "broken", _) => {
+    let wrong_mode = peer
+        .contents
+        .files
+        .iter()
+        .filter_map(|file| file.found.as_ref())
+        .any(|found| !found.as_expected);
+    let verdict = &peer.verdict;
+    let step = match (verdict.state, verdict.level) {
+        (PeerState::NotYetValid, _) => "check this box's clock, and its NTP servers".to_owned(),
+        (PeerState::Expired | PeerState::Broken, _) => {
             "install a kit from there: sh install.sh in it, or sftunnel-install install KIT"
                 .to_owned()
         }
-        ("unreadable", _) if !peer.hint.is_empty() => peer.hint.clone(),
-        ("unreadable", _) => {
-            "look at its directory: it cannot be read as it should be, see above".to_owned()
-        }
+        (PeerState::Unreadable, _) => match &verdict.fault {
+            Some(fault) if !fault.hint.is_empty() => fault.hint.clone(),
+            _ => "look at its directory: it cannot be read as it should be, see above".to_owned(),
+        },
         (_, Level::Warning | Level::Critical) => format!(
             "{} left: have its CA renewed in time; sftunnel-bundle check on the manager says how",
-            days_text(peer.days_left.unwrap_or_default())
+            days_text(verdict.days_left.unwrap_or_default())
         ),
         _ if wrong_mode => {
             "the files are good, but not 644 root:root; an installation sets that".to_owned()
@@ -102,7 +108,7 @@ fn of_service(report: &StatusReport) -> Option<String> {
         Service::Running { .. } => {
             let is_down = |peer: &&&PeerStatus| {
                 let tunnel = peer.tunnel.as_ref();
-                peer.state == "valid" && tunnel.is_some_and(|t| t.state == TunnelState::Down)
+                peer.verdict.state == PeerState::Valid && tunnel.is_some_and(|t| t.state == TunnelState::Down)
             };
             let down: Vec<_> = expected.iter().filter(is_down).copied().collect();
             (!down.is_empty()).then(|| {

@@ -4,7 +4,8 @@
 use cli::say::prometheus::{STATES, Textfile, label, number};
 use formats::credentials::CertificateFacts;
 
-use super::{PeerStatus, StatusReport};
+use super::StatusReport;
+use super::peer::PeerStatus;
 use crate::appliance::service::Service;
 use crate::appliance::tunnel::TunnelState;
 
@@ -23,7 +24,7 @@ pub(super) fn text(report: &StatusReport) -> String {
         file.gauge(&format!("sftunnel_certificate_{name}_seconds"), help, samples);
     }
     let peers = || report.peers.iter().map(|peer| (manager(peer), peer));
-    let states = peers().map(|(labels, peer)| (labels, number(peer.level)));
+    let states = peers().map(|(labels, peer)| (labels, number(peer.verdict.level)));
     file.gauge("sftunnel_peer_state", &format!("{STATES}."), states);
     let up = peers().filter_map(|(labels, peer)| {
         // NaN sets off no alert on 0
@@ -56,7 +57,7 @@ pub(super) fn text(report: &StatusReport) -> String {
 }
 
 fn certificates(peer: &PeerStatus) -> impl Iterator<Item = (String, &CertificateFacts)> {
-    [("ca", &peer.ca), ("certificate", &peer.certificate)].into_iter().filter_map(
+    [("ca", &peer.verdict.ca), ("certificate", &peer.verdict.certificate)].into_iter().filter_map(
         |(role, facts)| {
             Some((format!("{},{}", label("role", role), manager(peer)), facts.as_ref()?))
         },

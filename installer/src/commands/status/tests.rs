@@ -1,8 +1,12 @@
 //! Tests of the overall level and of the order of the steps.
 
-use super::*;
+use formats::device::ManagerUuid;
 
-fn peer(state: &'static str, level: Level, tunnel: Option<TunnelState>) -> PeerStatus {
+use super::peer::{Contents, Verdict, level_of};
+use super::*;
+use crate::appliance::tunnel::Tunnel;
+
+fn peer(state: PeerState, level: Level, tunnel: Option<TunnelState>) -> PeerStatus {
     let manager: ManagerUuid = "cdb123c8-4347-11ef-aca1-f3aa241412a1".parse().unwrap();
     let tunnel = tunnel.map(|state| Tunnel {
         manager: manager.clone(),
@@ -14,21 +18,8 @@ fn peer(state: &'static str, level: Level, tunnel: Option<TunnelState>) -> PeerS
     PeerStatus {
         manager,
         path: String::new(),
-        state,
-        level,
-        reason: None,
-        message: None,
-        hint: String::new(),
-        days_left: None,
-        ca: None,
-        certificate: None,
-        files: Vec::new(),
-        strays: Vec::new(),
-        stray_key: false,
-        cannot_replace: Vec::new(),
-        obstacles: Vec::new(),
-        leftovers: 0,
-        completed: true,
+        verdict: Verdict { level, ..Verdict::new(state, None) },
+        contents: Contents { completed: true, ..Contents::default() },
         signers: Vec::new(),
         tunnel,
     }
@@ -64,23 +55,29 @@ fn the_level_follows_the_days_and_what_is_broken_is_critical() {
     let thresholds = Thresholds { warning: 90, critical: 30 };
     let level = |state, days| level_of(state, days, thresholds);
     use Level::{Critical, Ok, Unknown, Warning};
-    let levels = [90, 89, 30, 29].map(|days| level("valid", Some(days)));
+    let levels = [90, 89, 30, 29].map(|days| level(PeerState::Valid, Some(days)));
     assert_eq!(levels, [Ok, Warning, Warning, Critical]);
-    let words = ["expired", "not-yet-valid", "broken", "empty", "unreadable"];
-    assert_eq!(words.map(|state| level(state, None)), [Critical, Critical, Critical, Ok, Unknown]);
+    let states = [
+        PeerState::Expired,
+        PeerState::NotYetValid,
+        PeerState::Broken,
+        PeerState::Empty,
+        PeerState::Unreadable,
+    ];
+    assert_eq!(states.map(|state| level(state, None)), [Critical, Critical, Critical, Ok, Unknown]);
 }
 
 #[test]
 fn the_most_urgent_directory_counts_and_an_empty_one_does_not() {
     use Level::{Critical, Ok, Unknown, Warning};
-    let empty = || peer("empty", Ok, None);
-    let valid = |level| peer("valid", level, Some(TunnelState::Up));
+    let empty = || peer(PeerState::Empty, Ok, None);
+    let valid = |level| peer(PeerState::Valid, level, Some(TunnelState::Up));
     for (peers, expected) in [
         (vec![], Unknown),
         (vec![empty()], Unknown),
         (vec![valid(Ok), empty()], Ok),
         (vec![valid(Ok), valid(Warning)], Warning),
-        (vec![valid(Warning), peer("expired", Critical, Some(TunnelState::Up))], Critical),
+        (vec![valid(Warning), peer(PeerState::Expired, Critical, Some(TunnelState::Up))], Critical),
     ] {
         assert_eq!(overall(&report(peers)), expected);
     }
@@ -97,7 +94,7 @@ fn trouble_beside_good_files_is_a_warning() {
         (|it| it.interrupted_run = Some("…".to_owned()), "an interrupted run is not finished"),
     ];
     for level in [Level::Ok, Level::Critical] {
-        let mut all = report(vec![peer("valid", level, Some(TunnelState::Up))]);
+        let mut all = report(vec![peer(PeerState::Valid, level, Some(TunnelState::Up))]);
         assert_eq!((trouble(&all), overall(&all)), (None, level));
         // each comes before those above it
         for (happens, said) in troubles {
@@ -109,11 +106,11 @@ fn trouble_beside_good_files_is_a_warning() {
 
 #[test]
 fn what_is_not_known_or_not_expected_is_no_trouble() {
-    let mut unknown = report(vec![peer("valid", Level::Ok, Some(TunnelState::Unknown))]);
+    let mut unknown = report(vec![peer(PeerState::Valid, Level::Ok, Some(TunnelState::Unknown))]);
     unknown.sftunnel = Service::Unknown { detail: "no pmtool".to_owned() };
     assert_eq!(trouble(&unknown), None);
     // nobody's tunnel: sftunnel need not run
-    let mut alone = report(vec![peer("empty", Level::Ok, None)]);
+    let mut alone = report(vec![peer(PeerState::Empty, Level::Ok, None)]);
     alone.sftunnel = not_running();
     assert_eq!((trouble(&alone), advice::next(&alone, None)), (None, vec![]));
 }
@@ -122,8 +119,8 @@ fn what_is_not_known_or_not_expected_is_no_trouble() {
 /// about can wait until the tunnel is up.
 #[test]
 fn the_steps_stand_in_the_order_in_which_they_are_to_be_taken() {
-    let expired =
-        PeerStatus { stray_key: true, ..peer("expired", Level::Critical, Some(TunnelState::Up)) };
+    let mut expired = peer(PeerState::Expired, Level::Critical, Some(TunnelState::Up));
+    expired.contents.stray_key = true;
     let mut all = report(vec![expired]);
     all.clock_behind = true;
     let unfinished = Some("finish the run".to_owned());

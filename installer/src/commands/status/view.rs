@@ -10,7 +10,8 @@ use formats::credentials::CertificateFacts;
 use formats::text::printable;
 use formats::timestamp::Timestamp;
 
-use super::{PeerStatus, StatusReport, trouble};
+use super::peer::{PeerState, PeerStatus};
+use super::{StatusReport, trouble};
 use crate::appliance::host::Appliance;
 use crate::appliance::tunnel::{self, TunnelState};
 use crate::candidate::plan_text;
@@ -92,7 +93,7 @@ fn rows(peer: &PeerStatus, report: &StatusReport) -> Vec<(Level, i64, [String; 4
             [facts.not_after.date(), bar, what.to_owned(), peer.manager.short().to_owned()],
         )
     };
-    let of = [("CA", &peer.ca), ("device's own", &peer.certificate)];
+    let of = [("CA", &peer.verdict.ca), ("device's own", &peer.verdict.certificate)];
     of.into_iter().filter_map(|(what, facts)| Some(row(what, facts.as_ref()?))).collect()
 }
 
@@ -103,7 +104,7 @@ pub(super) fn summary(report: &StatusReport) -> String {
             .to_owned();
     }
     let files = sentence(&report.peers);
-    let is_urgent = report.peers.iter().any(|peer| peer.level != Level::Ok);
+    let is_urgent = report.peers.iter().any(|peer| peer.verdict.level != Level::Ok);
     match trouble(report) {
         Some(trouble) if is_urgent => format!("{files}; {trouble}"),
         Some(trouble) => format!("{trouble}; {files}"),
@@ -116,30 +117,36 @@ fn sentence(peers: &[PeerStatus]) -> String {
         return "no peer directory: registered with no manager".to_owned();
     };
     let manager = first.manager.short();
-    let urgent = peers.iter().filter(|peer| peer.level != Level::Ok).count();
+    let urgent = peers.iter().filter(|peer| peer.verdict.level != Level::Ok).count();
     let more =
         if urgent > 1 { format!(", and {} more to look at", urgent - 1) } else { String::new() };
-    let end = [&first.ca, &first.certificate].into_iter().flatten().map(|facts| facts.not_after);
+    let verdict = &first.verdict;
+    let end =
+        [&verdict.ca, &verdict.certificate].into_iter().flatten().map(|facts| facts.not_after);
     let end = end.min().map(Timestamp::date).unwrap_or_default();
-    match (first.state, first.days_left, &first.message) {
-        ("empty", _, _) => format!("no files for manager {manager}, so no tunnel is expected"),
-        ("expired", Some(days), _) => {
+    match (verdict.state, verdict.days_left, &verdict.fault) {
+        (PeerState::Empty, ..) => {
+            format!("no files for manager {manager}, so no tunnel is expected")
+        }
+        (PeerState::Expired, Some(days), _) => {
             format!("files for manager {manager} expired {} ago ({end}){more}", days_text(-days))
         }
-        ("valid", Some(days), _) => {
+        (PeerState::Valid, Some(days), _) => {
             format!("files for manager {manager} expire in {} ({end}){more}", days_text(days))
         }
-        (state, _, Some(message)) => format!("manager {manager}: {state}: {message}{more}"),
-        (state, ..) => format!("manager {manager}: {state}{more}"),
+        (state, _, Some(fault)) => {
+            format!("manager {manager}: {}: {}{more}", state.word(), fault.message)
+        }
+        (state, ..) => format!("manager {manager}: {}{more}", state.word()),
     }
 }
 
 fn perfdata(report: &StatusReport) -> String {
     let mut data = String::new();
-    if let Some(days) = report.peers.iter().filter_map(|peer| peer.days_left).min() {
+    if let Some(days) = report.peers.iter().filter_map(|peer| peer.verdict.days_left).min() {
         let _ = write!(data, "{} ", report.thresholds.perfdata("days", days));
     }
-    let of = |level| report.peers.iter().filter(|peer| peer.level == level).count();
+    let of = |level| report.peers.iter().filter(|peer| peer.verdict.level == level).count();
     let (managers, warning, critical) =
         (report.peers.len(), of(Level::Warning), of(Level::Critical));
     let _ = write!(data, "managers={managers} warning={warning} critical={critical}");
@@ -154,12 +161,13 @@ fn perfdata(report: &StatusReport) -> String {
 }
 
 fn add_peer(page: &mut Page, terminal: &Terminal, peer: &PeerStatus) {
-    let state = terminal.paint(peer.level.color(), peer.state);
+    let PeerStatus { verdict, contents, .. } = peer;
+    let state = terminal.paint(verdict.level.color(), verdict.state.word());
     page.push("\n");
     page.field("Manager", peer.manager.as_str());
-    let _ = writeln!(page, "State     {state} ({})", peer.level.word());
-    if let Some(message) = &peer.message {
-        page.field("", &printable(message).to_string());
+    let _ = writeln!(page, "State     {state} ({})", verdict.level.word());
+    if let Some(fault) = &verdict.fault {
+        page.field("", &printable(&fault.message).to_string());
     }
     if let Some(tunnel) = &peer.tunnel {
         let color = match tunnel.state {
@@ -174,7 +182,7 @@ fn add_peer(page: &mut Page, terminal: &Terminal, peer: &PeerStatus) {
             let _ = writeln!(page, "Heartbeat last written {minutes} min ago");
         }
     }
-    for file in &peer.files {
+    for file in &contents.files {
         match &file.found {
             None => page.field("Missing", file.name),
             Some(found) if !found.as_expected => {
@@ -187,15 +195,15 @@ fn add_peer(page: &mut Page, terminal: &Terminal, peer: &PeerStatus) {
             Some(_) => {}
         }
     }
-    for obstacle in &peer.cannot_replace {
+    for obstacle in &contents.cannot_replace {
         page.field("Obstacle", &printable(obstacle).to_string());
     }
-    for stray in &peer.strays {
+    for stray in &contents.strays {
         let line = format!("'{stray}' (not one of the three files; left alone)");
         page.field("Stray", &line);
     }
-    if peer.leftovers > 0 {
-        let line = format!("{} staged file(s); `recover` removes them", peer.leftovers);
+    if contents.leftovers > 0 {
+        let line = format!("{} staged file(s); `recover` removes them", contents.leftovers);
         page.field("Leftover", &line);
     }
     for signer in &peer.signers {
