@@ -165,7 +165,7 @@ mod output {
     /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 
-    /// Flags, fields, reasons, paths and links that stand in the documents exist, and stand there.
+    /// Flags, fields and reasons stand in the documents, and these, paths and links in them exist.
     mod docs;
 }
 
