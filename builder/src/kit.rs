@@ -9,5 +9,3 @@ pub(crate) mod replace;
 pub(crate) mod source;
 pub(crate) mod texts;
 pub(crate) mod writer;
-
-pub(crate) use crate::device_result;

@@ -37,12 +37,12 @@ use self::seal::{Sealer, Share};
 use self::view::{HandoffBody, KitView};
 use crate::Context;
 use crate::args::HandoffArgs;
+use crate::device_result::{self, DeviceResult, Refusal, warn_when_quiet};
 use crate::fmc::belief::Belief;
 use crate::fmc::by_name::find_device;
 use crate::keys::passphrase::{self, Source};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::signing_key::{self, Signer};
-use crate::kit::device_result::{self, DeviceResult, Refusal, warn_when_quiet};
 
 /// A kit, opened, and the bundles of it that were asked for.
 struct SourceKit {

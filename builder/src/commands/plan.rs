@@ -16,12 +16,12 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::args::BuildArgs;
+use crate::device_result::{self, DeviceResult, refusals_text, warnings_text};
 use crate::fmc::belief::Belief;
 use crate::fmc::collect::Collector;
 use crate::fmc::plan::{self, PlannedDevice};
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key;
-use crate::kit::device_result::{self, DeviceResult, refusals_text, warnings_text};
 use crate::kit::inputs::{Prepared, prepare};
 use crate::kit::installers::LeftOut;
 use crate::kit::parallel::in_order;

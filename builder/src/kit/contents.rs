@@ -15,7 +15,7 @@ use formats::limits;
 use formats::seal::{Encoding, NewIdentity, Recipient};
 use formats::signature::SigningKey;
 
-use crate::kit::device_result::DeviceResult;
+use crate::device_result::DeviceResult;
 use crate::kit::error::Error;
 use crate::kit::texts;
 use crate::kit::writer::{KitWriter, Written};

@@ -8,8 +8,8 @@ use formats::error::Reason;
 use formats::kit::BundleEntry;
 use formats::seal::Identities;
 
+use crate::device_result::DeviceRef;
 use crate::fmc::by_name::{NameError, find_device};
-use crate::kit::device_result::DeviceRef;
 
 /// Picks the bundles of a kit that were asked for; all, when none was named.
 pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEntry>, NameError> {

@@ -14,12 +14,10 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::commands::plan;
+use crate::device_result::{self, DeviceResult, refusals_text, warn_when_quiet, warnings_text};
 use crate::fmc::plan::Source;
 use crate::keys::passphrase;
 use crate::keys::signing_key::{Signer, SignerBody};
-use crate::kit::device_result::{
-    self, DeviceResult, refusals_text, warn_when_quiet, warnings_text,
-};
 use crate::kit::inputs::Prepared;
 use crate::kit::installers::LeftOut;
 use crate::kit::writer::Written;

@@ -15,9 +15,9 @@ use formats::trust::Vouch;
 use serde::Serialize;
 
 use crate::commands::plan;
+use crate::device_result::{DeviceResult, refusals_text, warnings_text};
 use crate::keys::passphrase::Source;
 use crate::keys::signing_key::{Signer, SignerBody};
-use crate::kit::device_result::{DeviceResult, refusals_text, warnings_text};
 use crate::kit::writer::Written;
 
 /// The JSON of `handoff`.
