@@ -1,7 +1,9 @@
 //! `log`: the runs on this box, their times and their outcomes.
 
+use std::fmt::Write as _;
+
 use cli::say::exit::Failure;
-use cli::say::page::{Table, wrap};
+use cli::say::page::{Page, Table};
 use cli::say::report::Report;
 use formats::text::printable;
 use serde::Serialize;
@@ -40,23 +42,21 @@ pub(crate) fn run(session: &Session) -> Result<Report, Failure> {
             [line.at.to_string(), line.command.clone(), outcome, line.exit_code.to_string()];
         table.row(cells.map(|cell| printable(&cell).to_string()));
     }
-    let mut text =
-        if report.lines.is_empty() { "The log is empty.\n".to_owned() } else { String::new() };
+    let mut page = Page::default();
     let rows = table.text();
     let mut rows = rows.lines();
-    if let Some(headings) = rows.next().filter(|_| !report.lines.is_empty()) {
-        text.push_str(&format!("{headings}\n"));
+    match rows.next() {
+        Some(headings) if !report.lines.is_empty() => {
+            let _ = writeln!(page, "{headings}");
+        }
+        _ => page.push("The log is empty.\n"),
     }
     for (row, line) in rows.zip(&report.lines) {
-        text.push_str(&format!("{row}\n"));
-        if let Some(message) = &line.message {
-            for line in message.lines() {
-                text.push_str(&wrap("      ", 6, &printable(line).to_string()));
-            }
-        }
+        let _ = writeln!(page, "{row}");
+        line.message.iter().for_each(|message| page.notes("      ", message));
     }
     if report.unreadable > 0 {
-        text.push_str(&format!("{} line(s) cannot be read.\n", report.unreadable));
+        let _ = writeln!(page, "{} line(s) cannot be read.", report.unreadable);
     }
-    Ok(Report::done(&report, text))
+    Ok(Report::done(&report, page.text()))
 }

@@ -114,7 +114,7 @@ pub(super) struct DeviceView {
 }
 
 /// One receipt's entry in the JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct ReceiptView {
     pub path: PathBuf,
     /// `verified` or `refused`.
@@ -211,17 +211,7 @@ impl DeviceView {
 
 impl ReceiptView {
     pub(super) fn unreadable(path: PathBuf, refusal: Refusal) -> Self {
-        Self {
-            path,
-            status: "refused",
-            refusal: Some(refusal),
-            device: None,
-            manager: None,
-            outcome: None,
-            ended_at: None,
-            proof: None,
-            listed: false,
-        }
+        Self { path, status: "refused", refusal: Some(refusal), ..Self::default() }
     }
 
     pub(super) fn of(path: PathBuf, checked: &CheckedClaim, listed: bool) -> Self {

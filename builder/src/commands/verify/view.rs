@@ -32,7 +32,7 @@ pub(super) struct VerifyBody {
 }
 
 /// One kit's entry in the JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct KitView {
     pub path: PathBuf,
     /// `verified` or `refused`.
@@ -71,7 +71,7 @@ pub(super) struct KitView {
 }
 
 /// One bundle's entry in the JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct BundleView {
     /// The file; size and digest are null when it cannot be read.
     pub path: PathBuf,
@@ -106,44 +106,18 @@ impl KitView {
         Self {
             path: kit.path().to_owned(),
             status: "verified",
-            refusal: None,
             manager: Some(index.manager.clone()),
             batch: Some(index.batch),
             created_at: Some(index.created_at),
             signer: Some(kit.signer().fingerprint()),
             built_by: index.built_by,
             handoffs: index.handoffs.clone(),
-            vouched_by: None,
-            passphrase: None,
-            files: None,
-            bytes: None,
-            texts_signed: None,
-            not_listed: Vec::new(),
-            left_by_systems: Vec::new(),
-            remarks: Vec::new(),
+            ..Self::default()
         }
     }
 
     pub(super) fn unreadable(path: &Path, refusal: Refusal) -> Self {
-        Self {
-            path: path.to_owned(),
-            status: "refused",
-            refusal: Some(refusal),
-            manager: None,
-            batch: None,
-            created_at: None,
-            signer: None,
-            built_by: None,
-            handoffs: Vec::new(),
-            vouched_by: None,
-            passphrase: None,
-            files: None,
-            bytes: None,
-            texts_signed: None,
-            not_listed: Vec::new(),
-            left_by_systems: Vec::new(),
-            remarks: Vec::new(),
-        }
+        Self { path: path.to_owned(), status: "refused", refusal: Some(refusal), ..Self::default() }
     }
 
     pub(super) fn checked(&mut self, checked: CheckedFiles) {
@@ -171,18 +145,13 @@ impl BundleView {
             kit,
             device,
             status: "unopened",
-            refusal: None,
-            bundle_id: None,
-            signer: None,
-            vouched_by: None,
-            certificate_not_after: None,
-            ca_not_after: None,
+            ..Self::default()
         }
     }
 
     pub(super) fn unreadable(path: &Path, refusal: Refusal) -> Self {
-        let view = Self::new((path.to_owned(), 0, Sha256::of(b"")), None, None);
-        Self { size: None, sha256: None, status: "refused", refusal: Some(refusal), ..view }
+        let (path, refusal) = (path.to_owned(), Some(refusal));
+        Self { path, status: "refused", refusal, ..Self::default() }
     }
 
     pub(super) fn refused(mut self, failure: Failure) -> Self {
