@@ -1,6 +1,7 @@
 //! The box: its files, its state directory, sftunnel and the tunnels.
 
 pub(crate) mod attributes;
+pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod peers;
 pub(crate) mod run_log;

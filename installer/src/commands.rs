@@ -22,6 +22,7 @@ use cli::say::report::Report;
 use cli::say::terminal::Terminal;
 use formats::error::Reason;
 
+use crate::appliance::error::Error;
 use crate::appliance::host::Host;
 use crate::appliance::run_log::{self, LogLine};
 use crate::appliance::service::Patience;
@@ -100,13 +101,14 @@ fn with_lock(
         let line = LogLine::new(host.now(), command, "failed", failure.exit_code().code());
         LogLine { message: Some(failure.message().to_owned()), ..line.reason(failure.reason()) }
     };
-    let state = LockedState::open(host).map_err(|error| {
-        let failure = Failure::from(&error);
-        // a line is appended whole, also while another run appends its own
-        if let LockError::Busy(state) = &error {
-            log(terminal, state, &failed(&failure));
+    let state = LockedState::open(host).map_err(|error| match error {
+        LockError::Failed(error) => error.into(),
+        LockError::Busy(state) => {
+            let failure = Failure::from(Error::Busy);
+            // a line is appended whole, also while another run appends its own
+            log(terminal, &state, &failed(&failure));
+            failure
         }
-        failure
     })?;
     terminal.detail(&format!("the lock in {} is taken", state.shown()));
     let patience = wait.patience();

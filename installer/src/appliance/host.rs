@@ -13,21 +13,14 @@ use cli::say::exit::Failure;
 use formats::cisco::facts::{IMS_CONF, PMTOOL, PROGRAMS};
 use formats::cisco::ims_conf::ImsConf;
 use formats::device::DeviceUuid;
-use formats::error::Reason;
 use formats::limits::{self, LimitError};
 use formats::timestamp::Timestamp;
 
 pub(crate) use cli::process::command;
 use cli::process::command::{CommandError, Finished, Print};
 
-/// What to do where something is missing that every FTD has.
-pub(crate) const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
-/// For what only root may look at.
-const AS_ROOT: &str = "in `expert` mode run `sudo su`, then the same command again";
-/// For a manager that is no device of another one.
-pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
-/// What to do on another machine.
-pub(crate) const IS_NEITHER: &str = "this is neither a device (FTD) nor a manager (FMC): run sftunnel-install as root on the FTD, or name a copy of its tree with --root DIR; sftunnel-bundle is for the manager";
+use crate::appliance::error::{Error, Missing};
+
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The box, or a tree that stands for one.
@@ -61,8 +54,9 @@ pub(crate) struct Appliance {
 
 impl Host {
     /// The box below `root`.
-    pub(crate) fn open(root: &Path, told: Told) -> Result<Self, Failure> {
-        let root = Root::open(root).map_err(|error| Failure::io(root.display(), &error))?;
+    pub(crate) fn open(root: &Path, told: Told) -> Result<Self, Error> {
+        let root =
+            Root::open(root).map_err(|error| Error::io(root.display().to_string(), error))?;
         Ok(Self { root, told })
     }
 
@@ -85,12 +79,11 @@ impl Host {
     }
 
     /// Whether this process may do what an installation does.
-    pub(crate) fn require_root(&self, command: &str) -> Result<(), Failure> {
+    pub(crate) fn require_root(&self, command: &str) -> Result<(), Error> {
         if rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        let message = format!("'{command}' needs root");
-        Err(Failure::refused(Reason::NotRoot, message).hint(AS_ROOT))
+        Err(Error::NotRoot { command: command.to_owned() })
     }
 
     /// A value that changes with each boot of the kernel; `None` where there is none.
@@ -98,11 +91,11 @@ impl Host {
     /// # Errors
     /// When it is there and cannot be read: a process of another boot could be taken for one of
     /// this.
-    pub(crate) fn boot_id(&self) -> Result<Option<String>, Failure> {
+    pub(crate) fn boot_id(&self) -> Result<Option<String>, Error> {
         match std::fs::read_to_string(BOOT_ID) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io(BOOT_ID, &error)),
+            Err(error) => Err(Error::io(BOOT_ID, error)),
         }
     }
 
@@ -112,25 +105,15 @@ impl Host {
     }
 
     /// Reads `ims.conf`.
-    pub(crate) fn appliance(&self) -> Result<Appliance, Failure> {
-        let shown = self.root.outside(IMS_CONF);
-        let bytes = self.root.read(Path::new(IMS_CONF), limits::IMS_CONF).map_err(|error| {
-            let failure = cli::disk::input::of_limit(&shown, &error);
-            match error {
-                LimitError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-                    failure.or_hint(IS_AN_FTD)
-                }
-                _ => failure,
-            }
-        })?;
+    pub(crate) fn appliance(&self) -> Result<Appliance, Error> {
+        let path = self.root.outside(IMS_CONF);
+        let bytes = match self.root.read(Path::new(IMS_CONF), limits::IMS_CONF) {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(Missing::ImsConf { path, error }.into()),
+        };
         let conf = ImsConf::parse(&bytes);
-        let uuid =
-            conf.appliance_uuid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| {
-                let message =
-                    format!("{}: expected APPLIANCE_UUID=<UUID>, found none", shown.display());
-                Failure::refused(Reason::NotFound, message)
-                    .hint("`show version` on the device prints its UUID")
-            })?;
+        let uuid = conf.appliance_uuid.as_deref().and_then(|text| text.parse().ok());
+        let uuid = uuid.ok_or(Missing::Uuid { ims_conf: path })?;
         Ok(Appliance { uuid, version: conf.version, model: conf.model })
     }
 
@@ -138,15 +121,13 @@ impl Host {
     ///
     /// # Errors
     /// `not-found` where there is none; what the system says of one that cannot be opened.
-    pub(crate) fn pmtool(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn pmtool(&self) -> Result<PathBuf, Error> {
         if let Some(path) = &self.told.pmtool {
             return Ok(path.clone());
         }
         self.program(PMTOOL)?.ok_or_else(|| {
             let place = |folder| self.root.outside(format!("{folder}/{PMTOOL}"));
-            let places = PROGRAMS.map(|folder| place(folder).display().to_string()).join(" and ");
-            let message = format!("no pmtool at {places}: sftunnel could not be restarted");
-            Failure::refused(Reason::NotFound, message).hint("name it with --pmtool FILE")
+            Missing::Pmtool { looked_at: PROGRAMS.map(place).to_vec() }.into()
         })
     }
 
@@ -154,8 +135,8 @@ impl Host {
     ///
     /// # Errors
     /// When it is nowhere else and something is there that cannot be opened: that is not absence.
-    pub(crate) fn program(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
-        let mut failure = None;
+    pub(crate) fn program(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+        let mut failed = None;
         for folder in PROGRAMS {
             let path = format!("{folder}/{name}");
             let opened = self.root.open_file(Path::new(&path));
@@ -163,12 +144,12 @@ impl Host {
                 Ok(program) => return Ok(Some(program)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let error = LimitError::Io(error);
-                    failure = Some(cli::disk::input::of_limit(&self.root.outside(&path), &error));
+                    let (path, error) = (self.root.outside(&path), LimitError::Io(error));
+                    failed = Some(Error::Program { path, error });
                 }
             }
         }
-        failure.map_or(Ok(None), Err)
+        failed.map_or(Ok(None), Err)
     }
 
     /// What to execute for a program of the box. Below another root the kernel would follow an
@@ -187,8 +168,9 @@ impl Host {
         print: Print,
         limit: Duration,
     ) -> Result<Finished, CommandError> {
-        let program =
-            self.pmtool().map_err(|failure| CommandError::Start(failure.into_message()))?;
+        let program = self
+            .pmtool()
+            .map_err(|error| CommandError::Start(Failure::from(error).into_message()))?;
         command::run(&program, arguments, print, limit)
     }
 }

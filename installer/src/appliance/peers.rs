@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use cli::disk::root::{names_in, open_dir_at, open_file_at};
-use cli::say::exit::Failure;
 use formats::checksum::Sha256;
 use formats::cisco::facts::{PEERS, PEERS_NAME};
 use formats::credentials::{
@@ -22,6 +21,7 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::appliance::attributes::{Attributes, Extended};
+use crate::appliance::error::{Error, Missing, Unsafe};
 use crate::appliance::host::Host;
 use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
 
@@ -181,24 +181,19 @@ impl Reasoned for BrokenSet {
 }
 
 /// A manager that this box has a directory for, and the directory if it can be used.
-pub(crate) type ListedPeer = (ManagerUuid, Result<PeerDir, Failure>);
+pub(crate) type ListedPeer = (ManagerUuid, Result<PeerDir, Error>);
 
 impl PeerDir {
     /// Opens the directory of a manager.
     ///
     /// `not-registered` when there is none; `wrong-destination` when it is a link, or when somebody
     /// other than root could change what lies there.
-    pub(crate) fn open(host: &Host, manager: &ManagerUuid) -> Result<Self, Failure> {
-        let peers = open_peers(host)?.ok_or_else(|| never_registered(host))?;
-        let names = names_in(&peers).map_err(|error| Failure::io(shown(host, manager), &error))?;
+    pub(crate) fn open(host: &Host, manager: &ManagerUuid) -> Result<Self, Error> {
+        let peers = open_peers(host)?.ok_or_else(|| Missing::Peers { path: shown_peers(host) })?;
+        let names = names_in(&peers).map_err(|error| Error::io(shown(host, manager), error))?;
         let mut own = names.iter().filter(|name| uuid_of(name).as_ref() == Some(manager));
         let Some(name) = own.next() else {
-            let message = format!(
-                "there is no {}: this box is not registered with that manager",
-                shown(host, manager)
-            );
-            return Err(Failure::refused(Reason::NotRegistered, message)
-                .hint("check that kit and box belong together; `sftunnel-install status` lists this box's managers"));
+            return Err(Missing::Peer { path: shown(host, manager) }.into());
         };
         Self::open_at(host, &peers, name, own.next().is_none(), manager.clone())
     }
@@ -210,23 +205,22 @@ impl PeerDir {
         name: &OsStr,
         is_only: bool,
         manager: ManagerUuid,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let path = shown(host, &manager);
         if !is_only {
-            let message = format!("{path} exists in upper and in lower case");
-            return Err(Failure::refused(Reason::WrongDestination, message));
+            return Err(Unsafe::TwoPeers { path }.into());
         }
-        let dir = open_dir_at(peers, name).map_err(|error| wrong_directory(&path, &error))?;
-        require_private(&dir, &path)?;
+        let dir = open_dir_at(peers, name).map_err(|error| wrong_directory(path.clone(), error))?;
+        require_private(&dir, path)?;
         Ok(Self { manager, dir })
     }
 
     /// Every manager's directory that this box has, readable or not, by UUID. One is opened when
     /// it is asked for: there may be more of them than a process may have files open.
-    pub(crate) fn all(host: &Host) -> Result<impl Iterator<Item = ListedPeer>, Failure> {
+    pub(crate) fn all(host: &Host) -> Result<impl Iterator<Item = ListedPeer>, Error> {
         let peers = open_peers(host)?;
         let names = peers.as_ref().map(names_in).transpose();
-        let names = names.map_err(|error| Failure::io(shown_peers(host), &error))?;
+        let names = names.map_err(|error| Error::io(shown_peers(host), error))?;
         let mut managers: BTreeMap<ManagerUuid, (OsString, bool)> = BTreeMap::new();
         for name in names.unwrap_or_default() {
             if let Some(manager) = uuid_of(&name) {
@@ -254,25 +248,22 @@ impl PeerDir {
     /// Reads the three files as they are now.
     ///
     /// `wrong-destination` when one of them is something else than a regular file.
-    pub(crate) fn read(&self, host: &Host) -> Result<LiveSet, Failure> {
+    pub(crate) fn read(&self, host: &Host) -> Result<LiveSet, Error> {
         let [ca, certificate, key] = CredentialFile::ALL.map(|file| self.read_one(host, file));
         Ok(LiveSet([ca?, certificate?, key?]))
     }
 
-    fn read_one(&self, host: &Host, file: CredentialFile) -> Result<Live, Failure> {
+    fn read_one(&self, host: &Host, file: CredentialFile) -> Result<Live, Error> {
         let path = format!("{}/{file}", shown(host, &self.manager));
         let opened = match open_file_at(&self.dir, OsStr::new(file.name())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Live::Absent),
-            Err(error) => return Err(wrong_file(&path, &error)),
+            Err(error) => return Err(wrong_file(path, error)),
             Ok(opened) => opened,
         };
-        let stat = fstat(&opened).map_err(|error| Failure::io(&path, &error.into()))?;
+        let stat = fstat(&opened).map_err(|error| Error::io(&path, error))?;
         let extended = Extended::of(&opened).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => {
-                Failure::refused(Reason::TooLarge, format!("{path}: {error}"))
-                    .hint(format!("`getfattr -d -m - {path}` shows them"))
-            }
-            _ => Failure::io(&path, &error),
+            io::ErrorKind::InvalidData => Error::TooManyAttributes { path: path.clone(), error },
+            _ => Error::io(&path, error),
         })?;
         let attributes = Attributes {
             mode: stat.st_mode & 0o7777,
@@ -281,10 +272,8 @@ impl PeerDir {
             extended: Some(extended),
         };
         let bytes = limits::read_secret(opened, LIVE).map_err(|error| match error {
-            LimitError::TooLarge { .. } => {
-                Failure::refused(Reason::TooLarge, format!("{path} {error}"))
-            }
-            LimitError::Io(error) => Failure::io(&path, &error),
+            LimitError::TooLarge { .. } => Error::TooLarge { path, error },
+            LimitError::Io(error) => Error::Io { path, error },
         })?;
         let sha256 = Sha256::of(&bytes);
         // what is kept is what was read, without the room that was kept for more
@@ -349,35 +338,23 @@ fn uuid_of(name: &OsStr) -> Option<ManagerUuid> {
 }
 
 /// `None` on a box that was never registered with a manager.
-fn open_peers(host: &Host) -> Result<Option<OwnedFd>, Failure> {
+fn open_peers(host: &Host) -> Result<Option<OwnedFd>, Error> {
     let path = shown_peers(host);
     let Some(sf) = sf_dir::open(host)? else { return Ok(None) };
     let peers = match open_dir_at(&sf, OsStr::new(PEERS_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| wrong_directory(&path, &error))?,
+        other => other.map_err(|error| wrong_directory(path.clone(), error))?,
     };
-    require_private(&peers, &path)?;
+    require_private(&peers, path)?;
     Ok(Some(peers))
 }
 
-fn never_registered(host: &Host) -> Failure {
-    let path = shown_peers(host);
-    let message = format!("there is no {path}: this box has never been registered with a manager");
-    Failure::refused(Reason::NotRegistered, message)
-        .hint("is this an FTD? --root names another root directory")
-}
-
 /// Somebody who can rename things in the directory could put a link in the way.
-fn require_private(dir: &OwnedFd, path: &str) -> Result<(), Failure> {
-    let stat = fstat(dir).map_err(|error| Failure::io(path, &error.into()))?;
+fn require_private(dir: &OwnedFd, path: String) -> Result<(), Error> {
+    let stat = fstat(dir).map_err(|error| Error::io(&path, error))?;
     let own = stat.st_uid == rustix::process::geteuid().as_raw() || stat.st_uid == 0;
     if own && stat.st_mode & 0o022 == 0 {
         return Ok(());
     }
-    let (mode, uid) = (stat.st_mode & 0o7777, stat.st_uid);
-    let message = format!(
-        "{path} is {mode:o} of user {uid}, expected 755 of root: somebody else could change what is installed"
-    );
-    Err(Failure::refused(Reason::WrongDestination, message)
-        .hint("find out who changed it; then chown root:root and chmod 755"))
+    Err(Unsafe::Peers { path, mode: stat.st_mode & 0o7777, uid: stat.st_uid }.into())
 }

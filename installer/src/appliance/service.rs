@@ -6,12 +6,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use cli::say::exit::Failure;
 use formats::cisco::facts::SFTUNNEL;
-use formats::error::Reason;
 use formats::text::printable;
 use serde::Serialize;
 
+use crate::appliance::error::Error;
 use crate::appliance::host::Host;
 use crate::appliance::host::command::Print;
 use crate::appliance::signals::Signals;
@@ -121,17 +120,11 @@ pub(crate) fn settled_status(host: &Host, signals: &Signals) -> Service {
 /// Reads the state of sftunnel that a restart will be proved against.
 ///
 /// `cannot-tell` when `pmtool` does not say.
-pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service, Failure> {
+pub(crate) fn require_readable(host: &Host, signals: &Signals) -> Result<Service, Error> {
     let state = settled_status(host, signals);
-    let Service::Unknown { detail } = &state else { return Ok(state) };
+    let Service::Unknown { detail } = state else { return Ok(state) };
     signals.check()?;
-    let message = format!(
-        "pmtool does not say whether sftunnel runs ({}), so a restart could not be proved",
-        printable(detail)
-    );
-    Err(Failure::refused(Reason::CannotTell, message).hint(
-        "look at what `pmtool status` prints; when it lists sftunnel, run the same command again",
-    ))
+    Err(Error::ServiceUnknown { detail })
 }
 
 /// Time limits.

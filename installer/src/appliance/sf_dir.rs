@@ -8,12 +8,11 @@ use std::io;
 use std::path::Path;
 
 use cli::disk::root::Passed;
-use cli::say::exit::Failure;
 use formats::cisco::facts::SF;
-use formats::error::Reason;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::appliance::error::{Error, Unsafe};
 use crate::appliance::host::Host;
 
 /// Opens it; `None` when there is none.
@@ -21,14 +20,15 @@ use crate::appliance::host::Host;
 /// # Errors
 /// `wrong-destination` when somebody other than root could change the way to it; or what the
 /// system says.
-pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Failure> {
+pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Error> {
     let (dir, passed) = match host.root().open_dir_on_the_way(Path::new(SF)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| Failure::io(host.root().outside(SF).display(), &error))?,
+        opened => opened
+            .map_err(|error| Error::io(host.root().outside(SF).display().to_string(), error))?,
     };
     match passed.iter().find(|one| !is_trusted(one, rustix::process::geteuid().as_raw())) {
         None => Ok(Some(dir)),
-        Some(one) => Err(refusal(host, one)),
+        Some(one) => Err(refusal(host, one).into()),
     }
 }
 
@@ -41,39 +41,26 @@ fn is_trusted(one: &Passed, own: u32) -> bool {
     (one.uid == 0 || one.uid == own) && (one.is_link() || sticky || !by_others)
 }
 
-fn refusal(host: &Host, one: &Passed) -> Failure {
+fn refusal(host: &Host, one: &Passed) -> Unsafe {
     let (path, mode) = (host.root().outside(&one.path), one.mode & 0o7777);
-    let message = format!(
-        "{} is {mode:o} of user {} and group {}, expected one of root that not everybody can change: somebody else could change what is installed",
-        path.display(),
-        one.uid,
-        one.gid
-    );
-    Failure::refused(Reason::WrongDestination, message)
-        .hint("find out who changed it; then chown root and chmod o-w")
+    Unsafe::Way { path, mode, uid: one.uid, gid: one.gid }
 }
 
-/// Why a directory that no link may lead to could not be opened.
-pub(crate) fn wrong_directory(shown: &str, error: &io::Error) -> Failure {
+/// The error of a directory that could not be opened, where no link may lead to it.
+pub(crate) fn wrong_directory(path: String, error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::LOOP | Errno::NOTDIR) => {
-            wrong(format!("{shown} is a link or not a directory, expected a directory"))
-        }
-        _ => Failure::io(shown, error),
+        Some(Errno::LOOP | Errno::NOTDIR) => Unsafe::NotADirectory { path }.into(),
+        _ => Error::Io { path, error },
     }
 }
 
 /// The same for a file.
-pub(crate) fn wrong_file(shown: &str, error: &io::Error) -> Failure {
+pub(crate) fn wrong_file(path: String, error: io::Error) -> Error {
     let link = error.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::LOOP);
     if link || error.kind() == io::ErrorKind::InvalidInput {
-        return wrong(format!("{shown} is a link or not a regular file, expected a regular file"));
+        return Unsafe::NotAFile { path }.into();
     }
-    Failure::io(shown, error)
-}
-
-fn wrong(message: String) -> Failure {
-    Failure::refused(Reason::WrongDestination, message).hint("find out who put it there, and why")
+    Error::Io { path, error }
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cli::process::signals::{at_rest, ending, is_ignored, may_be_stopped};
-use cli::say::exit::Failure;
 use signal_hook::consts::{SIGHUP, SIGTTIN, SIGTTOU};
 use signal_hook::flag;
+
+use crate::appliance::error::Error;
 
 /// The signals that arrived.
 #[derive(Debug, Clone)]
@@ -31,15 +32,12 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Takes the signals over, at rest.
-    pub(crate) fn take() -> Result<Self, Failure> {
+    pub(crate) fn take() -> Result<Self, Error> {
         let signals = Self {
             at_rest: at_rest()?,
             stop: Arc::default(),
             hangup: Arc::default(),
             stoppable: Arc::new(AtomicBool::new(true)),
-        };
-        let failed = |error: std::io::Error| {
-            Failure::unexpected(format!("cannot take signals over: {error}"))
         };
         for signal in ending() {
             let noted = if signal == SIGHUP { &signals.hangup } else { &signals.stop };
@@ -51,7 +49,7 @@ impl Signals {
         for signal in [SIGTTIN, SIGTTOU] {
             if may_be_stopped() && !is_ignored(signal)? {
                 flag::register_conditional_default(signal, Arc::clone(&signals.stoppable))
-                    .map_err(failed)?;
+                    .map_err(Error::Signals)?;
             }
         }
         Ok(signals)
@@ -82,9 +80,9 @@ impl Signals {
     }
 
     /// Ends the run where nothing has changed yet.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.pending() || self.hangup.load(Ordering::SeqCst) {
-            return Err(Failure::unexpected("interrupted by a signal; nothing was changed"));
+            return Err(Error::Interrupted);
         }
         Ok(())
     }

@@ -8,25 +8,21 @@ use std::time::{Duration, Instant};
 
 use cli::disk::durable::{self, sync_dir};
 use cli::disk::root::{open_dir_at, open_file_at};
-use cli::say::exit::Failure;
 use formats::cisco::facts::SF;
 use formats::device::DeviceUuid;
-use formats::error::Reason;
 use formats::limits::{self, LimitError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
-use crate::appliance::host::{Host, IS_AN_FTD};
+use crate::appliance::error::{Error, Missing, Unsafe};
+use crate::appliance::host::Host;
 use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
 
 const NAME: &str = "sftunnel-airgap";
 const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
-
-/// What to do about a record beyond it.
-const TOO_LARGE: &str = "no record of this program grows to that, but a log after some 200,000 runs: look at what it is, then move it away";
 
 /// How long a run waits for those that only look ([`State::is_locked`]); each holds the lock for a
 /// moment, and shared.
@@ -53,12 +49,12 @@ impl State {
     ///
     /// # Errors
     /// `wrong-destination` when somebody else could change what lies in it.
-    pub(crate) fn open(host: &Host) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(host: &Host) -> Result<Option<Self>, Error> {
         let shown = shown(host);
         let Some(parent) = sf_dir::open(host)? else { return Ok(None) };
         match open_dir_at(parent, OsStr::new(NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(wrong_directory(&shown, &error)),
+            Err(error) => Err(wrong_directory(shown, error)),
             Ok(dir) => {
                 require_own(&dir, &shown)?;
                 let device = host.appliance().ok().map(|appliance| appliance.uuid);
@@ -100,14 +96,14 @@ impl State {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let shown = format!("{}/{name}", self.shown);
         match open_file_at(&self.dir, OsStr::new(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(wrong_file(&shown, &error)),
+            Err(error) => Err(wrong_file(shown, error)),
             Ok(file) => limits::read_public(file, RECORD).map(Some).map_err(|error| match error {
-                LimitError::TooLarge { .. } => Failure::of(&shown, &error).or_hint(TOO_LARGE),
-                LimitError::Io(error) => Failure::io(shown, &error),
+                LimitError::TooLarge { .. } => Error::RecordTooLarge { path: shown, error },
+                LimitError::Io(error) => Error::Io { path: shown, error },
             }),
         }
     }
@@ -116,27 +112,27 @@ impl State {
     ///
     /// # Errors
     /// `no-space`, `read-only`, or what the system says.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         durable::replace_record(&self.dir, name, bytes)
-            .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
+            .map_err(|error| Error::io(format!("{}/{name}", self.shown), error))
     }
 
     /// Removes records that a crash kept from being renamed into place.
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn remove_unfinished(&self) -> Result<(), Failure> {
-        durable::remove_unfinished(&self.dir).map_err(|error| Failure::io(&self.shown, &error))
+    pub(crate) fn remove_unfinished(&self) -> Result<(), Error> {
+        durable::remove_unfinished(&self.dir).map_err(|error| Error::io(&self.shown, error))
     }
 
     /// Removes a record, durably.
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         durable::remove(&self.dir, name)
             .and_then(|()| sync_dir(&self.dir))
-            .map_err(|error| Failure::io(format!("{}/{name}", self.shown), &error))
+            .map_err(|error| Error::io(format!("{}/{name}", self.shown), error))
     }
 }
 
@@ -154,14 +150,14 @@ impl LockedState {
         // a run that was killed may have made it, or changed what is in it, a moment ago
         sync_dir(&open_parent(host)?)
             .and_then(|()| sync_dir(&state.dir))
-            .map_err(|error| Failure::io(&shown, &error))?;
+            .map_err(|error| Error::io(&shown, error))?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&state.dir, LOCK, flags, Mode::from_raw_mode(0o600))
-            .map_err(|error| wrong_file(&format!("{shown}/{LOCK}"), &error.into()))?;
+            .map_err(|error| wrong_file(format!("{shown}/{LOCK}"), error.into()))?;
         match lock_alone(&lock) {
             Ok(()) => Ok(Self { state, _lock: lock }),
             Err(Errno::WOULDBLOCK) => Err(LockError::Busy(state)),
-            Err(error) => Err(Failure::io(format!("{shown}/{LOCK}"), &error.into()).into()),
+            Err(error) => Err(Error::io(format!("{shown}/{LOCK}"), error).into()),
         }
     }
 }
@@ -171,24 +167,12 @@ pub(crate) enum LockError {
     /// Another run holds the lock.
     Busy(State),
     /// It cannot be opened or made.
-    Failed(Failure),
+    Failed(Error),
 }
 
-impl From<Failure> for LockError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<&LockError> for Failure {
-    fn from(error: &LockError) -> Self {
-        match error {
-            LockError::Busy(_) => {
-                let message = "another run of sftunnel-install is under way on this box";
-                Self::refused(Reason::Busy, message).hint("wait for it to end; `ps` shows it")
-            }
-            LockError::Failed(failure) => failure.clone(),
-        }
+impl From<Error> for LockError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -215,22 +199,17 @@ impl std::ops::Deref for LockedState {
     }
 }
 
-fn create(host: &Host) -> Result<State, Failure> {
+fn create(host: &Host) -> Result<State, Error> {
     match mkdirat(open_parent(host)?, NAME, Mode::from_raw_mode(0o700)) {
         // somebody was faster: whose it is, is looked at as ever
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(Failure::io(shown(host), &error.into())),
+        Err(error) => return Err(Error::io(shown(host), error)),
     }
-    State::open(host)?
-        .ok_or_else(|| Failure::unexpected(format!("{} was removed by somebody else", shown(host))))
+    State::open(host)?.ok_or_else(|| Missing::State { path: shown(host) }.into())
 }
 
-fn open_parent(host: &Host) -> Result<OwnedFd, Failure> {
-    sf_dir::open(host)?.ok_or_else(|| {
-        let sf = host.root().outside(SF);
-        let message = format!("there is no {}, expected the one of an FTD", sf.display());
-        Failure::refused(Reason::NotFound, message).hint(IS_AN_FTD)
-    })
+fn open_parent(host: &Host) -> Result<OwnedFd, Error> {
+    sf_dir::open(host)?.ok_or_else(|| Missing::Sf { path: host.root().outside(SF) }.into())
 }
 
 /// Its path, for messages, where there may be none.
@@ -239,14 +218,11 @@ pub(crate) fn shown(host: &Host) -> String {
 }
 
 /// Backups hold private keys, and pins decide whom to believe.
-fn require_own(dir: &OwnedFd, shown: &str) -> Result<(), Failure> {
-    let stat = fstat(dir).map_err(|error| Failure::io(shown, &error.into()))?;
+fn require_own(dir: &OwnedFd, shown: &str) -> Result<(), Error> {
+    let stat = fstat(dir).map_err(|error| Error::io(shown, error))?;
     if stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0 {
         return Ok(());
     }
-    let (mode, uid) = (stat.st_mode & 0o7777, stat.st_uid);
-    let message =
-        format!("{shown} is {mode:o} of user {uid}, expected 700 of the user who runs this");
-    Err(Failure::refused(Reason::WrongDestination, message)
-        .hint("find out who changed it; then chown root:root and chmod 700"))
+    let (path, mode) = (shown.to_owned(), stat.st_mode & 0o7777);
+    Err(Unsafe::State { path, mode, uid: stat.st_uid }.into())
 }

@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use cli::say::exit::Failure;
 use formats::cisco::facts::{HEARTBEAT, STATUS_BRIEF, STATUS_SCRIPT};
 use formats::device::ManagerUuid;
-use formats::error::Reason;
 use formats::text::printable;
 use rustix::fs::{AtFlags, statat};
 use serde::Serialize;
@@ -28,6 +27,7 @@ use self::brief::{Brief, Printed, Verdict};
 pub(crate) use self::ports::{ports, shown as shown_ports};
 pub(crate) use self::sockets::Connection;
 use self::sockets::Sockets;
+use crate::appliance::error::{Error, Missing};
 use crate::appliance::host::Host;
 use crate::appliance::host::command::{CommandError, Print};
 use crate::appliance::peers::PeerDir;
@@ -170,8 +170,8 @@ fn ask(host: &Host, limit: Duration) -> Brief {
         let program = match host.program(name) {
             Ok(Some(program)) => program,
             Ok(None) => continue,
-            Err(failure) => {
-                answer = Brief::Silent(failure.into_message());
+            Err(error) => {
+                answer = Brief::Silent(Failure::from(error).into_message());
                 continue;
             }
         };
@@ -227,16 +227,13 @@ impl Registered {
 /// Refuses `--require-connected` where nothing can decide it, before anything is touched.
 ///
 /// `cannot-tell` without a program that can prove a tunnel.
-pub(crate) fn require_provable(host: &Host) -> Result<(), Failure> {
+pub(crate) fn require_provable(host: &Host) -> Result<(), Error> {
     for name in PROGRAMS {
         if host.program(name)?.is_some() {
             return Ok(());
         }
     }
-    let names = PROGRAMS.join(" or ");
-    let message = format!("there is no {names} on this box, so nothing here could prove a tunnel");
-    Err(Failure::refused(Reason::CannotTell, message)
-        .hint("leave --require-connected out, and see at the manager whether the tunnel is up"))
+    Err(Missing::StatusProgram { names: PROGRAMS.join(" or ") }.into())
 }
 
 /// The end of a wait for tunnels.

@@ -12,11 +12,12 @@ use formats::timestamp::Timestamp;
 use formats::trust::VouchedBundle;
 use rustix::fs::fstatvfs;
 
-use crate::appliance::host::{Host, IS_A_MANAGER};
+use crate::appliance::host::Host;
 use crate::appliance::peers::{self, LiveSet, PeerDir};
 use crate::candidate::error::{Age, Error, Than};
 use crate::change::journal::Pair;
 use crate::change::records::InstalledSet;
+use crate::wording::appliance::IS_A_MANAGER;
 
 /// Refusals that the operator waives.
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,7 +164,7 @@ pub(crate) fn dropped_peers(
             continue;
         }
         let why = match peer.and_then(|peer| peer.read(host)) {
-            Err(failure) => Some(failure.into_message()),
+            Err(error) => Some(Failure::from(error).into_message()),
             Ok(live) if !expects_tunnel(&live, kind) => None,
             Ok(live) => live.usable_at(now).err(),
         };

@@ -10,6 +10,7 @@ use formats::device::{DeviceUuid, ManagerUuid};
 use formats::kit::DeviceEntry;
 use formats::timestamp::Timestamp;
 
+use crate::appliance::error as appliance;
 use crate::candidate::checks::DroppedPeer;
 
 /// A bundle that is not for this box, or not for now.
@@ -17,6 +18,7 @@ use crate::candidate::checks::DroppedPeer;
 pub(crate) enum Error {
     // a check that both programs make
     Shared(Failure),
+    Appliance(appliance::Error),
     NoBundleInKit { kit: PathBuf, device: DeviceUuid, made_for: Vec<DeviceEntry> },
     OtherDevice { made_for: Box<Device>, device: DeviceUuid },
     SecondBundle { origin: String, manager: ManagerUuid },
@@ -41,6 +43,12 @@ pub(crate) enum Age {
 pub(crate) enum Than {
     InUse,
     Installed,
+}
+
+impl From<appliance::Error> for Error {
+    fn from(error: appliance::Error) -> Self {
+        Self::Appliance(error)
+    }
 }
 
 impl From<Failure> for Error {

@@ -166,7 +166,7 @@ fn open_store(state: &State) -> Result<Option<OwnedFd>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other
             .map(Some)
-            .map_err(|error| wrong_directory(&format!("{}/{STORE}", state.shown()), &error).into()),
+            .map_err(|error| wrong_directory(format!("{}/{STORE}", state.shown()), error).into()),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use cli::say::exit::Failure;
 use formats::device::DeviceUuid;
 use formats::json::JsonError;
 use rustix::io::Errno;
 
 use crate::appliance::attributes::NotGiven;
+use crate::appliance::error as appliance;
 use crate::change::backup::BackupId;
 use crate::change::journal::Goal;
 use crate::change::obstacles::Obstacle;
@@ -19,7 +19,7 @@ use crate::change::records::Unreadable;
 #[derive(Debug)]
 pub(crate) enum Error {
     // the box, or this program's state on it, is not as the step needs it
-    Appliance(Failure),
+    Appliance(appliance::Error),
     Io { path: String, error: io::Error },
     Record(RecordError),
     Backup(BackupError),
@@ -73,7 +73,7 @@ pub(crate) enum NotDone {
     // a signal ended the waiting for sftunnel
     Interrupted(Goal),
     // `pmtool` does not say what runs
-    ServiceUnreadable(Failure),
+    ServiceUnreadable(appliance::Error),
     LiveUnreadable { journal: String, error: Box<Error> },
     // a live file is neither the old nor the new one
     ChangedBySomebody { path: String, journal: String, backup: BackupId, noticed: Noticed },
@@ -114,9 +114,9 @@ impl Error {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Self::Appliance(failure)
+impl From<appliance::Error> for Error {
+    fn from(error: appliance::Error) -> Self {
+        Self::Appliance(error)
     }
 }
 

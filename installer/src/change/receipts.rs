@@ -130,7 +130,7 @@ fn one(
 fn read_live(context: Context<'_>, manager: &ManagerUuid) -> Result<LiveSet, String> {
     PeerDir::open(context.host, manager)
         .and_then(|peer| peer.read(context.host))
-        .map_err(Failure::into_message)
+        .map_err(|error| Failure::from(error).into_message())
 }
 
 /// Folders for copies, opened before the first change: what is mounted, renamed or linked

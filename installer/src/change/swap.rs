@@ -153,12 +153,11 @@ impl Swapped {
         let Context { host, signals, patience, .. } = context;
         let goal = self.journal.goal;
         let interrupted = |Interrupted| NotDone::Interrupted(goal);
-        let now = service::require_readable(host, signals).map_err(|failure| {
-            match signals.pending() {
+        let now =
+            service::require_readable(host, signals).map_err(|error| match signals.pending() {
                 true => NotDone::Interrupted(goal),
-                false => NotDone::ServiceUnreadable(failure),
-            }
-        })?;
+                false => NotDone::ServiceUnreadable(error),
+            })?;
         let boot_id = host.boot_id().map_err(|error| finish::cannot_tell(context, error))?;
         let old = self.journal.old_pid_unless_rebooted(boot_id);
         let running = match now {

@@ -84,7 +84,7 @@ pub(crate) fn finish_interrupted(
         ))
         .exit(Exit::NeedsPerson)
         .hint("nothing is half done; run the same command again")),
-        (checked, _) => checked.map(|()| told),
+        (checked, _) => Ok(checked.map(|()| told)?),
     }
 }
 

@@ -15,6 +15,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Shared(failure) => failure,
+            Error::Appliance(error) => error.into(),
             Error::NoBundleInKit { kit, device, made_for } => {
                 let (shown, made_for) = (kit.display(), names(&made_for));
                 let message =

@@ -18,7 +18,7 @@ use crate::change::records::Unreadable;
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Appliance(failure) => failure,
+            Error::Appliance(error) => error.into(),
             Error::Io { path, error } => Self::io(path, &error),
             Error::Record(error) => error.into(),
             Error::Backup(error) => error.into(),
@@ -213,7 +213,7 @@ impl From<NotDone> for Failure {
     fn from(error: NotDone) -> Self {
         let failure = match error {
             NotDone::Interrupted(goal) => interrupted(goal),
-            NotDone::ServiceUnreadable(failure) => failure
+            NotDone::ServiceUnreadable(error) => Self::from(error)
                 .map_message(|message| format!("the new files are in place, but {message}"))
                 .without_reason()
                 .hint("look at what `pmtool status` prints; when it lists sftunnel, run `sftunnel-install recover` again"),

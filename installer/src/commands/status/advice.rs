@@ -5,9 +5,9 @@ use cli::say::version;
 
 use super::StatusReport;
 use super::peer::{PeerState, PeerStatus};
-use crate::appliance::host::{IS_A_MANAGER, IS_NEITHER};
 use crate::appliance::service::Service;
 use crate::appliance::tunnel::{self, TunnelState};
+use crate::wording::appliance::{IS_A_MANAGER, IS_NEITHER};
 
 /// Lists the steps in their order: what must not be lost, what must be finished, what is to be
 /// done.

@@ -12,6 +12,7 @@ use formats::text::printable_bytes;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
+use crate::appliance::error::Error;
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveSet, PeerDir};
 use crate::appliance::tunnel::Tunnel;
@@ -110,11 +111,12 @@ impl Judge<'_> {
     pub(super) fn peer(
         &self,
         manager: ManagerUuid,
-        peer: Result<PeerDir, Failure>,
+        peer: Result<PeerDir, Error>,
         completed: Option<Digests>,
         signers: Vec<PinnedSigner>,
     ) -> PeerStatus {
         let directory = peer.and_then(|peer| peer.read(self.host).map(|live| (peer, live)));
+        let directory = directory.map_err(Failure::from);
         let mut verdict = Verdict::of(&manager, &directory, self.device, self.now);
         verdict.level = level_of(verdict.state, verdict.days_left, self.thresholds);
         let contents =

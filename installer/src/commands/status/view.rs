@@ -12,6 +12,7 @@ use formats::timestamp::Timestamp;
 
 use super::peer::{PeerState, PeerStatus};
 use super::{StatusReport, trouble};
+use crate::appliance::error::Error;
 use crate::appliance::host::Appliance;
 use crate::appliance::tunnel::{self, TunnelState};
 use crate::candidate::plan_text;
@@ -20,13 +21,15 @@ use crate::candidate::plan_text;
 pub(super) fn text(
     terminal: &Terminal,
     report: &StatusReport,
-    appliance: Result<Appliance, Failure>,
+    appliance: Result<Appliance, Error>,
     plugin: bool,
 ) -> String {
     let mut page = Page::default();
     match appliance {
         Ok(appliance) => page.push(&plan_text::appliance(&appliance)),
-        Err(failure) => page.field("Box", &printable(failure.message()).to_string()),
+        Err(error) => {
+            page.field("Box", &printable(Failure::from(error).message()).to_string());
+        }
     }
     let behind = if report.clock_behind { " (behind)" } else { "" };
     page.field("Clock", &format!("{}{behind}", report.now));
