@@ -38,16 +38,14 @@ use source::Found;
 /// A bundle that may be installed here, with the place it goes to.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    /// The bundle.
     pub bundle: VouchedBundle,
-    /// What it changes.
     pub change: Change,
-    /// Whether the same files are live already, with their installation completed.
+    /// True when the same files are live already, with their installation completed.
     pub in_place: bool,
 }
 
 impl Accepted {
-    /// What to remember of it once it is installed.
+    /// The record to keep of it once it is installed.
     pub(crate) fn remember(&self) -> Remember {
         let manifest = self.bundle.manifest();
         Remember {
@@ -66,8 +64,7 @@ impl Accepted {
 
 /// Opens and judges every source.
 ///
-/// # Errors
-/// Only what concerns the whole run; what concerns one source is its own result.
+/// Fails only for what concerns the whole run; what concerns one source is its own result.
 pub(crate) fn judge(
     host: &Host,
     appliance: &Appliance,
@@ -166,16 +163,16 @@ pub(crate) struct SourceResult {
     pub source: String,
     /// `accepted`, `in-place` or `refused`.
     pub status: &'static str,
-    /// Why it is refused.
+    /// The reason word of a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// What was expected and found.
+    /// The message of a refusal: expected and found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What to do next.
+    /// The next step after a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// What the bundle is, when it is accepted.
+    /// The bundle, when it is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleResult>,
 }
@@ -185,28 +182,21 @@ pub(crate) struct SourceResult {
 pub(crate) struct BundleResult {
     /// `bundle_id` of the manifest.
     pub bundle_id: formats::checksum::Sha256,
-    /// The manager.
     pub manager: formats::bundle::manifest::Manager,
-    /// The device.
     pub device: formats::bundle::manifest::Device,
     /// The run of `generate_certs.pl`.
     pub batch: u64,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// The signer.
     pub signer: formats::signature::SignerEntry,
-    /// Who vouches for the signer.
+    /// The ground on which the signer is believed.
     pub vouched_by: Vouch,
-    /// The certificates.
     pub credentials: formats::bundle::manifest::CredentialFacts,
-    /// The three files.
     pub files: Vec<FileResult>,
 }
 
 /// One file of the plan in JSON.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FileResult {
-    /// Where it goes.
     pub path: String,
     /// `replace`, `create`, `set-mode-and-owner`, `keep` or `remove`.
     pub action: &'static str,
@@ -230,7 +220,7 @@ pub(crate) struct FileResult {
     pub extended: Vec<String>,
 }
 
-/// What a change does to each file.
+/// Describes what a change does to each file.
 pub(crate) fn file_results(host: &Host, change: &Change) -> Vec<FileResult> {
     let folder = crate::appliance::peers::shown(host, &change.peer.manager);
     let pairs = CredentialFile::ALL.into_iter().zip(change.before.0.iter().zip(&change.after.0));
@@ -301,8 +291,7 @@ pub(crate) fn managers(accepted: &[Accepted]) -> Vec<ManagerUuid> {
 
 /// All accepted, or one failure that names every refusal and carries the results.
 ///
-/// # Errors
-/// The first refusal's exit and reason.
+/// The failure has the exit code and the reason of the first refusal.
 pub(crate) fn require_all(
     host: &Host,
     found: Vec<Found<Accepted>>,

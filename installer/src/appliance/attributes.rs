@@ -65,9 +65,6 @@ impl Attributes {
     }
 
     /// Gives them to a file whose extended attributes were [given](Extended::give) before, durably.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn settle(&self, file: &File) -> io::Result<()> {
         fchown(file, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
         if let Some(acl) = self.extended.as_ref().and_then(|extended| extended.0.get(ACL)) {
@@ -98,8 +95,7 @@ pub(crate) struct NotGiven {
 impl Extended {
     /// Reads those of a file; none on a file system that has none.
     ///
-    /// # Errors
-    /// `InvalidData` beyond [`LIMIT`], or what the system says.
+    /// `InvalidData` beyond [`LIMIT`].
     pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
         // enough for the names that a file usually has, if any
         let mut buffer = vec![0; 256];
@@ -150,8 +146,7 @@ impl Extended {
     /// Gives exactly these to a file that is still being made, and closes it to all but its owner
     /// whatever an ACL says.
     ///
-    /// # Errors
-    /// Which of them the system refused.
+    /// The error names the one that the system refused.
     pub(crate) fn give(&self, file: impl AsFd) -> Result<(), NotGiven> {
         let failed = |name: &str| {
             let name = name.to_owned();

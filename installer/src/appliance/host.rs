@@ -30,7 +30,7 @@ pub(crate) struct Host {
     told: Told,
 }
 
-/// What the operator says of the box at the command line.
+/// The box as the operator describes it at the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
     /// `--pmtool`.
@@ -41,10 +41,9 @@ pub(crate) struct Told {
     pub status_limit: Duration,
 }
 
-/// What the box says of itself.
+/// The box as its `ims.conf` describes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Appliance {
-    /// Its UUID.
     pub uuid: DeviceUuid,
     /// Software version, such as `7.4.2`; foreign text.
     pub version: Option<String>,
@@ -60,7 +59,6 @@ impl Host {
         Ok(Self { root, told })
     }
 
-    /// What the operator says of it.
     pub(crate) fn told(&self) -> &Told {
         &self.told
     }
@@ -78,7 +76,7 @@ impl Host {
         now.unwrap_or(Timestamp::EPOCH)
     }
 
-    /// Whether this process may do what an installation does.
+    /// Refuses a command that only root may run.
     pub(crate) fn require_root(&self, command: &str) -> Result<(), Error> {
         if rustix::process::geteuid().is_root() {
             return Ok(());
@@ -88,9 +86,8 @@ impl Host {
 
     /// A value that changes with each boot of the kernel; `None` where there is none.
     ///
-    /// # Errors
-    /// When it is there and cannot be read: a process of another boot could be taken for one of
-    /// this.
+    /// One that is there and cannot be read is an error: a process of another boot could be taken
+    /// for one of this.
     pub(crate) fn boot_id(&self) -> Result<Option<String>, Error> {
         match std::fs::read_to_string(BOOT_ID) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
@@ -99,7 +96,7 @@ impl Host {
         }
     }
 
-    /// Manager or device.
+    /// Looks for the marks of a manager and of a device.
     pub(crate) fn kind(&self) -> BoxKind {
         BoxKind::of(&self.root)
     }
@@ -117,9 +114,8 @@ impl Host {
         Ok(Appliance { uuid, version: conf.version, model: conf.model })
     }
 
-    /// Where `pmtool` is.
+    /// Finds `pmtool`.
     ///
-    /// # Errors
     /// `not-found` where there is none; what the system says of one that cannot be opened.
     pub(crate) fn pmtool(&self) -> Result<PathBuf, Error> {
         if let Some(path) = &self.told.pmtool {
@@ -131,10 +127,10 @@ impl Host {
         })
     }
 
-    /// Where one of Cisco's programs is; `None` where it is nowhere.
+    /// Finds one of Cisco's programs; `None` where it is nowhere.
     ///
-    /// # Errors
-    /// When it is nowhere else and something is there that cannot be opened: that is not absence.
+    /// Something that cannot be opened in its place, with no other one, is an error: that is not
+    /// absence.
     pub(crate) fn program(&self, name: &str) -> Result<Option<PathBuf>, Error> {
         let mut failed = None;
         for folder in PROGRAMS {
@@ -152,8 +148,9 @@ impl Host {
         failed.map_or(Ok(None), Err)
     }
 
-    /// What to execute for a program of the box. Below another root the kernel would follow an
-    /// absolute link out of it; on the box itself the program sees the name that it is known by.
+    /// Gives the path to execute for a program of the box. Below another root the kernel would
+    /// follow an absolute link out of it; on the box itself the program sees the name that it is
+    /// known by.
     fn executable(&self, path: &str) -> io::Result<PathBuf> {
         match self.root.outside("/") == Path::new("/") {
             true => Ok(PathBuf::from(path)),

@@ -35,9 +35,7 @@ const STAGED: &str = ".sftunnel-airgap-";
 /// A peer directory, opened and found safe to work in.
 #[derive(Debug)]
 pub(crate) struct PeerDir {
-    /// Whose.
     pub manager: ManagerUuid,
-    /// The directory.
     pub dir: OwnedFd,
 }
 
@@ -53,7 +51,6 @@ pub(crate) enum Live {
 /// A regular file, as found.
 #[derive(Debug, Clone)]
 pub(crate) struct LiveFile {
-    /// All of it.
     pub bytes: Zeroizing<Vec<u8>>,
     pub sha256: Sha256,
     /// Mode, owner and extended attributes.

@@ -68,9 +68,6 @@ impl LogLine {
 
 /// Appends a line, durably. The log is the last thing that may stop an installation, so the
 /// caller decides what a failure means.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn append(state: &State, line: &LogLine) -> io::Result<()> {
     let flags = OFlags::CREATE | OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(state.dir(), OsStr::new(NAME), flags, Mode::from_raw_mode(0o600))?;

@@ -293,7 +293,7 @@ impl Watch {
 mod tests {
     use super::*;
 
-    /// What `pmtool status` prints with this line in it, among lines that are not sftunnel's.
+    /// The output of `pmtool status` with this line in it, among lines that are not sftunnel's.
     fn printed(line: &str, end: &str) -> Service {
         let lines = [
             "Received status (0):",

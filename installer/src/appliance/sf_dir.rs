@@ -17,7 +17,6 @@ use crate::appliance::host::Host;
 
 /// Opens it; `None` when there is none.
 ///
-/// # Errors
 /// `wrong-destination` when somebody other than root could change the way to it; or what the
 /// system says.
 pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Error> {
@@ -32,7 +31,7 @@ pub(crate) fn open(host: &Host) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-/// Whether it is root's, or of who runs this, and not everybody's to change. A group may: which
+/// True when it is root's, or of who runs this, and not everybody's to change. A group may: which
 /// groups a box gives its directories to is not known, and its members are the vendor's
 /// choice. In a sticky directory others can add names, not exchange those of root.
 fn is_trusted(one: &Passed, own: u32) -> bool {

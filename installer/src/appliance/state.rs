@@ -24,7 +24,7 @@ const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;
 
-/// How long a run waits for those that only look ([`State::is_locked`]); each holds the lock for a
+/// Time that a run waits for those that only look ([`State::is_locked`]); each holds the lock for a
 /// moment, and shared.
 const A_LOOK: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(10);
@@ -47,7 +47,6 @@ pub(crate) struct LockedState {
 impl State {
     /// Opens it for looking; `None` when this program has never changed anything here.
     ///
-    /// # Errors
     /// `wrong-destination` when somebody else could change what lies in it.
     pub(crate) fn open(host: &Host) -> Result<Option<Self>, Error> {
         let shown = shown(host);
@@ -63,7 +62,6 @@ impl State {
         }
     }
 
-    /// The directory.
     pub(crate) fn dir(&self) -> &OwnedFd {
         &self.dir
     }
@@ -86,16 +84,13 @@ impl State {
         named.filter(|named| self.device.as_ref().is_some_and(|own| own != *named))
     }
 
-    /// Whether a run that may change something is under way.
+    /// True while a run that may change something is under way.
     pub(crate) fn is_locked(&self) -> bool {
         let Ok(lock) = open_file_at(&self.dir, OsStr::new(LOCK)) else { return false };
         flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
     }
 
     /// Reads a record; `None` when there is none.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let shown = format!("{}/{name}", self.shown);
         match open_file_at(&self.dir, OsStr::new(name)) {
@@ -109,26 +104,17 @@ impl State {
     }
 
     /// Writes a record in one step, durably.
-    ///
-    /// # Errors
-    /// `no-space`, `read-only`, or what the system says.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         durable::replace_record(&self.dir, name, bytes)
             .map_err(|error| Error::io(format!("{}/{name}", self.shown), error))
     }
 
     /// Removes records that a crash kept from being renamed into place.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn remove_unfinished(&self) -> Result<(), Error> {
         durable::remove_unfinished(&self.dir).map_err(|error| Error::io(&self.shown, error))
     }
 
     /// Removes a record, durably.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         durable::remove(&self.dir, name)
             .and_then(|()| sync_dir(&self.dir))
@@ -139,7 +125,6 @@ impl State {
 impl LockedState {
     /// Opens it for changing: makes it where it is absent, and takes the lock.
     ///
-    /// # Errors
     /// [`LockError::Busy`] when another run holds the lock; `read-only`, `no-space`.
     pub(crate) fn open(host: &Host) -> Result<Self, LockError> {
         let shown = shown(host);
@@ -162,7 +147,7 @@ impl LockedState {
     }
 }
 
-/// Why the state directory is not this run's to change.
+/// The reason the state directory is not this run's to change.
 pub(crate) enum LockError {
     /// Another run holds the lock.
     Busy(State),

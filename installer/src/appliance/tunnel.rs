@@ -55,7 +55,6 @@ pub(crate) enum TunnelState {
 /// The tunnel to one manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Tunnel {
-    /// To whom.
     pub manager: ManagerUuid,
     pub state: TunnelState,
     /// The witness and its words; foreign text in them.
@@ -241,7 +240,7 @@ pub(crate) fn require_provable(host: &Host) -> Result<(), Error> {
 pub(crate) struct Waited {
     /// The last look, in the order of the managers asked about.
     pub tunnels: Vec<Tunnel>,
-    /// How long it took.
+    /// Time that it took.
     pub seconds: u64,
 }
 

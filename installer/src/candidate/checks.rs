@@ -34,8 +34,7 @@ pub(crate) const INODES: u64 = 16;
 
 /// Checks a bundle against the box's clock.
 ///
-/// # Errors
-/// `clock-behind`, `not-yet-valid`, `expired`.
+/// Refuses with `clock-behind`, `not-yet-valid` or `expired`.
 pub(crate) fn check_clock(
     bundle: &VouchedBundle,
     now: Timestamp,
@@ -58,8 +57,7 @@ pub(crate) fn check_clock(
 /// Checks that the bundle's CA is not older than the one in use for the same manager, or than one
 /// that this program installed for it before; and under the same CA, that the pair is not.
 ///
-/// # Errors
-/// `older-than-installed`.
+/// Refuses with `older-than-installed`.
 pub(crate) fn check_age(
     bundle: &VouchedBundle,
     live: &LiveSet,
@@ -107,8 +105,7 @@ pub(crate) fn check_age(
 /// Checks that a peer directory has room for the staged files. Another writer may still take it:
 /// staging, which comes before the first live change, finds out for certain.
 ///
-/// # Errors
-/// `no-space`.
+/// Refuses with `no-space`.
 pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Error> {
     let folder = peers::shown(host, &peer.manager);
     let stat = fstatvfs(&peer.dir)
@@ -149,9 +146,6 @@ pub(crate) struct DroppedPeer {
 
 /// Finds the managers whose tunnels a restart would drop and whose credentials cannot bring them
 /// back (docs/facts.md: a restart interrupts every manager's tunnel).
-///
-/// # Errors
-/// When the peer directories cannot be listed.
 pub(crate) fn dropped_peers(
     host: &Host,
     changed: &[ManagerUuid],

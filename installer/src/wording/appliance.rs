@@ -10,15 +10,15 @@ use formats::text::printable;
 
 use crate::appliance::error::{Error, Missing, Unsafe};
 
-/// For what is missing that every FTD has.
+/// The next step where something is missing that every FTD has.
 const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
-/// For what only root may look at.
+/// The next step for what only root may look at.
 const AS_ROOT: &str = "in `expert` mode run `sudo su`, then the same command again";
-/// For a manager that is no device of another one.
+/// The next step on a manager that is no device of another one.
 pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
-/// For another machine.
+/// The next step on another machine.
 pub(crate) const IS_NEITHER: &str = "this is neither a device (FTD) nor a manager (FMC): run sftunnel-install as root on the FTD, or name a copy of its tree with --root DIR; sftunnel-bundle is for the manager";
-/// For a record that is larger than any can be.
+/// The next step for a record that is larger than any can be.
 const RECORD_TOO_LARGE: &str = "no record of this program grows to that, but a log after some 200,000 runs: look at what it is, then move it away";
 
 impl From<Error> for Failure {
