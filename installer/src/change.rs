@@ -16,6 +16,7 @@ pub(crate) mod transaction;
 pub(crate) mod undo;
 
 use formats::device::{CredentialFile, ManagerUuid};
+use serde::{Deserialize, Serialize};
 
 use crate::appliance::host::Host;
 use crate::appliance::peers::{Live, LiveSet, PeerDir};
@@ -61,6 +62,29 @@ impl Change {
     fn all(&self) -> impl Iterator<Item = (CredentialFile, &Live, &Live)> {
         let slots = CredentialFile::ALL.into_iter().zip(self.before.0.iter().zip(&self.after.0));
         slots.map(|(file, (before, after))| (file, before, after))
+    }
+}
+
+/// The purpose of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Goal {
+    /// New credentials from bundles.
+    Install,
+    /// A backup, at the operator's wish.
+    Rollback,
+    /// A backup, because the transaction before it did not succeed.
+    Restore,
+}
+
+impl Goal {
+    /// The word in the log, in the backup's record and in messages.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Rollback => "rollback",
+            Self::Restore => "restore",
+        }
     }
 }
 

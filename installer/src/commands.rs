@@ -29,7 +29,8 @@ use crate::appliance::service::Patience;
 use crate::appliance::signals::Signals;
 use crate::appliance::state::{LockError, LockedState, State};
 use crate::args::{Change as ChangeArgs, Wait};
-use crate::candidate::checks::{self, DroppedPeer};
+use crate::candidate::checks;
+use crate::candidate::error::DroppedPeer;
 use crate::change::Context;
 use crate::change::transaction::OnUnhealthy;
 

@@ -32,8 +32,8 @@ use crate::args::CheckArgs;
 use crate::commands::receipts;
 use crate::device_result::DeviceRef;
 use crate::fmc::discover::{self, Newest};
+use crate::fmc::error::WrongBox;
 use crate::fmc::status_source::{self, Asked};
-use crate::fmc::wrong_box::WrongBox;
 
 /// Checks the FMC. Only wrong usage is an error: anything that cannot be read or written is
 /// UNKNOWN, unless something worse is known.

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 
 use cli::disk::ownership::{Foreign, foreign};
 use cli::disk::root::{Passed, Root};
-use formats::device::DeviceUuid;
 
-use crate::fmc::error::DeviceError;
+use crate::fmc::error::Doubt;
 use crate::wording::accepted;
 
 /// The root that files are read below, and what is done about those that others could have written.
@@ -33,23 +32,6 @@ pub(crate) struct Believed {
     pub path: PathBuf,
     /// Doubt that `--accept-source` accepted.
     pub doubt: Option<String>,
-}
-
-/// Reasons to doubt who made a file, or that it is the one that is meant.
-#[derive(Debug)]
-pub(crate) enum Doubt {
-    /// Others could have written it.
-    Foreign(Foreign),
-    /// The only batches are such; `newest` is the newest of them.
-    NoList { below: PathBuf, newest: Foreign },
-    /// A CA is not the one in use.
-    OtherCa { path: String },
-    /// The CA in use, which would show that, cannot be used itself.
-    UnknownCa { path: String, error: Box<DeviceError> },
-    /// A certificate or key is not in the device's folder.
-    Elsewhere { path: String, device: DeviceUuid },
-    /// Others may read a key.
-    Readable { path: PathBuf, mode: u32 },
 }
 
 /// Reasons not to read a file.

@@ -16,8 +16,9 @@ use formats::timestamp::Timestamp;
 use rustix::fs::{AtFlags, statat};
 use zeroize::Zeroizing;
 
-use crate::fmc::belief::{Belief, Believed, Disbelief, Doubt};
+use crate::fmc::belief::{Belief, Believed, Disbelief};
 use crate::fmc::error::DeviceError;
+use crate::fmc::error::Doubt;
 use crate::fmc::plan::PlannedDevice;
 use crate::wording::accepted;
 

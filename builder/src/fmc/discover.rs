@@ -18,7 +18,8 @@ use formats::device::{Label, ManagerUuid};
 use formats::limits::{self, LimitError};
 use formats::text::printable_bytes;
 
-use crate::fmc::belief::{Belief, Disbelief, Doubt};
+use crate::fmc::belief::{Belief, Disbelief};
+use crate::fmc::error::Doubt;
 use crate::fmc::error::{Error, is_not_found};
 
 /// A `FAILED_PUSH` and the batch that it is from.

@@ -3,14 +3,13 @@
 
 use std::path::PathBuf;
 
+use cli::disk::ownership::Foreign;
 use formats::cisco::failed_push::LineError;
 use formats::credentials::{CredentialsError, SubjectError, ValidityError};
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::limits::LimitError;
 
-use crate::fmc::belief::Doubt;
 use crate::fmc::by_name::NameError;
-use crate::fmc::wrong_box::WrongBox;
 
 /// Nothing can be planned, or nothing is known of the tunnels.
 #[derive(Debug)]
@@ -43,6 +42,30 @@ pub(crate) enum Error {
     NoStatusProgram(PathBuf),
     /// Something is absent, and the box is no manager.
     WrongBox { here: WrongBox, error: Box<Error> },
+}
+
+/// Reasons to doubt who made a file, or that it is the one that is meant.
+#[derive(Debug)]
+pub(crate) enum Doubt {
+    /// Others could have written it.
+    Foreign(Foreign),
+    /// The only batches are such; `newest` is the newest of them.
+    NoList { below: PathBuf, newest: Foreign },
+    /// A CA is not the one in use.
+    OtherCa { path: String },
+    /// The CA in use, which would show that, cannot be used itself.
+    UnknownCa { path: String, error: Box<DeviceError> },
+    /// A certificate or key is not in the device's folder.
+    Elsewhere { path: String, device: DeviceUuid },
+    /// Others may read a key.
+    Readable { path: PathBuf, mode: u32 },
+}
+
+/// A box that is no manager.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WrongBox {
+    Device,
+    Neither,
 }
 
 /// One device gets no bundle.

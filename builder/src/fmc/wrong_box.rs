@@ -4,14 +4,7 @@
 use cli::disk::box_kind::BoxKind;
 use cli::disk::root::Root;
 
-use crate::fmc::error::Error;
-
-/// A box that is no manager.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum WrongBox {
-    Device,
-    Neither,
-}
+use crate::fmc::error::{Error, WrongBox};
 
 impl WrongBox {
     /// Looks at the box; `None` on a manager, or where the kind cannot be told.

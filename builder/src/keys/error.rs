@@ -9,8 +9,8 @@ use formats::limits::LimitError;
 use formats::seal::{RecipientError, RecipientsFileError};
 use formats::signature::SignatureError;
 
-use crate::fmc::belief::Doubt;
 use crate::fmc::by_name::NameError;
+use crate::fmc::error::Doubt;
 
 /// There is no passphrase, or nobody would know it.
 #[derive(Debug)]

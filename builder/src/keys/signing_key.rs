@@ -20,7 +20,8 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::fmc::belief::{Belief, Believed, Disbelief, Doubt};
+use crate::fmc::belief::{Belief, Believed, Disbelief};
+use crate::fmc::error::Doubt;
 use crate::keys::error::SigningKeyError;
 
 /// Path of the key below the root.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use cli::disk::ownership::Foreign;
 use formats::checksum::Sha256;
+use formats::error::Reason;
 use formats::seal::SealError;
 use formats::signature::SignatureError;
-
-use crate::kit::installers::LeftOut;
+use serde::Serialize;
 
 /// There is no kit, or a bundle is left out of it.
 #[derive(Debug)]
@@ -68,6 +68,15 @@ pub(crate) enum Standing {
     NoKit,
     /// A kit that another run made meanwhile.
     JustMade,
+}
+
+/// A file with the name of an installer that is not taken.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct LeftOut {
+    pub source: PathBuf,
+    /// `unknown-installer` or `cannot-read`.
+    pub reason: Reason,
+    pub message: String,
 }
 
 /// A file beside this program is not taken as an installer.

@@ -11,13 +11,14 @@ use crate::args::{BuildArgs, SourceArgs};
 use crate::fmc::belief::Belief;
 use crate::fmc::collect::Rules;
 use crate::fmc::discover::{self, Batches};
+use crate::fmc::error::WrongBox;
 use crate::fmc::peers;
 use crate::fmc::plan::{self, Choice, Plan};
-use crate::fmc::wrong_box::WrongBox;
 use crate::keys::passphrase;
 use crate::keys::recipients::{Named, Recipients};
 use crate::kit::error::Error;
-use crate::kit::installers::{self, Installers, LeftOut};
+use crate::kit::error::LeftOut;
+use crate::kit::installers::{self, Installers};
 
 /// A plan, and who and what else is needed to carry it out.
 #[derive(Debug)]

@@ -15,12 +15,10 @@ use cli::disk::input;
 use cli::disk::ownership::foreign;
 use cli::disk::root::Root;
 use formats::checksum::{HashingWriter, Sha256};
-use formats::error::Reason;
 use formats::kit::InstallerEntry;
 use formats::limits;
-use serde::Serialize;
 
-use crate::kit::error::{Error, NotTaken};
+use crate::kit::error::{Error, LeftOut, NotTaken};
 use crate::kit::writer::KitWriter;
 
 /// Beside the builder, the names for one architecture before the plain one.
@@ -58,15 +56,6 @@ impl Installer {
         }
         Ok(copied)
     }
-}
-
-/// A file with the name of an installer that is not taken.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct LeftOut {
-    pub source: PathBuf,
-    /// `unknown-installer` or `cannot-read`.
-    pub reason: Reason,
-    pub message: String,
 }
 
 impl LeftOut {

@@ -12,10 +12,10 @@ use formats::device::CredentialFile;
 use formats::error::{Reason, Reasoned};
 use formats::limits::{self, LimitError};
 
-use crate::fmc::belief::Doubt;
 use crate::fmc::by_name::{NameError, Near};
+use crate::fmc::error::Doubt;
+use crate::fmc::error::WrongBox;
 use crate::fmc::error::{DeviceError, Error};
-use crate::fmc::wrong_box::WrongBox;
 
 const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";
 const OTHER_LIST: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";

@@ -9,7 +9,7 @@ use cli::say::exit::{Exit, Failure};
 use formats::error::Reason;
 use formats::seal::SealError;
 
-use crate::fmc::belief::Doubt;
+use crate::fmc::error::Doubt;
 use crate::keys::error::{
     FileError, MapLineError, PassphraseError, RecipientsError, SigningKeyError, Slip, Unmapped,
 };

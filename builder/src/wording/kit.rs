@@ -9,8 +9,8 @@ use formats::error::{Reason, Reasoned};
 use formats::kit;
 use formats::limits::{self, LimitError};
 
+use crate::kit::error::LeftOut;
 use crate::kit::error::{Error, NotTaken, Standing};
-use crate::kit::installers::LeftOut;
 
 const A_PROGRAM: &str = "a 64-bit ELF program for x86_64 or aarch64";
 const OTHER_PLACE: &str = "choose another place with --out DIR";

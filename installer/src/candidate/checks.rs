@@ -14,7 +14,7 @@ use rustix::fs::fstatvfs;
 
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, LiveSet, PeerDir};
-use crate::candidate::error::{Age, Error, Than};
+use crate::candidate::error::{Age, DroppedPeer, Error, Than};
 use crate::change::journal::Pair;
 use crate::change::records::InstalledSet;
 use crate::wording::appliance::IS_A_MANAGER;
@@ -134,14 +134,6 @@ pub(crate) fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
 fn has_manager(host: &Host) -> bool {
     let Ok(mut peers) = PeerDir::all(host) else { return true };
     peers.any(|(_, peer)| peer.map_or(true, |peer| peer.has(CredentialFile::Ca)))
-}
-
-/// Another manager's set that a restart of sftunnel would drop for good.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct DroppedPeer {
-    pub manager: ManagerUuid,
-    /// Reason why it would not come back.
-    pub why: String,
 }
 
 /// Finds the managers whose tunnels a restart would drop and whose credentials cannot bring them

@@ -11,7 +11,6 @@ use formats::kit::DeviceEntry;
 use formats::timestamp::Timestamp;
 
 use crate::appliance::error as appliance;
-use crate::candidate::checks::DroppedPeer;
 
 /// A bundle that is not for this box, or not for now.
 #[derive(Debug)]
@@ -43,6 +42,14 @@ pub(crate) enum Age {
 pub(crate) enum Than {
     InUse,
     Installed,
+}
+
+/// Another manager's set that a restart of sftunnel would drop for good.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct DroppedPeer {
+    pub manager: ManagerUuid,
+    /// Reason why it would not come back.
+    pub why: String,
 }
 
 impl From<appliance::Error> for Error {

@@ -13,7 +13,7 @@ use crate::appliance::attributes::SFTUNNEL_ATTRIBUTES;
 use crate::appliance::host::{Appliance, Host};
 use crate::appliance::peers;
 use crate::appliance::service::Service;
-use crate::candidate::checks::DroppedPeer;
+use crate::candidate::error::DroppedPeer;
 use crate::candidate::{Accepted, file_results};
 use crate::change::Change;
 

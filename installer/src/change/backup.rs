@@ -9,7 +9,7 @@
 //! A backup is made aside, synced, read back, and only then renamed into place. The clock
 //! may jump, so the order is that of the sequence numbers.
 
-mod record;
+pub(crate) mod record;
 
 use std::ffi::OsStr;
 use std::io;

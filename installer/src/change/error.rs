@@ -3,17 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use formats::device::DeviceUuid;
+use formats::device::{CredentialFile, DeviceUuid};
 use formats::json::JsonError;
 use rustix::io::Errno;
 
 use crate::appliance::attributes::NotGiven;
 use crate::appliance::error as appliance;
-use crate::change::backup::BackupId;
-use crate::change::journal::Goal;
-use crate::change::obstacles::Obstacle;
+use crate::change::Goal;
+use crate::change::backup::record::BackupId;
 use crate::change::proof::Unproved;
-use crate::change::records::Unreadable;
 
 /// A step of a change that failed.
 #[derive(Debug)]
@@ -37,6 +35,15 @@ pub(crate) enum RecordError {
     Unreadable { path: String, format: &'static str, why: Unreadable },
     // `--receipt-out` names what cannot be opened as a folder
     ReceiptOut { path: PathBuf, errno: Errno },
+}
+
+/// The reason a record is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Its format is another.
+    OtherFormat,
+    /// It is not as this program writes that format.
+    Damaged,
 }
 
 /// The store of backups does not have, or does not take, the one that is asked for.
@@ -64,6 +71,30 @@ pub(crate) enum ReplaceError {
     NoRoomHeld { state: String, error: io::Error },
     // the renames have begun
     Swap { path: String, error: io::Error },
+}
+
+/// One thing in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub path: String,
+    pub in_the_way: InTheWay,
+    /// The files that a directory keeps from being replaced; `None` where `path` is the file.
+    pub names: Option<Vec<CredentialFile>>,
+}
+
+/// The kind of an obstacle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InTheWay {
+    Protected(Protection),
+    ReadOnly,
+    Mount,
+}
+
+/// `chattr +i` and `+a`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protection {
+    Immutable,
+    AppendOnly,
 }
 
 /// The files of a transaction, or of the one before it, are live, or may be; it did not come to

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appliance::peers::{Live, LiveSet};
 use crate::appliance::state::{LockedState, State};
+use crate::change::Goal;
 use crate::change::backup::BackupId;
 use crate::change::error::{Error, RecordError};
 
@@ -27,29 +28,6 @@ pub(crate) enum Phase {
     Commit,
     /// All renames are done; sftunnel is being restarted.
     Restart,
-}
-
-/// The purpose of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Goal {
-    /// New credentials from bundles.
-    Install,
-    /// A backup, at the operator's wish.
-    Rollback,
-    /// A backup, because the transaction before it did not succeed.
-    Restore,
-}
-
-impl Goal {
-    /// The word in the log, in the backup's record and in messages.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Install => "install",
-            Self::Rollback => "rollback",
-            Self::Restore => "restore",
-        }
-    }
 }
 
 /// The record of one manager's success.

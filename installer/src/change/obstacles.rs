@@ -13,31 +13,7 @@ use rustix::fs::{IFlags, StatVfsMountFlags, fstat, fstatvfs, ioctl_getflags};
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, PeerDir};
 use crate::change::Change;
-use crate::change::error::ReplaceError;
-
-/// One thing in the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Obstacle {
-    pub path: String,
-    pub in_the_way: InTheWay,
-    /// The files that a directory keeps from being replaced; `None` where `path` is the file.
-    pub names: Option<Vec<CredentialFile>>,
-}
-
-/// The kind of an obstacle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InTheWay {
-    Protected(Protection),
-    ReadOnly,
-    Mount,
-}
-
-/// `chattr +i` and `+a`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protection {
-    Immutable,
-    AppendOnly,
-}
+use crate::change::error::{InTheWay, Obstacle, Protection, ReplaceError};
 
 /// Refuses a change that the system would not let happen.
 ///

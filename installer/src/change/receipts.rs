@@ -19,9 +19,10 @@ use rustix::io::Errno;
 use crate::appliance::peers::{LiveSet, PeerDir};
 use crate::appliance::state::State;
 use crate::change::Context;
+use crate::change::Goal;
 use crate::change::backup;
 use crate::change::error::{Error, RecordError};
-use crate::change::journal::{Goal, Journal, Remember};
+use crate::change::journal::{Journal, Remember};
 
 const STORE: &str = "receipts";
 

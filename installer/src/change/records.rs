@@ -13,7 +13,7 @@ use formats::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::appliance::state::{LockedState, State};
-use crate::change::error::{Error, RecordError};
+use crate::change::error::{Error, RecordError, Unreadable};
 use crate::change::journal::{Pair, Remember};
 
 /// A file in the state directory that remembers something between runs.
@@ -32,15 +32,6 @@ pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
     fn is_sound(&self) -> bool {
         true
     }
-}
-
-/// The reason a record is not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unreadable {
-    /// Its format is another.
-    OtherFormat,
-    /// It is not as this program writes that format.
-    Damaged,
 }
 
 impl Record for Installed {

@@ -12,11 +12,12 @@
 use crate::appliance::peers::PeerDir;
 use crate::appliance::state::State;
 use crate::change::Context;
+use crate::change::Goal;
 use crate::change::backup::{self, BackupId};
 use crate::change::error::{Error, NotBack, NotDone};
 use crate::change::finish;
 use crate::change::held_space;
-use crate::change::journal::{Goal, Journal, Phase};
+use crate::change::journal::{Journal, Phase};
 use crate::change::receipts::{self, Receipts};
 use crate::change::stage;
 use crate::change::swap::{Finished, Restarted, Swapped};

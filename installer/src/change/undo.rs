@@ -5,11 +5,12 @@ use formats::device::ManagerUuid;
 
 use crate::appliance::peers::{Live, LiveSet};
 use crate::appliance::service::{self, Service};
+use crate::change::Goal;
 use crate::change::backup::{self, Backup};
 use crate::change::error::{Error, NotBack, NotDone, Noticed};
 use crate::change::finish::{cannot_tell, changed_by_somebody};
 use crate::change::held_space;
-use crate::change::journal::{Goal, Journal, Phase, Remember};
+use crate::change::journal::{Journal, Phase, Remember};
 use crate::change::obstacles;
 use crate::change::proof::{Proof, Unproved};
 use crate::change::receipts::Receipts;

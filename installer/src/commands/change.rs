@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::appliance::peers::LiveSet;
 use crate::appliance::service::Service;
 use crate::appliance::tunnel::{Tunnel, Waited};
-use crate::candidate::checks::DroppedPeer;
+use crate::candidate::error::DroppedPeer;
 use crate::change::Context;
 use crate::change::backup::{self, BackupId};
 use crate::change::receipts::{Places, Receipts};

@@ -9,7 +9,7 @@ use super::interrupted::recovered_text;
 use super::{Session, with_lock};
 use crate::appliance::run_log::LogLine;
 use crate::args::RecoverArgs;
-use crate::candidate::checks::DroppedPeer;
+use crate::candidate::error::DroppedPeer;
 use crate::change::Context;
 use crate::change::backup::BackupId;
 use crate::change::recover::{self, Recovered};

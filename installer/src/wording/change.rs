@@ -7,13 +7,15 @@ use formats::device::DeviceUuid;
 use formats::error::Reason;
 use rustix::io::Errno;
 
+use crate::change::Goal;
 use crate::change::backup::STORE as BACKUPS;
+use crate::change::error::InTheWay;
+use crate::change::error::Obstacle;
+use crate::change::error::Protection;
+use crate::change::error::Unreadable;
 use crate::change::error::{
     BackupError, Error, NotBack, NotDone, Noticed, RecordError, ReplaceError,
 };
-use crate::change::journal::Goal;
-use crate::change::obstacles::{InTheWay, Obstacle, Protection};
-use crate::change::records::Unreadable;
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {

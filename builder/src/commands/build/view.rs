@@ -18,8 +18,8 @@ use crate::device_result::{self, DeviceResult, refusals_text, warn_when_quiet, w
 use crate::fmc::plan::Source;
 use crate::keys::passphrase;
 use crate::keys::signing_key::{Signer, SignerBody};
+use crate::kit::error::LeftOut;
 use crate::kit::inputs::Prepared;
-use crate::kit::installers::LeftOut;
 use crate::kit::writer::Written;
 
 /// The JSON of `build`.

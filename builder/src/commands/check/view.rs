@@ -18,9 +18,9 @@ use super::advice::{self, Ca, Counts, Situation};
 use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, overall};
 use crate::fmc::discover::Listing;
+use crate::fmc::error::WrongBox;
 use crate::fmc::status_source::{Source, TunnelsView};
 use crate::fmc::tunnel_status::Tunnel;
-use crate::fmc::wrong_box::WrongBox;
 
 /// The number of good rows that are shown without `--verbose`.
 const GOOD_SHOWN: usize = 8;

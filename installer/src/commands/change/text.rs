@@ -5,7 +5,7 @@ use formats::text::printable;
 
 use super::{Carried, Ending};
 use crate::appliance::tunnel::{Tunnel, Waited};
-use crate::candidate::checks::DroppedPeer;
+use crate::candidate::error::DroppedPeer;
 use crate::change::proof::Unproved;
 use crate::change::transaction::{Ended, Source};
 

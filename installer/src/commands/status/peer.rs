@@ -16,7 +16,8 @@ use crate::appliance::error::Error;
 use crate::appliance::host::Host;
 use crate::appliance::peers::{self, Live, LiveSet, PeerDir};
 use crate::appliance::tunnel::Tunnel;
-use crate::change::obstacles::{self, Obstacle};
+use crate::change::error::Obstacle;
+use crate::change::obstacles;
 use crate::change::records::PinnedSigner;
 
 /// One peer directory's entry in the JSON.
