@@ -17,6 +17,7 @@ pub(crate) mod verify;
 
 use std::time::Duration;
 
+use cli::ask::question;
 use cli::say::exit::Failure;
 use cli::say::report::Report;
 use cli::say::terminal::Terminal;
@@ -76,10 +77,10 @@ fn confirm(
     }
     let asked = session.terminal.show(plan).and_then(|()| {
         let drop_question = "Tunnels of other managers will NOT come back (see above). Drop them?";
-        if !dropped.is_empty() && !args.accept_drop && !session.terminal.confirm(drop_question)? {
+        if !dropped.is_empty() && !args.accept_drop && !question::confirm(drop_question)? {
             return Ok(false);
         }
-        session.terminal.confirm("Go on?")
+        question::confirm("Go on?")
     });
     match asked {
         Ok(true) => Ok(()),

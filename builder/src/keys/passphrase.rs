@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use cli::ask::hidden_input::HiddenInput;
+use cli::ask::question;
 use cli::ask::unlock;
 use cli::disk::input;
 use cli::process::memory;
@@ -165,7 +166,7 @@ fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Passphra
         let question = format!(
             "This passphrase is weak: {weakness}.\nWhoever finds the stick can try at leisure. Take it all the same?"
         );
-        if terminal.confirm(&question).map_err(PassphraseError::Terminal)? {
+        if question::confirm(&question).map_err(PassphraseError::Terminal)? {
             return Ok(passphrase);
         }
         if tries == 0 {

@@ -1,5 +1,6 @@
-//! Questions to the operator: passphrases, identities, and trust in a signer.
+//! Questions to the operator: yes or no, passphrases, identities, and trust in a signer.
 
 pub mod hidden_input;
+pub mod question;
 pub mod signer;
 pub mod unlock;

@@ -1,5 +1,6 @@
 //! `backups`: list, verify, prune.
 
+use cli::ask::question;
 use cli::say::exit::{Exit, Failure};
 use cli::say::page::{Table, wrap};
 use cli::say::report::Report;
@@ -115,9 +116,7 @@ fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
         if !doomed.is_empty() && !yes {
             let question = format!("Remove the {} oldest of {} backups?", doomed.len(), ids.len());
             let confirmed = session.terminal.can_ask()
-                && session
-                    .terminal
-                    .confirm(&question)
+                && question::confirm(&question)
                     .map_err(|error| Failure::io("the terminal", &error))?;
             if !confirmed {
                 return Err(Failure::refused(

@@ -11,6 +11,7 @@ use formats::limits;
 use formats::signature::{Fingerprint, VerifyingKey};
 use formats::trust::{TrustInputs, Verdict, Vouch, VouchedBundle};
 
+use crate::ask::question;
 use crate::disk::input;
 use crate::say::exit::Failure;
 use crate::say::terminal::Terminal;
@@ -98,7 +99,7 @@ impl<'a> SignerCheck<'a> {
             return Ok(vouch);
         }
         match self.ask {
-            Some(terminal) if terminal.can_ask() => confirm(terminal, claim)?,
+            Some(terminal) if terminal.can_ask() => confirm(claim)?,
             _ => return Err(refusal(Verdict::Ask, claim)),
         }
         self.confirmed.push((claim.manager.clone(), claim.signer));
@@ -175,7 +176,7 @@ fn refusal(verdict: Verdict, claim: Claim<'_>) -> Failure {
 ///
 /// The maker of a bundle or kit chose everything in it but the fingerprint, so the question shows
 /// nothing else of it: names and hosts could contain anything, even lines that look like ours.
-fn confirm(terminal: &Terminal, claim: Claim<'_>) -> Result<(), Failure> {
+fn confirm(claim: Claim<'_>) -> Result<(), Failure> {
     let Claim { subject, manager, signer, .. } = claim;
     let [one, two] = signer.spoken_lines();
     let question = format!(
@@ -184,7 +185,7 @@ fn confirm(terminal: &Terminal, claim: Claim<'_>) -> Result<(), Failure> {
          Nobody has vouched for that key yet. Compare it, all of it, with the\n\
          fingerprint that the team who made it tells you by phone.\nIs it the same?"
     );
-    match terminal.confirm(&question) {
+    match question::confirm(&question) {
         Ok(true) => Ok(()),
         Ok(false) => {
             let message = format!("{subject}: its signer {signer} was not confirmed");

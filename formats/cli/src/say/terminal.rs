@@ -1,16 +1,14 @@
-//! The terminal: messages, questions, colour, progress.
+//! The terminal: messages, colour, progress.
 //!
-//! Questions go to `/dev/tty`, so that a bundle may come through standard input and the result may
-//! go into a pipe.
+//! What is shown before a question goes to `/dev/tty`, as the question does, so that a bundle may
+//! come through standard input and the result may go into a pipe.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
 
 use clap::Args;
 use formats::text::printable;
-use rustix::io::ioctl_fionread;
-use rustix::termios::{QueueSelector, tcflush};
 
 use crate::say::page::wrap;
 
@@ -89,26 +87,6 @@ impl Terminal {
         tty()?.write_all(text.as_bytes())
     }
 
-    /// Asks a question that takes the whole word `yes`, typed after the question was shown. The
-    /// question must not contain foreign text.
-    ///
-    /// # Errors
-    /// Fails when there is no terminal, or when input never pauses.
-    pub fn confirm(&self, question: &str) -> io::Result<bool> {
-        let answer = self.ask(&format!("{question} Type 'yes' to go on: "))?;
-        Ok(answer.trim().eq_ignore_ascii_case("yes"))
-    }
-
-    fn ask(&self, question: &str) -> io::Result<String> {
-        let mut tty = tty()?;
-        forget_typed(&tty)?;
-        tty.write_all(question.as_bytes())?;
-        tty.flush()?;
-        let mut answer = String::new();
-        BufReader::new(tty).read_line(&mut answer)?;
-        Ok(answer)
-    }
-
     /// Makes a progress line for a long run; silent if stderr is not a terminal, or one without
     /// control sequences.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
@@ -135,27 +113,6 @@ pub fn say(text: &str) {
 
 pub(crate) fn tty() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty")
-}
-
-/// Discards input typed before a question, until none has come for a moment: the rest of a paste
-/// arrives line by line on a slow console, and must not answer the question.
-fn forget_typed(tty: &File) -> io::Result<()> {
-    /// Longer than a line takes at 9600 baud, and short enough not to be noticed.
-    const QUIET: Duration = Duration::from_millis(250);
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let begun = Instant::now();
-    loop {
-        tcflush(tty, QueueSelector::IFlush)?;
-        std::thread::sleep(QUIET);
-        // counts whole lines; a partial one goes with the last flush
-        if ioctl_fionread(tty)? == 0 {
-            return Ok(tcflush(tty, QueueSelector::IFlush)?);
-        }
-        if begun.elapsed() > PATIENCE {
-            let message = "something types at the terminal without a pause";
-            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
-        }
-    }
 }
 
 /// Colours in use, with their numbers in ECMA-48.
