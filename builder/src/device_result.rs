@@ -1,6 +1,7 @@
 //! Results of each device, in the words that people and JSON share.
 
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use cli::say::page::wrapped;
 use cli::say::terminal::Terminal;
 use formats::bundle::manifest::Device;

@@ -26,7 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 use cli::disk::root::Root;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::Terminal;
 use cli::say::usage;

@@ -13,7 +13,7 @@ use cli::ask::unlock::Unlocker;
 use cli::disk::input::STDIN;
 use cli::kit::checks::names_its_device;
 use cli::kit::source::origin;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::terminal::Terminal;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;

@@ -1,5 +1,5 @@
 //! One module for each command. Each gives a [`cli::say::report::Report`] or a
-//! [`cli::say::exit::Failure`]; nothing in here prints. What
+//! [`cli::say::failure::Failure`]; nothing in here prints. What
 //! several of them have in common: how a change ended, and what to do about a run that was
 //! interrupted before.
 
@@ -18,7 +18,7 @@ pub(crate) mod verify;
 use std::time::Duration;
 
 use cli::ask::question;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use cli::say::terminal::Terminal;
 use formats::error::Reason;

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::Terminal;
 use cli::say::usage;

@@ -4,7 +4,7 @@ mod view;
 
 use std::thread;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use formats::bundle::manifest::Manager;
 use formats::bundle::{Content, Inner};

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use cli::disk::durable;
 use cli::disk::root::{Root, is_absent};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::monitoring::Thresholds;
 use cli::say::report::Report;
 use formats::cisco::facts::{BATCHES, CA, CRL, IMS_CONF, OWN_CERTIFICATE, PEERS, PUSHED};

@@ -23,7 +23,7 @@ use cli::ask::signer::SignerCheck;
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::folder::KitFolder;
 use cli::kit::source::{self, BundleFile};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;

@@ -1,7 +1,7 @@
 //! `inspect`: shows the contents of a kit or bundle, and never judges whom to trust.
 
 use cli::kit::inspect::Inspector;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 
 use crate::Context;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cli::disk::durable;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use formats::error::Reason;
 use formats::seal::NewIdentity;

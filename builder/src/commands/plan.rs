@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use cli::kit::words::{self, count};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::page::{Table, wrapped};
 use cli::say::report::Report;
 use formats::bundle::manifest::Manager;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::bundle::manifest::{Device, Manager};
 use formats::cisco::facts::BATCHES;
 use formats::cisco::failed_push::{ListedDevice, Problem, Sources};

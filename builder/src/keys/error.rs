@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::limits::LimitError;
 use formats::seal::{RecipientError, RecipientsFileError};
 use formats::signature::SignatureError;

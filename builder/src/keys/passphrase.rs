@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(source(flags, false, &terminal, true).unwrap(), Source::Asked);
         if !terminal.can_ask() {
             let error = source(flags, false, &terminal, false).unwrap_err();
-            let failure = cli::say::exit::Failure::from(error);
+            let failure = cli::say::failure::Failure::from(error);
             assert!(failure.next_step().unwrap().starts_with("give --new-passphrase-file FILE"));
         }
     }

@@ -307,7 +307,7 @@ fn columns(cells: &[String]) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use cli::say::exit::Failure;
+    use cli::say::failure::Failure;
 
     use super::*;
 

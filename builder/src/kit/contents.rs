@@ -6,7 +6,7 @@
 //! complete: kit.identity.age, installers, README.txt, install.sh, kit.json and its signature
 //! ```
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::version::VERSION;
 use formats::bundle::Inner;
 use formats::bundle::manifest::Tool;

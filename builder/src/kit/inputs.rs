@@ -1,7 +1,7 @@
 //! Everything that `plan` and `build` have in common before a device's file is read.
 
 use cli::kit::checks::is_after_this_program;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::bundle::manifest::Manager;
 use formats::text::printable;
 use formats::timestamp::Timestamp;

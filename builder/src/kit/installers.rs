@@ -255,6 +255,6 @@ mod tests {
     #[test]
     fn a_script_is_no_installer() {
         let error = find(&[PathBuf::from("/etc/hostname")]).unwrap_err();
-        assert!(cli::say::exit::Failure::from(error).is_usage());
+        assert!(cli::say::failure::Failure::from(error).is_usage());
     }
 }

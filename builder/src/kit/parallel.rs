@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::terminal::Progress;
 
 use crate::kit::error::Error;

@@ -1,7 +1,7 @@
 //! The bundles of a kit that are asked for, as `inspect`, `verify` and `handoff` take them.
 
 use cli::kit::folder::KitFolder;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::bundle::SignedBundle;
 use formats::device::{DeviceName, DeviceUuid};
 use formats::error::Reason;

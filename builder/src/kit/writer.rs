@@ -18,7 +18,7 @@ use std::thread;
 
 use cli::disk::durable::{create_only, set_mode};
 use cli::disk::root::open_dir_at;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::checksum::{HashingWriter, Sha256, Sums};
 use formats::kit::{self, InstallerEntry, TextEntry};
 use formats::limits;

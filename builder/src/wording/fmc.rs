@@ -5,7 +5,7 @@ use std::io;
 
 use cli::disk::input;
 use cli::disk::root::is_absent;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::cisco::facts::{CA, PEERS};
 use formats::credentials::{CredentialsError, SubjectError, ValidityError};
 use formats::device::CredentialFile;

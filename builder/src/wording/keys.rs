@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 
 use cli::disk::input;
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use formats::error::Reason;
 use formats::seal::SealError;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use cli::disk::input;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::error::{Reason, Reasoned};
 use formats::kit;
 use formats::limits::{self, LimitError};

@@ -2,7 +2,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`say`] | exit codes, [`say::exit::Failure`] with its reason and its hint, reports, tables, monitoring |
+//! | [`say`] | exit codes, [`say::failure::Failure`] with its reason and its hint, reports, tables, monitoring |
 //! | [`process`] | programs with a time limit, signals, limits, memory for one scrypt |
 //! | [`disk`] | paths below `--root`, files named on the command line, files written whole or not at all |
 //! | [`ask`] | passphrases and identities, and the check of a signer |

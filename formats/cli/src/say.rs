@@ -1,6 +1,7 @@
-//! Output for the operator and for monitoring: exit codes, reports, tables, colour.
+//! Output for the operator and for monitoring: exit codes, failures, reports, tables, colour.
 
 pub mod exit;
+pub mod failure;
 pub mod monitoring;
 pub mod page;
 pub mod prometheus;

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::limits::LimitError;
 
 /// The box, or this program's state on it, is not as a step needs it.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use cli::disk::box_kind::BoxKind;
 use cli::disk::root::Root;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::cisco::facts::{IMS_CONF, PMTOOL, PROGRAMS};
 use formats::cisco::ims_conf::ImsConf;
 use formats::device::DeviceUuid;

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::cisco::facts::{HEARTBEAT, STATUS_BRIEF, STATUS_SCRIPT};
 use formats::device::ManagerUuid;
 use formats::text::printable;

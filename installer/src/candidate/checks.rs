@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use cli::disk::box_kind::BoxKind;
 use cli::kit::checks::{is_after, is_after_this_program, is_valid};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::credentials::ValidityError;
 use formats::device::{CredentialFile, ManagerUuid};
 use formats::error::Reason;

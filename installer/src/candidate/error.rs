@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::bundle::manifest::Device;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::kit::DeviceEntry;

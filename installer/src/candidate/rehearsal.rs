@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::credentials::{Asked, CertificateFacts, Handshake, HandshakeError, Unfinished};
 use formats::device::ManagerUuid;
 use formats::error::Reason;

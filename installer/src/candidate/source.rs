@@ -5,7 +5,7 @@ use std::path::Path;
 use cli::ask::unlock::{Unlocked, Unlocker};
 use cli::kit::folder::KitFolder;
 use cli::kit::source::{Source, open_sealed};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::bundle::SignedBundle;
 use formats::device::DeviceUuid;
 use formats::kit::BundleEntry;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cli::disk::durable::{self, set_mode, sync_dir, write_new};
 use cli::disk::root::open_dir_at;
 use cli::kit::locate::{is_kit, is_kit_at, kit_around};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::receipt::{Claim, Outcome, file_name};
 use rustix::fd::OwnedFd;

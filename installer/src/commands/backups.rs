@@ -1,7 +1,8 @@
 //! `backups`: list, verify, prune.
 
 use cli::ask::question;
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use cli::say::page::{Table, wrap};
 use cli::say::report::Report;
 use formats::error::Reason;

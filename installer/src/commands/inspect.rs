@@ -1,7 +1,7 @@
 //! `inspect`: shows the contents of a kit or bundle. Judges nothing, needs no box.
 
 use cli::kit::inspect::Inspector;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 
 use super::Session;

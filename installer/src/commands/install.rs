@@ -1,6 +1,6 @@
 //! `install`: the bundles of a kit become live.
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use formats::bundle::manifest::Device;
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! An interrupted run: reported by a command that only looks, finished by one that changes.
 
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use cli::say::page::wrap;
 use formats::text::printable;
 

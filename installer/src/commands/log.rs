@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::page::{Page, Table};
 use cli::say::report::Report;
 use formats::text::printable;

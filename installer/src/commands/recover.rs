@@ -1,6 +1,7 @@
 //! `recover`: finishes a run that was interrupted.
 
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use serde::Serialize;
 

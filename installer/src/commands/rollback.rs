@@ -1,7 +1,7 @@
 //! `rollback`: a backup becomes live again, with the same transaction as an installation.
 
 use cli::kit::words;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::page::wrap;
 use cli::say::report::Report;
 use formats::device::ManagerUuid;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use cli::disk::input;
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use cli::say::report::Report;
 use formats::device::ManagerUuid;
 use formats::error::Reason;

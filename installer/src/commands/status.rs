@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cli::disk::box_kind::BoxKind;
 use cli::disk::durable;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::monitoring::{Level, Thresholds};
 use cli::say::report::Report;
 use cli::say::version;

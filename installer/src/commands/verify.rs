@@ -2,7 +2,7 @@
 
 use cli::kit::folder::{CheckedFiles, KitFolder};
 use cli::kit::locate::is_kit;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::page::wrap;
 use cli::say::report::Report;
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use cli::disk::input::of_limit;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::error::Reason;
 use formats::limits::LimitError;
 use formats::text::printable;

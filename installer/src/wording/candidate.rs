@@ -1,6 +1,6 @@
 //! The words for a bundle that is refused.
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::error::Reason;
 use formats::kit::DeviceEntry;
 use formats::text::named;

@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use formats::device::DeviceUuid;
 use formats::error::Reason;
 use rustix::io::Errno;

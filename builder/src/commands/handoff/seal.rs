@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cli::ask::signer::{Claim, SignerCheck};
 use cli::disk::durable;
 use cli::kit::checks::names_its_device;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
 use formats::credentials::Validity;

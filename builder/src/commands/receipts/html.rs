@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use cli::disk::durable;
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::text::printable;
 
 use super::standing::Standing;

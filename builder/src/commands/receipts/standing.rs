@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use formats::checksum::Sha256;
 use formats::credentials::Certificate;
 use formats::device::{DeviceUuid, ManagerUuid};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cli::kit::folder::{CheckedFiles, KitFolder};
 use cli::kit::words::{self, count};
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::page::wrapped;
 use formats::bundle::manifest::{Manager, Manifest};
 use formats::checksum::Sha256;

@@ -22,7 +22,7 @@ use rustix::termios::{
 use zeroize::Zeroizing;
 
 use crate::process::signals::{HeldBack, own_group_and_session};
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 use crate::say::terminal::tty;
 
 /// The longest line that the kernel returns in one piece (termios(3), canonical mode).

@@ -13,7 +13,7 @@ use formats::trust::{TrustInputs, Verdict, Vouch, VouchedBundle};
 
 use crate::ask::question;
 use crate::disk::input;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 use crate::say::terminal::Terminal;
 
 /// A signature to be judged, with everything about it that differs within a run.

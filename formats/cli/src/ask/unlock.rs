@@ -16,7 +16,7 @@ use formats::text::{named, printable};
 use crate::ask::hidden_input::HiddenInput;
 use crate::disk::input::{self, STDIN};
 use crate::process::memory;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 use crate::say::terminal::Terminal;
 
 /// Number of times that a passphrase may be typed.

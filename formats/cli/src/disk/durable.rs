@@ -38,7 +38,7 @@ use rustix::io::Errno;
 
 use crate::disk::root::{names_in, open_file_at};
 use crate::process::random;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 /// Suffix of a record's dot name until it is renamed.
 const ASIDE: &str = ".new";

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
 use crate::disk::root::require_regular;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 /// Argument that stands for standard input.
 pub const STDIN: &str = "-";

@@ -5,7 +5,7 @@ use formats::credentials::ValidityError;
 use formats::error::{Reason, Reasoned};
 use formats::timestamp::Timestamp;
 
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 use crate::say::version;
 
 const SET_THE_CLOCK: &str = "set the clock (NTP, or `date -u -s`), or go on with --accept-clock if you know it is only the clock";

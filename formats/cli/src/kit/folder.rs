@@ -23,7 +23,7 @@ use crate::ask::unlock::KitIdentity;
 use crate::disk::root::{names_in, open_dir_at, open_file_at};
 use crate::kit::locate::{is_kit_at, kit_around, open_root};
 use crate::kit::not_a_kit;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 pub use self::whole::{CheckedFiles, is_called_a_receipt};
 

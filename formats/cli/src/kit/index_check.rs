@@ -8,7 +8,7 @@ use formats::signature::Fingerprint;
 use crate::ask::signer::Claim;
 use crate::kit::folder::KitFolder;
 use crate::kit::source::open_sealed;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 impl KitFolder {
     /// Opens the bytes that [`KitFolder::bundle`] has read, and compares the bundle with the index.

@@ -13,7 +13,7 @@ use crate::disk::input::{self, STDIN};
 use crate::kit::folder::{KitFolder, identity_around};
 use crate::kit::locate::is_kit;
 use crate::kit::not_a_kit;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 /// A kit or bundle that was read but not yet opened.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use formats::limits;
 use formats::seal::ProtectedIdentity;
 use rustix::process::{Resource, getrlimit};
 
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 /// Bytes left to everything else on the box.
 const SPARE: u64 = 64 * 1024 * 1024;

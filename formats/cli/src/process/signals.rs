@@ -12,7 +12,7 @@ use signal_hook::consts::{
 };
 use signal_hook::{flag, low_level};
 
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 /// Signals that end a program and may come from outside: timers and limits of a wrapper, an
 /// operator, a failing power supply. Those of the program's own faults (SIGSEGV, SIGBUS, SIGILL,

@@ -6,7 +6,8 @@ use formats::text::printable;
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::say::exit::{Exit, Failure};
+use crate::say::exit::Exit;
+use crate::say::failure::Failure;
 use crate::say::terminal::Color;
 
 /// Days left, below which it is urgent.

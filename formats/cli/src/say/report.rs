@@ -8,7 +8,8 @@ use formats::text::printable;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::say::exit::{Exit, Failure};
+use crate::say::exit::Exit;
+use crate::say::failure::Failure;
 use crate::say::monitoring::{self, Level};
 use crate::say::page::wrap;
 use crate::say::terminal::{Terminal, say};

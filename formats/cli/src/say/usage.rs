@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::say::exit::{Exit, Failure};
+use crate::say::exit::Exit;
+use crate::say::failure::Failure;
 use crate::say::monitoring::{self, Level};
 use crate::say::report::{Envelope, ascii_json};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cli::say::exit::{Exit, Failure};
+use cli::say::exit::Exit;
+use cli::say::failure::Failure;
 use cli::say::page::wrap;
 use cli::say::report::Report;
 use formats::device::ManagerUuid;

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::monitoring::{Level, Thresholds};
 use formats::checksum::Sha256;
 use formats::credentials::{CertificateFacts, CheckedCredentials};

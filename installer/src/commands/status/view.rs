@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cli::say::exit::Failure;
+use cli::say::failure::Failure;
 use cli::say::monitoring::{self, Level, days_text};
 use cli::say::page::{Page, Table, wrap, wrapped};
 use cli::say::terminal::{Color, Terminal};

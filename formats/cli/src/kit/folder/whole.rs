@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{COPY_AGAIN, COPY_AS_IT_IS, KitFolder, failure};
 use crate::disk::root::{names_in, open_dir_at, open_file_at};
 use crate::kit::not_a_kit;
-use crate::say::exit::Failure;
+use crate::say::failure::Failure;
 
 /// Number of names that are shown; the others are counted.
 const NAMED: usize = 20;
