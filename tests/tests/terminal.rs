@@ -24,7 +24,7 @@ fn a_person_says_yes_to_signer_and_plan() {
         pty.expect(&line);
     }
     pty.expect("Type 'yes'");
-    pty.type_line("y");
+    pty.type_line("ok");
     assert_eq!(pty.end().0, 3);
     let verify = || world.on(device, &["verify", "--identity", &identity]).arg(&kit.path);
     let mut pty = Pty::start(verify());
@@ -65,6 +65,41 @@ fn a_person_says_yes_to_signer_and_plan() {
     pty.expect("Go on? Type 'yes'");
     pty.type_line("yes");
     assert_eq!(pty.end().0, 0);
+}
+
+/// `y` for `yes` at three in the morning. The rules stay: asked anew, with the input emptied.
+#[test]
+fn a_slip_at_a_question_is_asked_about_again_and_no_third_time() {
+    let world = World::new(1);
+    let kit = world.kit(&[]);
+    let identity = world.path("identity.txt").display().to_string();
+    let verify = || world.on(world.ftd(1), &["verify", "--identity", &identity]).arg(&kit.path);
+    for (answers, code) in [
+        (&["y", "yes"][..], 0),
+        (&["'yes'", "yess", "YES"], 0),
+        (&["y", "no"], 3),
+        (&["y", ""], 3),
+        (&["y", "y", "y"], 3),
+    ] {
+        let mut pty = Pty::start(verify());
+        pty.expect("Is it the same? Type 'yes' to go on: ");
+        pty.type_line(answers[0]);
+        for answer in &answers[1..] {
+            pty.expect("Type the whole word 'yes', or 'no' to stop: ");
+            pty.type_line(answer);
+        }
+        let (ended, screen) = pty.end();
+        assert_eq!(ended, code, "{answers:?}: {screen}");
+    }
+    // typed ahead of the second question: it is asked all the same
+    let mut pty = Pty::start(verify());
+    pty.expect("Type 'yes' to go on: ");
+    pty.press("y\nyes\nyes\n");
+    pty.expect("Type the whole word");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    pty.type_line("no");
+    let (code, screen) = pty.end();
+    assert_eq!(code, 3, "{screen}");
 }
 
 /// The fingerprint in the form that people read aloud.

@@ -9,14 +9,34 @@ use rustix::termios::{QueueSelector, tcflush};
 
 use crate::say::terminal::tty;
 
+/// Times that a slip at a question is asked about again.
+const AGAIN: usize = 2;
+
 /// Asks a question that takes the whole word `yes`, typed after the question was shown. The
-/// question must not contain foreign text.
+/// question must not contain foreign text. What looks like a slip is asked about again; everything
+/// else is a no.
 ///
 /// # Errors
 /// Fails when there is no terminal, or when input never pauses.
 pub fn confirm(question: &str) -> io::Result<bool> {
-    let answer = ask(&format!("{question} Type 'yes' to go on: "))?;
-    Ok(answer.trim().eq_ignore_ascii_case("yes"))
+    let mut answer = ask(&format!("{question} Type 'yes' to go on: "))?;
+    for _ in 0..AGAIN {
+        if !is_slip(&answer) {
+            break;
+        }
+        answer = ask("Type the whole word 'yes', or 'no' to stop: ")?;
+    }
+    Ok(is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    answer.trim().eq_ignore_ascii_case("yes")
+}
+
+/// Returns true for an answer that was perhaps meant as a yes, and is none.
+fn is_slip(answer: &str) -> bool {
+    let word = answer.trim_start_matches(|c: char| !c.is_alphanumeric());
+    !is_yes(answer) && word.starts_with(['y', 'Y'])
 }
 
 fn ask(question: &str) -> io::Result<String> {
@@ -46,6 +66,24 @@ fn forget_typed(tty: &File) -> io::Result<()> {
         if begun.elapsed() > PATIENCE {
             let message = "something types at the terminal without a pause";
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_yes_that_is_not_whole_is_a_slip_and_anything_else_a_no() {
+        for yes in ["yes\n", " YES \r\n", "Yes"] {
+            assert!(is_yes(yes) && !is_slip(yes), "{yes}");
+        }
+        for slip in ["y\n", "Y", "ye\n", "yess\n", "'yes'\n", "yes.\n", "yes please"] {
+            assert!(!is_yes(slip) && is_slip(slip), "{slip}");
+        }
+        for no in ["", "\n", "no\n", "n", "ok", "oui", "\u{1b}[A\n"] {
+            assert!(!is_yes(no) && !is_slip(no), "{no}");
         }
     }
 }
