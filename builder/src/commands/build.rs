@@ -19,7 +19,7 @@ use crate::commands::plan;
 use crate::device_result::DeviceResult;
 use crate::fmc::belief::Belief;
 use crate::fmc::collect::{Collected, Collector};
-use crate::fmc::plan::{PlannedDevice, Source};
+use crate::fmc::plan::{DeviceOrigin, PlannedDevice};
 use crate::keys::passphrase;
 use crate::keys::signing_key::{self, Signer};
 use crate::kit::contents;
@@ -70,7 +70,7 @@ struct Build<'a> {
 }
 
 /// The installers of a kit that was published, if one was.
-type Made = Option<(Vec<kit::InstallerEntry>, Published)>;
+type PublishedKit = Option<(Vec<kit::InstallerEntry>, Published)>;
 
 impl Build<'_> {
     /// Fills and publishes the kit; makes none when every device is refused.
@@ -79,7 +79,7 @@ impl Build<'_> {
         writer: KitWriter,
         passphrase: Option<&Passphrase>,
         devices: Vec<PlannedDevice>,
-    ) -> Result<(Made, Results), Failure> {
+    ) -> Result<(PublishedKit, Results), Failure> {
         let prepared = self.prepared;
         let identity = passphrase.map(|_| prepared.recipients.identity_beside());
         let signer = self.signer.entry.fingerprint;
@@ -106,7 +106,7 @@ impl Build<'_> {
                 let index =
                     contents::complete(writer, index, &self.signer.key, locked, installers)?;
                 self.signer.keep(&self.context.root)?;
-                if let (Some(passphrase), passphrase::Source::Generated) =
+                if let (Some(passphrase), passphrase::PassphraseOrigin::Generated) =
                     (passphrase, prepared.passphrase)
                 {
                     passphrase::reveal(
@@ -185,8 +185,8 @@ impl Build<'_> {
             manager: self.manager.clone(),
             batch: self.prepared.plan.batch,
             source: match self.prepared.plan.source {
-                Source::FailedPush => None,
-                Source::Peers => Some(kit::Source::Peers),
+                DeviceOrigin::FailedPush => None,
+                DeviceOrigin::Peers => Some(kit::Source::Peers),
             },
             created_at: self.prepared.created_at,
             signer: self.signer.entry,

@@ -26,14 +26,14 @@ use formats::error::Reasoned;
 use formats::limits::{self, LimitError};
 
 use self::state::{Checked, Role, Subject};
-use self::view::{CheckBody, Found};
+use self::view::{CheckBody, Findings};
 use crate::Context;
 use crate::args::CheckArgs;
 use crate::commands::receipts;
 use crate::device_result::DeviceRef;
 use crate::fmc::discover::{self, Newest};
 use crate::fmc::error::WrongBox;
-use crate::fmc::status_source::{self, Asked};
+use crate::fmc::status_source::{self, Answer};
 
 /// Checks the FMC. Only wrong usage is an error: anything that cannot be read or written is
 /// UNKNOWN, unless something worse is known.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
     let asked = status_source::ask(&args.status, context).unwrap_or_else(|error| {
         let failure = Failure::from(error);
         problems.push(format!("the tunnels were not looked at: {}", failure.in_a_line()));
-        Asked::Silent(failure.into_message())
+        Answer::Silent(failure.into_message())
     });
     let done = receipts::done(&args.receipts, context).unwrap_or_else(|failure| {
         problems.push(format!("the receipts were not read: {}", failure.in_a_line()));
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
         .read(Path::new(IMS_CONF), limits::IMS_CONF)
         .map(|bytes| ImsConf::parse(&bytes))
         .unwrap_or_default();
-    let mut body = CheckBody::new(Found {
+    let mut body = CheckBody::new(Findings {
         results: look.found,
         thresholds,
         now: context.now,

@@ -34,13 +34,13 @@ use formats::seal::{Passphrase, Recipient};
 use formats::signature::Fingerprint;
 
 use self::seal::{Sealer, Share};
-use self::view::{HandoffBody, KitView};
+use self::view::{HandoffBody, MadeKit};
 use crate::Context;
 use crate::args::HandoffArgs;
 use crate::device_result::{self, DeviceResult, Refusal, warn_when_quiet};
 use crate::fmc::belief::Belief;
 use crate::fmc::by_name::find_device;
-use crate::keys::passphrase::{self, Source};
+use crate::keys::passphrase::{self, PassphraseOrigin};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::signing_key::{self, Signer};
 
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     let own = signing_key::own(&context.root);
     let ask = (!context.terminal.json).then_some(&context.terminal);
     let mut unlocker = Unlocker::new(&args.open, &args.paths, &context.terminal)?;
-    let mut run = Run {
+    let mut run = HandoffRun {
         args,
         context,
         check: SignerCheck::new(&args.pick.signer, own, ask)?,
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &HandoffArgs, context: &Context) -> Result<Report, Failu
     Ok(report.ending(exit, reason))
 }
 
-struct Run<'a> {
+struct HandoffRun<'a> {
     args: &'a HandoffArgs,
     context: &'a Context,
     check: SignerCheck<'a>,
@@ -104,7 +104,7 @@ struct Run<'a> {
     bundles: Vec<SourceBundle>,
 }
 
-impl Run<'_> {
+impl HandoffRun<'_> {
     /// A kit must be whole; then all of it is passed on.
     fn open_kit(&mut self, folder: KitFolder, unlocker: &mut Unlocker<'_>) -> Result<(), Failure> {
         // bundles are read when they are sealed, unless a kit would be made by then
@@ -140,8 +140,8 @@ impl Run<'_> {
     }
 
     /// Refuses what cannot be made of these.
-    fn check_sources(&self, source: Source) -> Result<(), Failure> {
-        if let (Some(bundle), true) = (self.bundles.first(), source != Source::None) {
+    fn check_sources(&self, source: PassphraseOrigin) -> Result<(), Failure> {
+        if let (Some(bundle), true) = (self.bundles.first(), source != PassphraseOrigin::None) {
             let message = format!("{} is a bundle by itself", bundle.path.display());
             return Err(Failure::usage(message).hint(
                 "a passphrase opens kits only: give --recipient R, or hand off the kit that it lies in (--device picks)",
@@ -207,7 +207,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check_recipients(&mut self, recipients: &Recipients, source: Source) -> Result<(), Failure> {
+    fn check_recipients(
+        &mut self,
+        recipients: &Recipients,
+        source: PassphraseOrigin,
+    ) -> Result<(), Failure> {
         let devices: Vec<_> = self
             .kits
             .iter()
@@ -218,18 +222,18 @@ impl Run<'_> {
                 (&device.uuid, &device.name)
             }))
             .collect();
-        recipients.check_none_is_mixed(source != Source::None)?;
+        recipients.check_none_is_mixed(source != PassphraseOrigin::None)?;
         if self.args.result.split {
             return recipients.check_all_are_mapped(devices.into_iter()).map_err(|error| Failure::from(error).hint("--split makes kits by the map: add them to it, or pick the others with --device"));
         }
-        if source == Source::None {
+        if source == PassphraseOrigin::None {
             recipients.check_all_have_one(devices.iter().copied())?;
             self.body.warnings.extend(recipients.unmapped_warning(devices.into_iter()));
         }
         Ok(())
     }
 
-    fn passphrase(&mut self, source: Source) -> Result<Option<Passphrase>, Failure> {
+    fn passphrase(&mut self, source: PassphraseOrigin) -> Result<Option<Passphrase>, Failure> {
         let flags = self.args.passphrase.flags();
         let passphrase = passphrase::obtain(flags, source, &self.context.terminal)?;
         let weak = passphrase.as_ref().and_then(|it| flags.weak_warning(it));
@@ -250,7 +254,7 @@ impl Run<'_> {
                 Some(signing_key::load(belief, self.args.result.sign_key.as_deref())?)
             }
         };
-        let mut revealed = self.body.passphrase != Source::Generated;
+        let mut revealed = self.body.passphrase != PassphraseOrigin::Generated;
         for source in &kits {
             let Some(signer) = &signer else { break };
             self.warn_of_unknown_index(source, signer);
@@ -353,7 +357,7 @@ impl Run<'_> {
 
     fn with_what_stays(&self, failure: Failure) -> Failure {
         let made: Vec<String> =
-            self.body.kits.iter().map(|kit: &KitView| kit.path.display().to_string()).collect();
+            self.body.kits.iter().map(|kit: &MadeKit| kit.path.display().to_string()).collect();
         if made.is_empty() {
             return failure;
         }

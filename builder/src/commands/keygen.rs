@@ -30,7 +30,7 @@ struct IdentityBody {
 
 /// The JSON of `keygen signer`.
 #[derive(Debug, Serialize)]
-struct SignerBody {
+struct NewSignerBody {
     /// `signer`.
     kind: &'static str,
     /// Path of the private half, for `build --sign-key`.
@@ -82,7 +82,7 @@ pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Fa
         printable_path(&public_file),
     );
     let file = args.out.clone();
-    let body = SignerBody { kind: "signer", file, public_file, public_key, fingerprint, spoken };
+    let body = NewSignerBody { kind: "signer", file, public_file, public_key, fingerprint, spoken };
     Ok(Report::done(&body, text).changed(true))
 }
 

@@ -20,7 +20,7 @@ use crate::device_result::{self, DeviceResult, refusals_text, warnings_text};
 use crate::fmc::belief::Belief;
 use crate::fmc::collect::Collector;
 use crate::fmc::plan::{self, PlannedDevice};
-use crate::keys::passphrase::Source;
+use crate::keys::passphrase::PassphraseOrigin;
 use crate::keys::signing_key;
 use crate::kit::error::LeftOut;
 use crate::kit::inputs::{Prepared, prepare};
@@ -38,13 +38,13 @@ struct PlanBody {
     /// The run of `generate_certs.pl` (its unix time).
     batch: u64,
     /// Origin of the devices: `failed-push`, or `peers`.
-    source: plan::Source,
+    source: plan::DeviceOrigin,
     /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
     /// The time by this machine's clock that the checks were made at.
     checked_at: Timestamp,
     /// Origin that `build` will have the passphrase from.
-    passphrase: Source,
+    passphrase: PassphraseOrigin,
     /// Number of devices that are `ready`.
     ready: usize,
     /// Number of results that are `refused`.
@@ -229,7 +229,7 @@ pub(super) fn heading(prepared: &Prepared) -> String {
     let day = i64::try_from(plan.batch).ok().and_then(|batch| Timestamp::from_unix(batch).ok());
     let day = day.map_or_else(String::new, |day| format!(" ({day})"));
     let _ = writeln!(text, "  batch        {}{day}", plan.batch);
-    if plan.source == plan::Source::Peers {
+    if plan.source == plan::DeviceOrigin::Peers {
         text.push_str("  from         the devices' folders in /var/sf/peers, without a list\n");
     }
     for file in &plan.failed_push {

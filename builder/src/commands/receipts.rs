@@ -33,7 +33,7 @@ use crate::Context;
 use crate::args::ReceiptsArgs;
 use crate::device_result::{DeviceRef, Refusal};
 use crate::fmc::belief::Belief;
-use crate::fmc::status_source::{self, Asked, Output, TunnelsView};
+use crate::fmc::status_source::{self, Answer, Output, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel};
 use crate::keys::signing_key;
 
@@ -66,8 +66,8 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     let names = gathered.names(&addresses);
     body.tunnels = TunnelsView::of(&asked);
     let seen = match &asked {
-        Asked::Printed(output) => Some((output, tunnel_status::read(&output.text, &names).of)),
-        Asked::Silent(_) | Asked::NotWanted => None,
+        Answer::Printed(output) => Some((output, tunnel_status::read(&output.text, &names).of)),
+        Answer::Silent(_) | Answer::NotWanted => None,
     };
     body.results = gathered.devices(&checked, seen.as_ref());
     body.warnings.extend(gathered.warnings(&asked, &body.results));
@@ -112,9 +112,9 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn warnings(&self, asked: &Asked, results: &[DeviceView]) -> Vec<String> {
+    fn warnings(&self, asked: &Answer, results: &[DeviceView]) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Asked::Printed(output) = asked
+        if let Answer::Printed(output) = asked
             && results.iter().all(|device| device.tunnel == Some(Tunnel::Unknown))
         {
             warnings.push(format!(

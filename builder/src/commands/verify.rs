@@ -6,9 +6,9 @@ use std::path::Path;
 
 use cli::ask::signer::{Claim, SignerCheck};
 use cli::ask::unlock::{Unlocked, Unlocker};
-use cli::kit::checks;
 use cli::kit::folder::KitFolder;
 use cli::kit::source::{BundleFile, Source, is_folder};
+use cli::kit::validity;
 use cli::say::exit::Exit;
 use cli::say::failure::Failure;
 use cli::say::report::Report;
@@ -19,7 +19,7 @@ use formats::kit::{self, BundleEntry};
 use formats::signature::Fingerprint;
 use formats::trust::Vouch;
 
-use self::view::{BundleView, KitView, VerifyBody};
+use self::view::{BundleVerdict, KitVerdict, VerifyBody};
 use crate::Context;
 use crate::args::VerifyArgs;
 use crate::device_result::Refusal;
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
     let own = signing_key::own(&context.root);
     let ask = (!context.terminal.json).then_some(&context.terminal);
     let check = SignerCheck::new(&args.signer, own, ask)?;
-    let mut run = Run { args, context, unlocker, check, kits: Vec::new(), results: Vec::new() };
+    let mut run =
+        VerifyRun { args, context, unlocker, check, kits: Vec::new(), results: Vec::new() };
     for path in &args.paths {
         match Source::open(path) {
             Ok(Source::Kit(kit)) => run.kit(&kit)?,
@@ -57,13 +58,13 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
     Ok(Report::for_terminal(&context.terminal, &body, text).ending(exit, reason))
 }
 
-struct Run<'a> {
+struct VerifyRun<'a> {
     args: &'a VerifyArgs,
     context: &'a Context,
     unlocker: Option<Unlocker<'a>>,
     check: SignerCheck<'a>,
-    kits: Vec<KitView>,
-    results: Vec<BundleView>,
+    kits: Vec<KitVerdict>,
+    results: Vec<BundleVerdict>,
 }
 
 /// The facts of an opened bundle that are judged later; no key, as there may be thousands.
@@ -75,19 +76,19 @@ struct Opened {
 }
 
 /// A bundle that was read as listed, and opened where something opens it.
-type Read = (BundleView, Result<Option<Opened>, Failure>);
+type Read = (BundleVerdict, Result<Option<Opened>, Failure>);
 
-impl Run<'_> {
+impl VerifyRun<'_> {
     fn unreadable(&mut self, path: &Path, failure: Failure) {
         let refusal = Refusal::of(failure);
         match is_folder(path) {
-            true => self.kits.push(KitView::unreadable(path, refusal)),
-            false => self.results.push(BundleView::unreadable(path, refusal)),
+            true => self.kits.push(KitVerdict::unreadable(path, refusal)),
+            false => self.results.push(BundleVerdict::unreadable(path, refusal)),
         }
     }
 
     fn kit(&mut self, kit: &KitFolder) -> Result<(), Failure> {
-        let mut view = KitView::of(kit);
+        let mut view = KitVerdict::of(kit);
         match self.judge_kit(kit, &mut view) {
             Ok(results) => self.results.extend(results),
             Err(failure) if failure.is_refusal() => view.refuse(failure),
@@ -101,8 +102,8 @@ impl Run<'_> {
     fn judge_kit(
         &mut self,
         kit: &KitFolder,
-        view: &mut KitView,
-    ) -> Result<Vec<BundleView>, Failure> {
+        view: &mut KitVerdict,
+    ) -> Result<Vec<BundleVerdict>, Failure> {
         let entries = picked(kit, &self.args.device)?;
         view.checked(kit.check_all_but(&entries)?);
         let identity = kit.identity()?;
@@ -131,7 +132,7 @@ impl Run<'_> {
             let sealed = kit.bundle(entry)?;
             let outside = (kit.path().join(&entry.file), entry.size, entry.sha256);
             let view =
-                BundleView::new(outside, Some(kit.path().to_owned()), Some(device_of(entry)));
+                BundleVerdict::new(outside, Some(kit.path().to_owned()), Some(device_of(entry)));
             Ok(match unlocked {
                 Some(unlocked) => {
                     self.opened(view, open(kit, entry, &sealed, &unlocked.identities))
@@ -164,7 +165,7 @@ impl Run<'_> {
                 .hint("give --identity FILE, --passphrase-file FILE (in a passphrase kit) or --ask; `inspect` shows its outside"));
         };
         let outside = (file.path.clone(), file.sealed.len() as u64, Sha256::of(&file.sealed));
-        let view = BundleView::new(outside, None, None);
+        let view = BundleVerdict::new(outside, None, None);
         let unlocked = match unlocker.unlock(file.kit_identity.as_ref()) {
             Err(failure) if failure.is_refusal() => {
                 self.results.push(view.refused(failure));
@@ -179,15 +180,15 @@ impl Run<'_> {
     }
 
     /// Checks what needs no trust.
-    fn opened(&self, mut view: BundleView, opened: Result<SignedBundle, Failure>) -> Read {
+    fn opened(&self, mut view: BundleVerdict, opened: Result<SignedBundle, Failure>) -> Read {
         let bundle = match opened {
             Ok(bundle) => bundle,
             Err(failure) => return (view, Err(failure)),
         };
         let further =
-            checks::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
+            validity::names_its_device(&bundle).and_then(|()| match self.args.accept_clock {
                 true => Ok(()),
-                false => checks::is_valid(&bundle, self.context.now),
+                false => validity::is_valid(&bundle, self.context.now),
             });
         let manifest = bundle.manifest();
         view.opened(manifest);
@@ -197,10 +198,10 @@ impl Run<'_> {
 
     fn judged(
         &mut self,
-        mut view: BundleView,
+        mut view: BundleVerdict,
         opened: Result<Option<Opened>, Failure>,
         passphrase: Option<Fingerprint>,
-    ) -> Result<BundleView, Failure> {
+    ) -> Result<BundleVerdict, Failure> {
         let Opened { manager, signer, further } = match opened {
             Ok(None) => return Ok(view),
             Ok(Some(opened)) => opened,

@@ -42,14 +42,14 @@ pub(crate) struct Collector<'a> {
     rules: &'a Rules,
     /// The CAs of the run by their paths, each read and checked once: every bundle of a kit holds
     /// the same bytes, whatever becomes of the file meanwhile.
-    authorities: Mutex<HashMap<String, Known>>,
+    authorities: Mutex<HashMap<String, KnownCa>>,
 }
 
 /// A CA, and the doubts that were accepted for its sake.
-type Known = (Arc<Authority>, Vec<String>);
+type KnownCa = (Arc<Authority>, Vec<String>);
 
-fn load(belief: Belief<'_>, path: &str) -> Result<Known, DeviceError> {
-    let Source { pem, doubt, .. } = read(belief, path)?;
+fn load(belief: Belief<'_>, path: &str) -> Result<KnownCa, DeviceError> {
+    let SourceFile { pem, doubt, .. } = read(belief, path)?;
     let authority = Authority::check(&pem).map_err(DeviceError::Credentials)?;
     Ok((Arc::new(authority), doubt.into_iter().collect()))
 }
@@ -91,7 +91,7 @@ impl<'a> Collector<'a> {
     }
 
     /// The CA at `path`, which has to be the one in use.
-    fn authority(&self, path: &str) -> Result<Known, DeviceError> {
+    fn authority(&self, path: &str) -> Result<KnownCa, DeviceError> {
         let mut known = self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(path) {
             return Ok(found.clone());
@@ -229,7 +229,7 @@ fn is_below_peer(root: &Root, device: &DeviceUuid, place: &Path) -> bool {
 }
 
 /// One of the files, read.
-struct Source {
+struct SourceFile {
     pem: Zeroizing<Vec<u8>>,
     /// Its real path, links resolved.
     path: PathBuf,
@@ -237,7 +237,7 @@ struct Source {
     doubt: Option<String>,
 }
 
-fn read(belief: Belief<'_>, path: &str) -> Result<Source, DeviceError> {
+fn read(belief: Belief<'_>, path: &str) -> Result<SourceFile, DeviceError> {
     let failed = |error| DeviceError::Source { path: path.to_owned(), error };
     let Believed { file, path: place, doubt } =
         belief.open(Path::new(path)).map_err(|error| match error {
@@ -245,5 +245,5 @@ fn read(belief: Belief<'_>, path: &str) -> Result<Source, DeviceError> {
             Disbelief::Foreign(foreign) => DeviceError::Untrusted(Doubt::Foreign(foreign)),
         })?;
     let pem = limits::read_secret(file, limits::PEM).map_err(failed)?;
-    Ok(Source { pem, path: place, doubt })
+    Ok(SourceFile { pem, path: place, doubt })
 }

@@ -33,7 +33,7 @@ const NAMED: usize = 6;
 
 /// Devices that are asked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct AskedPeers<'a> {
     /// `--peer`; empty with `--all-peers`.
     pub peers: &'a [DeviceUuid],
     /// `--name`.
@@ -42,9 +42,9 @@ pub(crate) struct Asked<'a> {
 
 impl SourceArgs {
     /// Devices that are asked for in place of a list.
-    pub(crate) fn peers(&self) -> Option<Asked<'_>> {
+    pub(crate) fn peers(&self) -> Option<AskedPeers<'_>> {
         let is_asked = self.all_peers || !self.peer.is_empty();
-        is_asked.then_some(Asked { peers: &self.peer, names: &self.name })
+        is_asked.then_some(AskedPeers { peers: &self.peer, names: &self.name })
     }
 }
 
@@ -53,7 +53,7 @@ impl SourceArgs {
 pub(crate) fn listing(
     root: &Root,
     surroundings: &Surroundings,
-    asked: Asked<'_>,
+    asked: AskedPeers<'_>,
 ) -> Result<(Listing, Vec<String>), Error> {
     let manager = surroundings.own.clone().ok_or(Error::NoOwnUuid)?;
     let pem = root.read(Path::new(CA), limits::PEM).ok();
@@ -119,17 +119,17 @@ fn has_half(root: &Root, uuid: &DeviceUuid) -> bool {
         .any(|file| root.open_file(Path::new(&format!("{PEERS}/{uuid}/{PUSHED}/{file}"))).is_ok())
 }
 
-type Known = HashMap<DeviceUuid, (Option<DeviceName>, String)>;
+type KnownAs = HashMap<DeviceUuid, (Option<DeviceName>, String)>;
 
 /// Collects names and addresses: of the newest list that is there, and as they are given.
-fn known(root: &Root, names: &[PeerName], asked: &[DeviceUuid]) -> Result<Known, Error> {
+fn known(root: &Root, names: &[PeerName], asked: &[DeviceUuid]) -> Result<KnownAs, Error> {
     let listed = match discover::newest(root) {
         Newest::List(listing) | Newest::Older(listing) => listing.found.devices,
         Newest::None | Newest::Unreadable(_) => Vec::new(),
     };
     let listed =
         listed.into_iter().map(|device| (device.uuid, (Some(device.name), device.address)));
-    let mut known: Known = listed.collect();
+    let mut known: KnownAs = listed.collect();
     let asked: HashSet<_> = asked.iter().collect();
     for PeerName { uuid, name } in names {
         if !asked.contains(uuid) {

@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     /// The newest run of `generate_certs.pl` among the listings.
     pub batch: u64,
     /// Origin of the devices.
-    pub source: Source,
+    pub source: DeviceOrigin,
     /// The listings, the newest first; none without a list.
     pub failed_push: Vec<String>,
     /// Devices that get a bundle, if their files are good.
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
 /// Origin of the devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Source {
+pub(crate) enum DeviceOrigin {
     /// A FAILED_PUSH lists them.
     FailedPush,
     /// They have a folder at the manager: `--peer`, `--all-peers`.
@@ -94,9 +94,9 @@ pub(crate) fn plan(
         manager: None,
         batch,
         source: if listings.iter().all(|l| is_list(&l)) {
-            Source::FailedPush
+            DeviceOrigin::FailedPush
         } else {
-            Source::Peers
+            DeviceOrigin::Peers
         },
         failed_push: listings.iter().filter(is_list).map(|listing| listing.path.clone()).collect(),
         devices: Vec::new(),

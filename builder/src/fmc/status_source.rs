@@ -25,7 +25,7 @@ use crate::fmc::error::Error;
 /// Origin of the status output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Source {
+pub(crate) enum StatusOrigin {
     /// The program was run.
     Program,
     /// A file with its output was given.
@@ -35,7 +35,7 @@ pub(crate) enum Source {
 /// Output of the status program.
 #[derive(Debug)]
 pub(crate) struct Output {
-    pub source: Source,
+    pub source: StatusOrigin,
     /// The program or the file.
     pub path: PathBuf,
     /// Time of the run, or the file's modification time.
@@ -48,7 +48,7 @@ pub(crate) struct Output {
 
 /// The output, or the reason why there is none.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Answer {
     Printed(Output),
     /// Nothing is known of the tunnels, for this reason.
     Silent(String),
@@ -58,12 +58,12 @@ pub(crate) enum Asked {
 
 /// Obtains the output in the way that the operator chose. Fails only for a file or program that
 /// was named.
-pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Error> {
+pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Answer, Error> {
     if let Some(path) = &args.status_file {
-        return saved(path).map(Asked::Printed);
+        return saved(path).map(Answer::Printed);
     }
     if args.no_status_program {
-        return Ok(Asked::NotWanted);
+        return Ok(Answer::NotWanted);
     }
     let path = match &args.status_program {
         Some(path) => match path.try_exists() {
@@ -82,16 +82,16 @@ pub(crate) fn ask(args: &StatusArgs, context: &Context) -> Result<Asked, Error> 
     };
     match path.try_exists() {
         Ok(true) => {}
-        Ok(false) => return Ok(Asked::Silent(format!("there is no {}", path.display()))),
-        Err(error) => return Ok(Asked::Silent(format!("{}: {error}", path.display()))),
+        Ok(false) => return Ok(Answer::Silent(format!("there is no {}", path.display()))),
+        Err(error) => return Ok(Answer::Silent(format!("{}: {error}", path.display()))),
     }
     Ok(run(path, Duration::from_secs(args.status_timeout), context.now))
 }
 
-fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Asked {
+fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Answer {
     let program = match trusted(&path) {
         Ok(program) => program,
-        Err(error) => return Asked::Silent(format!("not run: {error}")),
+        Err(error) => return Answer::Silent(format!("not run: {error}")),
     };
     match command::run(&program, &[], Print::Kept, limit) {
         // its exit codes are not documented; what it prints decides
@@ -105,15 +105,21 @@ fn run(path: PathBuf, limit: Duration, at: Timestamp) -> Asked {
                     let why = format!("{why}; what it had printed by then counts. {longer}");
                     printed(path, at, &output, Some(why))
                 }
-                _ => Asked::Silent(format!("{why}; {longer}")),
+                _ => Answer::Silent(format!("{why}; {longer}")),
             }
         }
-        Err(error) => Asked::Silent(format!("{}: {error}", path.display())),
+        Err(error) => Answer::Silent(format!("{}: {error}", path.display())),
     }
 }
 
-fn printed(path: PathBuf, at: Timestamp, output: &[u8], cut: Option<String>) -> Asked {
-    Asked::Printed(Output { source: Source::Program, path, at, text: decode::lossy(output), cut })
+fn printed(path: PathBuf, at: Timestamp, output: &[u8], cut: Option<String>) -> Answer {
+    Answer::Printed(Output {
+        source: StatusOrigin::Program,
+        path,
+        at,
+        text: decode::lossy(output),
+        cut,
+    })
 }
 
 fn saved(path: &Path) -> Result<Output, Error> {
@@ -123,14 +129,14 @@ fn saved(path: &Path) -> Result<Output, Error> {
     let bytes = limits::read_public(file, limits::STATUS_OUTPUT).map_err(failed)?;
     let at = Timestamp::from_unix(modified).unwrap_or(Timestamp::EPOCH);
     let text = decode::lossy(&bytes);
-    Ok(Output { source: Source::File, path: path.to_owned(), at, text, cut: None })
+    Ok(Output { source: StatusOrigin::File, path: path.to_owned(), at, text, cut: None })
 }
 
 /// JSON fields: the origin of what is known of the tunnels, and how many are up.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct TunnelsView {
     /// `program`, `file`; null when neither was asked.
-    pub source: Option<Source>,
+    pub source: Option<StatusOrigin>,
     /// The program or the file.
     pub path: Option<PathBuf>,
     /// Time of the run, or the file's modification time.
@@ -154,17 +160,17 @@ fn is_none(number: &usize) -> bool {
 
 impl TunnelsView {
     /// Starts with nothing counted.
-    pub(crate) fn of(asked: &Asked) -> Self {
+    pub(crate) fn of(asked: &Answer) -> Self {
         match asked {
-            Asked::Printed(output) => Self {
+            Answer::Printed(output) => Self {
                 source: Some(output.source),
                 path: Some(output.path.clone()),
                 at: Some(output.at),
                 note: output.cut.clone(),
                 ..Self::default()
             },
-            Asked::Silent(why) => Self { note: Some(why.clone()), ..Self::default() },
-            Asked::NotWanted => Self::default(),
+            Answer::Silent(why) => Self { note: Some(why.clone()), ..Self::default() },
+            Answer::NotWanted => Self::default(),
         }
     }
 
@@ -178,8 +184,8 @@ impl TunnelsView {
     pub(crate) fn heading(&self) -> Option<String> {
         let (path, at) = (self.path.as_ref()?.display(), self.at?);
         Some(match self.source? {
-            Source::Program => format!("as {path} shows them now"),
-            Source::File => format!("as {path} has them, written or copied {at}"),
+            StatusOrigin::Program => format!("as {path} shows them now"),
+            StatusOrigin::File => format!("as {path} has them, written or copied {at}"),
         })
     }
 }

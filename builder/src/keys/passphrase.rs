@@ -26,7 +26,7 @@ const TRIES: usize = 3;
 /// Origin of a kit's passphrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Source {
+pub(crate) enum PassphraseOrigin {
     /// There is none: only recipients open the bundles.
     None,
     /// A file or a descriptor.
@@ -37,7 +37,7 @@ pub(crate) enum Source {
     Asked,
 }
 
-impl Source {
+impl PassphraseOrigin {
     /// Line for the plan; `None` when there is no passphrase.
     pub(crate) fn described(self) -> Option<&'static str> {
         match self {
@@ -114,21 +114,21 @@ pub(crate) fn source(
     has_recipients: bool,
     terminal: &Terminal,
     dry_run: bool,
-) -> Result<Source, PassphraseError> {
+) -> Result<PassphraseOrigin, PassphraseError> {
     let can_ask = dry_run || terminal.can_ask();
     let Flags { flag, .. } = flags;
     if flags.generate {
         if !can_ask && flags.out_fd.is_none() {
             return Err(PassphraseError::NowhereToShow { flag });
         }
-        return Ok(Source::Generated);
+        return Ok(PassphraseOrigin::Generated);
     }
     if flags.file.is_some() || flags.fd.is_some() {
-        return Ok(Source::Given);
+        return Ok(PassphraseOrigin::Given);
     }
     match (has_recipients, can_ask) {
-        (true, _) => Ok(Source::None),
-        (false, true) => Ok(Source::Asked),
+        (true, _) => Ok(PassphraseOrigin::None),
+        (false, true) => Ok(PassphraseOrigin::Asked),
         (false, false) => Err(PassphraseError::NobodyCouldOpen { flag }),
     }
 }
@@ -136,18 +136,18 @@ pub(crate) fn source(
 /// Reads, generates or asks for the passphrase, in the spelling that the kit is sealed with.
 pub(crate) fn obtain(
     flags: Flags<'_>,
-    source: Source,
+    source: PassphraseOrigin,
     terminal: &Terminal,
 ) -> Result<Option<Passphrase>, PassphraseError> {
-    if source != Source::None {
+    if source != PassphraseOrigin::None {
         // before anything is typed, shown or made
         memory::require_to_protect()?;
     }
     match source {
-        Source::None => Ok(None),
-        Source::Generated => generate().map(Some),
-        Source::Asked => ask(terminal, flags.accept_unusual).map(Some),
-        Source::Given => {
+        PassphraseOrigin::None => Ok(None),
+        PassphraseOrigin::Generated => generate().map(Some),
+        PassphraseOrigin::Asked => ask(terminal, flags.accept_unusual).map(Some),
+        PassphraseOrigin::Given => {
             let bytes = match (flags.file, flags.fd) {
                 (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
                 (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
@@ -317,8 +317,8 @@ mod tests {
             accept_unusual: false,
         };
         let terminal = Terminal::new(true, true, false);
-        assert_eq!(source(flags, true, &terminal, false).unwrap(), Source::None);
-        assert_eq!(source(flags, false, &terminal, true).unwrap(), Source::Asked);
+        assert_eq!(source(flags, true, &terminal, false).unwrap(), PassphraseOrigin::None);
+        assert_eq!(source(flags, false, &terminal, true).unwrap(), PassphraseOrigin::Asked);
         if !terminal.can_ask() {
             let error = source(flags, false, &terminal, false).unwrap_err();
             let failure = cli::say::failure::Failure::from(error);

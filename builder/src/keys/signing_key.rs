@@ -82,8 +82,8 @@ pub(crate) fn load(belief: Belief<'_>, named: Option<&Path>) -> Result<Signer, S
         return Signer::new(key, Origin::Named, None);
     }
     let (file, doubt) = match find(belief)? {
-        Found::Key(file, doubt) => (file, doubt),
-        Found::None(doubt) => {
+        OwnKey::Key(file, doubt) => (file, doubt),
+        OwnKey::None(doubt) => {
             return Signer::new(SigningKey::generate()?, Origin::New, doubt);
         }
     };
@@ -101,7 +101,7 @@ pub(crate) fn look(
     named: Option<&Path>,
 ) -> Result<Option<String>, SigningKeyError> {
     match (named, find(belief)) {
-        (None, Ok(Found::Key(_, doubt) | Found::None(doubt))) => Ok(doubt),
+        (None, Ok(OwnKey::Key(_, doubt) | OwnKey::None(doubt))) => Ok(doubt),
         (None, Err(error @ SigningKeyError::NotOurs(_))) => Err(error),
         _ => Ok(None),
     }
@@ -110,13 +110,13 @@ pub(crate) fn look(
 /// Computes the fingerprint of this machine's key, for judging what it made itself. Always from the private
 /// half: a public one that is kept apart goes on to speak for a key that was taken away.
 pub(crate) fn own(root: &Root) -> Option<Fingerprint> {
-    let Found::Key(file, None) = find(Belief { root, accept: false }).ok()? else { return None };
+    let OwnKey::Key(file, None) = find(Belief { root, accept: false }).ok()? else { return None };
     let pem = limits::read_secret(file, limits::KEY_FILE).ok()?;
     Some(SigningKey::from_pem(&pem).ok()?.verifying_key().ok()?.fingerprint())
 }
 
 /// The key's file, and the doubt that was accepted for its sake.
-enum Found {
+enum OwnKey {
     Key(File, Option<String>),
     /// There is none yet.
     None(Option<String>),
@@ -124,7 +124,7 @@ enum Found {
 
 /// Opens the key's file and looks at it and the way to it. Whoever can change it signs with
 /// our name after the next build; whoever can read it does so now.
-fn find(belief: Belief<'_>) -> Result<Found, SigningKeyError> {
+fn find(belief: Belief<'_>) -> Result<OwnKey, SigningKeyError> {
     let root = belief.root;
     let refused = |error| match error {
         Disbelief::Io(error) => unusable(root, error),
@@ -136,12 +136,12 @@ fn find(belief: Belief<'_>) -> Result<Found, SigningKeyError> {
             // where one is going to be made
             for folder in [DIRECTORY, SF] {
                 match belief.look(Path::new(folder)) {
-                    Ok(doubt) => return Ok(Found::None(doubt)),
+                    Ok(doubt) => return Ok(OwnKey::None(doubt)),
                     Err(Disbelief::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(refused(error)),
                 }
             }
-            return Ok(Found::None(None));
+            return Ok(OwnKey::None(None));
         }
         Err(error) => return Err(refused(error)),
     };
@@ -150,7 +150,7 @@ fn find(belief: Belief<'_>) -> Result<Found, SigningKeyError> {
         (mode & 0o077 != 0).then(|| Doubt::Readable { path: root.outside(PATH), mode });
     let open_to_others = open_to_others.map(|doubt| belief.accept(doubt)).transpose();
     let open_to_others = open_to_others.map_err(SigningKeyError::NotOurs)?;
-    Ok(Found::Key(file, doubt.or(open_to_others)))
+    Ok(OwnKey::Key(file, doubt.or(open_to_others)))
 }
 
 impl Signer {

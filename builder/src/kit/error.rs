@@ -21,7 +21,7 @@ pub(crate) enum Error {
     /// Something has the kit's name.
     Exists {
         path: PathBuf,
-        standing: Standing,
+        occupant: Occupant,
     },
     /// A file or folder of the kit cannot be written.
     Write {
@@ -61,7 +61,7 @@ pub(crate) enum Error {
 
 /// Owner of the name of a kit that is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Occupant {
     /// Something that `--force` replaces, if it is a kit.
     Replaceable,
     /// No kit, so that `--force` does not help.

@@ -1,6 +1,6 @@
 //! Everything that `plan` and `build` have in common before a device's file is read.
 
-use cli::kit::checks::is_after_this_program;
+use cli::kit::validity::is_after_this_program;
 use cli::say::failure::Failure;
 use formats::bundle::manifest::Manager;
 use formats::text::printable;
@@ -27,7 +27,7 @@ pub(crate) struct Prepared {
     /// Recipients of each device, without the kit's own identity.
     pub recipients: Recipients,
     /// Origin of the kit's passphrase.
-    pub passphrase: passphrase::Source,
+    pub passphrase: passphrase::PassphraseOrigin,
     /// Programs that travel along.
     pub installers: Installers,
     /// Checks of the devices' files.
@@ -107,11 +107,11 @@ fn plan_of(source: &SourceArgs, context: &Context) -> Result<Plan, Failure> {
 fn recipients(
     named: Named,
     plan: &mut Plan,
-    passphrase: passphrase::Source,
+    passphrase: passphrase::PassphraseOrigin,
 ) -> Result<Recipients, Failure> {
     let recipients = named.resolve(&std::mem::take(&mut plan.known))?;
-    recipients.check_none_is_mixed(passphrase != passphrase::Source::None)?;
-    if passphrase == passphrase::Source::None {
+    recipients.check_none_is_mixed(passphrase != passphrase::PassphraseOrigin::None)?;
+    if passphrase == passphrase::PassphraseOrigin::None {
         let devices = || plan.devices.iter().map(|d| (&d.device.uuid, &d.device.name));
         recipients.check_all_have_one(devices())?;
         if let Some(warning) = recipients.unmapped_warning(devices()) {

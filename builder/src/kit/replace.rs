@@ -21,7 +21,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::kit::error::{Error, Standing};
+use crate::kit::error::{Error, Occupant};
 
 const PREFIX: &str = ".sftunnel-kit-";
 const INFIX: &str = ".tmp-";
@@ -43,10 +43,10 @@ impl Place {
         let there = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
         let path = out.join(name);
         if there && force && !is_kit(&path) {
-            return Err(Error::Exists { path, standing: Standing::NoKit });
+            return Err(Error::Exists { path, occupant: Occupant::NoKit });
         }
         if there && !force {
-            return Err(Error::Exists { path, standing: Standing::Replaceable });
+            return Err(Error::Exists { path, occupant: Occupant::Replaceable });
         }
         Ok(Self { out_path: out.to_owned(), out: dir, name: name.to_owned(), force })
     }
@@ -80,7 +80,7 @@ impl Place {
     pub(super) fn publish(&self, temporary: &str, new: &OwnedFd) -> Result<Vec<String>, Error> {
         let old = self.rename(temporary).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                Error::Exists { path: self.path(), standing: Standing::JustMade }
+                Error::Exists { path: self.path(), occupant: Occupant::JustMade }
             }
             _ => Error::Write { path: self.path(), error },
         })?;

@@ -10,7 +10,7 @@ use formats::kit;
 use formats::limits::{self, LimitError};
 
 use crate::kit::error::LeftOut;
-use crate::kit::error::{Error, NotTaken, Standing};
+use crate::kit::error::{Error, NotTaken, Occupant};
 
 const A_PROGRAM: &str = "a 64-bit ELF program for x86_64 or aarch64";
 const OTHER_PLACE: &str = "choose another place with --out DIR";
@@ -26,9 +26,9 @@ impl From<Error> for Failure {
                     }
                     _ => OTHER_PLACE,
                 }),
-            Error::Exists { path, standing } => {
+            Error::Exists { path, occupant } => {
                 Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
-                    .hint(standing.next())
+                    .hint(occupant.next())
             }
             Error::Write { path, error } => {
                 Failure::io(path.display(), &error).or_hint(OTHER_PLACE)
@@ -77,7 +77,7 @@ fn no_installer(left_out: &[LeftOut]) -> Failure {
     Failure::refused(reason, message).hint(NO_INSTALLER)
 }
 
-impl Standing {
+impl Occupant {
     fn next(self) -> &'static str {
         match self {
             Self::Replaceable => {

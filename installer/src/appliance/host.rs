@@ -17,7 +17,7 @@ use formats::limits::{self, LimitError};
 use formats::timestamp::Timestamp;
 
 pub(crate) use cli::process::command;
-use cli::process::command::{CommandError, Finished, Print};
+use cli::process::command::{CommandError, Completed, Print};
 
 use crate::appliance::error::{Error, Missing};
 
@@ -164,7 +164,7 @@ impl Host {
         arguments: &[&str],
         print: Print,
         limit: Duration,
-    ) -> Result<Finished, CommandError> {
+    ) -> Result<Completed, CommandError> {
         let program = self
             .pmtool()
             .map_err(|error| CommandError::Start(Failure::from(error).into_message()))?;

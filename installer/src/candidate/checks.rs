@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use cli::disk::box_kind::BoxKind;
-use cli::kit::checks::{is_after, is_after_this_program, is_valid};
+use cli::kit::validity::{is_after, is_after_this_program, is_valid};
 use cli::say::failure::Failure;
 use formats::credentials::ValidityError;
 use formats::device::{CredentialFile, ManagerUuid};

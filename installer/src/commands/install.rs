@@ -20,7 +20,7 @@ use crate::change::proof::Proof;
 use crate::change::receipts::Places;
 use crate::change::transaction::{Source, Swap};
 
-struct Plan {
+struct InstallPlan {
     appliance: Appliance,
     accepted: Vec<Accepted>,
     results: Vec<SourceResult>,
@@ -30,7 +30,7 @@ struct Plan {
 
 /// `sftunnel-install.install/1`, beside [`ChangeResult`](super::change::ChangeResult).
 #[derive(Serialize)]
-struct Facts {
+struct InstallFacts {
     /// The box, as the bundle names it.
     device: Option<Device>,
     /// One for each source.
@@ -57,7 +57,11 @@ pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failu
     })
 }
 
-fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<Plan, Failure> {
+fn plan(
+    session: &Session,
+    state: Option<&State>,
+    args: &InstallArgs,
+) -> Result<InstallPlan, Failure> {
     let Session { host, terminal } = session;
     let appliance = host.appliance()?;
     let may_ask = !args.change.yes;
@@ -73,14 +77,14 @@ fn plan(session: &Session, state: Option<&State>, args: &InstallArgs) -> Result<
         hosts if !in_place && !hosts.is_empty() => rehearsal::run(host, &accepted, hosts)?,
         _ => Vec::new(),
     };
-    Ok(Plan { appliance, accepted, results, rehearsals, box_now })
+    Ok(InstallPlan { appliance, accepted, results, rehearsals, box_now })
 }
 
-impl flow::Plan for Plan {
+impl flow::Plan for InstallPlan {
     const COMMAND: &'static str = "install";
     const BEGINS: &'static str =
         "Installing; this waits for sftunnel to come back. Do not switch the box off.";
-    type Facts = Facts;
+    type Facts = InstallFacts;
 
     fn box_now(&self) -> &BoxNow {
         &self.box_now
@@ -108,7 +112,7 @@ impl flow::Plan for Plan {
         text
     }
 
-    fn agree(self, args: ChangeArgs, proof: Proof) -> (Swap, Facts) {
+    fn agree(self, args: ChangeArgs, proof: Proof) -> (Swap, InstallFacts) {
         let Self { accepted, results, rehearsals, .. } = self;
         let manifests = || accepted.iter().map(|one| one.bundle.manifest());
         let device = manifests().next().map(|manifest| manifest.device.clone());
@@ -118,11 +122,11 @@ impl flow::Plan for Plan {
         let changes = accepted.into_iter().map(|one| one.change).collect();
         let on_unhealthy = args.on_unhealthy();
         let swap = Swap { source: Source::Bundles, changes, remember, proof, on_unhealthy };
-        (swap, Facts { device, results, rehearsals, bundles })
+        (swap, InstallFacts { device, results, rehearsals, bundles })
     }
 }
 
-impl flow::Facts for Facts {
+impl flow::Facts for InstallFacts {
     fn log(&self, line: LogLine, made: Option<&BackupId>) -> LogLine {
         let backup = made.map(ToString::to_string);
         LogLine { bundles: self.bundles.clone(), backup, ..line }

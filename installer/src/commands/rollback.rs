@@ -28,7 +28,7 @@ use crate::change::records::Installed;
 use crate::change::transaction::Swap;
 use crate::change::{Change, Context};
 
-struct Plan {
+struct RollbackPlan {
     id: BackupId,
     record: BackupRecord,
     /// Newer backups that are of no use.
@@ -47,7 +47,7 @@ struct Chosen {
 
 /// `sftunnel-install.rollback/1`, beside [`ChangeResult`](super::change::ChangeResult).
 #[derive(Serialize)]
-struct Facts {
+struct RollbackFacts {
     restored: BackupId,
     files: Vec<FileResult>,
 }
@@ -75,7 +75,7 @@ fn no_backup() -> Failure {
     )
 }
 
-fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, Failure> {
+fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<RollbackPlan, Failure> {
     let host = &session.host;
     let Chosen { id, backup, passed_over } = choose(host, state, args)?;
     let installed = Installed::read(Some(state))?;
@@ -95,7 +95,7 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Plan, F
     let box_now = BoxNow::look(host, managers, in_place)?;
     let files = changes.iter().flat_map(|change| file_results(host, change)).collect();
     let record = backup.record;
-    Ok(Plan { id, record, passed_over, changes, box_now, files })
+    Ok(RollbackPlan { id, record, passed_over, changes, box_now, files })
 }
 
 fn choose(host: &Host, state: &State, args: &RollbackArgs) -> Result<Chosen, Failure> {
@@ -113,11 +113,11 @@ fn choose(host: &Host, state: &State, args: &RollbackArgs) -> Result<Chosen, Fai
     Ok(chosen)
 }
 
-impl flow::Plan for Plan {
+impl flow::Plan for RollbackPlan {
     const COMMAND: &'static str = "rollback";
     const BEGINS: &'static str =
         "Rolling back; this waits for sftunnel to come back. Do not switch the box off.";
-    type Facts = Facts;
+    type Facts = RollbackFacts;
 
     fn box_now(&self) -> &BoxNow {
         &self.box_now
@@ -144,13 +144,13 @@ impl flow::Plan for Plan {
         text + &plan_text::restart(terminal, service, self.changes.iter(), dropped)
     }
 
-    fn agree(self, args: ChangeArgs, _: Proof) -> (Swap, Facts) {
-        let facts = Facts { restored: self.id, files: self.files };
+    fn agree(self, args: ChangeArgs, _: Proof) -> (Swap, RollbackFacts) {
+        let facts = RollbackFacts { restored: self.id, files: self.files };
         (Swap::to_backup(self.changes, args.on_unhealthy()), facts)
     }
 }
 
-impl flow::Facts for Facts {
+impl flow::Facts for RollbackFacts {
     fn log(&self, line: LogLine, made: Option<&BackupId>) -> LogLine {
         // the files that are live now: not those asked for, when sftunnel did not run on them
         let live = match made {

@@ -18,7 +18,7 @@ use formats::device::{CredentialFile, DeviceUuid};
 use formats::timestamp::Timestamp;
 use serde::Serialize;
 
-use self::peer::{Judge, PeerState, PeerStatus};
+use self::peer::{PeerJudge, PeerState, PeerStatus};
 use super::Session;
 use super::interrupted::{InterruptedRun, interrupted_run};
 use crate::appliance::host::Host;
@@ -78,7 +78,7 @@ pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failur
     let appliance = host.appliance();
     let (installed, signers) = (Installed::read(state.as_ref())?, Signers::read(state.as_ref())?);
     let device = appliance.as_ref().ok().map(|appliance| &appliance.uuid);
-    let judge = Judge { host, device, thresholds, now };
+    let judge = PeerJudge { host, device, thresholds, now };
     let peers = PeerDir::all(host)?.map(|(manager, peer)| {
         let completed = installed.of(&manager).map(|set| set.files);
         let pinned = signers.managers.get(&manager).cloned().unwrap_or_default();

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::Context;
 use crate::commands::plan;
 use crate::device_result::{self, DeviceResult, refusals_text, warn_when_quiet, warnings_text};
-use crate::fmc::plan::Source;
+use crate::fmc::plan::DeviceOrigin;
 use crate::keys::passphrase;
 use crate::keys::signing_key::{Signer, SignerBody};
 use crate::kit::error::LeftOut;
@@ -34,13 +34,13 @@ struct BuildBody {
     /// Time of making that the kit names.
     created_at: Timestamp,
     /// Origin of the devices: `failed-push`, or `peers`.
-    source: Source,
+    source: DeviceOrigin,
     /// The FAILED_PUSH files that were read, the newest first; none without a list.
     failed_push: Vec<String>,
     /// Signer of the kit and its bundles; null when none was made.
     signer: Option<SignerBody>,
     /// Origin of the passphrase: `none`, `given`, `generated`, `asked`.
-    passphrase: passphrase::Source,
+    passphrase: passphrase::PassphraseOrigin,
     /// Number of devices that are `bundled`.
     bundled: usize,
     /// Number of results that are `refused`.
@@ -125,7 +125,7 @@ fn text(prepared: &Prepared, kit: Option<&Kit>, results: &Results) -> String {
     let good: Vec<_> = results.iter().filter(|result| result.facts.is_some()).collect();
     if let Some(kit) = kit {
         let _ = writeln!(text, "  bundles      {}", good.len());
-        if prepared.passphrase != passphrase::Source::None {
+        if prepared.passphrase != passphrase::PassphraseOrigin::None {
             let _ = writeln!(text, "  opened by    the passphrase (kit.identity.age)");
         }
         text.push_str(&to_tell(kit));

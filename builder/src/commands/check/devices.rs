@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Look;
 use super::state::Role;
 use crate::device_result::DeviceRef;
-use crate::fmc::status_source::{Asked, TunnelsView};
+use crate::fmc::status_source::{Answer, TunnelsView};
 use crate::fmc::tunnel_status::{self, Names, Seen, Tunnel, Tunnels};
 
 /// The evidence that a device has, or lacks, the pair that the newest batch made for it.
@@ -69,7 +69,7 @@ impl Look<'_> {
     /// Lists every registered or listed device. `done` are those that receipts show to be.
     pub(super) fn devices(
         &self,
-        asked: &Asked,
+        asked: &Answer,
         done: &HashSet<DeviceUuid>,
     ) -> (TunnelsView, Vec<DeviceState>) {
         let mut devices = self.registered.clone();
@@ -82,8 +82,8 @@ impl Look<'_> {
         devices.extend(unknown.map(with_name));
         devices.sort_by(|one, two| one.uuid.cmp(&two.uuid));
         let read = match asked {
-            Asked::Printed(output) => tunnel_status::read(&output.text, &self.known_as(&devices)),
-            Asked::Silent(_) | Asked::NotWanted => Tunnels::default(),
+            Answer::Printed(output) => tunnel_status::read(&output.text, &self.known_as(&devices)),
+            Answer::Silent(_) | Answer::NotWanted => Tunnels::default(),
         };
         let files = self.files();
         let state = |device: &DeviceRef| {

@@ -19,7 +19,7 @@ use super::devices::{DeviceState, Reached};
 use super::state::{Checked, Role, overall};
 use crate::fmc::discover::Listing;
 use crate::fmc::error::WrongBox;
-use crate::fmc::status_source::{Source, TunnelsView};
+use crate::fmc::status_source::{StatusOrigin, TunnelsView};
 use crate::fmc::tunnel_status::Tunnel;
 
 /// The number of good rows that are shown without `--verbose`.
@@ -67,7 +67,7 @@ pub(super) struct FailedPushView {
 }
 
 /// The material of a [`CheckBody`].
-pub(super) struct Found {
+pub(super) struct Findings {
     pub(super) results: Vec<Checked>,
     pub(super) thresholds: Thresholds,
     pub(super) now: Timestamp,
@@ -90,9 +90,9 @@ impl FailedPushView {
 }
 
 impl CheckBody {
-    pub(super) fn new(found: Found) -> Self {
-        let Found { results, thresholds, now, conf, failed_push, .. } = found;
-        let Found { tunnels, devices, problems, wrong_box, .. } = found;
+    pub(super) fn new(found: Findings) -> Self {
+        let Findings { results, thresholds, now, conf, failed_push, .. } = found;
+        let Findings { tunnels, devices, problems, wrong_box, .. } = found;
         let ca = results.iter().find(|checked| checked.role == Role::Ca);
         let is_urgent = |checked: &Checked| checked.state >= Level::Warning;
         let is_waiting = |device: &&DeviceState| device.reached.is_waiting();
@@ -102,7 +102,7 @@ impl CheckBody {
         let waiting_up =
             devices.iter().filter(is_waiting).filter(|device| device.tunnel != Tunnel::Down);
         // a saved output tells what was down, not what is, and one that was cut not of all
-        let is_now = tunnels.source == Some(Source::Program) && tunnels.note.is_none();
+        let is_now = tunnels.source == Some(StatusOrigin::Program) && tunnels.note.is_none();
         let (down, was_down) = if is_now { (tunnels.down, 0) } else { (0, tunnels.down) };
         // a receipt is a claim, and no proof of a tunnel
         let is_down = |device: &&DeviceState| {

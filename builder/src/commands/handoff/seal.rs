@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cli::ask::signer::{Claim, SignerCheck};
 use cli::disk::durable;
-use cli::kit::checks::names_its_device;
+use cli::kit::validity::names_its_device;
 use cli::say::failure::Failure;
 use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
@@ -20,7 +20,7 @@ use formats::timestamp::Timestamp;
 use formats::trust::Vouch;
 use rustix::fs::Mode;
 
-use super::view::{HandedOff, KitView};
+use super::view::{HandedOff, MadeKit};
 use super::{SourceBundle, SourceKit};
 use crate::Context;
 use crate::args::HandoffArgs;
@@ -49,8 +49,8 @@ pub(super) struct Sealer<'a> {
 }
 
 /// A kit's results; no kit, when every bundle was refused.
-pub(super) struct Made {
-    pub(super) kit: Option<KitView>,
+pub(super) struct SealedKit {
+    pub(super) kit: Option<MadeKit>,
     pub(super) results: Vec<DeviceResult<HandedOff>>,
     /// Mishaps that leave the kit whole.
     pub(super) warnings: Vec<String>,
@@ -65,7 +65,7 @@ impl Sealer<'_> {
         signer: &Signer,
         passphrase: Option<&Passphrase>,
         reveal: impl FnOnce(&Passphrase) -> Result<(), Failure>,
-    ) -> Result<Made, Failure> {
+    ) -> Result<SealedKit, Failure> {
         let writer =
             KitWriter::create(&self.share.out, &source.new_name(), self.args.result.force)?;
         let identity = passphrase.map(|_| self.recipients.identity_beside());
@@ -92,9 +92,9 @@ impl Sealer<'_> {
         let (kit, warnings) = made.map_or((None, Vec::new()), |(index, published)| {
             let Published { path, warnings } = published;
             let from = source.folder.path().to_owned();
-            (Some(KitView::of(index, path, from, identity.is_some())), warnings)
+            (Some(MadeKit::of(index, path, from, identity.is_some())), warnings)
         });
-        Ok(Made { kit, results, warnings })
+        Ok(SealedKit { kit, results, warnings })
     }
 
     fn bundles(

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::commands::plan;
 use crate::device_result::{DeviceResult, refusals_text, warnings_text};
-use crate::keys::passphrase::Source;
+use crate::keys::passphrase::PassphraseOrigin;
 use crate::keys::signing_key::{Signer, SignerBody};
 use crate::kit::writer::Written;
 
@@ -24,11 +24,11 @@ use crate::kit::writer::Written;
 #[derive(Debug, Serialize)]
 pub(super) struct HandoffBody {
     /// The kits that were made.
-    pub kits: Vec<KitView>,
+    pub kits: Vec<MadeKit>,
     /// Signer of their indexes, the team that hands off; null when no kit was made.
     pub signer: Option<SignerBody>,
     /// Origin of the new passphrase: `none`, `given`, `generated`, `asked`.
-    pub passphrase: Source,
+    pub passphrase: PassphraseOrigin,
     /// Number of bundles that are `handed-off`.
     pub handed_off: usize,
     /// Number of those that are `refused`.
@@ -41,7 +41,7 @@ pub(super) struct HandoffBody {
 
 /// A kit that was made.
 #[derive(Debug, Serialize)]
-pub(super) struct KitView {
+pub(super) struct MadeKit {
     pub path: PathBuf,
     /// The kit that it was made from.
     pub from: PathBuf,
@@ -80,7 +80,7 @@ pub(super) struct HandedOff {
     pub recipients: Vec<String>,
 }
 
-impl KitView {
+impl MadeKit {
     pub(super) fn of(index: KitIndex, path: PathBuf, from: PathBuf, has_passphrase: bool) -> Self {
         Self {
             path,
@@ -104,7 +104,7 @@ impl HandedOff {
 }
 
 impl HandoffBody {
-    pub(super) fn new(passphrase: Source) -> Self {
+    pub(super) fn new(passphrase: PassphraseOrigin) -> Self {
         Self {
             kits: Vec::new(),
             signer: None,
@@ -132,7 +132,10 @@ impl HandoffBody {
             if !self.kits.iter().any(|kit| facts.path.starts_with(&kit.path)) {
                 let device = result.device.as_ref().map_or_else(String::new, |d| d.shown());
                 let _ = writeln!(text, "{}\n  device       {device}", printable_path(&facts.path));
-                text.push_str(&sealed_for(Source::None, std::iter::once((device, facts))));
+                text.push_str(&sealed_for(
+                    PassphraseOrigin::None,
+                    std::iter::once((device, facts)),
+                ));
             }
         }
         if self.handed_off == 0 {
@@ -157,7 +160,7 @@ impl HandoffBody {
         self.results.iter().filter_map(|result| Some((result, result.facts.as_ref()?)))
     }
 
-    fn kit_text(&self, kit: &KitView) -> String {
+    fn kit_text(&self, kit: &MadeKit) -> String {
         let mut text = format!(
             "{}\n  from         {}\n",
             printable_path(&kit.path),
@@ -212,12 +215,12 @@ fn fingerprint_text(fingerprint: Fingerprint) -> String {
 }
 
 fn sealed_for<'a>(
-    passphrase: Source,
+    passphrase: PassphraseOrigin,
     devices: impl Iterator<Item = (String, &'a HandedOff)>,
 ) -> String {
     let devices: Vec<(String, &[String])> =
         devices.map(|(device, facts)| (device, &*facts.recipients)).collect();
     let passphrase =
-        (passphrase != Source::None).then_some("the new passphrase (kit.identity.age)");
+        (passphrase != PassphraseOrigin::None).then_some("the new passphrase (kit.identity.age)");
     plan::openers_text("\nWho can open it now\n", passphrase, &devices)
 }

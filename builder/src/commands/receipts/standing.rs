@@ -17,7 +17,7 @@ use formats::receipt::{Claim, Outcome, SignedReceipt};
 use serde::Serialize;
 
 use crate::device_result::Refusal;
-use crate::fmc::status_source::Source;
+use crate::fmc::status_source::StatusOrigin;
 use crate::fmc::tunnel_status::{Seen, Tunnel};
 
 /// A CA that a receipt may be from.
@@ -163,20 +163,22 @@ pub(super) enum When {
 impl When {
     /// `None` for a tunnel that was not seen up. The time of a file proves nothing, as a copy is
     /// newer than what it holds; times in the output do, by the manager's clock.
-    pub(super) fn of(seen: Seen, source: Source, claim: Option<&Claim>) -> Option<Self> {
+    pub(super) fn of(seen: Seen, source: StatusOrigin, claim: Option<&Claim>) -> Option<Self> {
         if seen.tunnel != Tunnel::Up {
             return None;
         }
         let begun = claim.map(|claim| claim.started_at);
         Some(match (source, seen.alive_at, claim.map(|claim| claim.ended_at)) {
             // it stands from before the claim, so it tells nothing of what was done then
-            (Source::Program, ..) if seen.started_at.zip(begun).is_some_and(|(t, c)| t < c) => {
+            (StatusOrigin::Program, ..)
+                if seen.started_at.zip(begun).is_some_and(|(t, c)| t < c) =>
+            {
                 Self::Before
             }
-            (Source::Program, ..) => Self::Now,
-            (Source::File, Some(alive), Some(ended)) if alive < ended => Self::Before,
-            (Source::File, Some(_), Some(_)) => Self::After,
-            (Source::File, _, _) => Self::Undated,
+            (StatusOrigin::Program, ..) => Self::Now,
+            (StatusOrigin::File, Some(alive), Some(ended)) if alive < ended => Self::Before,
+            (StatusOrigin::File, Some(_), Some(_)) => Self::After,
+            (StatusOrigin::File, _, _) => Self::Undated,
         })
     }
 

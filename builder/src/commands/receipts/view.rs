@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::standing::{CheckedClaim, Proof, Standing, When};
 use crate::device_result::{DeviceRef, Refusal, warnings_text};
-use crate::fmc::status_source::{Source, TunnelsView};
+use crate::fmc::status_source::{StatusOrigin, TunnelsView};
 use crate::fmc::tunnel_status::{Seen, Tunnel};
 
 /// The JSON of `receipts`.
@@ -186,7 +186,7 @@ impl DeviceView {
     }
 
     /// Takes what was seen of its tunnel.
-    pub(super) fn see(&mut self, seen: Seen, source: Source, claim: Option<&Claim>) {
+    pub(super) fn see(&mut self, seen: Seen, source: StatusOrigin, claim: Option<&Claim>) {
         self.tunnel = Some(seen.tunnel);
         self.seen = When::of(seen, source, claim);
         self.confirmed = self.status == Standing::Done && self.seen.is_some_and(When::is_since);

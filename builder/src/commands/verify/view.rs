@@ -26,14 +26,14 @@ pub(super) struct VerifyBody {
     /// is verified.
     pub opened: bool,
     /// The kits, in the order of the command line.
-    pub kits: Vec<KitView>,
+    pub kits: Vec<KitVerdict>,
     /// The bundles: each kit's, and those named by themselves.
-    pub results: Vec<BundleView>,
+    pub results: Vec<BundleVerdict>,
 }
 
 /// One kit's entry in the JSON.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct KitView {
+pub(super) struct KitVerdict {
     pub path: PathBuf,
     /// `verified` or `refused`.
     pub status: &'static str,
@@ -72,7 +72,7 @@ pub(super) struct KitView {
 
 /// One bundle's entry in the JSON.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct BundleView {
+pub(super) struct BundleVerdict {
     /// The file; size and digest are null when it cannot be read.
     pub path: PathBuf,
     pub size: Option<u64>,
@@ -100,7 +100,7 @@ pub(super) struct BundleView {
     pub ca_not_after: Option<Timestamp>,
 }
 
-impl KitView {
+impl KitVerdict {
     pub(super) fn of(kit: &KitFolder) -> Self {
         let index = kit.index();
         Self {
@@ -132,7 +132,7 @@ impl KitView {
     }
 }
 
-impl BundleView {
+impl BundleVerdict {
     pub(super) fn new(
         (path, size, sha256): (PathBuf, u64, Sha256),
         kit: Option<PathBuf>,
@@ -174,7 +174,7 @@ impl VerifyBody {
         let mut text = String::new();
         for kit in &self.kits {
             text.push_str(&kit_text(kit));
-            let bundles: Vec<&BundleView> =
+            let bundles: Vec<&BundleVerdict> =
                 self.results.iter().filter(|b| b.kit.as_ref() == Some(&kit.path)).collect();
             text.push_str(&bundles_text(&bundles));
         }
@@ -185,7 +185,7 @@ impl VerifyBody {
     }
 }
 
-fn kit_text(kit: &KitView) -> String {
+fn kit_text(kit: &KitVerdict) -> String {
     let mut text = format!("{}: {}\n", printable_path(&kit.path), kit.status);
     if let Some(manager) = &kit.manager {
         let _ = writeln!(text, "  manager      {}", manager.uuid);
@@ -205,7 +205,7 @@ fn kit_text(kit: &KitView) -> String {
     text
 }
 
-fn bundles_text(bundles: &[&BundleView]) -> String {
+fn bundles_text(bundles: &[&BundleVerdict]) -> String {
     let of = |status: &str| bundles.iter().filter(|bundle| bundle.status == status).count();
     let mut text = String::new();
     let (verified, unopened) = (of("verified"), of("unopened"));
@@ -232,7 +232,7 @@ fn bundles_text(bundles: &[&BundleView]) -> String {
     text
 }
 
-fn loose_text(bundle: &BundleView) -> String {
+fn loose_text(bundle: &BundleVerdict) -> String {
     let mut text = format!("{}: {}\n", printable_path(&bundle.path), bundle.status);
     if let Some(device) = &bundle.device {
         let _ = writeln!(text, "  device       {}", device.shown());

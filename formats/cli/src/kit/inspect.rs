@@ -37,14 +37,14 @@ pub struct Inspector<'a> {
 #[derive(Debug, Default, Serialize)]
 struct Inspection {
     /// Kits, in the order of the command line.
-    kits: Vec<KitView>,
+    kits: Vec<IndexView>,
     /// Bundles: those of each kit, then those named by themselves.
     bundles: Vec<BundleView>,
 }
 
 /// A kit, as its signed index describes it. Nobody has vouched for the signer.
 #[derive(Debug, Serialize)]
-struct KitView {
+struct IndexView {
     path: PathBuf,
     manager: Manager,
     batch: u64,
@@ -81,14 +81,14 @@ pub struct BundleView {
     manifest: Option<Manifest>,
     /// Reason why it could not be read or opened; absent when it could, or no secret was given.
     #[serde(flatten)]
-    problem: Option<Problem>,
+    problem: Option<Unusable>,
     #[serde(skip)]
     in_kit: bool,
 }
 
 /// A reason for which every device would refuse a bundle.
 #[derive(Debug, Serialize)]
-struct Problem {
+struct Unusable {
     reason: Reason,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +135,7 @@ impl<'a> Inspector<'a> {
             Source::Kit(kit) => {
                 let look = |entry: &BundleEntry| BundleView::of_entry(&kit, entry, identities);
                 self.found.bundles.extend(each(&kit, &look)?);
-                self.found.kits.push(KitView::of(&kit, kit_identity.is_some()));
+                self.found.kits.push(IndexView::of(&kit, kit_identity.is_some()));
             }
             Source::Bundle(bundle) => {
                 self.found.bundles.push(BundleView::of_file(bundle, identities));
@@ -153,7 +153,7 @@ impl<'a> Inspector<'a> {
     }
 }
 
-impl KitView {
+impl IndexView {
     fn of(kit: &KitFolder, passphrase: bool) -> Self {
         let index = kit.index();
         Self {
@@ -224,7 +224,7 @@ impl BundleView {
     }
 
     fn refused(self, failure: Failure) -> Self {
-        let problem = Problem {
+        let problem = Unusable {
             // an I/O error without a word of its own
             reason: failure.reason().unwrap_or(Reason::CannotRead),
             message: failure.message().to_owned(),
@@ -262,7 +262,7 @@ impl Inspection {
     }
 }
 
-fn kit_text(kit: &KitView, bundles: &[&BundleView]) -> String {
+fn kit_text(kit: &IndexView, bundles: &[&BundleView]) -> String {
     let archs: Vec<&str> = kit.installers.iter().map(|entry| entry.arch.as_str()).collect();
     let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
     let opened = if kit.passphrase { "a passphrase (kit.identity.age)" } else { "an identity" };

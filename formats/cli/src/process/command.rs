@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// A program that ended by itself.
 #[derive(Debug)]
-pub struct Finished {
+pub struct Completed {
     /// Exit status of the program.
     pub status: ExitStatus,
     /// The first MiB of its standard output.
@@ -74,7 +74,7 @@ pub fn run(
     arguments: &[&str],
     print: Print,
     limit: Duration,
-) -> Result<Finished, CommandError> {
+) -> Result<Completed, CommandError> {
     give_children_usual_signals()?;
     let mut command = Command::new(std::path::absolute(program)?);
     for (name, _) in env::vars_os().filter(|(name, _)| is_our_own(name)) {
@@ -103,7 +103,7 @@ fn wait(
     child: &mut Child,
     end: Option<OwnedFd>,
     limit: Duration,
-) -> Result<Finished, CommandError> {
+) -> Result<Completed, CommandError> {
     let started = Instant::now();
     let mut stdout = child.stdout.take().map(nonblocking).transpose()?;
     let mut output = Vec::new();
@@ -116,7 +116,7 @@ fn wait(
             stdout = None;
         }
         if let Some(status) = status {
-            return Ok(Finished { status, output });
+            return Ok(Completed { status, output });
         }
         let left = limit.saturating_sub(started.elapsed());
         if left.is_zero() {
@@ -180,7 +180,7 @@ fn kill(child: &mut Child) {
 mod tests {
     use super::*;
 
-    fn sh(script: &str, limit: Duration) -> Result<Finished, CommandError> {
+    fn sh(script: &str, limit: Duration) -> Result<Completed, CommandError> {
         run(Path::new("/bin/sh"), &["-c", script], Print::Kept, limit)
     }
 

@@ -26,7 +26,7 @@ pub(super) struct PeerStatus {
     pub(super) manager: ManagerUuid,
     pub(super) path: String,
     #[serde(flatten)]
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Judgement,
     #[serde(flatten)]
     pub(super) contents: Contents,
     pub(super) signers: Vec<PinnedSigner>,
@@ -37,7 +37,7 @@ pub(super) struct PeerStatus {
 
 /// The judgement on a directory's files.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct Judgement {
     pub(super) state: PeerState,
     /// The urgency, as `sftunnel-bundle check` has it.
     pub(super) level: Level,
@@ -99,7 +99,7 @@ pub(super) struct Contents {
 }
 
 /// The facts that a directory is judged by.
-pub(super) struct Judge<'a> {
+pub(super) struct PeerJudge<'a> {
     pub(super) host: &'a Host,
     /// This box's UUID; none where `ims.conf` gives none.
     pub(super) device: Option<&'a DeviceUuid>,
@@ -107,7 +107,7 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
 }
 
-impl Judge<'_> {
+impl PeerJudge<'_> {
     /// Judges a directory. `completed` are the files of the last completed installation into it.
     pub(super) fn peer(
         &self,
@@ -118,7 +118,7 @@ impl Judge<'_> {
     ) -> PeerStatus {
         let directory = peer.and_then(|peer| peer.read(self.host).map(|live| (peer, live)));
         let directory = directory.map_err(Failure::from);
-        let mut verdict = Verdict::of(&manager, &directory, self.device, self.now);
+        let mut verdict = Judgement::of(&manager, &directory, self.device, self.now);
         verdict.level = level_of(verdict.state, verdict.days_left, self.thresholds);
         let contents =
             directory.map(|(peer, live)| Contents::of(self.host, &peer, &live, completed));
@@ -208,7 +208,7 @@ impl Contents {
     }
 }
 
-impl Verdict {
+impl Judgement {
     /// Judges a directory that was read, or the failure to. The level is left to the thresholds.
     pub(super) fn of(
         manager: &ManagerUuid,

@@ -2,7 +2,7 @@
 
 use formats::device::ManagerUuid;
 
-use super::peer::{Contents, Verdict, level_of};
+use super::peer::{Contents, Judgement, level_of};
 use super::*;
 use crate::appliance::tunnel::Tunnel;
 
@@ -18,7 +18,7 @@ fn peer(state: PeerState, level: Level, tunnel: Option<TunnelState>) -> PeerStat
     PeerStatus {
         manager,
         path: String::new(),
-        verdict: Verdict { level, ..Verdict::new(state, None) },
+        verdict: Judgement { level, ..Judgement::new(state, None) },
         contents: Contents { completed: true, ..Contents::default() },
         signers: Vec::new(),
         tunnel,

@@ -63,7 +63,7 @@ fn some(names: &[String]) -> String {
 }
 
 /// Digest and size of a file in the kit.
-type Found = Result<(Sha256, u64), LimitError>;
+type Hashed = Result<(Sha256, u64), LimitError>;
 
 impl KitFolder {
     /// Compares every listed file of the kit with the index and `SHA256SUMS`, and collects the
@@ -175,7 +175,12 @@ impl KitFolder {
         bundles.chain(installers).chain(texts).chain([(kit::INDEX, self.index_sha256)])
     }
 
-    fn judge(&self, name: &str, expected: &[(Sha256, &str)], found: Found) -> Result<u64, Failure> {
+    fn judge(
+        &self,
+        name: &str,
+        expected: &[(Sha256, &str)],
+        found: Hashed,
+    ) -> Result<u64, Failure> {
         let (found, size) = found.map_err(|error| failure(&self.path, name, &error))?;
         // the signed list, which comes last, is the one to be named
         let Some((digest, list)) = expected.iter().rev().find(|(digest, _)| *digest != found)
@@ -201,7 +206,7 @@ impl KitFolder {
         })
     }
 
-    fn hash(&self, name: &str) -> Found {
+    fn hash(&self, name: &str) -> Hashed {
         let limit = if name.starts_with(kit::BIN) { limits::INSTALLER } else { limits::KIT_INDEX };
         hashed(self.open_below(name)?, limit)
     }
@@ -288,7 +293,7 @@ fn all_bundles(kit: &KitFolder) -> Option<BTreeMap<Sha256, (OsString, u64)>> {
     Some(names_in(&folder).ok()?.into_iter().filter_map(one).collect())
 }
 
-fn hashed(file: std::fs::File, limit: u64) -> Found {
+fn hashed(file: std::fs::File, limit: u64) -> Hashed {
     let mut hashing = HashingWriter::new(io::sink());
     let size = io::copy(&mut io::Read::take(file, limit + 1), &mut hashing)?;
     if size > limit {
