@@ -182,7 +182,7 @@ pub(crate) struct VerifyArgs {
 /// How a change is carried out.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "How it is done")]
-pub(crate) struct Change {
+pub(crate) struct ChangeArgs {
     /// Show the plan and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -238,17 +238,17 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     pub judge: Judge,
     #[command(flatten)]
-    pub change: Change,
+    pub change: ChangeArgs,
     #[command(flatten)]
     pub receipt_out: ReceiptOut,
     #[command(flatten)]
-    pub tunnel: Tunnel,
+    pub tunnel: TunnelArgs,
 }
 
 /// Whether the tunnel counts.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "The tunnel")]
-pub(crate) struct Tunnel {
+pub(crate) struct TunnelArgs {
     /// After the restart, wait so long for the tunnel and say whether it came up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub wait_connected: Option<u64>,
@@ -268,7 +268,7 @@ pub(crate) struct RollbackArgs {
     #[arg(long)]
     pub accept_device: bool,
     #[command(flatten)]
-    pub change: Change,
+    pub change: ChangeArgs,
     #[command(flatten)]
     pub receipt_out: ReceiptOut,
 }

@@ -29,7 +29,7 @@ use crate::appliance::run_log::{self, LogLine};
 use crate::appliance::service::Patience;
 use crate::appliance::signals::Signals;
 use crate::appliance::state::{LockError, LockedState, State};
-use crate::args::{Change as ChangeArgs, Wait};
+use crate::args::{ChangeArgs, Wait};
 use crate::candidate::checks;
 use crate::candidate::error::DroppedPeer;
 use crate::change::Context;

@@ -1,4 +1,5 @@
-//! The rooms of each crate in the order that its `lib.rs` states: a room uses those before it.
+//! The rooms of each crate in the order that its `lib.rs` states: a room uses those before it. And
+//! types, of which each has a name of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,4 +39,37 @@ fn no_room_uses_one_after_it() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Name and place of each type at the top of a file below `sources`.
+fn types(sources: &Path) -> Vec<(String, String)> {
+    let mut types = Vec::new();
+    for file in files(sources) {
+        let text = fs::read_to_string(&file).unwrap();
+        for line in text.lines().filter(|line| !line.starts_with("pub use")) {
+            let item = line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
+            let mut words = item.trim_start_matches("pub ").split(|c: char| !c.is_alphanumeric());
+            if let (Some("struct" | "enum" | "type" | "trait"), Some(name)) =
+                (words.next(), words.next())
+            {
+                types.push((name.to_owned(), file.display().to_string()));
+            }
+        }
+    }
+    types
+}
+
+#[test]
+fn no_two_types_of_a_program_share_a_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for program in ["builder/src", "installer/src"] {
+        let mut types = types(&root.join("formats/cli/src"));
+        types.extend(self::types(&root.join(program)));
+        // each room has its error, always called so
+        types.retain(|(name, _)| name != "Error");
+        types.sort();
+        types.dedup();
+        let twice: Vec<_> = types.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
+        assert!(types.len() > 100 && twice.is_empty(), "{program}: {twice:#?}");
+    }
 }

@@ -24,7 +24,7 @@ use crate::change::{Change, Context};
 /// A change of the box that the operator has agreed to.
 #[derive(Debug)]
 pub(crate) struct Swap {
-    pub source: Source,
+    pub source: FilesFrom,
     pub changes: Vec<Change>,
     /// Recorded of it once it has succeeded, for each manager.
     pub remember: Vec<Remember>,
@@ -34,7 +34,7 @@ pub(crate) struct Swap {
 
 /// The origin of the new files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum FilesFrom {
     Bundles,
     Backup,
 }
@@ -110,7 +110,7 @@ pub(crate) fn run(context: Context<'_>, swap: Swap) -> Result<Ended, Error> {
     }
 }
 
-impl Source {
+impl FilesFrom {
     fn goal(self) -> Goal {
         match self {
             Self::Bundles => Goal::Install,
@@ -124,7 +124,7 @@ impl Swap {
     pub(crate) fn to_backup(changes: Vec<Change>, on_unhealthy: OnUnhealthy) -> Self {
         let remember = |change: &Change| Remember::of_backup(&change.peer.manager, &change.after);
         let remember = changes.iter().map(remember).collect();
-        Self { source: Source::Backup, changes, remember, proof: Proof::Running, on_unhealthy }
+        Self { source: FilesFrom::Backup, changes, remember, proof: Proof::Running, on_unhealthy }
     }
 
     /// Backs up what is live, and stages what shall be.

@@ -15,7 +15,7 @@ use crate::candidate::error::DroppedPeer;
 use crate::change::Context;
 use crate::change::backup::{self, BackupId};
 use crate::change::receipts::{Places, Receipts};
-use crate::change::transaction::{Ended, Source};
+use crate::change::transaction::{Ended, FilesFrom};
 
 /// One word for the end of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,7 +137,7 @@ impl ChangeResult {
 /// The end of a transaction, and everything that followed from it.
 struct Ending {
     ended: Ended,
-    source: Source,
+    source: FilesFrom,
     /// After a way back.
     stays_down: Vec<DroppedPeer>,
     receipts: Carried,
@@ -154,7 +154,7 @@ struct Carried {
 
 impl Ending {
     /// Copies the receipts, and looks at what the files that were put back are good for.
-    fn reach(context: Context<'_>, ended: Ended, source: Source, places: Places) -> Self {
+    fn reach(context: Context<'_>, ended: Ended, source: FilesFrom, places: Places) -> Self {
         let (stays_down, receipts) = match &ended {
             Ended::Done { receipts, .. } => (Vec::new(), Carried::copy(context, receipts, places)),
             Ended::Unconfirmed { .. } => (Vec::new(), Carried::default()),
@@ -178,8 +178,8 @@ impl Ending {
             (Ended::Unconfirmed { .. }, _) => Outcome::Unconfirmed,
             (Ended::RolledBack { .. }, _) => Outcome::Restored,
             (Ended::Done { .. }, _) if self.doubt().is_some() => Outcome::Unconfirmed,
-            (Ended::Done { .. }, Source::Bundles) => Outcome::Installed,
-            (Ended::Done { .. }, Source::Backup) => Outcome::RolledBack,
+            (Ended::Done { .. }, FilesFrom::Bundles) => Outcome::Installed,
+            (Ended::Done { .. }, FilesFrom::Backup) => Outcome::RolledBack,
         }
     }
 

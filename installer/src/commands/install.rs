@@ -11,14 +11,14 @@ use crate::appliance::host::Appliance;
 use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;
 use crate::appliance::tunnel;
-use crate::args::{Change as ChangeArgs, InstallArgs};
+use crate::args::{ChangeArgs, InstallArgs};
 use crate::candidate::plan_text;
 use crate::candidate::rehearsal::{self, Rehearsal};
 use crate::candidate::{self, Accepted, SourceResult};
 use crate::change::backup::BackupId;
 use crate::change::proof::Proof;
 use crate::change::receipts::Places;
-use crate::change::transaction::{Source, Swap};
+use crate::change::transaction::{FilesFrom, Swap};
 
 struct InstallPlan {
     appliance: Appliance,
@@ -121,7 +121,7 @@ impl flow::Plan for InstallPlan {
         // the bundles go here, and what they hold of the keys with them
         let changes = accepted.into_iter().map(|one| one.change).collect();
         let on_unhealthy = args.on_unhealthy();
-        let swap = Swap { source: Source::Bundles, changes, remember, proof, on_unhealthy };
+        let swap = Swap { source: FilesFrom::Bundles, changes, remember, proof, on_unhealthy };
         (swap, InstallFacts { device, results, rehearsals, bundles })
     }
 }

@@ -15,7 +15,7 @@ use crate::appliance::host::Host;
 use crate::appliance::peers::{Live, LiveSet, PeerDir};
 use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;
-use crate::args::{Change as ChangeArgs, RollbackArgs, Tunnel as TunnelArgs};
+use crate::args::{ChangeArgs, RollbackArgs, TunnelArgs};
 use crate::candidate::checks;
 use crate::candidate::plan_text;
 use crate::candidate::{FileResult, file_results};

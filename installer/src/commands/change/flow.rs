@@ -15,7 +15,7 @@ use crate::appliance::run_log::LogLine;
 use crate::appliance::service::{self, Service};
 use crate::appliance::state::State;
 use crate::appliance::tunnel;
-use crate::args::{Change as ChangeArgs, Tunnel as TunnelArgs};
+use crate::args::{ChangeArgs, TunnelArgs};
 use crate::candidate::checks;
 use crate::candidate::error::DroppedPeer;
 use crate::change::Context;

@@ -7,7 +7,7 @@ use super::{Carried, Ending};
 use crate::appliance::tunnel::{Tunnel, Waited};
 use crate::candidate::error::DroppedPeer;
 use crate::change::proof::Unproved;
-use crate::change::transaction::{Ended, Source};
+use crate::change::transaction::{Ended, FilesFrom};
 
 pub(super) fn ending(ending: &Ending) -> String {
     match &ending.ended {
@@ -23,8 +23,8 @@ pub(super) fn ending(ending: &Ending) -> String {
         }
         Ended::Unconfirmed { why, backup } => {
             let happened = match ending.source {
-                Source::Bundles => "Installed",
-                Source::Backup => "Rolled back",
+                FilesFrom::Bundles => "Installed",
+                FilesFrom::Backup => "Rolled back",
             };
             let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
             let next = format!(
