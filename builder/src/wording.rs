@@ -3,8 +3,3 @@
 mod fmc;
 mod keys;
 mod kit;
-
-/// Tells what a flag made pass.
-pub(crate) fn accepted(flag: &str, what: impl std::fmt::Display) -> String {
-    format!("accepted with {flag}: {what}")
-}

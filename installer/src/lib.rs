@@ -29,10 +29,13 @@ use cli::say::failure::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::Terminal;
 use cli::say::usage;
+use formats::error::Reason;
 
 use crate::appliance::host::{Host, Told};
 use crate::args::{Cli, Command, StatusArgs};
+use crate::candidate::checks::is_lone_manager;
 use crate::commands::Session;
+use crate::wording::appliance::IS_A_MANAGER;
 
 const PROGRAM: &str = "sftunnel-install";
 
@@ -124,7 +127,19 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
         Command::Signers { command } => commands::signers::run(&session, command),
         Command::Log => commands::log::run(&session),
     };
-    result.map_err(|failure| candidate::checks::on_the_right_box(&session.host, failure))
+    result.map_err(|failure| on_the_right_box(&session.host, failure))
+}
+
+/// Says of what is missing here that it is to be missing, where this is no box to install on.
+fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
+    match failure.reason() {
+        Some(Reason::WrongDevice | Reason::NotRegistered | Reason::NotFound)
+            if is_lone_manager(host) =>
+        {
+            failure.hint(IS_A_MANAGER)
+        }
+        _ => failure,
+    }
 }
 
 impl Command {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 const CRATES: [(&str, &[&str]); 3] = [
     ("formats/cli/src", &["say", "process", "disk", "ask", "kit"]),
-    ("builder/src", &["args", "device_result", "fmc", "keys", "kit", "commands"]),
-    ("installer/src", &["appliance", "change", "candidate", "commands"]),
+    ("builder/src", &["args", "device_result", "fmc", "keys", "kit", "wording", "commands"]),
+    ("installer/src", &["appliance", "change", "candidate", "wording", "commands"]),
 ];
 
 fn files(room: &Path) -> Vec<PathBuf> {

@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use cli::disk::ownership::{Foreign, foreign};
 use cli::disk::root::{Passed, Root};
 
-use crate::fmc::error::Doubt;
-use crate::wording::accepted;
+use crate::fmc::error::{Accepted, Doubt};
 
 /// The root that files are read below, and what is done about those that others could have written.
 #[derive(Debug, Clone, Copy)]
@@ -66,13 +65,15 @@ impl Belief<'_> {
     fn judge(&self, passed: &[Passed]) -> Result<Option<String>, Disbelief> {
         match foreign(self.root, passed) {
             None => Ok(None),
-            Some(foreign) if self.accept => Ok(Some(accepted("--accept-source", foreign))),
+            Some(foreign) if self.accept => {
+                Ok(Some(Accepted::Source(Doubt::Foreign(foreign)).to_string()))
+            }
             Some(foreign) => Err(Disbelief::Foreign(foreign)),
         }
     }
 
     /// Words a doubt that `--accept-source` accepts; without it the doubt comes back.
     pub(crate) fn accept(&self, doubt: Doubt) -> Result<String, Doubt> {
-        if self.accept { Ok(accepted("--accept-source", doubt)) } else { Err(doubt) }
+        if self.accept { Ok(Accepted::Source(doubt).to_string()) } else { Err(doubt) }
     }
 }

@@ -17,10 +17,8 @@ use rustix::fs::{AtFlags, statat};
 use zeroize::Zeroizing;
 
 use crate::fmc::belief::{Belief, Believed, Disbelief};
-use crate::fmc::error::DeviceError;
-use crate::fmc::error::Doubt;
+use crate::fmc::error::{Accepted, DeviceError, Doubt};
 use crate::fmc::plan::PlannedDevice;
-use crate::wording::accepted;
 
 /// Checks beside those of the set itself, and which of them are waived.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +144,7 @@ impl<'a> Collector<'a> {
         match credentials.check_ca_subject(self.manager) {
             Ok(()) => Ok(None),
             Err(error) if self.rules.accept_subject => {
-                Ok(Some(accepted("--accept-subject", error)))
+                Ok(Some(Accepted::Subject(error).to_string()))
             }
             Err(error) => Err(DeviceError::Subject(error)),
         }
@@ -159,7 +157,7 @@ impl<'a> Collector<'a> {
     ) -> Result<Option<String>, DeviceError> {
         match credentials.check_validity(self.rules.now) {
             Ok(()) => Ok(None),
-            Err(error) if self.rules.accept_clock => Ok(Some(accepted("--accept-clock", error))),
+            Err(error) if self.rules.accept_clock => Ok(Some(Accepted::Clock(error).to_string())),
             Err(error) => Err(DeviceError::Validity(error)),
         }
     }

@@ -61,6 +61,17 @@ pub(crate) enum Doubt {
     Readable { path: PathBuf, mode: u32 },
 }
 
+/// A check that failed, and whose flag lets it pass.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// `--accept-source`.
+    Source(Doubt),
+    /// `--accept-subject`.
+    Subject(SubjectError),
+    /// `--accept-clock`.
+    Clock(ValidityError),
+}
+
 /// A box that is no manager.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WrongBox {

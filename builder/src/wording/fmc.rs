@@ -13,9 +13,7 @@ use formats::error::{Reason, Reasoned};
 use formats::limits::{self, LimitError};
 
 use crate::fmc::by_name::{NameError, Near};
-use crate::fmc::error::Doubt;
-use crate::fmc::error::WrongBox;
-use crate::fmc::error::{DeviceError, Error};
+use crate::fmc::error::{Accepted, DeviceError, Doubt, Error, WrongBox};
 
 const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";
 const OTHER_LIST: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
@@ -150,6 +148,16 @@ impl fmt::Display for Doubt {
             Self::Readable { path, mode } => {
                 write!(f, "{} is {mode:o}: others may read it", path.display())
             }
+        }
+    }
+}
+
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(doubt) => write!(f, "accepted with --accept-source: {doubt}"),
+            Self::Subject(error) => write!(f, "accepted with --accept-subject: {error}"),
+            Self::Clock(error) => write!(f, "accepted with --accept-clock: {error}"),
         }
     }
 }

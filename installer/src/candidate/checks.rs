@@ -7,7 +7,6 @@ use cli::kit::validity::{is_after, is_after_this_program, is_valid};
 use cli::say::failure::Failure;
 use formats::credentials::ValidityError;
 use formats::device::{CredentialFile, ManagerUuid};
-use formats::error::Reason;
 use formats::timestamp::Timestamp;
 use formats::trust::VouchedBundle;
 use rustix::fs::fstatvfs;
@@ -17,7 +16,6 @@ use crate::appliance::peers::{self, LiveSet, PeerDir};
 use crate::candidate::error::{Age, DroppedPeer, Error, Than};
 use crate::change::journal::Pair;
 use crate::change::records::InstalledSet;
-use crate::wording::appliance::IS_A_MANAGER;
 
 /// Refusals that the operator waives.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,16 +115,9 @@ pub(crate) fn check_room(host: &Host, peer: &PeerDir) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says of what is missing here that it is to be missing, where this is no box to install on.
-pub(crate) fn on_the_right_box(host: &Host, failure: Failure) -> Failure {
-    let is_missing = matches!(
-        failure.reason(),
-        Some(Reason::WrongDevice | Reason::NotRegistered | Reason::NotFound)
-    );
-    if is_missing && host.kind() == BoxKind::Manager && !has_manager(host) {
-        return failure.hint(IS_A_MANAGER);
-    }
-    failure
+/// Returns true on a manager that is no device of another one: no box to install on.
+pub(crate) fn is_lone_manager(host: &Host) -> bool {
+    host.kind() == BoxKind::Manager && !has_manager(host)
 }
 
 /// Returns true if a peer's CA is here, which makes this box a device of that peer. A manager keeps
