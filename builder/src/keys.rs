@@ -3,4 +3,5 @@
 pub(crate) mod error;
 pub(crate) mod passphrase;
 pub(crate) mod recipients;
+pub(crate) mod reveal;
 pub(crate) mod signing_key;

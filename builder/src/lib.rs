@@ -22,17 +22,21 @@ mod wording;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 use cli::disk::root::Root;
 use cli::say::failure::Failure;
 use cli::say::report::{self, Report};
-use cli::say::terminal::Terminal;
+use cli::say::terminal::{Terminal, say};
 use cli::say::usage;
+use formats::seal::Passphrase;
 use formats::timestamp::Timestamp;
 
 use crate::args::{Cli, Command, KeyKind};
+use crate::keys::passphrase::Flags;
+use crate::keys::reveal::ToShow;
 
 /// The program's name.
 pub const PROGRAM: &str = "sftunnel-bundle";
@@ -43,6 +47,17 @@ struct Context {
     terminal: Terminal,
     /// The system's clock, read once.
     now: Timestamp,
+    /// A generated passphrase, once a kit can be opened with it.
+    to_show: Arc<OnceLock<ToShow>>,
+}
+
+impl Context {
+    /// Keeps a generated passphrase, to be shown when all else has been said.
+    fn show_at_the_end(&self, passphrase: &Passphrase, flags: Flags<'_>) {
+        if let Some(shown) = ToShow::at_terminal(passphrase, flags) {
+            let _ = self.to_show.set(shown);
+        }
+    }
 }
 
 /// The command line as clap knows it, for manual pages and completions.
@@ -91,11 +106,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let terminal = cli.global.talk.terminal();
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
-    let mut result = dispatch(&cli, terminal);
+    let to_show = Arc::default();
+    let mut result = dispatch(&cli, terminal, Arc::clone(&to_show));
     if let Command::Check(_) = cli.command {
         result = report::as_plugin(&terminal, result);
     }
-    report::finish(&terminal, PROGRAM, &schema, result)
+    let code = report::finish(&terminal, PROGRAM, &schema, result);
+    match to_show.get().map_or(Ok(()), |passphrase| passphrase.show(&terminal)) {
+        Ok(()) => code,
+        Err(error) => {
+            let failure = Failure::from(error);
+            say(&report::failure_text(PROGRAM, &failure));
+            failure.exit_code().into()
+        }
+    }
 }
 
 /// The command that is meant by a line that cannot be parsed.
@@ -116,11 +140,15 @@ fn command_word(args: &[OsString]) -> Option<&str> {
     None
 }
 
-fn dispatch(cli: &Cli, terminal: Terminal) -> Result<Report, Failure> {
+fn dispatch(
+    cli: &Cli,
+    terminal: Terminal,
+    to_show: Arc<OnceLock<ToShow>>,
+) -> Result<Report, Failure> {
     let root = Root::open(&cli.global.root).map_err(|error| {
         Failure::io(cli.global.root.display(), &error).or_hint("give --root an existing directory")
     })?;
-    let context = Context { root, terminal, now: now()? };
+    let context = Context { root, terminal, now: now()?, to_show };
     match &cli.command {
         Command::Check(args) => commands::check::run(args, &context),
         Command::Plan(args) => commands::plan::run(args, &context),

@@ -1,5 +1,6 @@
 //! Questions, prompts, and who vouches by answering them: at a pseudo-terminal.
 
+mod generated;
 mod jobs;
 mod question;
 
@@ -164,7 +165,7 @@ fn a_passphrase_is_asked_for_without_echo_and_three_times() {
     // typed at the builder, twice
     let out = world.out();
     let mut pty = Pty::start(world.bundle(&["build"]).arg("--out").arg(&out));
-    pty.expect("Passphrase for the kit: ");
+    pty.expect("Passphrase for the kit (Enter makes one): ");
     pty.type_line(PASSPHRASE);
     pty.expect("again");
     pty.type_line(PASSPHRASE);
@@ -306,30 +307,6 @@ fn where_a_passphrase_is_asked_for_an_identity_may_be_pasted_in_three_tries() {
     assert_eq!(code, 0, "{screen}");
     assert!(!screen.to_uppercase().contains(&secret[..30]), "it must not be shown");
     world.up(device, world.fmc());
-}
-
-#[test]
-fn a_generated_passphrase_is_shown_once_and_opens_the_kit() {
-    let world = World::new(1);
-    let out = world.out();
-    // on a descriptor, for a password safe
-    let line = "\"$@\" 3>generated.txt";
-    let run =
-        world.bundle(&["build", "--json", "--generate-passphrase", "--passphrase-out-fd", "3"]);
-    let ran = run.arg("--out").arg(&out).under(&["sh", "-ec", line, "sh"]).run().expect(0);
-    let generated = std::fs::read_to_string(world.path("generated.txt")).unwrap();
-    assert!(generated.trim().len() >= 20, "too short to be strong");
-    assert!(!ran.output().contains(generated.trim()), "never in JSON");
-    assert_eq!(ran.json()["passphrase"], "generated");
-    let run = world.on(world.ftd(1), &["verify", "--passphrase-file", "generated.txt"]);
-    run.arg(ran.json()["kit"].as_str().unwrap()).run().expect(0);
-    // at the terminal, and on standard output never
-    let run = world.bundle(&["build", "--generate-passphrase", "--force"]).arg("--out").arg(&out);
-    let (code, screen) = Pty::start(run).end();
-    assert_eq!(code, 0, "{screen}");
-    // without either it cannot be shown, so nothing is made
-    let run = world.bundle(&["build", "--generate-passphrase"]).arg("--out").arg(world.out());
-    run.run().expect(2);
 }
 
 #[test]

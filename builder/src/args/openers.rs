@@ -39,6 +39,9 @@ pub struct PassphraseArgs {
     /// Take a passphrase that a serial console may not be able to type: beyond ASCII
     #[arg(long)]
     pub accept_unusual: bool,
+    /// Do not wait until a generated passphrase was written down
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Where the passphrase of the new kit comes from.
@@ -60,4 +63,7 @@ pub struct NewPassphraseArgs {
     /// Take a passphrase that a serial console may not be able to type: beyond ASCII
     #[arg(long)]
     pub accept_unusual: bool,
+    /// Do not wait until a generated passphrase was written down
+    #[arg(long, short)]
+    pub yes: bool,
 }

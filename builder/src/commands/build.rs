@@ -21,6 +21,7 @@ use crate::fmc::belief::Belief;
 use crate::fmc::collect::{Collected, Collector};
 use crate::fmc::plan::{DeviceOrigin, PlannedDevice};
 use crate::keys::passphrase;
+use crate::keys::reveal;
 use crate::keys::signing_key::{self, Signer};
 use crate::kit::contents;
 use crate::kit::error::Error;
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<Report, Failure
     let signer = signing_key::load(belief, args.kit.sign_key.as_deref())?;
     prepared.plan.warnings.extend(signer.doubt.clone());
     let passphrase =
-        passphrase::obtain(args.passphrase.flags(), prepared.passphrase, &context.terminal)?;
+        passphrase::obtain(args.passphrase.flags(), &mut prepared.passphrase, &context.terminal)?;
     prepared
         .plan
         .warnings
@@ -106,19 +107,21 @@ impl Build<'_> {
                 let index =
                     contents::complete(writer, index, &self.signer.key, locked, installers)?;
                 self.signer.keep(&self.context.root)?;
-                if let (Some(passphrase), passphrase::PassphraseOrigin::Generated) =
-                    (passphrase, prepared.passphrase)
-                {
-                    passphrase::reveal(
-                        passphrase,
-                        self.args.passphrase.flags(),
-                        &self.context.terminal,
-                    )?;
+                if let Some(passphrase) = self.generated(passphrase) {
+                    reveal::to_descriptor(passphrase, self.args.passphrase.flags())?;
                 }
                 Ok(Some(index.installers))
             })
         })?;
+        if let (Some(_), Some(passphrase)) = (&made, self.generated(passphrase)) {
+            self.context.show_at_the_end(passphrase, self.args.passphrase.flags());
+        }
         Ok((made, results))
+    }
+
+    /// The passphrase, if it was made here and nobody knows it yet.
+    fn generated<'p>(&self, passphrase: Option<&'p Passphrase>) -> Option<&'p Passphrase> {
+        passphrase.filter(|_| self.prepared.passphrase == passphrase::PassphraseOrigin::Generated)
     }
 
     /// Collects, packs, seals and writes the devices. They are given up: what their results need

@@ -42,6 +42,7 @@ use crate::fmc::belief::Belief;
 use crate::fmc::by_name::find_device;
 use crate::keys::passphrase::{self, PassphraseOrigin};
 use crate::keys::recipients::{Named, Recipients};
+use crate::keys::reveal;
 use crate::keys::signing_key::{self, Signer};
 
 /// A kit, opened, and the bundles of it that were asked for.
@@ -235,7 +236,9 @@ impl HandoffRun<'_> {
 
     fn passphrase(&mut self, source: PassphraseOrigin) -> Result<Option<Passphrase>, Failure> {
         let flags = self.args.passphrase.flags();
-        let passphrase = passphrase::obtain(flags, source, &self.context.terminal)?;
+        let mut source = source;
+        let passphrase = passphrase::obtain(flags, &mut source, &self.context.terminal)?;
+        self.body.passphrase = source;
         let weak = passphrase.as_ref().and_then(|it| flags.weak_warning(it));
         self.body.warnings.extend(weak);
         Ok(passphrase)
@@ -254,21 +257,12 @@ impl HandoffRun<'_> {
                 Some(signing_key::load(belief, self.args.result.sign_key.as_deref())?)
             }
         };
-        let mut revealed = self.body.passphrase != PassphraseOrigin::Generated;
         for source in &kits {
             let Some(signer) = &signer else { break };
             self.warn_of_unknown_index(source, signer);
             for share in self.shares(recipients, source.devices()) {
-                let made = self.seal_kit(
-                    source,
-                    &share,
-                    signer,
-                    recipients,
-                    passphrase.as_ref(),
-                    revealed,
-                );
-                let made = made.map_err(|failure| self.with_what_stays(failure))?;
-                revealed |= made;
+                self.seal_kit(source, &share, signer, recipients, passphrase.as_ref())
+                    .map_err(|failure| self.with_what_stays(failure))?;
             }
         }
         for source in &bundles {
@@ -303,7 +297,7 @@ impl HandoffRun<'_> {
         shares
     }
 
-    /// Seals a kit or a share of it; says whether a generated passphrase was shown.
+    /// Seals a kit or a share of it.
     fn seal_kit(
         &mut self,
         source: &SourceKit,
@@ -311,22 +305,25 @@ impl HandoffRun<'_> {
         signer: &Signer,
         recipients: &Recipients,
         passphrase: Option<&Passphrase>,
-        revealed: bool,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         make_folder(share)?;
         let (context, args) = (self.context, self.args);
+        let flags = args.passphrase.flags();
+        let is_generated = self.body.passphrase == PassphraseOrigin::Generated;
+        let generated = passphrase.filter(|_| is_generated);
+        let is_first = self.body.kits.is_empty();
         let sealer = Sealer { context, args, recipients, share };
-        let made = sealer.kit(source, &mut self.check, signer, passphrase, |passphrase| {
-            if !revealed {
-                passphrase::reveal(passphrase, args.passphrase.flags(), &context.terminal)?;
-            }
-            Ok(())
+        let made = sealer.kit(source, &mut self.check, signer, passphrase, || match generated {
+            Some(passphrase) if is_first => Ok(reveal::to_descriptor(passphrase, flags)?),
+            _ => Ok(()),
         })?;
-        let is_made = made.kit.is_some();
+        if let (Some(_), Some(passphrase)) = (&made.kit, generated) {
+            context.show_at_the_end(passphrase, flags);
+        }
         self.body.kits.extend(made.kit);
         self.body.results.extend(made.results);
         self.body.warnings.extend(made.warnings);
-        Ok(is_made)
+        Ok(())
     }
 
     fn seal_bundle(

@@ -27,7 +27,9 @@ pub(crate) enum PassphraseError {
     Terminal(io::Error),
     /// The system gave no random bytes.
     Random(io::Error),
-    /// The generated one could not be shown.
+    /// The generated one could not be written to its descriptor; no kit was made.
+    NotWritten(io::Error),
+    /// The generated one could not be shown at the terminal; the kit is there.
     NotShown(io::Error),
     /// It could not be read or protected.
     Input(Failure),

@@ -1,9 +1,6 @@
-//! The passphrase of a passphrase kit: where it comes from, how strong it is, how a
-//! generated one reaches the operator.
+//! The passphrase of a passphrase kit: where it comes from, and how strong it is.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 
 use cli::ask::hidden_input::HiddenInput;
@@ -66,6 +63,8 @@ pub(crate) struct Flags<'a> {
     pub out_fd: Option<u32>,
     /// `--accept-unusual`.
     pub accept_unusual: bool,
+    /// `--yes`: do not wait until a generated one was written down.
+    pub yes: bool,
 }
 
 impl PassphraseArgs {
@@ -78,6 +77,7 @@ impl PassphraseArgs {
             generate: self.generate_passphrase,
             out_fd: self.passphrase_out_fd,
             accept_unusual: self.accept_unusual,
+            yes: self.yes,
         }
     }
 }
@@ -92,6 +92,7 @@ impl NewPassphraseArgs {
             generate: self.generate_passphrase,
             out_fd: self.passphrase_out_fd,
             accept_unusual: self.accept_unusual,
+            yes: self.yes,
         }
     }
 }
@@ -133,20 +134,27 @@ pub(crate) fn source(
     }
 }
 
-/// Reads, generates or asks for the passphrase, in the spelling that the kit is sealed with.
+/// Reads, generates or asks for the passphrase, in the spelling that the kit is sealed with. Whoever
+/// is asked may have one made: `source` says what became of it.
 pub(crate) fn obtain(
     flags: Flags<'_>,
-    source: PassphraseOrigin,
+    source: &mut PassphraseOrigin,
     terminal: &Terminal,
 ) -> Result<Option<Passphrase>, PassphraseError> {
-    if source != PassphraseOrigin::None {
+    if *source != PassphraseOrigin::None {
         // before anything is typed, shown or made
         memory::require_to_protect()?;
     }
-    match source {
+    match *source {
         PassphraseOrigin::None => Ok(None),
         PassphraseOrigin::Generated => generate().map(Some),
-        PassphraseOrigin::Asked => ask(terminal, flags.accept_unusual).map(Some),
+        PassphraseOrigin::Asked => match ask(terminal, flags.accept_unusual)? {
+            Some(passphrase) => Ok(Some(passphrase)),
+            None => {
+                *source = PassphraseOrigin::Generated;
+                generate().map(Some)
+            }
+        },
         PassphraseOrigin::Given => {
             let bytes = match (flags.file, flags.fd) {
                 (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
@@ -158,16 +166,19 @@ pub(crate) fn obtain(
     }
 }
 
-fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, PassphraseError> {
+/// Asks for a passphrase; `None` if one is to be made.
+fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Option<Passphrase>, PassphraseError> {
     let mut tries = TRIES;
     loop {
-        let passphrase = typed_twice(terminal, accept_unusual, &mut tries)?;
-        let Some(weakness) = weakness(&passphrase) else { return Ok(passphrase) };
+        let Some(passphrase) = typed_twice(terminal, accept_unusual, &mut tries)? else {
+            return Ok(None);
+        };
+        let Some(weakness) = weakness(&passphrase) else { return Ok(Some(passphrase)) };
         let question = format!(
             "This passphrase is weak: {weakness}.\nWhoever finds the stick can try at leisure. Take it all the same?"
         );
         if question::confirm(&question).map_err(PassphraseError::Terminal)? {
-            return Ok(passphrase);
+            return Ok(Some(passphrase));
         }
         if tries == 0 {
             return Err(PassphraseError::NotChosen);
@@ -175,25 +186,28 @@ fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Passphrase, Passphra
     }
 }
 
-/// Asks until both are the same and fit, as often as `tries` says.
+/// Asks until both are the same and fit, as often as `tries` says; `None` for an empty line.
 fn typed_twice(
     terminal: &Terminal,
     accept_unusual: bool,
     tries: &mut usize,
-) -> Result<Passphrase, PassphraseError> {
+) -> Result<Option<Passphrase>, PassphraseError> {
     // before anything is shown that somebody could answer, and to the last
     let mut hidden = HiddenInput::begin()?;
     terminal
         .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
     loop {
         *tries = tries.saturating_sub(1);
-        let first = hidden.ask("Passphrase for the kit: ")?;
+        let first = hidden.ask("Passphrase for the kit (Enter makes one): ")?;
+        if first.expose().is_empty() {
+            return Ok(None);
+        }
         let slip = match taken(&first, accept_unusual, terminal) {
             Err(slip) => slip,
             Ok(passphrase) => {
                 let again = hidden.ask("The same again: ")?.canonical();
                 if again.expose() == passphrase.expose() {
-                    return Ok(passphrase);
+                    return Ok(Some(passphrase));
                 }
                 Slip::Differ
             }
@@ -241,26 +255,6 @@ fn generate() -> Result<Passphrase, PassphraseError> {
     let mut bits = [0; WORDS * 2];
     random::fill(&mut bits).map_err(PassphraseError::Random)?;
     Ok(Passphrase::generated(&bits))
-}
-
-/// Shows a generated passphrase, once: at the terminal, or on the descriptor. Never on standard
-/// output, never in JSON. Where it could not be shown, the kit would be of no use.
-pub(crate) fn reveal(
-    passphrase: &Passphrase,
-    flags: Flags<'_>,
-    terminal: &Terminal,
-) -> Result<(), PassphraseError> {
-    let shown = match flags.out_fd {
-        Some(number) => OpenOptions::new()
-            .append(true)
-            .open(format!("/proc/self/fd/{number}"))
-            .and_then(|mut file| writeln!(file, "{}", passphrase.expose())),
-        None => terminal.show(&format!(
-            "\nPassphrase of the kit, shown only now:\n\n    {}\n\nTell it by phone; never let it travel with the stick.\n\n",
-            passphrase.expose()
-        )),
-    };
-    shown.map_err(PassphraseError::NotShown)
 }
 
 /// Names the weakness of a passphrase of the operator's own. Bundles can be copied and
@@ -315,6 +309,7 @@ mod tests {
             generate: false,
             out_fd: None,
             accept_unusual: false,
+            yes: false,
         };
         let terminal = Terminal::new(true, true, false);
         assert_eq!(source(flags, true, &terminal, false).unwrap(), PassphraseOrigin::None);

@@ -35,9 +35,14 @@ impl From<PassphraseError> for Failure {
             PassphraseError::Random(error) => {
                 Failure::unexpected(format!("no random bytes: {error}"))
             }
+            PassphraseError::NotWritten(error) => {
+                Failure::unexpected(format!("the passphrase could not be written: {error}"))
+                    .hint("give --passphrase-out-fd N with a descriptor that can be written to")
+            }
             PassphraseError::NotShown(error) => {
                 Failure::unexpected(format!("the passphrase could not be shown: {error}"))
-                    .hint("give --passphrase-out-fd N with a descriptor that can be written to")
+                    .exit(Exit::NeedsPerson)
+                    .hint("the kit is there, but nobody can open it: make it again with --force")
             }
             PassphraseError::Input(failure) => failure,
         }

@@ -195,7 +195,10 @@ fn renewal() -> Printed {
     // it is shown at a terminal only
     let flags = ["build", "--generate-passphrase", "--installer", &installer, "--out", usb];
     let run = world.bundle(&flags).under(&["env", "TERM=dumb", "NO_COLOR=1", "COLUMNS=80"]);
-    let (code, screen) = Pty::start(run).end();
+    let mut pty = Pty::start(run);
+    pty.expect("press Enter: ");
+    pty.type_line("");
+    let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
     let kit = fs::read_dir(usb).unwrap().next().unwrap().unwrap().path();
     let passphrase = screen.lines().skip_while(|line| !line.contains("only now:")).nth(2);

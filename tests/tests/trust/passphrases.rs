@@ -149,7 +149,7 @@ fn two_that_differ_are_asked_for_again_three_times() {
     for (first, second) in
         [(PASSPHRASE, "another"), ("an \u{fc}nusual one", ""), (PASSPHRASE, PASSPHRASE)]
     {
-        pty.expect("Passphrase for the kit: ");
+        pty.expect("Passphrase for the kit (Enter makes one): ");
         pty.type_line(first);
         if first == PASSPHRASE {
             pty.expect("The same again: ");
@@ -166,7 +166,7 @@ fn two_that_differ_are_asked_for_again_three_times() {
     let out = world.out();
     let mut pty = Pty::start(at_terminal(&world, &out));
     for _ in 0..3 {
-        pty.expect("Passphrase for the kit: ");
+        pty.expect("Passphrase for the kit (Enter makes one): ");
         pty.type_line(PASSPHRASE);
         pty.expect("The same again: ");
         pty.type_line("another");
@@ -183,7 +183,7 @@ fn a_weak_one_is_questioned_before_the_kit_is_made() {
     let out = world.out();
     let mut pty = Pty::start(at_terminal(&world, &out));
     let weak = |pty: &mut Pty, answer: &str| {
-        for prompt in ["Passphrase for the kit: ", "The same again: "] {
+        for prompt in ["Passphrase for the kit (Enter makes one): ", "The same again: "] {
             pty.expect(prompt);
             pty.type_line("secret");
         }

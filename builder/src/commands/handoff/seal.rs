@@ -57,14 +57,14 @@ pub(super) struct SealedKit {
 }
 
 impl Sealer<'_> {
-    /// Makes the kit. `reveal` shows a generated passphrase, right before the kit is there.
+    /// Makes the kit. `reveal` hands a generated passphrase over, right before the kit is there.
     pub(super) fn kit(
         &self,
         source: &SourceKit,
         check: &mut SignerCheck<'_>,
         signer: &Signer,
         passphrase: Option<&Passphrase>,
-        reveal: impl FnOnce(&Passphrase) -> Result<(), Failure>,
+        reveal: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<SealedKit, Failure> {
         let writer =
             KitWriter::create(&self.share.out, &source.new_name(), self.args.result.force)?;
@@ -86,7 +86,7 @@ impl Sealer<'_> {
             let installers = || source.copy_installers(writer);
             let index = contents::complete(writer, index, &signer.key, || Ok(locked), installers)?;
             signer.keep(&self.context.root)?;
-            passphrase.map_or(Ok(()), reveal)?;
+            reveal()?;
             Ok(Some(index))
         })?;
         let (kit, warnings) = made.map_or((None, Vec::new()), |(index, published)| {

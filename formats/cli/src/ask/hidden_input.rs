@@ -102,6 +102,17 @@ fn await_foreground(tty: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| tcdrain(tty))?)
 }
 
+/// Returns true if the terminal is this program's. In the background it is the shell's, with its
+/// own modes.
+pub(super) fn is_in_foreground(tty: &File) -> bool {
+    // in another process namespace than the shell's it cannot be known; then it counts as ours
+    let [own, _] = own_group_and_session();
+    match (tcgetpgrp(tty), own) {
+        (Ok(group), Some(own)) => group == own,
+        _ => true,
+    }
+}
+
 impl Hidden {
     fn prompt(&self) -> MutexGuard<'_, String> {
         self.prompt.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,23 +130,12 @@ impl Hidden {
         let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
     }
 
-    /// Returns true if the terminal is this program's. In the background it is the shell's, with
-    /// its own modes.
-    fn is_in_foreground(&self) -> bool {
-        // in another process namespace than the shell's it cannot be known; then it counts as ours
-        let [own, _] = own_group_and_session();
-        match (tcgetpgrp(&self.tty), own) {
-            (Ok(group), Some(own)) => group == own,
-            _ => true,
-        }
-    }
-
     /// Waits for signals and lets them take effect, with the echo on.
     fn watch(&self) {
         const LOOK_AGAIN: Duration = Duration::from_millis(50);
         while !self.is_over.load(Ordering::SeqCst) {
             if self.signals.is_any() {
-                if self.is_in_foreground() {
+                if is_in_foreground(&self.tty) {
                     self.show();
                 }
                 self.signals.obey(|| {
@@ -159,7 +159,7 @@ impl Drop for HiddenInput {
             watching.thread().unpark();
             let _ = watching.join();
         }
-        if !self.hidden.is_in_foreground() {
+        if !is_in_foreground(&self.hidden.tty) {
             // it may be stopped when it restores the echo; a signal that ends it there has to work
             self.hidden.signals.release();
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::io::ioctl_fionread;
 use rustix::termios::{QueueSelector, tcflush};
 
+use crate::ask::hidden_input::is_in_foreground;
 use crate::say::terminal::tty;
 
 /// Times that a slip at a question is asked about again.
@@ -37,6 +38,17 @@ fn is_yes(answer: &str) -> bool {
 fn is_slip(answer: &str) -> bool {
     let word = answer.trim_start_matches(|c: char| !c.is_alphanumeric());
     !is_yes(answer) && word.starts_with(['y', 'Y'])
+}
+
+/// Shows `prompt` and waits for Enter; returns false in the background, where nobody can press it.
+///
+/// # Errors
+/// Like [`confirm`].
+pub fn wait_for_enter(prompt: &str) -> io::Result<bool> {
+    if !is_in_foreground(&tty()?) {
+        return Ok(false);
+    }
+    ask(prompt).map(|line| line.ends_with('\n'))
 }
 
 fn ask(question: &str) -> io::Result<String> {

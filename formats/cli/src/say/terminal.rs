@@ -87,6 +87,15 @@ impl Terminal {
         tty()?.write_all(text.as_bytes())
     }
 
+    /// Takes the last lines off the terminal, if it has control sequences.
+    ///
+    /// # Errors
+    /// Fails when there is no terminal.
+    pub fn erase(&self, lines: usize) -> io::Result<()> {
+        let text = format!("\u{1b}[{lines}A\r\u{1b}[J");
+        if is_dumb() { Ok(()) } else { tty()?.write_all(text.as_bytes()) }
+    }
+
     /// Makes a progress line for a long run; silent if stderr is not a terminal, or one without
     /// control sequences.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
