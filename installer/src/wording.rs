@@ -4,3 +4,4 @@
 pub(crate) mod appliance;
 pub(crate) mod candidate;
 pub(crate) mod change;
+mod rehearsal;

@@ -2,10 +2,12 @@
 //! words.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cli::say::failure::Failure;
 use formats::bundle::manifest::Device;
+use formats::credentials::HandshakeError;
 use formats::device::{DeviceUuid, ManagerUuid};
 use formats::kit::DeviceEntry;
 use formats::timestamp::Timestamp;
@@ -27,6 +29,38 @@ pub(crate) enum Error {
     Room { folder: String, error: io::Error },
     NoRoom { folder: String, bytes: u64, inodes: u64 },
     WouldDrop(Vec<DroppedPeer>),
+    // `--rehearse` names more or fewer hosts than there are managers
+    RehearsalHosts { named: usize, managers: usize },
+    // `--rehearse` names no host, and the tunnel that would tell is not up
+    NoManagerAddress { manager: ManagerUuid },
+}
+
+/// A rehearsal that failed.
+#[derive(Debug)]
+pub(crate) enum NotRehearsed {
+    /// The name is neither a name nor an address.
+    NoHost,
+    NotResolved(io::Error),
+    NotResolvedInTime,
+    /// The name has no address.
+    NoAddress,
+    NotConnected {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    Handshake(HandshakeError),
+}
+
+/// A handshake that ended well, and does not show that the manager accepts the new certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unclear {
+    /// It was given, and the connection ended.
+    EndedWithIt,
+    /// The connection ended before it was asked for.
+    EndedUnasked,
+    NotAsked,
+    /// One of another kind was asked for.
+    OtherKind,
 }
 
 /// Tells an older CA or pair from a newer one.

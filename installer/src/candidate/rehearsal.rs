@@ -1,6 +1,6 @@
 //! A rehearsal: a real TLS handshake with the manager, made with the new credentials in memory
 //! before anything is replaced. The handshake itself is `formats::credentials`'s; here are the
-//! address, the connection and its time limits, and what each failure means to a person.
+//! address, the connection and its time limits.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use cli::say::failure::Failure;
 use formats::credentials::{Asked, CertificateFacts, Handshake, HandshakeError, Unfinished};
 use formats::device::ManagerUuid;
-use formats::error::Reason;
 use formats::text::printable;
 use rustix::io::Errno;
 use serde::Serialize;
@@ -19,17 +18,18 @@ use crate::appliance::host::Host;
 use crate::appliance::service;
 use crate::appliance::tunnel;
 use crate::candidate::Accepted;
+use crate::candidate::error::{Error, NotRehearsed, Unclear};
 
 /// Limit for resolving a name.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 /// Limit for connecting to one address.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of addresses to try.
 const ADDRESSES: usize = 4;
 /// Limit for the whole handshake.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
+pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
 /// Limit for the manager's reaction afterwards: asking for the certificate, or refusing it.
-const AFTER_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const AFTER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Result of a rehearsal with one manager.
 #[derive(Debug, Clone, Serialize)]
@@ -90,10 +90,10 @@ impl Rehearsal {
     }
 
     fn seen(self, handshake: Handshake) -> Self {
-        let doubt = doubt(&handshake);
+        let unclear = unclear(&handshake);
         Self {
-            status: if doubt.is_some() { Status::Inconclusive } else { Status::Passed },
-            message: doubt,
+            status: if unclear.is_some() { Status::Inconclusive } else { Status::Passed },
+            message: unclear.map(|unclear| unclear.to_string()),
             protocol: Some(handshake.protocol),
             cipher: Some(handshake.cipher),
             certificate: Some(handshake.peer),
@@ -105,9 +105,9 @@ impl Rehearsal {
 
     fn failed(self, problem: Problem) -> Self {
         Self {
-            failed_at: Some(problem.failed_at),
-            message: Some(problem.message),
-            certificate: problem.certificate.map(|facts| *facts),
+            failed_at: Some(failed_at(&problem.error)),
+            message: Some(problem.error.to_string()),
+            certificate: certificate(problem.error),
             asked: problem.asked,
             given: problem.given,
             ..self
@@ -116,45 +116,27 @@ impl Rehearsal {
 }
 
 /// Reason why a completed handshake does not show that the manager accepts the new certificate.
-fn doubt(handshake: &Handshake) -> Option<String> {
-    let wait = AFTER_LIMIT.as_secs();
+fn unclear(handshake: &Handshake) -> Option<Unclear> {
     match (handshake.asked.is_empty(), handshake.given, handshake.ended) {
         (false, true, false) => None,
-        (false, true, true) => Some(
-            "it was given the new certificate and ended the connection without saying why"
-                .to_owned(),
-        ),
-        (true, _, true) => {
-            Some("it ended the connection without asking for the new certificate".to_owned())
-        }
-        (true, ..) => Some(format!("it did not ask for the new certificate within {wait} s")),
-        (false, false, _) => {
-            Some("it asked for a certificate of a kind that the new one is not".to_owned())
-        }
+        (false, true, true) => Some(Unclear::EndedWithIt),
+        (true, _, true) => Some(Unclear::EndedUnasked),
+        (true, ..) => Some(Unclear::NotAsked),
+        (false, false, _) => Some(Unclear::OtherKind),
     }
 }
 
-/// A failure in one word, in a sentence, and what to do.
+/// A failure, and how far the handshake came.
 struct Problem {
-    failed_at: &'static str,
-    message: String,
-    hint: &'static str,
-    certificate: Option<Box<CertificateFacts>>,
+    error: NotRehearsed,
     /// Requests for our certificate so far.
     asked: Vec<Asked>,
     given: bool,
 }
 
-impl Problem {
-    fn new(failed_at: &'static str, message: impl Into<String>, hint: &'static str) -> Self {
-        Self {
-            failed_at,
-            message: message.into(),
-            hint,
-            certificate: None,
-            asked: Vec::new(),
-            given: false,
-        }
+impl From<NotRehearsed> for Problem {
+    fn from(error: NotRehearsed) -> Self {
+        Self { error, asked: Vec::new(), given: false }
     }
 }
 
@@ -178,9 +160,8 @@ pub(crate) fn run(
         rehearsals.push(match rehearse(host, one, named) {
             Ok(handshake) => rehearsal.seen(handshake),
             Err(problem) => {
-                let message = format!("rehearsal with {named}: {}", problem.message);
                 first.get_or_insert_with(|| {
-                    Failure::refused(Reason::RehearsalFailed, &message).hint(problem.hint)
+                    Failure::from(&problem.error).preceded_by(format!("rehearsal with {named}"))
                 });
                 rehearsal.failed(problem)
             }
@@ -217,26 +198,20 @@ fn one_text(one: &Rehearsal) -> String {
     }
 }
 
-fn hosts_of(host: &Host, accepted: &[Accepted], hosts: &[String]) -> Result<Vec<String>, Failure> {
+fn hosts_of(host: &Host, accepted: &[Accepted], hosts: &[String]) -> Result<Vec<String>, Error> {
     if hosts.iter().all(String::is_empty) {
         return accepted.iter().map(|one| connected_host(host, one)).collect();
     }
     if hosts.len() != accepted.len() || hosts.iter().any(String::is_empty) {
-        let message = format!(
-            "--rehearse names {} hosts for {} managers",
-            hosts.iter().filter(|host| !host.is_empty()).count(),
-            accepted.len()
-        );
-        return Err(Failure::usage(message).hint(
-            "give --rehearse=HOST once for each kit or bundle, in their order, or for none",
-        ));
+        let named = hosts.iter().filter(|host| !host.is_empty()).count();
+        return Err(Error::RehearsalHosts { named, managers: accepted.len() });
     }
     Ok(hosts.to_vec())
 }
 
 /// The files of the peer directory that might name the manager's address are of unknown form.
 /// A tunnel that is still up names it.
-fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Failure> {
+fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Error> {
     let manager = accepted.change.peer.manager.clone();
     let look =
         tunnel::look(host, std::slice::from_ref(&manager), &service::status(host), Duration::MAX);
@@ -244,12 +219,7 @@ fn connected_host(host: &Host, accepted: &Accepted) -> Result<String, Failure> {
         // several addresses: any may be another interface of it
         tunnel.connected_to.into_iter().next()
     });
-    found.ok_or_else(|| {
-        let message = format!(
-            "the address of manager {manager} is not known: its tunnel is not seen up on this box"
-        );
-        Failure::usage(message).hint("name it: --rehearse=HOST, or --rehearse=HOST:PORT")
-    })
+    found.ok_or(Error::NoManagerAddress { manager })
 }
 
 fn rehearse(host: &Host, accepted: &Accepted, named: &str) -> Result<Handshake, Problem> {
@@ -260,7 +230,7 @@ fn rehearse(host: &Host, accepted: &Accepted, named: &str) -> Result<Handshake, 
     let after = |limited: &mut Limited| limited.until = Instant::now() + AFTER_LIMIT;
     credentials.handshake(limited, host.now(), after).map_err(|unfinished| {
         let Unfinished { error, asked, given } = unfinished;
-        Problem { asked, given, ..problem(error) }
+        Problem { error: NotRehearsed::Handshake(error), asked, given }
     })
 }
 
@@ -282,9 +252,8 @@ fn split(named: &str, port: Option<u16>) -> Option<(String, u16)> {
     (is_name(name) || name.parse::<IpAddr>().is_ok()).then(|| (name.to_owned(), port))
 }
 
-fn addresses(named: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, Problem> {
-    let (name, port) = split(named, port)
-        .ok_or_else(|| no_address("it is no name or address with an optional port".to_owned()))?;
+fn addresses(named: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, NotRehearsed> {
+    let (name, port) = split(named, port).ok_or(NotRehearsed::NoHost)?;
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -297,105 +266,61 @@ fn addresses(named: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, Problem>
     });
     match receiver.recv_timeout(RESOLVE_LIMIT) {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(no_address(format!("its address was not found: {error}"))),
-        Err(_) => Err(no_address(format!(
-            "its address was not found within {} s",
-            RESOLVE_LIMIT.as_secs()
-        ))),
+        Ok(Err(error)) => Err(NotRehearsed::NotResolved(error)),
+        Err(_) => Err(NotRehearsed::NotResolvedInTime),
     }
 }
 
-fn no_address(why: String) -> Problem {
-    Problem::new("address", why, "give the manager's IP address: --rehearse=ADDRESS")
-}
-
-fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Problem> {
-    let mut problem = None;
-    for address in addresses {
-        match TcpStream::connect_timeout(address, CONNECT_LIMIT) {
+fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, NotRehearsed> {
+    let mut last = NotRehearsed::NoAddress;
+    for &address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT_LIMIT) {
             Ok(stream) => return Ok(stream),
-            Err(error) => problem = Some(not_connected(*address, &error)),
+            Err(error) => last = NotRehearsed::NotConnected { address, error },
         }
     }
-    Err(problem.unwrap_or_else(|| no_address("that name has no address".to_owned())))
+    Err(last)
 }
 
-fn not_connected(address: SocketAddr, error: &io::Error) -> Problem {
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    match (error.kind(), code) {
-        (io::ErrorKind::ConnectionRefused, _) => Problem::new(
-            "connection-refused",
-            format!("{address} refuses the connection: nothing listens there"),
-            "is that the manager's address, and does sftunnel run there?",
-        ),
-        (_, Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN)) => {
-            Problem::new(
-                "no-route",
-                format!("no route to {address}: {error}"),
-                "this box cannot reach the manager now; --rehearse is of no use here",
-            )
-        }
-        (io::ErrorKind::TimedOut, _) => Problem::new(
-            "timeout",
-            format!("{address} did not answer within {} s", CONNECT_LIMIT.as_secs()),
-            "is that the manager's address? A firewall on the way may drop its port",
-        ),
-        _ => {
-            Problem::new("other", format!("{address}: {error}"), "look at the network of this box")
-        }
-    }
-}
-
-fn problem(error: HandshakeError) -> Problem {
-    let message = error.to_string();
+/// The word for the stage in the JSON.
+fn failed_at(error: &NotRehearsed) -> &'static str {
     match error {
-        HandshakeError::TheirCertificate { peer, .. } => Problem {
-            certificate: peer,
-            ..Problem::new(
-                "their-certificate",
-                message,
-                "the manager does not use the CA that made this bundle: it may run on its old files still (restart sftunnel there), have made another CA since, or be another manager",
-            )
+        NotRehearsed::NoHost
+        | NotRehearsed::NotResolved(_)
+        | NotRehearsed::NotResolvedInTime
+        | NotRehearsed::NoAddress => "address",
+        NotRehearsed::NotConnected { error, .. } if is_no_route(error) => "no-route",
+        NotRehearsed::NotConnected { error, .. } => match error.kind() {
+            io::ErrorKind::ConnectionRefused => "connection-refused",
+            io::ErrorKind::TimedOut => "timeout",
+            _ => "other",
         },
-        HandshakeError::Clock { peer, .. } => Problem {
-            certificate: peer,
-            ..Problem::new(
-                "clock",
-                message,
-                "compare the clocks of this box and of the manager; with the right time on both, the manager uses expired files",
-            )
+        NotRehearsed::Handshake(error) => match error {
+            HandshakeError::TheirCertificate { .. } => "their-certificate",
+            HandshakeError::Clock { .. } => "clock",
+            HandshakeError::OurCertificate { .. } => "our-certificate",
+            HandshakeError::Protocol { .. } | HandshakeError::Other { .. } => "protocol",
+            HandshakeError::NotTls(_) => "not-tls",
+            HandshakeError::Closed(_) => "closed",
+            HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
+            HandshakeError::Io(_) | HandshakeError::Own(_) => "other",
         },
-        HandshakeError::OurCertificate { .. } => Problem::new(
-            "our-certificate",
-            message,
-            "look at the manager's /var/log/messages for the reason: it may not have loaded its new CA, or its clock may be wrong",
-        ),
-        HandshakeError::Protocol { .. } => Problem::new(
-            "protocol",
-            message,
-            "compare proxy_tls_version and proxy_cipher in the manager's /etc/sf/sftunnel.conf",
-        ),
-        HandshakeError::Other { .. } => Problem::new(
-            "protocol",
-            message,
-            "look at the manager's /var/log/messages for the reason",
-        ),
-        HandshakeError::NotTls(_) => {
-            Problem::new("not-tls", message, "is that the manager's address and port?")
-        }
-        HandshakeError::Closed(_) => Problem::new(
-            "closed",
-            message,
-            "look at the manager's /var/log/messages for the reason",
-        ),
-        HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Problem::new(
-            "timeout",
-            format!("connected, but no answer within {} s", HANDSHAKE_LIMIT.as_secs()),
-            "does sftunnel answer at that address and port?",
-        ),
-        HandshakeError::Io(_) | HandshakeError::Own(_) => {
-            Problem::new("other", message, "look at the network of this box")
-        }
+    }
+}
+
+/// Returns true if the network has no way there.
+pub(crate) fn is_no_route(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN))
+}
+
+/// The manager's certificate, where it is what was refused.
+fn certificate(error: NotRehearsed) -> Option<CertificateFacts> {
+    match error {
+        NotRehearsed::Handshake(
+            HandshakeError::TheirCertificate { peer, .. } | HandshakeError::Clock { peer, .. },
+        ) => peer.map(|facts| *facts),
+        _ => None,
     }
 }
 

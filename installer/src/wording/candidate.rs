@@ -45,6 +45,15 @@ impl From<Error> for Failure {
                 Self::refused(Reason::NoSpace, message)
                     .hint("make room, for example below /ngfw/var/common")
             }
+            Error::RehearsalHosts { named, managers } => {
+                Self::usage(format!("--rehearse names {named} hosts for {managers} managers")).hint(
+                    "give --rehearse=HOST once for each kit or bundle, in their order, or for none",
+                )
+            }
+            Error::NoManagerAddress { manager } => Self::usage(format!(
+                "the address of manager {manager} is not known: its tunnel is not seen up on this box"
+            ))
+            .hint("name it: --rehearse=HOST, or --rehearse=HOST:PORT"),
             Error::WouldDrop(dropped) => {
                 let each = dropped.iter().map(|peer| format!("manager {}: {}", peer.manager, peer.why));
                 let message = format!(
