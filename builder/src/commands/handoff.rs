@@ -28,7 +28,6 @@ use cli::say::report::Report;
 use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
 use formats::device::{DeviceName, DeviceUuid};
-use formats::error::Reason;
 use formats::kit::{self, BundleEntry};
 use formats::seal::{Passphrase, Recipient};
 use formats::signature::Fingerprint;
@@ -44,6 +43,7 @@ use crate::keys::passphrase::{self, PassphraseOrigin};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::reveal;
 use crate::keys::signing_key::{self, Signer};
+use crate::kit::error::Error;
 
 /// A kit, opened, and the bundles of it that were asked for.
 struct SourceKit {
@@ -141,24 +141,18 @@ impl HandoffRun<'_> {
     }
 
     /// Refuses what cannot be made of these.
-    fn check_sources(&self, source: PassphraseOrigin) -> Result<(), Failure> {
+    fn check_sources(&self, source: PassphraseOrigin) -> Result<(), Error> {
         if let (Some(bundle), true) = (self.bundles.first(), source != PassphraseOrigin::None) {
-            let message = format!("{} is a bundle by itself", bundle.path.display());
-            return Err(Failure::usage(message).hint(
-                "a passphrase opens kits only: give --recipient R, or hand off the kit that it lies in (--device picks)",
-            ));
+            return Err(Error::LoneBundle(bundle.path.clone()));
         }
         let mut names = Vec::new();
         for kit in &self.kits {
             let name = kit.new_name();
             if names.contains(&name) {
-                return Err(Failure::usage(format!("two kits would both become {name}"))
-                    .hint("hand them off one by one, each with its own --out DIR"));
+                return Err(Error::OneName(name));
             }
             if is_same(kit.folder.path(), &self.args.result.out.join(&name)) {
-                let message = format!("{} would replace itself", kit.folder.path().display());
-                return Err(Failure::refused(Reason::Exists, message)
-                    .hint("choose another --out DIR: the next team can open only the new kit"));
+                return Err(Error::IntoItself(kit.folder.path().to_owned()));
             }
             names.push(name);
         }
@@ -389,13 +383,13 @@ fn folder_of(recipient: &Recipient) -> String {
     }
 }
 
-fn make_folder(share: &Share) -> Result<(), Failure> {
+fn make_folder(share: &Share) -> Result<(), Error> {
     if share.only.is_none() {
         return Ok(());
     }
     match DirBuilder::new().mode(0o700).create(&share.out) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Failure::io(share.out.display(), &error).or_hint("choose another --out DIR"))
+            Err(Error::Write { path: share.out.clone(), error })
         }
         _ => Ok(()),
     }

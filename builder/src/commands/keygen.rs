@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use cli::disk::durable;
 use cli::say::failure::Failure;
 use cli::say::report::Report;
-use formats::error::Reason;
 use formats::seal::NewIdentity;
 use formats::signature::{Fingerprint, SigningKey, VerifyingKey};
 use formats::text::printable_path;
@@ -16,6 +15,7 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::args::{IdentityArgs, SignerArgs};
+use crate::keys::error::{KeyExists, SigningKeyError};
 
 /// The JSON of `keygen identity`.
 #[derive(Debug, Serialize)]
@@ -65,12 +65,12 @@ pub(crate) fn identity(args: &IdentityArgs, context: &Context) -> Result<Report,
 
 /// Makes a signing key; refuses to overwrite one with `exists`.
 pub(crate) fn signer(args: &SignerArgs, _context: &Context) -> Result<Report, Failure> {
-    let library = |_| Failure::unexpected("the cryptographic library failed");
+    let library = SigningKeyError::Library;
     let key = SigningKey::generate().map_err(library)?;
     let public_key = key.verifying_key().map_err(library)?;
     let public_file = beside(&args.out);
     if public_file.symlink_metadata().is_ok() {
-        return Err(exists(&public_file));
+        return Err(KeyExists(public_file).into());
     }
     write_new(&args.out, &key.to_pem().map_err(library)?, 0o600)?;
     write_new(&public_file, &public_key.to_pem().map_err(library)?, 0o644)?;
@@ -101,16 +101,11 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let (directory, name) = durable::parent_of(path)?;
     durable::create(&directory, name, bytes, Mode::from(mode)).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
-            exists(path)
+            KeyExists(path.to_owned()).into()
         } else {
             Failure::io(path.display(), &error)
         }
     })
-}
-
-fn exists(path: &Path) -> Failure {
-    Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
-        .hint("a key is never overwritten: choose another --out FILE, or move the old one away")
 }
 
 #[cfg(test)]

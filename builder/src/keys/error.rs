@@ -118,6 +118,10 @@ pub(crate) enum SigningKeyError {
     Input(Failure),
 }
 
+/// A key would be written over this file.
+#[derive(Debug)]
+pub(crate) struct KeyExists(pub PathBuf);
+
 impl From<Slip> for PassphraseError {
     fn from(slip: Slip) -> Self {
         Self::Slip(slip)

@@ -7,7 +7,7 @@ use cli::disk::ownership::Foreign;
 use formats::checksum::Sha256;
 use formats::error::Reason;
 use formats::seal::SealError;
-use formats::signature::SignatureError;
+use formats::signature::{Fingerprint, SignatureError};
 use serde::Serialize;
 
 /// There is no kit, or a bundle is left out of it.
@@ -57,6 +57,17 @@ pub(crate) enum Error {
     InstallerChanged(PathBuf),
     /// No installer is beside this program but these, which are not taken.
     NoInstaller(Vec<LeftOut>),
+    /// A passphrase is asked for, and a bundle that is handed off lies in no kit.
+    LoneBundle(PathBuf),
+    /// Two kits that are handed off would get this name.
+    OneName(String),
+    /// A kit that is handed off would lie where it lies now.
+    IntoItself(PathBuf),
+    /// The bundles of a kit that is handed off have several signers.
+    SeveralSigners {
+        kit: PathBuf,
+        signers: Vec<Fingerprint>,
+    },
 }
 
 /// Owner of the name of a kit that is to be made.
@@ -68,6 +79,8 @@ pub(crate) enum Occupant {
     NoKit,
     /// A kit that another run made meanwhile.
     JustMade,
+    /// A bundle by itself.
+    Bundle,
 }
 
 /// A file with the name of an installer that is not taken.

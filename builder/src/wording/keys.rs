@@ -12,7 +12,8 @@ use formats::seal::SealError;
 
 use crate::fmc::error::Doubt;
 use crate::keys::error::{
-    FileError, MapLineError, PassphraseError, RecipientsError, SigningKeyError, Slip, Unmapped,
+    FileError, KeyExists, MapLineError, PassphraseError, RecipientsError, SigningKeyError, Slip,
+    Unmapped,
 };
 
 const GENERATE: &str = "--generate-passphrase makes a strong one";
@@ -154,6 +155,13 @@ impl From<SigningKeyError> for Failure {
             }
             SigningKeyError::Input(failure) => failure,
         }
+    }
+}
+
+impl From<KeyExists> for Failure {
+    fn from(KeyExists(path): KeyExists) -> Self {
+        Failure::refused(Reason::Exists, format!("{} already exists", path.display()))
+            .hint("a key is never overwritten: choose another --out FILE, or move the old one away")
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use cli::disk::input;
 use cli::say::failure::Failure;
 use formats::error::{Reason, Reasoned};
 use formats::kit;
 use formats::limits::{self, LimitError};
+use formats::signature::Fingerprint;
 
-use crate::kit::error::LeftOut;
-use crate::kit::error::{Error, NotTaken, Occupant};
+use crate::kit::error::{Error, LeftOut, NotTaken, Occupant};
 
 const A_PROGRAM: &str = "a 64-bit ELF program for x86_64 or aarch64";
 const OTHER_PLACE: &str = "choose another place with --out DIR";
@@ -60,12 +61,36 @@ impl From<Error> for Failure {
             )
             .hint("find out who writes there, or name it with --installer"),
             Error::NoInstaller(left_out) => no_installer(&left_out),
+            Error::LoneBundle(path) => {
+                Failure::usage(format!("{} is a bundle by itself", path.display()))
+                    .hint("a passphrase opens kits only: give --recipient R, or hand off the kit that it lies in (--device picks)")
+            }
+            Error::OneName(name) => Failure::usage(format!("two kits would both become {name}"))
+                .hint("hand them off one by one, each with its own --out DIR"),
+            Error::IntoItself(path) => Failure::refused(
+                Reason::Exists,
+                format!("{} would replace itself", path.display()),
+            )
+            .hint("choose another --out DIR: the next team can open only the new kit"),
+            Error::SeveralSigners { kit, signers } => several_signers(&kit, &signers),
         }
     }
 }
 
 fn too_large(message: String) -> Failure {
     Failure::refused(Reason::TooLarge, message)
+}
+
+fn several_signers(kit: &Path, signers: &[Fingerprint]) -> Failure {
+    let list: String = signers.iter().map(|signer| format!("\n{signer}")).collect();
+    let message = format!(
+        "{} (its bundles): signed with {} keys, and a passphrase can vouch for one only{list}",
+        kit.display(),
+        signers.len()
+    );
+    Failure::refused(Reason::UnknownSigner, message).hint(
+        "--signer takes the bundles of one signer only; or seal for recipients, where no signer is vouched for",
+    )
 }
 
 fn no_installer(left_out: &[LeftOut]) -> Failure {
@@ -87,6 +112,7 @@ impl Occupant {
                 "it is not a kit, so --force does not replace it; choose another --out DIR"
             }
             Self::JustMade => "another run has just made it; --force replaces it",
+            Self::Bundle => "--force replaces it; or choose another --out DIR",
         }
     }
 }

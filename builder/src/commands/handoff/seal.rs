@@ -12,7 +12,6 @@ use formats::bundle::SignedBundle;
 use formats::checksum::Sha256;
 use formats::credentials::Validity;
 use formats::device::bundle_file_name;
-use formats::error::Reason;
 use formats::kit::{self, BundleEntry, InstallerEntry, KitIndex};
 use formats::seal::{NewIdentity, Passphrase, Recipient};
 use formats::signature::Fingerprint;
@@ -28,7 +27,7 @@ use crate::device_result::{DeviceRef, DeviceResult, Refusal};
 use crate::keys::recipients::Recipients;
 use crate::keys::signing_key::Signer;
 use crate::kit::contents;
-use crate::kit::error::Error;
+use crate::kit::error::{Error, Occupant};
 use crate::kit::parallel::in_order;
 use crate::kit::replace::open_out;
 use crate::kit::source::{device_of, open};
@@ -254,7 +253,10 @@ fn lock(
     passphrase: &Passphrase,
 ) -> Result<Vec<u8>, Failure> {
     let subject = format!("{} (its bundles)", source.folder.path().display());
-    let signer = only_signer(&subject, results)?;
+    let signer = only_signer(results).map_err(|signers| Error::SeveralSigners {
+        kit: source.folder.path().to_owned(),
+        signers,
+    })?;
     let of_index = source.folder.claim(&subject, source.unlocked.vouched_signer);
     let vouch = check.require(Claim { signer, ..of_index })?;
     for facts in results.iter_mut().filter_map(|result| result.facts.as_mut()) {
@@ -271,7 +273,7 @@ fn refused<F>(device: DeviceRef, failure: Failure) -> Result<DeviceResult<F>, Fa
     Ok(DeviceResult::refused(Some(device), Refusal::of(failure), Vec::new()))
 }
 
-fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Failure> {
+fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Error> {
     let path = out.join(name);
     let dir = open_out(out)?;
     let (name, mode) = (OsStr::new(name), Mode::from(0o600));
@@ -279,32 +281,21 @@ fn write(out: &Path, name: &str, bytes: &[u8], force: bool) -> Result<(), Failur
         true => durable::replace(&dir, name, bytes, mode),
         false => durable::create(&dir, name, bytes, mode),
     };
-    written.map_err(|error| {
-        Failure::io(path.display(), &error).or_hint(match error.kind() {
-            io::ErrorKind::AlreadyExists => "--force replaces it; or choose another --out DIR",
-            _ => "choose another place with --out DIR",
-        })
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists { path, occupant: Occupant::Bundle },
+        _ => Error::Write { path, error },
     })
 }
 
-/// The one key that all bundles are signed with.
-fn only_signer(subject: &str, results: &[DeviceResult<HandedOff>]) -> Result<Fingerprint, Failure> {
+/// The one key that all bundles are signed with; an error are all of several.
+fn only_signer(results: &[DeviceResult<HandedOff>]) -> Result<Fingerprint, Vec<Fingerprint>> {
     let mut signers: Vec<Fingerprint> =
         results.iter().filter_map(|result| Some(result.facts.as_ref()?.signer)).collect();
     signers.sort();
     signers.dedup();
     match signers.as_slice() {
         [signer] => Ok(*signer),
-        several => {
-            let list: String = several.iter().map(|signer| format!("\n{signer}")).collect();
-            let message = format!(
-                "{subject}: signed with {} keys, and a passphrase can vouch for one only{list}",
-                several.len()
-            );
-            Err(Failure::refused(Reason::UnknownSigner, message).hint(
-                "--signer takes the bundles of one signer only; or seal for recipients, where no signer is vouched for",
-            ))
-        }
+        _ => Err(signers),
     }
 }
 
@@ -331,8 +322,7 @@ mod tests {
     fn a_passphrase_speaks_for_one_signer_only() {
         let print = || SigningKey::generate().unwrap().verifying_key().unwrap().fingerprint();
         let (one, two) = (print(), print());
-        assert_eq!(only_signer("x", &[handed(one), handed(one)]), Ok(one));
-        let failure = only_signer("x", &[handed(one), handed(two)]).unwrap_err();
-        assert_eq!(failure.reason(), Some(Reason::UnknownSigner));
+        assert_eq!(only_signer(&[handed(one), handed(one)]), Ok(one));
+        assert_eq!(only_signer(&[handed(one), handed(two)]).unwrap_err().len(), 2);
     }
 }
