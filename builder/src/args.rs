@@ -1,6 +1,7 @@
 //! The command line: what can be said, and nothing of what it does.
 
 mod examples;
+pub mod manual;
 mod openers;
 
 use std::path::PathBuf;
@@ -8,20 +9,23 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use cli::ask::unlock::OpenArgs;
+use cli::help::completion::CompletionArgs;
+use cli::help::manual::ManArgs;
 use cli::say::monitoring::Thresholds;
 use cli::say::terminal::TalkArgs;
 use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;
 
-use self::examples::{
-    BUILD_EXAMPLES, CHECK_EXAMPLES, EXAMPLES, HANDOFF_EXAMPLES, INSPECT_EXAMPLES, KEYGEN_EXAMPLES,
-    PLAN_EXAMPLES, RECEIPTS_EXAMPLES, VERIFY_EXAMPLES,
-};
+use self::examples::*;
 pub use self::openers::{NewPassphraseArgs, PassphraseArgs, RecipientArgs};
 
-/// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach
+/// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach.
+///
+/// Reads FAILED_PUSH on the FMC, checks the new files of each device, and writes a kit: a folder
+/// with one sealed bundle for each device, and the installer. Carry it to the devices on a stick or
+/// through a console.
 #[derive(Debug, Parser)]
-#[command(name = "sftunnel-bundle", version = cli::say::version::VERSION, after_help = EXAMPLES)]
+#[command(name = "sftunnel-bundle", version = cli::say::version::VERSION, after_long_help = EXAMPLES)]
 #[command(max_term_width = 80)]
 pub struct Cli {
     /// On every command.
@@ -39,7 +43,9 @@ pub struct GlobalArgs {
     /// How to talk.
     #[command(flatten)]
     pub talk: TalkArgs,
-    /// Take built-in paths, and paths read from FAILED_PUSH, below DIR
+    /// Work on the tree below DIR.
+    ///
+    /// Built-in paths, and paths read from FAILED_PUSH, are taken below DIR: an image, a test tree.
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
@@ -47,29 +53,54 @@ pub struct GlobalArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show how long the certificates on the FMC last, and what to do next
-    #[command(after_help = CHECK_EXAMPLES)]
+    /// Show how long the certificates last, and what to do next.
+    ///
+    /// Looks at the FMC's CA, the devices, the batch that generate_certs.pl made, and the tunnels.
+    /// Changes nothing.
+    #[command(after_long_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
-    /// Show what a kit would hold and who could open it; writes nothing
-    #[command(after_help = PLAN_EXAMPLES)]
+    /// Show what a kit would hold; writes nothing.
+    ///
+    /// Shows the devices, what is refused and why, and who could open the kit.
+    #[command(after_long_help = PLAN_EXAMPLES)]
     Plan(Box<BuildArgs>),
-    /// Make a kit
-    #[command(after_help = BUILD_EXAMPLES)]
+    /// Make a kit.
+    ///
+    /// An existing kit stays as it is, unless --force is given.
+    #[command(after_long_help = BUILD_EXAMPLES)]
     Build(Box<BuildArgs>),
-    /// Show what a kit or bundle says of itself
-    #[command(after_help = INSPECT_EXAMPLES)]
+    /// Show what a kit or bundle holds.
+    ///
+    /// Shows, and leaves the judgement to `verify`.
+    #[command(after_long_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
-    /// Check a kit or bundle, and who vouches for it
-    #[command(after_help = VERIFY_EXAMPLES)]
+    /// Check a kit or bundle, and who signed it.
+    ///
+    /// Checks the checksums, the index and its signature; with something that opens them, every
+    /// bundle as well.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
-    /// Seal a kit or bundle anew for the next team
-    #[command(after_help = HANDOFF_EXAMPLES)]
+    /// Seal a kit or bundle anew for the next team.
+    ///
+    /// The signed content stays the same, byte for byte.
+    #[command(after_long_help = HANDOFF_EXAMPLES)]
     Handoff(Box<HandoffArgs>),
-    /// Show which devices have handed back a receipt
-    #[command(after_help = RECEIPTS_EXAMPLES)]
+    /// Show which devices are done, by their receipts.
+    #[command(after_long_help = RECEIPTS_EXAMPLES)]
     Receipts(ReceiptsArgs),
-    /// Make a key
+    /// Make a key.
+    #[command(after_long_help = KEYGEN_EXAMPLES)]
     Keygen(KeygenArgs),
+    /// Print the manual page of a command.
+    ///
+    /// At a terminal as text, in a pipe as the source for `man -l -`.
+    #[command(after_long_help = MAN_EXAMPLES)]
+    Man(ManArgs),
+    /// Print the completion for bash, zsh or fish.
+    ///
+    /// The shell reads it, and then completes commands and flags with the Tab key.
+    #[command(after_long_help = COMPLETION_EXAMPLES)]
+    Completion(CompletionArgs),
 }
 
 impl Command {
@@ -85,6 +116,8 @@ impl Command {
             Self::Handoff(_) => "handoff",
             Self::Receipts(_) => "receipts",
             Self::Keygen(_) => "keygen",
+            Self::Man(_) => "man",
+            Self::Completion(_) => "completion",
         }
     }
 }
@@ -95,11 +128,14 @@ pub struct CheckArgs {
     /// When it is urgent.
     #[command(flatten)]
     pub thresholds: Thresholds,
-    /// Also write the figures for Prometheus' node exporter, in place of an older file
+    /// Write the figures for Prometheus too.
+    ///
+    /// A text file for the node exporter; an older one is replaced.
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,
-    /// Receipts, folders of them, or kits with them: devices that they show to be done count
-    /// as reached; may be repeated
+    /// Receipts, or kits and folders with them.
+    ///
+    /// Devices that they show to be done count as reached. May be repeated.
     #[arg(long, value_name = "KIT|RECEIPT|DIR")]
     pub receipts: Vec<PathBuf>,
     /// Which tunnels are up.
@@ -111,16 +147,22 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which tunnels are up")]
 pub struct StatusArgs {
-    /// Saved output of sftunnel_status.pl, instead of running it
+    /// Read saved output of sftunnel_status.pl.
+    ///
+    /// The program is then not run.
     #[arg(long, value_name = "FILE", group = "status_source")]
     pub status_file: Option<PathBuf>,
-    /// Run this program [default: /usr/local/sf/bin/sftunnel_status.pl, where there is one]
+    /// Run this in place of sftunnel_status.pl.
+    ///
+    /// [default: /usr/local/sf/bin/sftunnel_status.pl, where there is one]
     #[arg(long, value_name = "FILE", group = "status_source")]
     pub status_program: Option<PathBuf>,
-    /// Run none
+    /// Do not look which tunnels are up.
     #[arg(long, group = "status_source")]
     pub no_status_program: bool,
-    /// How long it may take; it is ended then
+    /// Time limit for it.
+    ///
+    /// The program is ended after this time.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub status_timeout: u64,
 }
@@ -146,34 +188,51 @@ pub struct BuildArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which devices")]
 pub struct SourceArgs {
-    /// FAILED_PUSH to read; may be repeated [default: the newest
-    /// /var/tmp/certs/*/FAILED_PUSH]
+    /// FAILED_PUSH to read [default: the newest].
+    ///
+    /// The newest /var/tmp/certs/*/FAILED_PUSH. May be repeated.
     #[arg(long, value_name = "FILE")]
     pub failed_push: Vec<PathBuf>,
-    /// In place of a list: the pair that lies in this device's folder at the manager
-    /// (certs_pushed/, else the folder itself); may be repeated
+    /// Without a list: this device's own pair.
+    ///
+    /// In place of a list: the pair that lies in this device's folder on the manager
+    /// (certs_pushed/, else the folder itself). May be repeated.
     #[arg(long, value_name = "UUID", group = "without_list", conflicts_with = "failed_push")]
     pub peer: Vec<DeviceUuid>,
-    /// The same for every device that has a pair there under the CA in use
+    /// Without a list: every device's own pair.
+    ///
+    /// For every device that has a pair there under the CA in use.
     #[arg(long, group = "without_list", conflicts_with_all = ["failed_push", "peer"])]
     pub all_peers: bool,
-    /// With --peer or --all-peers: what the device is called; may be repeated
+    /// Name a device of --peer or --all-peers.
+    ///
+    /// May be repeated.
     #[arg(long, value_name = "UUID=NAME", requires = "without_list")]
     pub name: Vec<PeerName>,
-    /// Only this device; may be repeated
+    /// Only this device.
+    ///
+    /// May be repeated.
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
-    /// Go on although a newer batch folder means a newer CA
+    /// Go on although there is a newer batch.
+    ///
+    /// A newer batch folder means a newer CA.
     #[arg(long)]
     pub accept_stale: bool,
-    /// Go on although the CA's name is not the manager's UUID
+    /// Go on although the CA names another UUID.
+    ///
+    /// The CA's name is not the manager's UUID.
     #[arg(long)]
     pub accept_subject: bool,
-    /// Go on although the clock says expired, not yet valid, or is itself behind
+    /// Go on although the clock does not fit.
+    ///
+    /// By the clock a certificate is expired or not yet valid, or the clock itself is behind.
     #[arg(long)]
     pub accept_clock: bool,
-    /// Go on although others than root could have written the list, a file or a folder on the
-    /// way, or the files are not the CA in use and of the device's own folder
+    /// Go on although a source is not trusted.
+    ///
+    /// Others than root could have written the list, a file or a folder on the way; or the files
+    /// are not the CA in use and of the device's own folder. The plan shows it.
     #[arg(long)]
     pub accept_source: bool,
 }
@@ -202,30 +261,36 @@ impl FromStr for PeerName {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The kit")]
 pub struct KitArgs {
-    /// Existing directory in which the kit's folder is made
+    /// Existing folder to put the kit in.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub out: PathBuf,
-    /// Replace a kit of the same name
+    /// Replace a kit of the same name.
     #[arg(long)]
     pub force: bool,
-    /// Sign with this Ed25519 key (PKCS#8 PEM) [default: one made on first use in
-    /// /var/sf/sftunnel-airgap]
+    /// Sign with this key, not with the FMC's own.
+    ///
+    /// An Ed25519 key (PKCS#8 PEM) [default: one made on first use in /var/sf/sftunnel-airgap].
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
-    /// Also put this installer into the kit, in place of the one of its kind beside this
-    /// program; may be repeated
+    /// Put this installer into the kit.
+    ///
+    /// In place of the one of its kind beside this program. May be repeated.
     #[arg(long, value_name = "FILE")]
     pub installer: Vec<PathBuf>,
-    /// Make the kit without an installer, for boxes that have one
+    /// Put no installer into the kit.
+    ///
+    /// For boxes that have one.
     #[arg(long, conflicts_with = "installer")]
     pub no_installer: bool,
-    /// Write bundles as text that can be pasted into a console
+    /// Write bundles as text, for a console.
+    ///
+    /// Such a bundle can be pasted.
     #[arg(long)]
     pub armor: bool,
-    /// Time that the kit says it was made at [default: now]
+    /// Time that the kit is dated [default: now].
     #[arg(long, value_name = "RFC3339")]
     pub created_at: Option<Timestamp>,
-    /// Do what `plan` does
+    /// Show the plan and stop, as `plan` does.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -233,13 +298,15 @@ pub struct KitArgs {
 /// `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Kit folders or bundle files; '-' is a bundle on standard input
+    /// Kit folders or bundle files; '-' is standard input.
     #[arg(required = true, value_name = "KIT|BUNDLE")]
     pub paths: Vec<PathBuf>,
     /// What opens the bundles; nothing is asked for.
     #[command(flatten)]
     pub open: OpenArgs,
-    /// Only this device's bundle of a kit; may be repeated
+    /// Only this device's bundle.
+    ///
+    /// May be repeated.
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
 }
@@ -247,23 +314,29 @@ pub struct InspectArgs {
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Kit folders or bundle files; '-' is a bundle on standard input
+    /// Kit folders or bundle files; '-' is standard input.
     #[arg(required = true, value_name = "KIT|BUNDLE")]
     pub paths: Vec<PathBuf>,
     /// What opens the bundles.
     #[command(flatten)]
     pub open: OpenArgs,
-    /// Ask at the terminal for the passphrase, or for an identity to paste
+    /// Ask for a passphrase or identity.
+    ///
+    /// At the terminal: type the passphrase, or paste an identity.
     #[arg(long)]
     pub ask: bool,
-    /// Only this device's bundle of a kit; may be repeated
+    /// Only this device's bundle.
+    ///
+    /// May be repeated.
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
-    /// Only this signer counts: its fingerprint (SHA256:..., or the 64 hex digits in quotes)
-    /// or public key file; may be repeated, as a kit that was handed off has two
+    /// Only this signer counts.
+    ///
+    /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes), or a public key file. May be
+    /// repeated: a kit that was handed off has two.
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
-    /// Do not compare validities with the clock
+    /// Do not compare with the clock.
     #[arg(long)]
     pub accept_clock: bool,
 }
@@ -271,7 +344,7 @@ pub struct VerifyArgs {
 /// `handoff`.
 #[derive(Debug, Args)]
 pub struct HandoffArgs {
-    /// Kit folders or bundle files; '-' is a bundle on standard input
+    /// Kit folders or bundle files; '-' is standard input.
     #[arg(required = true, value_name = "KIT|BUNDLE")]
     pub paths: Vec<PathBuf>,
     /// What opens the bundles now.
@@ -295,11 +368,15 @@ pub struct HandoffArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which bundles")]
 pub struct PickArgs {
-    /// Only this device's; may be repeated
+    /// Only this device's bundle.
+    ///
+    /// May be repeated.
     #[arg(long, value_name = "NAME|UUID")]
     pub device: Vec<String>,
-    /// Only bundles of this signer: its fingerprint (SHA256:..., or the 64 hex digits in
-    /// quotes) or public key file; may be repeated
+    /// Only bundles of this signer.
+    ///
+    /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes), or a public key file. May be
+    /// repeated.
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
 }
@@ -308,21 +385,25 @@ pub struct PickArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The new kit")]
 pub struct HandedArgs {
-    /// Existing directory in which the new kit's folder, or the new bundle file, is made
+    /// Existing folder to put the result in.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// One kit for each recipient of the map, in a folder of its own, with the devices that
-    /// the map gives it
+    /// One kit for each recipient of the map.
+    ///
+    /// Each in a folder of its own, with the devices that the map gives it.
     #[arg(long, requires = "recipient_map")]
     pub split: bool,
-    /// Replace a kit or bundle of the same name
+    /// Replace a kit or bundle of the same name.
     #[arg(long)]
     pub force: bool,
-    /// Sign kit.json with this Ed25519 key (PKCS#8 PEM) [default: one made on first use in
-    /// /var/sf/sftunnel-airgap]
+    /// Sign kit.json with this key.
+    ///
+    /// An Ed25519 key (PKCS#8 PEM) [default: one made on first use in /var/sf/sftunnel-airgap].
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
-    /// Write bundles as text that can be pasted into a console
+    /// Write bundles as text, for a console.
+    ///
+    /// Such a bundle can be pasted.
     #[arg(long)]
     pub armor: bool,
 }
@@ -330,22 +411,29 @@ pub struct HandedArgs {
 /// `receipts`.
 #[derive(Debug, Args)]
 pub struct ReceiptsArgs {
-    /// Kit folders (their devices and their receipts), receipt files, and folders of
-    /// receipt_*.json
+    /// Kit folders, receipt files, or folders of them.
+    ///
+    /// A kit gives its devices and its receipts; a folder its receipt_*.json.
     #[arg(required = true, value_name = "KIT|RECEIPT|DIR")]
     pub paths: Vec<PathBuf>,
-    /// Another CA that receipts may be from; may be repeated [default: only the one in use,
-    /// /etc/sf/ca_root/cacert.pem; where that is absent, the first FILE is the one in use]
+    /// Accept receipts of this CA too.
+    ///
+    /// May be repeated [default: only the CA in use, /etc/sf/ca_root/cacert.pem; where that is
+    /// absent, the first FILE is the one in use].
     #[arg(long, value_name = "FILE")]
     pub ca: Vec<PathBuf>,
-    /// Whose kits these are, beside this machine's own: fingerprint (SHA256:..., or the 64
-    /// hex digits in quotes) or public key file; may be repeated
+    /// Whose kits these are.
+    ///
+    /// Beside this machine's own: a fingerprint (SHA256:..., or the 64 hex digits in quotes), or a
+    /// public key file. May be repeated.
     #[arg(long, value_name = "SIGNER")]
     pub signer: Vec<String>,
-    /// Print a line for each device for a spreadsheet
+    /// Print a table for a spreadsheet.
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
-    /// Also write a page for the change ticket, in place of an older one
+    /// Write a page for the change ticket too.
+    ///
+    /// An older one is replaced.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Which tunnels are up.
@@ -364,21 +452,23 @@ pub struct KeygenArgs {
 /// The kinds of keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyKind {
-    /// An age identity: its recipient seals, it opens
-    #[command(after_help = KEYGEN_EXAMPLES)]
+    /// Make an age identity: opens what its recipient seals.
+    #[command(after_long_help = KEYGEN_EXAMPLES)]
     Identity(IdentityArgs),
-    /// A signing key (Ed25519) that vouches for bundles and kits
-    #[command(after_help = KEYGEN_EXAMPLES)]
+    /// Make a signing key (Ed25519) for bundles and kits.
+    #[command(after_long_help = KEYGEN_EXAMPLES)]
     Signer(SignerArgs),
 }
 
 /// `keygen identity`.
 #[derive(Debug, Args)]
 pub struct IdentityArgs {
-    /// One that a quantum computer does not break (age1pq1...); needs age 1.3 or later, or this program
+    /// Make one that a quantum computer does not break.
+    ///
+    /// Its recipient is age1pq1.... It needs age 1.3 or later, or this program.
     #[arg(long)]
     pub post_quantum: bool,
-    /// Where to write it; never overwritten
+    /// File to write; never overwritten.
     #[arg(long, short = 'o', value_name = "FILE", default_value = "identity.txt")]
     pub out: PathBuf,
 }
@@ -386,7 +476,9 @@ pub struct IdentityArgs {
 /// `keygen signer`.
 #[derive(Debug, Args)]
 pub struct SignerArgs {
-    /// Where to write it, the public half beside it (x.pem, x.pub.pem); never overwritten
+    /// File to write; never overwritten.
+    ///
+    /// The public half goes beside it (x.pem, x.pub.pem).
     #[arg(long, short = 'o', value_name = "FILE", default_value = "signing-key.pem")]
     pub out: PathBuf,
 }

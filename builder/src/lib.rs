@@ -27,6 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 use cli::disk::root::Root;
+use cli::help::{completion, manual};
 use cli::say::failure::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::{Terminal, say};
@@ -34,6 +35,7 @@ use cli::say::usage;
 use formats::seal::Passphrase;
 use formats::timestamp::Timestamp;
 
+pub use crate::args::manual::FACTS as MANUAL;
 use crate::args::{Cli, Command, KeyKind};
 use crate::keys::passphrase::Flags;
 use crate::keys::reveal::ToShow;
@@ -161,6 +163,8 @@ fn dispatch(
             KeyKind::Identity(args) => commands::keygen::identity(args, &context),
             KeyKind::Signer(args) => commands::keygen::signer(args, &context),
         },
+        Command::Man(args) => manual::run(args, command(), &MANUAL, &terminal),
+        Command::Completion(args) => Ok(completion::run(args, command(), &terminal)),
     }
 }
 

@@ -1,23 +1,30 @@
 //! The command line. Parsing only: nothing here looks at the box.
 
 mod examples;
+pub(crate) mod manual;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use cli::ask::unlock::OpenArgs;
+use cli::help::completion::CompletionArgs;
+use cli::help::manual::ManArgs;
 use cli::say::monitoring::Thresholds;
 use cli::say::terminal::TalkArgs;
 
 use self::examples::*;
 
-/// Installs new sftunnel certificates on this device from a kit or bundle, as one transaction.
+/// Installs new sftunnel certificates on this device, as one transaction.
+///
+/// Opens this box's own bundle in a kit, checks it, shows a plan, asks, backs up, replaces the
+/// three files, restarts sftunnel, and proves that it came back. If it does not come back, the old
+/// files are put back.
 #[derive(Debug, Parser)]
 #[command(
     name = "sftunnel-install",
     version = cli::say::version::VERSION,
     max_term_width = 80,
-    after_help = EXAMPLES
+    after_long_help = EXAMPLES
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -32,16 +39,22 @@ pub(crate) struct Cli {
 pub(crate) struct GlobalArgs {
     #[command(flatten)]
     pub talk: TalkArgs,
-    /// Take built-in paths and programs below DIR (an image, a test tree)
+    /// Work on the tree below DIR.
+    ///
+    /// Built-in paths and the box's programs are taken below DIR: an image, a test tree.
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Use this process manager tool in place of the box's own pmtool
+    /// Use this pmtool, not the box's own.
     #[arg(long, global = true, value_name = "FILE")]
     pub pmtool: Option<PathBuf>,
-    /// sftunnel's port, where it is neither 8305 nor in /etc/sf/sftunnel.conf
+    /// sftunnel's port, if it is not 8305.
+    ///
+    /// Needed only where /etc/sf/sftunnel.conf does not name it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// How long the program that shows the tunnels may take
+    /// Time limit for the tunnel status.
+    ///
+    /// The box's own status program is ended after this time.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = STATUS_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub status_timeout: u64,
 }
@@ -52,43 +65,69 @@ const STATUS_TIMEOUT: u64 = 15;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show what is in each peer directory, sftunnel's state, backups and pinned signers
+    /// Show the certificates, sftunnel, tunnels, and what to do next.
+    ///
+    /// Shows each manager's peer directory, how long its files last, the state of sftunnel, which
+    /// tunnels are up, backups, pinned signers, an interrupted run, and the next steps. Changes
+    /// nothing.
     #[command(
-        after_help = STATUS_EXAMPLES
+        after_long_help = STATUS_EXAMPLES
     )]
     Status(StatusArgs),
-    /// Show what a kit or bundle holds; judges nothing, works on any machine
-    #[command(after_help = INSPECT_EXAMPLES)]
+    /// Show what a kit or bundle holds; works on any machine.
+    ///
+    /// Shows, and leaves the judgement to `verify`.
+    #[command(after_long_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
-    /// Check a kit or bundle against this box as an installation would; changes nothing
-    #[command(after_help = VERIFY_EXAMPLES)]
+    /// Check a kit or bundle against this box; changes nothing.
+    ///
+    /// Makes every check that `install` makes before it changes something.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
-    /// Back up, replace the three files, restart sftunnel, prove that it runs or put all back
-    #[command(after_help = INSTALL_EXAMPLES)]
+    /// Install the new certificates and restart sftunnel.
+    ///
+    /// Backs up, replaces the three files as one step, restarts sftunnel, proves that it runs, or
+    /// puts all back.
+    #[command(after_long_help = INSTALL_EXAMPLES)]
     Install(InstallArgs),
-    /// Restore a backup and restart sftunnel; can itself be rolled back
-    #[command(after_help = ROLLBACK_EXAMPLES)]
+    /// Restore a backup and restart sftunnel.
+    ///
+    /// Makes a backup itself first, so it can be rolled back too.
+    #[command(after_long_help = ROLLBACK_EXAMPLES)]
     Rollback(RollbackArgs),
-    /// Finish a run that was interrupted: ends in all-old or all-new
-    #[command(after_help = RECOVER_EXAMPLES)]
+    /// Finish a run that was interrupted.
+    ///
+    /// The three files are then all old or all new, and the message says which. Other commands that
+    /// change the box do this first by themselves.
+    #[command(after_long_help = RECOVER_EXAMPLES)]
     Recover(RecoverArgs),
-    /// Look after the backups that every change makes
+    /// List, verify or remove backups.
     #[command(
-        after_help = BACKUPS_EXAMPLES
+        after_long_help = BACKUPS_EXAMPLES
     )]
     Backups {
         #[command(subcommand)]
         command: BackupsCommand,
     },
-    /// Look after the signers that are pinned on this box
-    #[command(after_help = SIGNERS_EXAMPLES)]
+    /// List, pin or forget signers.
+    #[command(after_long_help = SIGNERS_EXAMPLES)]
     Signers {
         #[command(subcommand)]
         command: SignersCommand,
     },
-    /// Show the log of every run that could change something
-    #[command(after_help = LOG_EXAMPLES)]
+    /// Show the runs on this box, and how they ended.
+    #[command(after_long_help = LOG_EXAMPLES)]
     Log,
+    /// Print the manual page of a command.
+    ///
+    /// At a terminal as text, in a pipe as the source for `man -l -`.
+    #[command(after_long_help = MAN_EXAMPLES)]
+    Man(ManArgs),
+    /// Print the completion for bash, zsh or fish.
+    ///
+    /// The shell reads it, and then completes commands and flags with the Tab key.
+    #[command(after_long_help = COMPLETION_EXAMPLES)]
+    Completion(CompletionArgs),
 }
 
 impl Command {
@@ -113,10 +152,15 @@ pub(crate) struct StatusArgs {
     /// When it is urgent.
     #[command(flatten)]
     pub thresholds: Thresholds,
-    /// Also write the figures for Prometheus' node exporter, in place of an older file
+    /// Write the figures for Prometheus too.
+    ///
+    /// A text file for the node exporter; an older one is replaced.
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,
-    /// Be a monitoring plugin: one line with performance data first, and its exit codes
+    /// Be a monitoring plugin.
+    ///
+    /// The first line holds the state and performance data. Exit codes: 0 OK, 1 WARNING, 2
+    /// CRITICAL, 3 UNKNOWN.
     #[arg(long)]
     pub plugin: bool,
 }
@@ -124,10 +168,12 @@ pub(crate) struct StatusArgs {
 /// Where bundles come from.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Sources {
-    /// Kit folders or bundle files; '-' reads one bundle from standard input
+    /// Kit folders or bundle files; '-' is standard input.
     #[arg(required_unless_present = "kit", value_name = "KIT|BUNDLE")]
     pub sources: Vec<PathBuf>,
-    /// Take this kit when none is named; install.sh gives the one that it lies in
+    /// Take this kit when none is named.
+    ///
+    /// install.sh gives the kit that it lies in.
     #[arg(long, value_name = "DIR")]
     pub kit: Option<PathBuf>,
     #[command(flatten, next_help_heading = "What opens the bundles")]
@@ -148,18 +194,26 @@ const ACCEPTED: &str = "What is accepted";
 pub(crate) struct Judge {
     #[command(flatten)]
     pub sources: Sources,
-    /// Accept this signer and no other: its fingerprint (SHA256:..., or the 64 hex digits in
-    /// quotes) or a public key file
+    /// Accept this signer and no other.
+    ///
+    /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes), or a public key file.
     #[arg(long, value_name = "SIGNER", help_heading = ACCEPTED)]
     pub signer: Option<String>,
-    /// Go on although the clock lies outside the certificates' validity, or behind the bundle
+    /// Go on although the clock does not fit.
+    ///
+    /// The clock lies outside the certificates' validity, or is behind the bundle.
     #[arg(long, help_heading = ACCEPTED)]
     pub accept_clock: bool,
-    /// Go on although what is in use, or was installed before, is newer
+    /// Go on although newer files are in use.
+    ///
+    /// Or although newer ones were installed before.
     #[arg(long, help_heading = ACCEPTED)]
     pub allow_older: bool,
-    /// Try the new files in a TLS handshake with the manager, before anything is replaced. HOST may
-    /// end in :PORT (else --port, sftunnel.conf, 8305), and is found by itself only while the tunnel is up
+    /// Try the new files with the manager first.
+    ///
+    /// Makes a TLS handshake with the manager before anything is replaced. HOST may end in :PORT
+    /// (else --port, sftunnel.conf, 8305). Without HOST the address is found only while the tunnel
+    /// is up.
     #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = "", value_parser = rehearsal_host, help_heading = ACCEPTED)]
     pub rehearse: Vec<String>,
 }
@@ -183,16 +237,23 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "How it is done")]
 pub(crate) struct ChangeArgs {
-    /// Show the plan and stop
+    /// Show the plan and stop.
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask whether to go on; confirms no signer
+    /// Do not ask whether to go on.
+    ///
+    /// Does not confirm a signer: use --signer for that.
     #[arg(long, short)]
     pub yes: bool,
-    /// With --yes: go on although another manager's tunnel will not come back
+    /// With --yes: let another manager's tunnel drop.
+    ///
+    /// The restart drops the tunnels of every manager. One whose files have expired does not come
+    /// back.
     #[arg(long)]
     pub accept_drop: bool,
-    /// Leave the new files in place when sftunnel does not come back (exit 5)
+    /// Keep the new files if sftunnel stays down.
+    ///
+    /// Exit code 5 then. Without this flag the old files are put back.
     #[arg(long)]
     pub no_rollback: bool,
     #[command(flatten)]
@@ -208,11 +269,15 @@ const RESTART_TIMEOUT: u64 = 330;
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "How long sftunnel may take")]
 pub(crate) struct Wait {
-    /// How long sftunnel must stay up to count as running
+    /// How long sftunnel must stay up.
+    ///
+    /// After this time it counts as running.
     #[arg(long, value_name = "SECONDS", default_value_t = SETTLE, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub settle: u64,
-    /// How long the restart may take; pmtool's own stop limit is 300. Once sftunnel is seen stopped
-    /// and the restart command has ended, it has 30 to start in
+    /// How long the restart may take.
+    ///
+    /// pmtool's own stop limit is 300. Once sftunnel is seen stopped and the restart command has
+    /// ended, it has 30 seconds to start in.
     #[arg(long, value_name = "SECONDS", default_value_t = RESTART_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub restart_timeout: u64,
 }
@@ -227,7 +292,9 @@ impl Default for Wait {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Receipts")]
 pub(crate) struct ReceiptOut {
-    /// Copy the receipt to this folder (a stick); a kit keeps it in its receipts/
+    /// Copy the receipt to this folder too.
+    ///
+    /// Such as a stick. A kit keeps it in its receipts/ in any case.
     #[arg(long = "receipt-out", value_name = "DIR")]
     pub folders: Vec<PathBuf>,
 }
@@ -249,11 +316,14 @@ pub(crate) struct InstallArgs {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "The tunnel")]
 pub(crate) struct TunnelArgs {
-    /// After the restart, wait so long for the tunnel and say whether it came up
+    /// Wait so long for the tunnel.
+    ///
+    /// After the restart; then says whether the tunnel came up.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub wait_connected: Option<u64>,
-    /// Put the old files back (exit 6) when it is down then; where nobody can tell, they stay
-    /// (exit 5)
+    /// Put the old files back if it stays down.
+    ///
+    /// Exit code 6. Where the state of the tunnel cannot be told, the new files stay (exit code 5).
     #[arg(long, requires = "wait_connected", conflicts_with = "no_rollback")]
     pub require_connected: bool,
 }
@@ -261,10 +331,14 @@ pub(crate) struct TunnelArgs {
 /// `rollback`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RollbackArgs {
-    /// The backup to restore, by its name or number (default: the newest)
+    /// The backup to restore [default: the newest].
+    ///
+    /// By its name or number, as `backups list` shows them.
     #[arg(long, value_name = "ID")]
     pub to: Option<String>,
-    /// Put back what names another device: for a box that was given another UUID on purpose
+    /// Put back files of another device.
+    ///
+    /// Only for a box that was given another UUID on purpose.
     #[arg(long)]
     pub accept_device: bool,
     #[command(flatten)]
@@ -276,7 +350,9 @@ pub(crate) struct RollbackArgs {
 /// `recover`.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct RecoverArgs {
-    /// Finish a run that names another device: for a box that was given another UUID on purpose
+    /// Finish a run of another device.
+    ///
+    /// Only for a box that was given another UUID on purpose.
     #[arg(long)]
     pub accept_device: bool,
     #[command(flatten)]
@@ -287,18 +363,18 @@ pub(crate) struct RecoverArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupsCommand {
     /// List them, oldest first
-    #[command(after_help = BACKUPS_LIST_EXAMPLES)]
+    #[command(after_long_help = BACKUPS_LIST_EXAMPLES)]
     List,
     /// Compare every byte of them with its checksums
     #[command(
-        after_help = BACKUPS_VERIFY_EXAMPLES
+        after_long_help = BACKUPS_VERIFY_EXAMPLES
     )]
     Verify {
         /// Only this one, by its name or number
         id: Option<String>,
     },
     /// Remove the oldest
-    #[command(after_help = BACKUPS_PRUNE_EXAMPLES)]
+    #[command(after_long_help = BACKUPS_PRUNE_EXAMPLES)]
     Prune {
         /// How many of the newest stay
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
@@ -313,24 +389,28 @@ pub(crate) enum BackupsCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignersCommand {
     /// List them by manager
-    #[command(after_help = SIGNERS_LIST_EXAMPLES)]
+    #[command(after_long_help = SIGNERS_LIST_EXAMPLES)]
     List,
     /// Pin a key for a manager, before its first bundle arrives
-    #[command(after_help = SIGNERS_ADD_EXAMPLES)]
+    #[command(after_long_help = SIGNERS_ADD_EXAMPLES)]
     Add {
         /// The manager's UUID
         #[arg(long, value_name = "UUID")]
         manager: String,
-        /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes), or a public key file
+        /// Its fingerprint, or a public key file.
+        ///
+        /// The fingerprint is SHA256:..., or the 64 hex digits in quotes.
         key: String,
     },
     /// Forget a key
-    #[command(after_help = SIGNERS_REMOVE_EXAMPLES)]
+    #[command(after_long_help = SIGNERS_REMOVE_EXAMPLES)]
     Remove {
         /// Only for this manager
         #[arg(long, value_name = "UUID")]
         manager: Option<String>,
-        /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes)
+        /// Its fingerprint.
+        ///
+        /// SHA256:..., or the 64 hex digits in quotes.
         fingerprint: String,
     },
 }

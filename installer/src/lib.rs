@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
+use cli::help::{completion, manual};
 use cli::say::failure::Failure;
 use cli::say::report::{self, Report};
 use cli::say::terminal::Terminal;
@@ -32,6 +33,7 @@ use cli::say::usage;
 use formats::error::Reason;
 
 use crate::appliance::host::{Host, Told};
+pub use crate::args::manual::FACTS as MANUAL;
 use crate::args::{Cli, Command, StatusArgs};
 use crate::candidate::checks::is_lone_manager;
 use crate::commands::Session;
@@ -126,6 +128,8 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
         Command::Backups { command } => commands::backups::run(&session, command),
         Command::Signers { command } => commands::signers::run(&session, command),
         Command::Log => commands::log::run(&session),
+        Command::Man(args) => manual::run(args, command(), &MANUAL, &terminal),
+        Command::Completion(args) => Ok(completion::run(args, command(), &terminal)),
     };
     result.map_err(|failure| on_the_right_box(&session.host, failure))
 }
@@ -155,6 +159,8 @@ impl Command {
             Self::Backups { .. } => "backups",
             Self::Signers { .. } => "signers",
             Self::Log => "log",
+            Self::Man(_) => "man",
+            Self::Completion(_) => "completion",
         }
     }
 }

@@ -165,6 +165,9 @@ mod output {
     /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 
+    /// Completions in the shells that read them, and manual pages through `man`.
+    mod completion;
+
     /// Flags, fields and reasons stand in the documents, and these, paths and links in them exist.
     mod docs;
 }

@@ -111,3 +111,17 @@ Examples:
       prints the recipient (age1...) to give to `build --recipient`
   sftunnel-bundle keygen signer --out signer.pem
       prints the fingerprint to tell by phone; use it with `build --sign-key`";
+
+pub(super) const MAN_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle man
+  sftunnel-bundle man build | man -l -
+      where there is a `man`
+  sftunnel-bundle man build > sftunnel-bundle-build.1";
+
+pub(super) const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(sftunnel-bundle completion bash)
+      for this shell, in bash or zsh
+  sftunnel-bundle completion bash > /etc/bash_completion.d/sftunnel-bundle
+  sftunnel-bundle completion fish | source";

@@ -8,14 +8,19 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who may open (none given: a passphrase)")]
 pub struct RecipientArgs {
-    /// age1..., 'ssh-ed25519 ...' or 'ssh-rsa ...', for all bundles; may be repeated
+    /// Seal all bundles to this recipient.
+    ///
+    /// age1..., 'ssh-ed25519 ...' or 'ssh-rsa ...'. May be repeated.
     #[arg(long, short = 'r', value_name = "R")]
     pub recipient: Vec<String>,
-    /// File of recipients, one a line, for all bundles; may be repeated
+    /// Seal all bundles to those in this file.
+    ///
+    /// One recipient a line. May be repeated.
     #[arg(long, value_name = "FILE")]
     pub recipients_file: Vec<PathBuf>,
-    /// CSV of device,recipient (device by name, UUID, or a pattern with * and ?), for each
-    /// its own
+    /// Give each device its own recipients.
+    ///
+    /// CSV of device,recipient: the device by name, UUID, or a pattern with * and ?.
     #[arg(long, value_name = "FILE")]
     pub recipient_map: Option<PathBuf>,
 }
@@ -24,22 +29,32 @@ pub struct RecipientArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Passphrase kit (may be combined with recipients)")]
 pub struct PassphraseArgs {
-    /// Read the passphrase from a file (its first line); '-' is standard input
+    /// Read it from a file; '-' is standard input.
+    ///
+    /// The passphrase is the first line.
     #[arg(long, value_name = "FILE", group = "passphrase_source")]
     pub passphrase_file: Option<PathBuf>,
-    /// Read the passphrase from an open file descriptor
+    /// Read it from an open file descriptor.
     #[arg(long, value_name = "N", group = "passphrase_source")]
     pub passphrase_fd: Option<u32>,
-    /// Make a strong passphrase and show it once, at the terminal
+    /// Make a strong one and show it once.
+    ///
+    /// At the terminal.
     #[arg(long, group = "passphrase_source")]
     pub generate_passphrase: bool,
-    /// Write the generated passphrase to an open file descriptor instead
+    /// Write the generated one to a descriptor.
+    ///
+    /// To an open file descriptor, in place of the terminal.
     #[arg(long, value_name = "N", requires = "generate_passphrase")]
     pub passphrase_out_fd: Option<u32>,
-    /// Take a passphrase that a serial console may not be able to type: beyond ASCII
+    /// Take one with characters beyond ASCII.
+    ///
+    /// A serial console may not be able to type it.
     #[arg(long)]
     pub accept_unusual: bool,
-    /// Do not wait until a generated passphrase was written down
+    /// Do not wait for Enter.
+    ///
+    /// A generated passphrase is shown, and the program ends without waiting until it was written down.
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -48,22 +63,32 @@ pub struct PassphraseArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "New passphrase (may be combined with recipients)")]
 pub struct NewPassphraseArgs {
-    /// Read the new passphrase from a file (its first line)
+    /// Read it from a file.
+    ///
+    /// The new passphrase is the first line.
     #[arg(long, value_name = "FILE", group = "new_passphrase_source")]
     pub new_passphrase_file: Option<PathBuf>,
-    /// Read the new passphrase from an open file descriptor
+    /// Read it from an open file descriptor.
     #[arg(long, value_name = "N", group = "new_passphrase_source")]
     pub new_passphrase_fd: Option<u32>,
-    /// Make a strong passphrase and show it once, at the terminal
+    /// Make a strong one and show it once.
+    ///
+    /// At the terminal.
     #[arg(long, group = "new_passphrase_source")]
     pub generate_passphrase: bool,
-    /// Write the generated passphrase to an open file descriptor instead
+    /// Write the generated one to a descriptor.
+    ///
+    /// To an open file descriptor, in place of the terminal.
     #[arg(long, value_name = "N", requires = "generate_passphrase")]
     pub passphrase_out_fd: Option<u32>,
-    /// Take a passphrase that a serial console may not be able to type: beyond ASCII
+    /// Take one with characters beyond ASCII.
+    ///
+    /// A serial console may not be able to type it.
     #[arg(long)]
     pub accept_unusual: bool,
-    /// Do not wait until a generated passphrase was written down
+    /// Do not wait for Enter.
+    ///
+    /// A generated passphrase is shown, and the program ends without waiting until it was written down.
     #[arg(long, short)]
     pub yes: bool,
 }

@@ -7,11 +7,13 @@
 //! | [`disk`] | paths below `--root`, files named on the command line, files written whole or not at all |
 //! | [`ask`] | passphrases and identities, and the check of a signer |
 //! | [`kit`] | kits and bundles on a disk, and explanations for what is neither |
+//! | [`help`] | manual pages and completions |
 //!
 //! Each room uses those above it, and none below.
 
 pub mod ask;
 pub mod disk;
+pub mod help;
 pub mod kit;
 pub mod process;
 pub mod say;

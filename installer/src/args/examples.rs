@@ -116,3 +116,17 @@ pub(super) const LOG_EXAMPLES: &str = "\
 Examples:
   sftunnel-install log
   sftunnel-install log --json";
+
+pub(super) const MAN_EXAMPLES: &str = "\
+Examples:
+  sftunnel-install man
+  sftunnel-install man install | man -l -
+      where there is a `man`
+  sftunnel-install man install > sftunnel-install-install.1";
+
+pub(super) const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(sftunnel-install completion bash)
+      for this shell, in bash or zsh
+  sftunnel-install completion bash > /etc/bash_completion.d/sftunnel-install
+  sftunnel-install completion fish | source";

@@ -7,7 +7,7 @@ use lab::{Fault, LabSpec, ManagerSpec};
 use snapbox::assert::DEFAULT_ACTION_ENV;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
-use tests::{Ran, Run, World, program};
+use tests::{Ran, Run, World, listed_commands, program};
 
 use super::forms::scanned;
 
@@ -303,6 +303,30 @@ fn the_help_reads_like_this_and_fits_the_console() {
         compare(&format!("help-{name}"), &all);
     }
     drop(golden);
+}
+
+/// What is read on a console of 24 lines; `--help` has the rest.
+#[test]
+fn the_short_help_has_one_line_for_each_flag() {
+    for name in ["sftunnel-bundle", "sftunnel-install"] {
+        let mut todo = vec![Vec::<String>::new()];
+        while let Some(words) = todo.pop() {
+            let ran = Run::new(program(name)).args(&words).arg("-h").run().expect(0);
+            fits(&ran.stdout, &ran);
+            for line in ran.stdout.lines().filter(|line| line.trim_start().starts_with('-')) {
+                let words = line.trim_start().trim_start_matches("-").split("  ");
+                if words.filter(|word| !word.is_empty()).count() < 2 {
+                    ran.fail(&format!("what '{line}' means stands on another line"));
+                }
+            }
+            if ran.stdout.lines().any(|line| line.starts_with("       ") && !line.contains("--")) {
+                ran.fail("a flag or command takes two lines");
+            }
+            let ran = ran.never_says("Examples:");
+            let below = listed_commands(&ran.stdout).into_iter();
+            todo.extend(below.map(|word| [&words[..], &[word]].concat()));
+        }
+    }
 }
 
 #[test]

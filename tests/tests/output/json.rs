@@ -213,6 +213,8 @@ schemas! {
     }
     Inspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
     BuilderVerify { opened: bool, kits: Vec<VerifiedKit>, results: Vec<VerifiedBundle>, }
+    Man { page: String, roff: String, }
+    Completion { shell: String, script: String, }
     Keygen {
         kind: String, file: String, recipient: Option<String>, public_file: Option<String>,
         public_key: Option<String>, fingerprint: Option<String>, spoken: Option<String>,
@@ -325,6 +327,10 @@ fn the_builders_objects_have_these_fields() {
         |kind: &str| world.bundle_program(&["keygen", kind, "--out"]).arg(world.path(kind));
     json::<Keygen>(keygen("identity"), 0, "sftunnel-bundle.keygen/1");
     json::<Keygen>(keygen("signer"), 0, "sftunnel-bundle.keygen/1");
+    let man = json::<Man>(world.bundle_program(&["man", "build"]), 0, "sftunnel-bundle.man/1").0;
+    assert_eq!(man.page, "sftunnel-bundle-build");
+    let run = world.bundle_program(&["completion", "bash"]);
+    json::<Completion>(run, 0, "sftunnel-bundle.completion/1");
 }
 
 #[test]

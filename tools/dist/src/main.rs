@@ -1,11 +1,11 @@
 //! Writes the files that go with the static programs: `dist-tools DIST`.
 //!
-//! The manual pages and completions come from the programs' own clap definitions, the lists of parts from cargo.
+//! The manual pages and completions are those that the programs print with `man` and `completion`, the lists of parts
+//! come from cargo.
 
 // a `json!` object takes any index; nothing here reads foreign input
 #![allow(clippy::indexing_slicing)]
 
-mod completions;
 mod parts;
 
 use std::error::Error;
@@ -13,6 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use cli::help::completion::{self, Shell};
+use cli::help::manual::{self, ManualFacts};
 
 /// Writes manual pages, completions and lists of parts beside the static programs.
 #[derive(Parser)]
@@ -23,17 +25,35 @@ struct Cli {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dist = Cli::parse().dist;
-    for (package, command) in [("builder", builder::command()), ("installer", installer::command())]
-    {
+    let builder = ("builder", builder::command(), builder::MANUAL);
+    let installer = ("installer", installer::command(), installer::MANUAL);
+    for (package, mut command, facts) in [builder, installer] {
         parts::write(package, &command, &dist)?;
-        completions::write(command.clone(), &dist.join("completions"))?;
-        manual(command, &dist.join("man/man1"))?;
+        completions(&mut command, &dist.join("completions"))?;
+        manuals(command, &facts, &dist.join("man/man1"))?;
+    }
+    Ok(())
+}
+
+/// Writes a completion for each shell, in a folder of its own.
+fn completions(command: &mut clap::Command, folder: &Path) -> Result<(), Box<dyn Error>> {
+    for shell in Shell::ALL {
+        let file = folder.join(shell.file(command.get_name()));
+        file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(file, completion::script(command, shell))?;
     }
     Ok(())
 }
 
 /// Writes a page for the program and one for each of its commands.
-fn manual(command: clap::Command, folder: &Path) -> Result<(), Box<dyn Error>> {
+fn manuals(
+    command: clap::Command,
+    facts: &ManualFacts,
+    folder: &Path,
+) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
-    Ok(clap_mangen::generate_to(command, folder)?)
+    for (name, roff) in manual::all(command, facts) {
+        fs::write(folder.join(format!("{name}.1")), roff)?;
+    }
+    Ok(())
 }

@@ -28,14 +28,18 @@ const GENERATED: &str = "A generated passphrase is six words of five letters; ca
 /// Sources of secrets: files, descriptors or a prompt, never the argument list.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OpenArgs {
-    /// Identity file that opens the bundle: age, SSH private key, or either under a passphrase
+    /// Identity file that opens it.
+    ///
+    /// An age identity, an SSH private key, or either under a passphrase. May be repeated.
     #[arg(long, short = 'i', value_name = "FILE")]
     pub identity: Vec<PathBuf>,
-    /// Read the passphrase from a file (its first line); '-' is standard input. Several kits may
-    /// have several passphrases
+    /// Read the passphrase from a file.
+    ///
+    /// Its first line; '-' is standard input. May be repeated: several kits may have several
+    /// passphrases.
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
     pub passphrase_file: Vec<PathBuf>,
-    /// Read the passphrase from an open file descriptor
+    /// Read it from an open file descriptor.
     #[arg(long, value_name = "N")]
     pub passphrase_fd: Option<u32>,
 }

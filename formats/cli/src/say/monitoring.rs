@@ -13,10 +13,10 @@ use crate::say::terminal::Color;
 /// Days left, below which it is urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
 pub struct Thresholds {
-    /// WARNING below this many days
+    /// WARNING below this many days.
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     pub warning: u32,
-    /// CRITICAL below this many days
+    /// CRITICAL below this many days.
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub critical: u32,
 }

@@ -15,13 +15,15 @@ use crate::say::page::wrap;
 /// Flags for the output, on every command of both programs.
 #[derive(Debug, Clone, Args)]
 pub struct TalkArgs {
-    /// Print one JSON object on standard output; prose goes to standard error
+    /// Print one JSON object.
+    ///
+    /// On standard output; prose goes to standard error.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Only say what went wrong
+    /// Only say what went wrong.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Also say what is done step by step
+    /// Say each step too.
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }

@@ -64,6 +64,9 @@ fn spelling(arg: &clap::Arg) -> Option<String> {
 fn meaning(command: &clap::Command, arg: &clap::Arg) -> String {
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let mut text = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.ends_with('.') && !text.ends_with("..") {
+        text.pop();
+    }
     if matches!(arg.get_action(), clap::ArgAction::Append) && !text.contains("repeated") {
         text.push_str("; may be repeated");
     }
@@ -129,4 +132,46 @@ fn the_page_of_flags_is_what_the_programs_define() {
     let page = programs().iter().fold(HEAD.to_owned(), |page, program| page + &section(program));
     assert!(page.contains("| `--recipient R`, `-r` | plan, build, handoff |"), "{page}");
     is_as_in(&root().join(PAGE), &page);
+}
+
+/// The commands in a help text's examples: two blanks in, further lines six.
+fn examples(help: &str) -> Vec<String> {
+    let help = help.replace("\\\n      ", " ");
+    let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines.filter(|line| !line.starts_with("   ")).map(|line| line.trim().to_owned()).collect()
+}
+
+/// The words of a program's own call in what is typed at a shell.
+fn own_words(typed: &str) -> Vec<String> {
+    let call = typed.strip_prefix("source <(").map_or(typed, |call| call.trim_end_matches(')'));
+    let call = [" > ", " < ", " | "]
+        .iter()
+        .fold(call, |call, mark| call.split_once(mark).map_or(call, |(before, _)| before));
+    let quoted = call.split('\'').enumerate();
+    let words = quoted.flat_map(|(at, piece)| match at % 2 {
+        0 => piece.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![piece.to_owned()],
+    });
+    words.collect()
+}
+
+#[test]
+fn every_example_in_the_help_is_a_command_line_that_the_program_takes() {
+    let mut tried = 0;
+    for program in programs() {
+        let name = program.get_name().to_owned();
+        let all = leaves(&program).into_iter().map(|(_, command)| command).chain([&program]);
+        let help = all.filter_map(clap::Command::get_after_long_help).map(ToString::to_string);
+        for typed in help.flat_map(|help| examples(&help)) {
+            let words = own_words(&typed);
+            assert_eq!(words.first(), Some(&name), "{typed}");
+            let parsed = program.clone().try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{typed}: {}", parsed.unwrap_err());
+            tried += 1;
+        }
+    }
+    assert!(tried > 60, "{tried}");
+    let typed = "sftunnel-bundle plan --nonsense | less";
+    assert!(builder::command().try_get_matches_from(own_words(typed)).is_err());
 }
