@@ -100,8 +100,8 @@ pub mod untrusted {
         use crate::change::{backup, records};
         [
             backup::BackupRecord::parse(bytes).is_ok(),
-            records::parse::<records::Installed>(bytes).is_ok(),
-            records::parse::<records::Signers>(bytes).is_ok(),
+            records::parse::<records::InstalledSet>(bytes).is_ok(),
+            records::parse::<Vec<records::PinnedSigner>>(bytes).is_ok(),
         ]
     }
 

@@ -307,6 +307,19 @@ pub(crate) fn tunnels_in(table: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
+impl Tunnel {
+    pub(crate) fn in_state(state: TunnelState) -> Self {
+        Self {
+            manager: "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap(),
+            state,
+            why: String::new(),
+            connected_to: Vec::new(),
+            heartbeat_age_seconds: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -344,13 +357,6 @@ mod tests {
 
     #[test]
     fn a_doubt_is_not_down() {
-        let tunnel = |state| Tunnel {
-            manager: "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap(),
-            state,
-            why: String::new(),
-            connected_to: Vec::new(),
-            heartbeat_age_seconds: None,
-        };
         use TunnelState::{Down, Unknown, Up};
         for (states, all_up, any_down) in [
             (&[Up, Up][..], true, false),
@@ -359,7 +365,7 @@ mod tests {
             (&[Unknown, Down], false, true),
             (&[], true, false),
         ] {
-            let tunnels = states.iter().copied().map(tunnel).collect();
+            let tunnels = states.iter().copied().map(Tunnel::in_state).collect();
             let waited = Waited { tunnels, seconds: 0 };
             assert_eq!((waited.all_up(), waited.any_down()), (all_up, any_down), "{states:?}");
         }

@@ -32,16 +32,16 @@ pub(crate) enum RecordError {
     Unwritable { name: &'static str, error: serde_json::Error },
     DamagedJournal { path: String },
     LaterJournal { path: String, error: JsonError },
-    Unreadable { path: String, format: &'static str, why: Unreadable },
+    Unreadable { path: String, why: Unreadable },
     // `--receipt-out` names what cannot be opened as a folder
     ReceiptOut { path: PathBuf, errno: Errno },
 }
 
 /// The reason a record is not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Its format is another.
-    OtherFormat,
+    /// A later release wrote it.
+    Later(JsonError),
     /// It is not as this program writes that format.
     Damaged,
 }

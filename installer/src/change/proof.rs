@@ -70,13 +70,6 @@ mod tests {
     #[test]
     fn only_a_tunnel_that_is_seen_down_refutes() {
         use TunnelState::{Down, Unknown, Up};
-        let tunnel = |state| Tunnel {
-            manager: "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap(),
-            state,
-            why: String::new(),
-            connected_to: Vec::new(),
-            heartbeat_age_seconds: None,
-        };
         let (proved, refuted) = (Ok(true), Ok(false));
         for (states, is_interrupted, expected) in [
             (&[Up, Up][..], false, proved),
@@ -87,7 +80,7 @@ mod tests {
             (&[Up, Down], true, Err(Interrupted)),
             (&[Unknown, Down], false, refuted),
         ] {
-            let tunnels = states.iter().copied().map(tunnel).collect();
+            let tunnels = states.iter().copied().map(Tunnel::in_state).collect();
             let found = judged(Waited { tunnels, seconds: 0 }, is_interrupted);
             assert_eq!(found.map(|proof| proof.is_ok()), expected, "{states:?} {is_interrupted}");
         }

@@ -10,23 +10,40 @@ use formats::device::{DeviceUuid, ManagerUuid};
 use formats::json::{self, JsonError};
 use formats::signature::{Fingerprint, VerifyingKey};
 use formats::timestamp::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::appliance::state::{LockedState, State};
 use crate::change::error::{Error, RecordError, Unreadable};
 use crate::change::journal::{Pair, Remember};
 
-/// A file in the state directory that remembers something between runs.
-pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
-    /// Its name there.
-    const NAME: &str;
-    /// Its format; a later program may write another.
-    const FORMAT: &str;
-
+/// A file in the state directory that remembers something of each manager between runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record<T> {
+    format: String,
     /// The box that it was written on; `None` in one of an earlier version.
-    fn device(&self) -> Option<&DeviceUuid>;
+    #[serde(
+        default,
+        deserialize_with = "formats::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    device: Option<DeviceUuid>,
+    pub managers: BTreeMap<ManagerUuid, T>,
+}
 
-    fn set_device(&mut self, device: Option<DeviceUuid>);
+/// The last completed change, for each manager.
+pub(crate) type Installed = Record<InstalledSet>;
+
+/// The signers that count, for each manager.
+pub(crate) type Signers = Record<Vec<PinnedSigner>>;
+
+/// The part of a record that is one manager's.
+pub(crate) trait Remembered: Serialize + DeserializeOwned {
+    /// The record's name in the state directory.
+    const NAME: &str;
+    /// The record's format; a later program may write another.
+    const FORMAT: &str;
 
     /// True when what it says fits together.
     fn is_sound(&self) -> bool {
@@ -34,48 +51,44 @@ pub(crate) trait Record: Serialize + for<'de> Deserialize<'de> {
     }
 }
 
-impl Record for Installed {
+impl Remembered for InstalledSet {
     const NAME: &str = "installed";
     const FORMAT: &str = "sftunnel-installed/1";
-
-    fn device(&self) -> Option<&DeviceUuid> {
-        self.device.as_ref()
-    }
-
-    fn set_device(&mut self, device: Option<DeviceUuid>) {
-        self.device = device;
-    }
 }
 
-impl Record for Signers {
+impl Remembered for Vec<PinnedSigner> {
     const NAME: &str = "signers";
     const FORMAT: &str = "sftunnel-signers/1";
 
-    fn device(&self) -> Option<&DeviceUuid> {
-        self.device.as_ref()
-    }
-
-    fn set_device(&mut self, device: Option<DeviceUuid>) {
-        self.device = device;
-    }
-
     fn is_sound(&self) -> bool {
-        self.managers.values().flatten().all(|signer| signer.key.is_sound())
+        self.iter().all(|signer| signer.key.is_sound())
     }
 }
 
-/// The last completed change, for each manager.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Installed {
-    format: String,
-    #[serde(
-        default,
-        deserialize_with = "formats::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    device: Option<DeviceUuid>,
-    managers: BTreeMap<ManagerUuid, InstalledSet>,
+impl<T: Remembered> Record<T> {
+    /// Reads the record; empty when there is none.
+    pub(crate) fn read(state: Option<&State>) -> Result<Self, Error> {
+        let empty = Self { format: T::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
+        let Some(bytes) = state.map(|state| state.read(T::NAME)).transpose()?.flatten() else {
+            return Ok(empty);
+        };
+        let record: Self = parse(&bytes).map_err(|why| {
+            let path = format!("{}/{}", state.map_or("", State::shown), T::NAME);
+            RecordError::Unreadable { path, why }
+        })?;
+        let is_ours =
+            state.is_none_or(|state| state.is_of_another(record.device.as_ref()).is_none());
+        Ok(if is_ours { record } else { empty })
+    }
+
+    pub(crate) fn write(mut self, state: &LockedState) -> Result<(), Error> {
+        self.device = state.device().cloned();
+        let mut text = serde_json::to_string_pretty(&self)
+            .map_err(|error| RecordError::Unwritable { name: T::NAME, error })?;
+        text.push('\n');
+        text.push_str(&format!("{}\n", Sha256::of(text.as_bytes())));
+        Ok(state.write(T::NAME, text.as_bytes())?)
+    }
 }
 
 /// A set of files that sftunnel was restarted with and proved to run on.
@@ -100,13 +113,6 @@ pub(crate) struct InstalledSet {
 }
 
 impl Installed {
-    /// Reads the record; empty when there is none.
-    pub(crate) fn read(state: Option<&State>) -> Result<Self, Error> {
-        let empty =
-            || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
-        Ok(read(state)?.unwrap_or_else(empty))
-    }
-
     /// The last completed change of a manager.
     pub(crate) fn of(&self, manager: &ManagerUuid) -> Option<&InstalledSet> {
         self.managers.get(manager)
@@ -134,7 +140,7 @@ impl Installed {
             };
             self.managers.insert(remember.manager.clone(), set);
         }
-        write(state, self)
+        self.write(state)
     }
 
     /// Forgets that a manager's files were completed, before they are changed.
@@ -150,22 +156,8 @@ impl Installed {
                 set.files = [None; 3];
             }
         }
-        if changed { write(state, self) } else { Ok(()) }
+        if changed { self.write(state) } else { Ok(()) }
     }
-}
-
-/// The signers that count, for each manager.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Signers {
-    format: String,
-    #[serde(
-        default,
-        deserialize_with = "formats::json::present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    device: Option<DeviceUuid>,
-    pub managers: BTreeMap<ManagerUuid, Vec<PinnedSigner>>,
 }
 
 /// A pinned signer.
@@ -205,13 +197,6 @@ impl PinnedKey {
 }
 
 impl Signers {
-    /// Reads the record; empty when there is none.
-    pub(crate) fn read(state: Option<&State>) -> Result<Self, Error> {
-        let empty =
-            || Self { format: Self::FORMAT.to_owned(), device: None, managers: BTreeMap::new() };
-        Ok(read(state)?.unwrap_or_else(empty))
-    }
-
     /// The fingerprints that are pinned for a manager.
     pub(crate) fn of(&self, manager: &ManagerUuid) -> Vec<Fingerprint> {
         self.managers
@@ -236,27 +221,24 @@ impl Signers {
         }
         learns
     }
-
-    pub(crate) fn write(self, state: &LockedState) -> Result<(), Error> {
-        write(state, self)
-    }
 }
 
 /// Reads the bytes of a record.
 ///
 /// The format is judged first: what a later program wrote is not ours to understand.
-pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<R, Unreadable> {
+pub(crate) fn parse<T: Remembered>(bytes: &[u8]) -> Result<Record<T>, Unreadable> {
     let (text, digest) = split(bytes);
-    let record: R = json::read(text, R::FORMAT).map_err(|error| match error {
-        JsonError::Format { .. } | JsonError::Later { .. } => Unreadable::OtherFormat,
-        JsonError::Syntax { .. } => Unreadable::Damaged,
+    let record: Record<T> = json::read(text, T::FORMAT).map_err(|error| match error {
+        JsonError::Later { .. } => Unreadable::Later(error),
+        JsonError::Format { .. } | JsonError::Syntax { .. } => Unreadable::Damaged,
     })?;
     let is_whole = match digest {
         Some(digest) => digest == Sha256::of(text),
         // an earlier version wrote neither checksum nor device
-        None => record.device().is_none(),
+        None => record.device.is_none(),
     };
-    if is_whole && record.is_sound() { Ok(record) } else { Err(Unreadable::Damaged) }
+    let is_sound = is_whole && record.managers.values().all(T::is_sound);
+    if is_sound { Ok(record) } else { Err(Unreadable::Damaged) }
 }
 
 /// A record without its last line, and the checksum that stands there.
@@ -270,54 +252,35 @@ fn split(bytes: &[u8]) -> (&[u8], Option<Sha256>) {
     }
 }
 
-fn read<R: Record>(state: Option<&State>) -> Result<Option<R>, Error> {
-    let Some(bytes) = state.map(|state| state.read(R::NAME)).transpose()?.flatten() else {
-        return Ok(None);
-    };
-    let is_ours =
-        |record: &R| state.is_none_or(|state| state.is_of_another(record.device()).is_none());
-    let record = parse(&bytes).map_err(|why| {
-        let path = format!("{}/{}", state.map_or("", State::shown), R::NAME);
-        RecordError::Unreadable { path, format: R::FORMAT, why }
-    })?;
-    Ok(Some(record).filter(is_ours))
-}
-
-fn write<R: Record>(state: &LockedState, mut record: R) -> Result<(), Error> {
-    record.set_device(state.device().cloned());
-    let mut text = serde_json::to_string_pretty(&record)
-        .map_err(|error| RecordError::Unwritable { name: R::NAME, error })?;
-    text.push('\n');
-    text.push_str(&format!("{}\n", Sha256::of(text.as_bytes())));
-    Ok(state.write(R::NAME, text.as_bytes())?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FORMAT: &str = <Vec<PinnedSigner>>::FORMAT;
+
     #[test]
-    fn a_record_of_another_format_is_none() {
+    fn a_later_record_is_no_damage_and_another_one_is() {
         let why = |format: &str| {
             let text = format!(r#"{{"format":"{format}","managers":{{}}}}"#);
             let text = text.as_bytes();
-            [parse::<Installed>(text).err(), parse::<Signers>(text).err()]
+            [parse::<InstalledSet>(text).err(), parse::<Vec<PinnedSigner>>(text).err()]
         };
-        let other = Some(Unreadable::OtherFormat);
-        assert_eq!(why(Installed::FORMAT), [None, other]);
-        assert_eq!(why(Signers::FORMAT), [other, None]);
-        assert_eq!(why("sftunnel-signers/2"), [other, other]);
+        let damaged = || Some(Unreadable::Damaged);
+        assert_eq!(why("sftunnel-installed/1"), [None, damaged()]);
+        assert_eq!(why("sftunnel-signers/1"), [damaged(), None]);
+        let [of_installed, of_signers] = why("sftunnel-signers/2");
+        assert_eq!(of_installed, damaged());
+        assert!(matches!(of_signers, Some(Unreadable::Later(_))), "{of_signers:?}");
     }
 
     #[test]
     fn a_manager_that_stands_there_twice_is_damage() {
         let manager = r#""cdb123c8-4347-11ef-aca1-f3aa241412a1":[]"#;
-        let text = |managers: &str| {
-            format!(r#"{{"format":"{}","managers":{{{managers}}}}}"#, Signers::FORMAT)
-        };
-        assert!(parse::<Signers>(text(manager).as_bytes()).is_ok());
+        let text =
+            |managers: &str| format!(r#"{{"format":"{}","managers":{{{managers}}}}}"#, FORMAT);
+        assert!(parse::<Vec<PinnedSigner>>(text(manager).as_bytes()).is_ok());
         let twice = text(&format!("{manager},{manager}"));
-        assert_eq!(parse::<Signers>(twice.as_bytes()).unwrap_err(), Unreadable::Damaged);
+        assert_eq!(parse::<Vec<PinnedSigner>>(twice.as_bytes()).unwrap_err(), Unreadable::Damaged);
     }
 
     #[test]
@@ -329,10 +292,10 @@ mod tests {
             let pinned = format!(
                 r#"{{"key":{{"public_key":"{key}","fingerprint":"{fingerprint}"}},"pinned_at":"2026-11-21T23:14:00Z"}}"#
             );
-            format!(r#"{{"format":"{}","managers":{{"{manager}":[{pinned}]}}}}"#, Signers::FORMAT)
+            format!(r#"{{"format":"{}","managers":{{"{manager}":[{pinned}]}}}}"#, FORMAT)
         };
-        assert!(parse::<Signers>(text(key.fingerprint()).as_bytes()).is_ok());
-        let found = parse::<Signers>(text(other.fingerprint()).as_bytes());
+        assert!(parse::<Vec<PinnedSigner>>(text(key.fingerprint()).as_bytes()).is_ok());
+        let found = parse::<Vec<PinnedSigner>>(text(other.fingerprint()).as_bytes());
         assert_eq!(found.unwrap_err(), Unreadable::Damaged);
     }
 }

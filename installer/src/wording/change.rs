@@ -43,21 +43,21 @@ impl From<RecordError> for Failure {
             ))
             .exit(Exit::NeedsPerson)
             .hint(give_up(&path)),
-            RecordError::LaterJournal { path, error } => {
-                Self::unexpected(format!("{path} {error}: a later release was interrupted"))
-                    .exit(Exit::NeedsPerson)
-                    .hint(format!(
-                        "run `recover` of the sftunnel-install that was interrupted; without it: {}",
-                        give_up(&path)
-                    ))
-            }
-            RecordError::Unreadable { path, why: Unreadable::Damaged, .. } => {
+            RecordError::LaterJournal { path, error } => Self::unexpected(format!(
+                "{path} {error}: a later release was interrupted"
+            ))
+            .exit(Exit::NeedsPerson)
+            .hint(format!(
+                "run `recover` of the sftunnel-install that was interrupted; without it: {}",
+                give_up(&path)
+            )),
+            RecordError::Unreadable { path, why: Unreadable::Damaged } => {
                 Self::unexpected(format!("{path} is damaged"))
                     .hint(format!("move it away; {forgotten}"))
             }
-            RecordError::Unreadable { path, why: Unreadable::OtherFormat, format } => {
-                Self::unexpected(format!("{path} is not of the format {format}")).hint(format!(
-                    "use the sftunnel-install that wrote it, a later one most likely; or move it away: {forgotten}"
+            RecordError::Unreadable { path, why: Unreadable::Later(error) } => {
+                Self::unexpected(format!("{path} {error}: a later release wrote it")).hint(format!(
+                    "use the sftunnel-install of that release; or move the file away: {forgotten}"
                 ))
             }
             RecordError::ReceiptOut { path, errno: Errno::NOTDIR | Errno::LOOP } => {

@@ -13,10 +13,22 @@ use std::time::Duration;
 use lab::Fault;
 use tests::{Case, Pty, Ran, World, refused, wait_until};
 
-/// One device that is used over and over, and its three possible states.
 /// An installation that is killed as it enters the n-th call of this name.
 fn killed_at(case: &Case, call: &str, occurrence: usize) -> Ran {
     case.install().injected(call, &format!("signal=KILL:when={occurrence}")).run()
+}
+
+/// An installation that SIGTERM ends while it waits for an sftunnel that comes
+/// up `late` seconds after the restart; the new files are live.
+fn stopped_while_waiting(late: u64) -> Case {
+    let case = Case::with(&Fault::Late(Duration::from_secs(late)));
+    let started = case.install_settling().start();
+    wait_until(|| case.device().restarts().unwrap() == 1);
+    std::thread::sleep(Duration::from_millis(500));
+    started.signal("TERM");
+    started.wait().expect(7).says("recover");
+    assert_eq!(case.files(), case.new);
+    case
 }
 
 /// What `recover` makes of it; then an installation that succeeds.
@@ -163,9 +175,8 @@ fn a_signal_in_the_transaction_before_its_commit_changes_nothing() {
 
 #[test]
 fn a_terminal_that_goes_away_does_not_stop_a_restart_half_way() {
-    let case = Case::started();
-    let device = case.world.ftd(1);
-    device.set_fault(&Fault::Slow(Duration::from_secs(2))).unwrap();
+    let case = Case::with(&Fault::Slow(Duration::from_secs(2)));
+    let device = case.device();
     let started = case.install_settling().start();
     wait_until(|| device.restarts().unwrap() == 1);
     started.signal("HUP");
@@ -177,15 +188,8 @@ fn a_terminal_that_goes_away_does_not_stop_a_restart_half_way() {
 
 #[test]
 fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
-    let case = Case::started();
-    let device = case.world.ftd(1);
-    device.set_fault(&Fault::Late(Duration::from_secs(3))).unwrap();
-    let started = case.install_settling().start();
-    wait_until(|| device.restarts().unwrap() == 1);
-    std::thread::sleep(Duration::from_millis(500));
-    started.signal("TERM");
-    started.wait().expect(7).says("recover");
-    assert_eq!(case.files(), case.new);
+    let case = stopped_while_waiting(3);
+    let device = case.device();
     device.set_fault(&Fault::None).unwrap();
     let ran = case.world.on(device, &["recover", "--settle", "1", "--json"]).run().expect(0);
     let json = ran.json();
@@ -198,15 +202,8 @@ fn sigterm_while_waiting_for_sftunnel_is_recovered_to_all_new() {
 
 #[test]
 fn an_sftunnel_that_stays_down_in_a_recovery_gets_the_old_files_back() {
-    let case = Case::started();
-    let device = case.world.ftd(1);
-    device.set_fault(&Fault::Late(Duration::from_secs(30))).unwrap();
-    let started = case.install_settling().start();
-    wait_until(|| device.restarts().unwrap() == 1);
-    std::thread::sleep(Duration::from_millis(500));
-    started.signal("TERM");
-    started.wait().expect(7).says("recover");
-    assert_eq!(case.files(), case.new);
+    let case = stopped_while_waiting(30);
+    let device = case.device();
     device.set_fault(&Fault::NoStartNew).unwrap();
     let flags = ["recover", "--settle", "1", "--restart-timeout", "2", "--json"];
     let ran = case.world.on(device, &flags).run().expect(0);
