@@ -54,6 +54,8 @@ reasons! {
     ClockBehind = "clock-behind",
     /// The identity or passphrase is wrong.
     CannotOpen = "cannot-open",
+    /// The command that was to give the passphrase failed.
+    NoPassphrase = "no-passphrase",
     /// A byte was changed, cut or added.
     Damaged = "damaged",
     /// An input exceeds its documented limit.

@@ -23,15 +23,11 @@ pub struct Pty {
 impl Pty {
     /// Starts a program at a terminal of its own.
     pub fn start(run: Run) -> Self {
-        let quoted = |word: &std::ffi::OsString| {
-            format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"))
-        };
-        let line: Vec<String> = run.words().iter().map(quoted).collect();
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--return", "--command"]);
         // some shells replace themselves by the last command and some do not; Ctrl-C is for the
         // program alone
-        command.arg(format!("exec {}", line.join(" "))).arg("/dev/null");
+        command.arg(format!("exec {}", run.line())).arg("/dev/null");
         command.env("TERM", "xterm").env_remove("NO_COLOR");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         signals_as_usual();

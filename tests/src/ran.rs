@@ -193,6 +193,12 @@ impl Run {
         self
     }
 
+    /// The command line for a shell.
+    pub fn line(&self) -> String {
+        let quoted = |word: &OsString| formats::text::shell_quote(&word.to_string_lossy());
+        self.words().iter().map(quoted).collect::<Vec<_>>().join(" ")
+    }
+
     /// Returns the words of the command line.
     pub fn words(&self) -> &[OsString] {
         &self.words

@@ -37,6 +37,11 @@ pub struct PassphraseArgs {
     /// Read it from an open file descriptor.
     #[arg(long, value_name = "N", group = "passphrase_source")]
     pub passphrase_fd: Option<u32>,
+    /// Take it from a command.
+    ///
+    /// Such as a password safe's. It runs with /bin/sh -c, and the first line that it prints is the passphrase.
+    #[arg(long, value_name = "CMD", group = "passphrase_source")]
+    pub passphrase_command: Option<String>,
     /// Make a strong one and show it once.
     ///
     /// At the terminal.
@@ -71,6 +76,11 @@ pub struct NewPassphraseArgs {
     /// Read it from an open file descriptor.
     #[arg(long, value_name = "N", group = "new_passphrase_source")]
     pub new_passphrase_fd: Option<u32>,
+    /// Take it from a command.
+    ///
+    /// Such as a password safe's. It runs with /bin/sh -c, and the first line that it prints is the passphrase.
+    #[arg(long, value_name = "CMD", group = "new_passphrase_source")]
+    pub new_passphrase_command: Option<String>,
     /// Make a strong one and show it once.
     ///
     /// At the terminal.

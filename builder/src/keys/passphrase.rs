@@ -26,7 +26,7 @@ const TRIES: usize = 3;
 pub(crate) enum PassphraseOrigin {
     /// There is none: only recipients open the bundles.
     None,
-    /// A file or a descriptor.
+    /// A file, a descriptor or a command.
     Given,
     /// Made here, shown once.
     Generated,
@@ -57,6 +57,8 @@ pub(crate) struct Flags<'a> {
     pub file: Option<&'a Path>,
     /// `--passphrase-fd`.
     pub fd: Option<u32>,
+    /// `--passphrase-command`.
+    pub command: Option<&'a str>,
     /// `--generate-passphrase`.
     pub generate: bool,
     /// `--passphrase-out-fd`.
@@ -74,6 +76,7 @@ impl PassphraseArgs {
             flag: "--passphrase",
             file: self.passphrase_file.as_deref(),
             fd: self.passphrase_fd,
+            command: self.passphrase_command.as_deref(),
             generate: self.generate_passphrase,
             out_fd: self.passphrase_out_fd,
             accept_unusual: self.accept_unusual,
@@ -89,6 +92,7 @@ impl NewPassphraseArgs {
             flag: "--new-passphrase",
             file: self.new_passphrase_file.as_deref(),
             fd: self.new_passphrase_fd,
+            command: self.new_passphrase_command.as_deref(),
             generate: self.generate_passphrase,
             out_fd: self.passphrase_out_fd,
             accept_unusual: self.accept_unusual,
@@ -124,7 +128,7 @@ pub(crate) fn source(
         }
         return Ok(PassphraseOrigin::Generated);
     }
-    if flags.file.is_some() || flags.fd.is_some() {
+    if flags.file.is_some() || flags.fd.is_some() || flags.command.is_some() {
         return Ok(PassphraseOrigin::Given);
     }
     match (has_recipients, can_ask) {
@@ -156,10 +160,11 @@ pub(crate) fn obtain(
             }
         },
         PassphraseOrigin::Given => {
-            let bytes = match (flags.file, flags.fd) {
-                (Some(path), _) => input::read_secret(path, limits::KEY_FILE)?,
-                (None, Some(number)) => input::read_secret_fd(number, limits::KEY_FILE)?,
-                (None, None) => return Ok(None),
+            let bytes = match (flags.file, flags.fd, flags.command) {
+                (Some(path), _, _) => input::read_secret(path, limits::KEY_FILE)?,
+                (_, Some(number), _) => input::read_secret_fd(number, limits::KEY_FILE)?,
+                (_, _, Some(command)) => unlock::printed(command)?,
+                (None, None, None) => return Ok(None),
             };
             Ok(Some(taken(&unlock::passphrase(&bytes)?, flags.accept_unusual, terminal)?))
         }
@@ -306,6 +311,7 @@ mod tests {
             flag: "--new-passphrase",
             file: None,
             fd: None,
+            command: None,
             generate: false,
             out_fd: None,
             accept_unusual: false,

@@ -28,7 +28,7 @@ impl From<PassphraseError> for Failure {
             }
             PassphraseError::NobodyCouldOpen { flag } => {
                 Failure::usage("nobody could open the kit, and there is no terminal to ask at")
-                    .hint(format!("give {flag}-file FILE, {flag}-fd N, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE"))
+                    .hint(format!("give {flag}-file FILE, {flag}-fd N, {flag}-command COMMAND, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE"))
             }
             PassphraseError::Slip(slip) => slip.into(),
             PassphraseError::NotChosen => Failure::usage("no passphrase was chosen").hint(GENERATE),

@@ -95,8 +95,8 @@ fn nobody_is_waited_for_where_nobody_reads() {
     let out = world.out();
     // on a descriptor, for a password safe
     let flags = ["--json", "--generate-passphrase", "--passphrase-out-fd", "3"];
-    let line = "\"$@\" 3>generated.txt";
-    let run = || build(&world, &out, &flags).under(&["sh", "-ec", line, "sh"]);
+    let line = format!("\"$@\" 3>'{}'", world.path("generated.txt").display());
+    let run = || build(&world, &out, &flags).under(&["sh", "-ec", &line, "sh"]);
     let ran = run().run().expect(0);
     let generated = fs::read_to_string(world.path("generated.txt")).unwrap();
     assert!(generated.trim().len() >= 20, "too short to be strong");
@@ -113,12 +113,8 @@ fn nobody_is_waited_for_where_nobody_reads() {
         opens(&world, &kit_in(&out), &shown(&screen)).expect(0);
     }
     // in the background, where nobody could press Enter
-    let words: Vec<_> = build(&world, &out, &["--generate-passphrase"])
-        .words()
-        .iter()
-        .map(|word| format!("'{}'", word.to_string_lossy()))
-        .collect();
-    let line = format!("set -m; {} & wait $!; echo \"exit $?\"", words.join(" "));
+    let words = build(&world, &out, &["--generate-passphrase"]).line();
+    let line = format!("set -m; {words} & wait $!; echo \"exit $?\"");
     let (_, screen) = Pty::start(Run::new("bash").args(["-c", &line])).end();
     assert!(screen.contains("exit 0") && !screen.contains(WAITS), "{screen}");
     // without a terminal it cannot be shown, so nothing is made

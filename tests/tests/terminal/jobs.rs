@@ -6,11 +6,6 @@ use std::path::Path;
 
 use tests::{Case, PASSPHRASE, Pty, Run, World, running, tool, wait_until};
 
-/// Words for a shell: a run, quoted.
-fn quoted(run: &Run) -> String {
-    run.words().iter().map(|word| format!("'{}' ", word.to_string_lossy())).collect()
-}
-
 /// These words to a shell, at the moment when the run in them has asked for its passphrase.
 fn asked(shell: &[&str], words: &str) -> Pty {
     let mut pty = Pty::start(tool(shell[0], shell[0]).args(&shell[1..]).arg(words));
@@ -64,7 +59,7 @@ fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
     let script = script.arg(&case.device().root).arg("--dry-run");
     let install = install(&case, "--yes");
     let build = case.world.bundle(&["build"]).arg("--out").arg(case.world.out());
-    let words = |run: &Run| format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", quoted(run));
+    let words = |run: &Run| format!("trap : INT QUIT; {}; echo \"exit $?\"; stty -a", run.line());
     let ends = |mut pty: Pty, key: &str, code: i32| {
         pty.press(key);
         let (_, screen) = pty.end();
@@ -85,7 +80,7 @@ fn ctrl_c_at_a_passphrase_prompt_leaves_the_terminal_its_echo() {
 #[test]
 fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
     let case = asking();
-    let words = format!("set -m; {}; stty -a; echo stopped; fg; stty -a", quoted(&dry_run(&case)));
+    let words = format!("set -m; {}; stty -a; echo stopped; fg; stty -a", dry_run(&case).line());
     let mut pty = asked(&["bash", "-c"], &words);
     pty.press("\x1a");
     pty.expect("stopped");
@@ -103,7 +98,7 @@ fn ctrl_z_at_a_passphrase_prompt_gives_the_echo_back_for_as_long_as_it_lasts() {
 #[test]
 fn ctrl_z_while_the_key_is_derived_stops_script_and_program_once() {
     let case = asking();
-    let script = format!("sh -c \"{}; exit \\$?\"", quoted(&dry_run(&case)));
+    let script = format!("sh -c \"{}; exit \\$?\"", dry_run(&case).line());
     let words = format!("{script}; stty -a; echo stopped; fg; echo \"exit $?\"; stty -a");
     let mut pty = asked(INTERACTIVE, &words);
     type_and_let_it_derive(&case, &mut pty);
@@ -119,7 +114,7 @@ fn ctrl_z_while_the_key_is_derived_stops_script_and_program_once() {
 #[test]
 fn a_prompt_that_somebody_else_stopped_hides_and_asks_again() {
     let case = asking();
-    let words = format!("{}; echo stopped; fg; echo \"exit $?\"; stty -a", quoted(&dry_run(&case)));
+    let words = format!("{}; echo stopped; fg; echo \"exit $?\"; stty -a", dry_run(&case).line());
     let mut pty = asked(INTERACTIVE, &words);
     let pid = installer(&case).unwrap().to_string();
     Run::new("kill").args(["-STOP", &pid]).run().expect(0);
@@ -152,7 +147,7 @@ fn a_prompt_in_the_background_can_be_ended_there() {
     let (stopped, gone) = (until("until"), until("while"));
     // a `wait` for a job that bash has for stopped is over at once, whatever it was just sent
     let ends = format!("{stopped}; kill %1; {gone}; wait $!; echo \"exit $?\"");
-    let words = format!("{}& {ends}", quoted(&dry_run(&case)));
+    let words = format!("{}& {ends}", dry_run(&case).line());
     let pty = Pty::start(tool("bash", "bash").args(INTERACTIVE[1..].iter()).arg(&words));
     let (_, screen) = pty.end();
     assert!(screen.contains("exit 143"), "{screen}");

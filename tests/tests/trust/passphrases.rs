@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use formats::seal::{NewIdentity, Passphrase};
-use tests::{Kit, PASSPHRASE, Pty, Ran, Run, World};
+use tests::{Kit, PASSPHRASE, Pty, Ran, Run, World, refused};
 
 fn opens(world: &World, kit: &Kit, passphrase: &str) -> bool {
     world.write("typed.txt", passphrase);
@@ -229,4 +230,62 @@ fn an_identity_and_a_passphrase_open_the_kits_that_each_is_for() {
     world.write("other.txt", "for something else\n");
     let run = world.bundle(&["verify", "--identity", "identity.txt", "--passphrase-file"]);
     run.arg("other.txt").arg(&kits[0].path).run().expect(0);
+}
+
+/// A password safe on the machine: `--passphrase-command 'pass show kit'`.
+#[test]
+fn a_command_gives_one_in_both_programs() {
+    let world = World::new(1);
+    // what it leaves running keeps its output open
+    let prints =
+        "sleep 60 2>&- & echo 'unlocking the safe' >&2; cat passphrase.txt; echo a comment";
+    let out = world.out();
+    let run = world.bundle(&["build", "--json", "--passphrase-command", prints, "--out"]);
+    let begun = Instant::now();
+    let ran = run.arg(&out).run().expect(0).says("unlocking the safe");
+    assert!(begun.elapsed() < Duration::from_secs(50), "it waited for what was left running");
+    assert_eq!(ran.json()["passphrase"], "given");
+    let kit = kit_of(&ran);
+    assert!(opens(&world, &kit, PASSPHRASE));
+    let on_device = |command: &str| {
+        world.on(world.ftd(1), &["verify", "--passphrase-command", command]).arg(&kit.path)
+    };
+    on_device("cat passphrase.txt").run().expect(0);
+    on_device("echo another").run().expect(3).says("cannot-open");
+    let new = ["handoff", "--passphrase-file", "passphrase.txt", "--new-passphrase-command"];
+    let handoff = |command: &str, out: &Path| {
+        world.bundle(&new).arg(command).arg("--out").arg(out).arg(&kit.path)
+    };
+    handoff("echo one that nobody guesses, of the next team", &world.out()).run().expect(0);
+    let nothing = world.out();
+
+    for (failing, how) in [
+        ("cat passphrase.txt; exit 7", "exit status: 7"),
+        ("cat passphrase.txt; kill -TERM $$", "signal: 15"),
+        ("no-such-program", "exit status: 127"),
+    ] {
+        // what it printed is one of the secrets that no run may show
+        refused(on_device(failing), "no-passphrase").says(how).says("run that command by itself");
+        let build = world.bundle(&["build", "--passphrase-command", failing, "--out"]);
+        refused(build.arg(&nothing), "no-passphrase").says(how);
+        refused(handoff(failing, &nothing), "no-passphrase").says(how);
+    }
+    on_device("true").run().expect(2).says("the passphrase is empty");
+    let two = ["--passphrase-file", "passphrase.txt"];
+    on_device("true").args(two).run().expect(2).says("cannot be used with");
+    assert!(is_empty(&nothing));
+}
+
+#[test]
+fn a_command_that_takes_its_time_is_ended_by_ctrl_c() {
+    let world = World::new(1);
+    let kit = world.passphrase_kit();
+    let slow = "trap 'echo stopped >&2; exit' INT; echo waiting >&2; while :; do sleep 0.1; done";
+    let run = world.on(world.ftd(1), &["install", "--passphrase-command", slow]).arg(&kit.path);
+    let line = format!("trap : INT; {}; echo \"exit $?\"", run.line());
+    let mut pty = Pty::start(Run::new("sh").args(["-c", &line]));
+    pty.expect("waiting");
+    pty.press("\x03");
+    pty.expect("exit 130");
+    assert_eq!(pty.end().0, 0);
 }

@@ -150,7 +150,7 @@ impl Hidden {
     }
 }
 
-const ELSEWHERE: &str = "give --passphrase-file FILE, --passphrase-fd N or --identity FILE";
+const ELSEWHERE: &str = "give --passphrase-file FILE, --passphrase-fd N, --passphrase-command COMMAND or --identity FILE";
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {

@@ -12,9 +12,11 @@ use formats::seal::{
 };
 use formats::signature::Fingerprint;
 use formats::text::{named, printable};
+use zeroize::Zeroizing;
 
 use crate::ask::hidden_input::HiddenInput;
 use crate::disk::input::{self, STDIN};
+use crate::process::command;
 use crate::process::memory;
 use crate::say::failure::Failure;
 use crate::say::terminal::Terminal;
@@ -37,11 +39,16 @@ pub struct OpenArgs {
     ///
     /// Its first line; '-' is standard input. May be repeated: several kits may have several
     /// passphrases.
-    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_fd", "passphrase_command"])]
     pub passphrase_file: Vec<PathBuf>,
     /// Read it from an open file descriptor.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "passphrase_command")]
     pub passphrase_fd: Option<u32>,
+    /// Take it from a command.
+    ///
+    /// Such as a password safe's. It runs with /bin/sh -c, and the first line that it prints is the passphrase.
+    #[arg(long, value_name = "CMD")]
+    pub passphrase_command: Option<String>,
 }
 
 /// The file `kit.identity.age` of a kit.
@@ -251,7 +258,9 @@ impl OpenArgs {
     }
 
     fn names_passphrase(&self) -> bool {
-        !self.passphrase_file.is_empty() || self.passphrase_fd.is_some()
+        !self.passphrase_file.is_empty()
+            || self.passphrase_fd.is_some()
+            || self.passphrase_command.is_some()
     }
 
     fn passphrases(&self) -> Result<Vec<Passphrase>, Failure> {
@@ -259,9 +268,31 @@ impl OpenArgs {
             self.passphrase_file.iter().map(|path| input::read_secret(path, limits::KEY_FILE));
         let from_fd =
             self.passphrase_fd.map(|number| input::read_secret_fd(number, limits::KEY_FILE));
-        from_files.chain(from_fd).map(|bytes| passphrase(&bytes?)).collect()
+        let from_command = self.passphrase_command.as_deref().map(printed);
+        from_files.chain(from_fd).chain(from_command).map(|bytes| passphrase(&bytes?)).collect()
     }
 }
+
+/// Returns what a command of the operator's prints. How it failed is said, and never what it
+/// printed.
+///
+/// # Errors
+/// Returns `no-passphrase` if it failed.
+pub fn printed(by: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // full capacity from the start: a buffer that grows leaves copies behind
+    let mut output = Zeroizing::new(Vec::with_capacity(command::OUTPUT));
+    let why = match command::shell(by, &mut output) {
+        Ok(status) if status.success() => return Ok(output),
+        Ok(status) => format!("ended with {status}"),
+        Err(error) => format!("cannot be run: {error}"),
+    };
+    let message = format!("the command {} {why}", named(by, SHOWN));
+    Err(Failure::refused(Reason::NoPassphrase, message)
+        .hint("run that command by itself: it has to print the passphrase, and to end with 0"))
+}
+
+/// Most characters of a command in a message.
+const SHOWN: usize = 100;
 
 /// Returns the first line of a passphrase file, unchanged.
 ///
@@ -278,9 +309,7 @@ pub fn passphrase(bytes: &[u8]) -> Result<Passphrase, Failure> {
         return Ok(whole.canonical());
     }
     if decode::tidy(line).is_empty() {
-        return Err(
-            Failure::usage("the passphrase is empty").hint("put it on the first line of the file")
-        );
+        return Err(Failure::usage("the passphrase is empty").hint("it has to be the first line"));
     }
     // kits of earlier versions were sealed with the byte order mark in the passphrase
     let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };

@@ -16,12 +16,13 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use zeroize::Zeroizing;
 
 use crate::process::hardening::with_limits_as_found;
 use crate::process::signals::give_children_usual_signals;
 
 /// Bytes of output that are kept; `pmtool status` prints some 50 KiB.
-const OUTPUT: usize = 1024 * 1024;
+pub(crate) const OUTPUT: usize = 1024 * 1024;
 /// Bytes that are read between two looks at the time: more than a pipe holds (at most 1 MiB, by
 /// `pipe-max-size`), so that no output of an ended program is missed.
 const AT_ONCE: usize = OUTPUT + 64 * 1024;
@@ -90,12 +91,33 @@ pub fn run(
         .process_group(0);
     let mut child = with_limits_as_found(|| command.spawn())
         .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
-    let end = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
+    let end = end_of(&child);
     let result = wait(&mut child, end, limit);
     if result.is_err() {
         kill(&mut child);
     }
     result
+}
+
+/// Gives the pidfd of a program, if the kernel has them.
+fn end_of(child: &Child) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok()
+}
+
+/// Runs the operator's command with `/bin/sh -c`, and adds the first MiB of its standard output to
+/// `output`. It has this program's terminal, environment and folder, an empty standard input, and
+/// all the time that it wants: it may ask somebody.
+///
+/// # Errors
+/// Fails when it cannot be started or waited for.
+pub(crate) fn shell(command: &str, output: &mut Vec<u8>) -> io::Result<ExitStatus> {
+    give_children_usual_signals()?;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = with_limits_as_found(|| shell.spawn())?;
+    let end = end_of(&child);
+    // the time limit cannot come
+    watch(&mut child, end, Duration::MAX, output)?.ok_or(io::ErrorKind::TimedOut.into())
 }
 
 /// Waits for a program; `end` is its pidfd, if the kernel has them.
@@ -104,23 +126,36 @@ fn wait(
     end: Option<OwnedFd>,
     limit: Duration,
 ) -> Result<Completed, CommandError> {
+    let mut output = Vec::new();
+    match watch(child, end, limit, &mut output)? {
+        Some(status) => Ok(Completed { status, output }),
+        None => Err(CommandError::TimeOut { limit, output }),
+    }
+}
+
+/// Waits for a program and reads its output; `None` when it still runs at the limit.
+fn watch(
+    child: &mut Child,
+    end: Option<OwnedFd>,
+    limit: Duration,
+    output: &mut Vec<u8>,
+) -> io::Result<Option<ExitStatus>> {
     let started = Instant::now();
     let mut stdout = child.stdout.take().map(nonblocking).transpose()?;
-    let mut output = Vec::new();
     loop {
         // status first, then output, so that nothing in between is missed
         let status = child.try_wait()?;
         if let Some(pipe) = &mut stdout
-            && drain(pipe, &mut output)?
+            && drain(pipe, output)?
         {
             stdout = None;
         }
         if let Some(status) = status {
-            return Ok(Completed { status, output });
+            return Ok(Some(status));
         }
         let left = limit.saturating_sub(started.elapsed());
         if left.is_zero() {
-            return Err(CommandError::TimeOut { limit, output });
+            return Ok(None);
         }
         let most = if end.is_some() { left } else { left.min(TICK) };
         await_any([end.as_ref().map(AsFd::as_fd), stdout.as_ref().map(AsFd::as_fd)], most)?;
@@ -152,9 +187,9 @@ fn nonblocking<T: AsFd>(pipe: T) -> io::Result<T> {
 /// Reads available output, up to [`AT_ONCE`], so that a program that never stops writing does not
 /// prevent looks at the time. Returns true at the end of the pipe.
 fn drain(pipe: &mut impl Read, output: &mut Vec<u8>) -> io::Result<bool> {
-    let (mut chunk, mut taken) = ([0; 8192], 0);
+    let (mut chunk, mut taken) = (Zeroizing::new([0; 8192]), 0);
     while taken < AT_ONCE {
-        match pipe.read(&mut chunk) {
+        match pipe.read(chunk.as_mut_slice()) {
             Ok(0) => return Ok(true),
             Ok(count) => {
                 taken += count;
