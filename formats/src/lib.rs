@@ -18,10 +18,11 @@
 //! | [`trust`] | the rules by which a signer is trusted: the only way to a bundle's credentials |
 //! | [`kit`] | the index of the folder that travels |
 //! | [`receipt`] | the signed record that a device hands back |
-//! | [`decode`], [`csv`] | text and tables that people wrote or copied |
+//! | [`decode`], [`csv`], [`armor`] | text, tables and blocks that people wrote or copied |
 //! | [`json`] | the reader of our own JSON |
 //! | [`checksum`], [`limits`], [`timestamp`], [`text`], [`error`] | the ground under the others |
 
+pub mod armor;
 mod as_text;
 pub mod bundle;
 pub mod checksum;

@@ -6,11 +6,8 @@ pub(crate) mod plan_text;
 pub(crate) mod rehearsal;
 pub(crate) mod source;
 
-use std::io::IsTerminal;
-
 use cli::ask::signer::SignerCheck;
 use cli::ask::unlock::Unlocker;
-use cli::disk::input::STDIN;
 use cli::kit::source::origin;
 use cli::kit::validity::names_its_device;
 use cli::say::failure::Failure;
@@ -85,9 +82,6 @@ pub(crate) fn judge(
         let origin = origin(path);
         let mut judged = || -> Result<Accepted, Failure> {
             terminal.detail(&format!("opening {}", printable(&origin)));
-            if path.as_os_str() == STDIN && std::io::stdin().is_terminal() {
-                terminal.note(PASTE);
-            }
             let (signed, unlocked) = source::open(path, &appliance.uuid, &mut unlocker)?;
             let pinned = signers.of(&signed.manifest().manager.uuid);
             let bundle = check.vouch(&origin, signed, &pinned, unlocked.vouched_signer)?;
@@ -112,8 +106,6 @@ pub(crate) fn judge(
     }
     Ok(found)
 }
-
-const PASTE: &str = "Paste the bundle, from the line BEGIN AGE ENCRYPTED FILE to the line END; then Enter and Ctrl-D.";
 
 fn judge_one(
     host: &Host,

@@ -2,6 +2,7 @@
 
 mod generated;
 mod jobs;
+mod paste;
 mod question;
 
 use lab::{LabSpec, ManagerSpec};
@@ -436,19 +437,4 @@ fn standard_input_is_read_by_one_reader_only() {
     }
     let install = world.on(world.ftd(1), &["install", "--dry-run"]).args(world.trust()).arg("-");
     install.stdin(bundle).run().expect(0);
-}
-
-/// A terminal that shows nothing is taken for one that hangs.
-#[test]
-fn who_is_to_paste_is_told_what() {
-    let world = World::new(1);
-    drop(world.kit(&[]));
-    let install = world.on(world.ftd(1), &["install", "--dry-run"]).args(world.trust()).arg("-");
-    let mut pty = Pty::start(install);
-    pty.expect("Paste the bundle, from the line BEGIN AGE ENCRYPTED FILE");
-    pty.type_line("nonsense");
-    pty.type_line("\u{4}");
-    let (code, screen) = pty.end();
-    assert_eq!(code, 3, "{screen}");
-    assert!(screen.contains("standard input: "), "{screen}");
 }

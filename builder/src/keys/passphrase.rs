@@ -160,13 +160,15 @@ pub(crate) fn obtain(
             }
         },
         PassphraseOrigin::Given => {
-            let bytes = match (flags.file, flags.fd, flags.command) {
-                (Some(path), _, _) => input::read_secret(path, limits::KEY_FILE)?,
-                (_, Some(number), _) => input::read_secret_fd(number, limits::KEY_FILE)?,
-                (_, _, Some(command)) => unlock::printed(command)?,
+            let given = match (flags.file, flags.fd, flags.command) {
+                (Some(path), _, _) => unlock::passphrase_of(path)?,
+                (_, Some(number), _) => {
+                    unlock::passphrase(&input::read_secret_fd(number, limits::KEY_FILE)?)?
+                }
+                (_, _, Some(command)) => unlock::passphrase(&unlock::printed(command)?)?,
                 (None, None, None) => return Ok(None),
             };
-            Ok(Some(taken(&unlock::passphrase(&bytes)?, flags.accept_unusual, terminal)?))
+            Ok(Some(taken(&given, flags.accept_unusual, terminal)?))
         }
     }
 }

@@ -9,21 +9,10 @@ use std::borrow::Cow;
 use std::io;
 
 use age::armor::ArmoredReader;
-use base64::alphabet::STANDARD;
-use base64::engine::general_purpose::{GeneralPurpose, PAD};
-use base64::engine::{DecodePaddingMode, Engine};
-use base64::prelude::BASE64_STANDARD;
 
 use super::{ARMOR_BEGIN, BINARY_BEGIN, OpenError};
-use crate::cisco::channels::clean;
+use crate::armor::{AGE, Cut, without_terminal};
 use crate::decode;
-
-const BEGIN: &str = "BEGIN AGE ENCRYPTED FILE";
-const END: &str = "END AGE ENCRYPTED FILE";
-
-/// Padding is optional: some programs take an `=` at the end of a line for a mark of theirs.
-const WITH_OR_WITHOUT_PADDING: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Restores a sealed file to the form of age from one that a person copied. A file that cannot be
 /// mended is returned as it is.
@@ -39,54 +28,23 @@ pub fn recovered(sealed: &[u8]) -> Result<Cow<'_, [u8]>, OpenError> {
         return Err(OpenError::TextMode);
     }
     let text = without_terminal(&text);
-    let Some((_, after)) = text.split_once(BEGIN) else { return Ok(Cow::Borrowed(sealed)) };
-    let (body, rest) = after.split_once(END).ok_or(OpenError::CutArmor)?;
-    if body.contains(BEGIN) || rest.contains(BEGIN) {
-        return Err(OpenError::TwoArmored);
-    }
-    Ok(body_bytes(body).map_or(Cow::Borrowed(sealed), |bytes| Cow::Owned(armor(&bytes))))
-}
-
-/// Removes traces of a terminal session from a log: colours, and the prompts of a pager.
-fn without_terminal(text: &str) -> String {
-    // no line of base64 has a hyphen
-    let is_pager = |line: &str| {
-        line.contains('-') && line.trim_start_matches(['<', '-', ' ']).starts_with("More")
+    let blocks = AGE.blocks(&text).map_err(|cut| match cut {
+        Cut::NoEnd => OpenError::CutArmor,
+        Cut::TwoBegin => OpenError::TwoArmored,
+    })?;
+    let body = match blocks.as_slice() {
+        [] => return Ok(Cow::Borrowed(sealed)),
+        [body] => body,
+        _ => return Err(OpenError::TwoArmored),
     };
-    let mut kept = String::with_capacity(text.len());
-    for line in text.lines().map(clean).filter(|line| !is_pager(line)) {
-        kept.push_str(&line);
-        kept.push('\n');
-    }
-    kept
+    let armored = |bytes: Vec<u8>| Cow::Owned(AGE.text(&bytes).into_bytes());
+    Ok(body.bytes().map_or(Cow::Borrowed(sealed), armored))
 }
 
 fn is_armor(sealed: &[u8]) -> bool {
     let trimmed = sealed.trim_ascii_start();
     trimmed.starts_with(ARMOR_BEGIN)
         && io::copy(&mut ArmoredReader::new(trimmed), &mut io::sink()).is_ok()
-}
-
-fn body_bytes(body: &str) -> Option<Vec<u8>> {
-    // some programs join several dashes into one
-    let dashes = |c: char| c == '-' || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}');
-    let mut base64 = String::with_capacity(body.len());
-    for line in body.lines() {
-        let line = decode::bare(line);
-        let line = line.trim_matches(dashes);
-        base64.extend(line.chars().filter(|c| *c != ' '));
-    }
-    WITH_OR_WITHOUT_PADDING.decode(base64).ok()
-}
-
-fn armor(bytes: &[u8]) -> Vec<u8> {
-    let mut text = format!("-----{BEGIN}-----\n");
-    for line in BASE64_STANDARD.encode(bytes).as_bytes().chunks(64) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
-        text.push('\n');
-    }
-    text.push_str(&format!("-----{END}-----\n"));
-    text.into_bytes()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ Examples:
   sftunnel-install install --yes --passphrase-file pass.txt KIT-OF-1 KIT-OF-2
       kits of two managers: one change, one restart, and nothing is asked
   sftunnel-install install --identity site.key -
-      then paste an armored bundle, and Ctrl-D
+      then paste an armored bundle; it ends by itself
 
 The restart interrupts the tunnels of every manager of this box. Stay until the
 exit code is 0; what was there before is kept as a backup (`rollback`).";

@@ -1,6 +1,6 @@
 //! Identities and passphrases, read from files, descriptors or the terminal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -15,6 +15,7 @@ use formats::text::{named, printable};
 use zeroize::Zeroizing;
 
 use crate::ask::hidden_input::HiddenInput;
+use crate::ask::paste;
 use crate::disk::input::{self, STDIN};
 use crate::process::command;
 use crate::process::memory;
@@ -104,7 +105,10 @@ impl<'a> Unlocker<'a> {
         }
         let files = args.identity.iter().map(|path| {
             let name = path.display().to_string();
-            let bytes = input::read_secret(path, limits::KEY_FILE)?;
+            let bytes = match paste::is_pasted(path) {
+                true => pasted_file(&paste::identity(&mut HiddenInput::begin()?, PASTE)?),
+                false => input::read_secret(path, limits::KEY_FILE)?,
+            };
             let file =
                 IdentityFile::from_person(&bytes).map_err(|error| no_identity(&name, &error))?;
             Ok((name, file))
@@ -191,7 +195,15 @@ impl<'a> Unlocker<'a> {
         if let (Some(error), true) = (wrong, self.args.names_passphrase()) {
             return Err(cannot_open(name, &error));
         }
-        let mut hidden = HiddenInput::begin()?;
+        self.ask_for_passphrase(&mut HiddenInput::begin()?, name, protected)
+    }
+
+    fn ask_for_passphrase(
+        &mut self,
+        hidden: &mut HiddenInput,
+        name: &str,
+        protected: &ProtectedIdentity,
+    ) -> Result<Unlocked, Failure> {
         let prompt = format!("Passphrase for {}: ", in_prompt(name));
         // the passphrase of an SSH key was chosen by a person
         let form = if protected.memory().is_some() { GENERATED } else { "" };
@@ -218,7 +230,7 @@ impl<'a> Unlocker<'a> {
         Err(Failure::refused(Reason::CannotOpen, format!("{name}: no passphrase was given")))
     }
 
-    fn pasted_identity(&self) -> Result<Unlocked, Failure> {
+    fn pasted_identity(&mut self) -> Result<Unlocked, Failure> {
         let nothing = || {
             Failure::usage("nothing is given that could open the bundle")
                 .hint("give --identity FILE; a passphrase works only with a kit that holds kit.identity.age")
@@ -228,12 +240,17 @@ impl<'a> Unlocker<'a> {
         }
         let mut hidden = HiddenInput::begin()?;
         for _ in 0..TRIES {
-            let typed = hidden.ask("Paste the identity (AGE-SECRET-KEY-1...): ")?;
-            if let Some(unlocked) = identity_text(&typed) {
-                return Ok(unlocked);
+            let pasted = pasted_file(&paste::identity(&mut hidden, PASTE)?);
+            match IdentityFile::from_person(&pasted) {
+                Ok(IdentityFile::Plain(identities)) => {
+                    return Ok(Unlocked { identities, vouched_signer: None });
+                }
+                Ok(IdentityFile::Protected(protected)) => {
+                    memory::require(PASTED, &protected)?;
+                    return self.ask_for_passphrase(&mut hidden, PASTED, &protected);
+                }
+                Err(_) => self.terminal.note("That is not an identity; try again."),
             }
-            self.terminal
-                .note("That is not an identity of the form AGE-SECRET-KEY-1...; try again.");
         }
         Err(nothing())
     }
@@ -264,12 +281,12 @@ impl OpenArgs {
     }
 
     fn passphrases(&self) -> Result<Vec<Passphrase>, Failure> {
-        let from_files =
-            self.passphrase_file.iter().map(|path| input::read_secret(path, limits::KEY_FILE));
+        let from_files = self.passphrase_file.iter().map(|path| passphrase_of(path));
         let from_fd =
             self.passphrase_fd.map(|number| input::read_secret_fd(number, limits::KEY_FILE));
         let from_command = self.passphrase_command.as_deref().map(printed);
-        from_files.chain(from_fd).chain(from_command).map(|bytes| passphrase(&bytes?)).collect()
+        let others = from_fd.into_iter().chain(from_command).map(|bytes| passphrase(&bytes?));
+        from_files.chain(others).collect()
     }
 }
 
@@ -293,6 +310,27 @@ pub fn printed(by: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// Most characters of a command in a message.
 const SHOWN: usize = 100;
+
+/// Prompt for an identity: a line or a file, or the `kit.identity.age` of a passphrase kit.
+const PASTE: &str = "Paste the identity (AGE-SECRET-KEY-1..., or a whole file): ";
+/// Name of an identity that was pasted.
+const PASTED: &str = "the pasted identity";
+
+/// The bytes of an identity that was pasted.
+fn pasted_file(text: &Passphrase) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(text.expose().as_bytes().to_vec())
+}
+
+/// Reads a passphrase file; standard input that is a terminal is asked at, without echo.
+///
+/// # Errors
+/// Fails when it cannot be read, is empty or not text.
+pub fn passphrase_of(path: &Path) -> Result<Passphrase, Failure> {
+    match paste::is_pasted(path) {
+        true => HiddenInput::begin()?.ask("Passphrase: "),
+        false => passphrase(&input::read_secret(path, limits::KEY_FILE)?),
+    }
+}
 
 /// Returns the first line of a passphrase file, unchanged.
 ///

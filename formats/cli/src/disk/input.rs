@@ -86,12 +86,11 @@ pub fn read_secret_fd(number: u32, limit: u64) -> Result<Zeroizing<Vec<u8>>, Fai
         .map_err(|error| of_limit(Path::new("the file descriptor"), &error))
 }
 
-/// Reads a bundle like [`read`]; one in armor may have been pasted.
+/// Restores a bundle that a person copied.
 ///
 /// # Errors
-/// Like [`read`]; a bad copy gets a hint at how to make a better one.
-pub fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes = read(path, limits::BUNDLE)?;
+/// A bad copy gets a hint at how to make a better one.
+pub fn recovered_bundle(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     match recovered(&bytes) {
         Ok(Cow::Borrowed(_)) => Ok(bytes),
         Ok(Cow::Owned(mended)) => Ok(mended),

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use formats::bundle::{BundleError, SignedBundle};
 use formats::error::Reason;
+use formats::limits;
 use formats::seal::{Identities, OpenError, encoding_of};
 
+use crate::ask::paste;
 use crate::ask::unlock::KitIdentity;
 use crate::disk::input::{self, STDIN};
 use crate::kit::folder::{KitFolder, identity_around};
@@ -72,7 +74,9 @@ pub fn origin(path: &Path) -> String {
 
 impl BundleFile {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let sealed = input::read_bundle(path).map_err(|failure| match failure.reason() {
+        let read = paste::read(path, &paste::BUNDLE, limits::BUNDLE);
+        let read = read.and_then(|bytes| input::recovered_bundle(path, bytes));
+        let sealed = read.map_err(|failure| match failure.reason() {
             Some(Reason::BadFormat | Reason::TooLarge) => failure.or_hint(what_to_name(path)),
             _ => failure,
         })?;
