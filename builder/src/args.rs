@@ -13,6 +13,7 @@ use cli::help::completion::CompletionArgs;
 use cli::help::manual::ManArgs;
 use cli::say::monitoring::Thresholds;
 use cli::say::terminal::TalkArgs;
+use cli::support::SupportArgs;
 use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;
 
@@ -91,6 +92,12 @@ pub enum Command {
     /// Make a key.
     #[command(after_long_help = KEYGEN_EXAMPLES)]
     Keygen(KeygenArgs),
+    /// Write one file for the colleague on the phone.
+    ///
+    /// Versions, clock, `check`, tunnels, FAILED_PUSH, logs, lists of files and free space, and no
+    /// key and no passphrase. Works without root for what can be read. Changes nothing.
+    #[command(after_long_help = SUPPORT_EXAMPLES)]
+    Support(SupportArgs),
     /// Print the manual page of a command.
     ///
     /// At a terminal as text, in a pipe as the source for `man -l -`.
@@ -116,6 +123,7 @@ impl Command {
             Self::Handoff(_) => "handoff",
             Self::Receipts(_) => "receipts",
             Self::Keygen(_) => "keygen",
+            Self::Support(_) => "support",
             Self::Man(_) => "man",
             Self::Completion(_) => "completion",
         }

@@ -7,4 +7,5 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod plan;
 pub(crate) mod receipts;
+pub(crate) mod support;
 pub(crate) mod verify;

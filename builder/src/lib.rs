@@ -163,6 +163,7 @@ fn dispatch(
             KeyKind::Identity(args) => commands::keygen::identity(args, &context),
             KeyKind::Signer(args) => commands::keygen::signer(args, &context),
         },
+        Command::Support(args) => commands::support::run(args, &context),
         Command::Man(args) => manual::run(args, command(), &MANUAL, &terminal),
         Command::Completion(args) => Ok(completion::run(args, command(), &terminal)),
     }

@@ -11,6 +11,7 @@ use cli::help::completion::CompletionArgs;
 use cli::help::manual::ManArgs;
 use cli::say::monitoring::Thresholds;
 use cli::say::terminal::TalkArgs;
+use cli::support::SupportArgs;
 
 use self::examples::*;
 
@@ -118,6 +119,12 @@ pub(crate) enum Command {
     /// Show the runs on this box, and how they ended.
     #[command(after_long_help = LOG_EXAMPLES)]
     Log,
+    /// Write one file for the colleague on the phone.
+    ///
+    /// Versions, clock, status, logs, lists of files and free space, and no key and no passphrase.
+    /// Works without root for what can be read, and while another run is under way. Changes nothing.
+    #[command(after_long_help = SUPPORT_EXAMPLES)]
+    Support(SupportArgs),
     /// Print the manual page of a command.
     ///
     /// At a terminal as text, in a pipe as the source for `man -l -`.

@@ -13,6 +13,7 @@ pub(crate) mod recover;
 pub(crate) mod rollback;
 pub(crate) mod signers;
 pub(crate) mod status;
+pub(crate) mod support;
 pub(crate) mod verify;
 
 use std::time::Duration;

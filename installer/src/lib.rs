@@ -128,6 +128,7 @@ fn dispatch(terminal: Terminal, cli: &Cli) -> Result<Report, Failure> {
         Command::Backups { command } => commands::backups::run(&session, command),
         Command::Signers { command } => commands::signers::run(&session, command),
         Command::Log => commands::log::run(&session),
+        Command::Support(args) => commands::support::run(&session, args),
         Command::Man(args) => manual::run(args, command(), &MANUAL, &terminal),
         Command::Completion(args) => Ok(completion::run(args, command(), &terminal)),
     };
@@ -159,6 +160,7 @@ impl Command {
             Self::Backups { .. } => "backups",
             Self::Signers { .. } => "signers",
             Self::Log => "log",
+            Self::Support(_) => "support",
             Self::Man(_) => "man",
             Self::Completion(_) => "completion",
         }

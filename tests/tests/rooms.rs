@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const CRATES: [(&str, &[&str]); 3] = [
-    ("formats/cli/src", &["say", "process", "disk", "ask", "kit", "help"]),
+    ("formats/cli/src", &["say", "process", "disk", "ask", "kit", "support", "help"]),
     ("builder/src", &["args", "device_result", "fmc", "keys", "kit", "wording", "commands"]),
     ("installer/src", &["appliance", "change", "candidate", "wording", "commands"]),
 ];

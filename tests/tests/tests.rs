@@ -72,6 +72,9 @@ mod device {
     /// 1970, behind, too early, too late.
     mod clock;
 
+    /// One file for the colleague on the phone.
+    mod support;
+
     /// Thousands of peer directories; a shell that allows hardly any open files.
     mod limits;
 }

@@ -112,6 +112,18 @@ Examples:
   sftunnel-bundle keygen signer --out signer.pem
       prints the fingerprint to tell by phone; use it with `build --sign-key`";
 
+pub(super) const SUPPORT_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle support
+  sftunnel-bundle support --out /mnt/usb
+      onto the stick
+  sftunnel-bundle support --out - | less
+      to read it first
+
+A part that cannot be read says why, and the others are there. Whatever has the
+form of a key or passphrase is replaced by [removed: ...]. It names devices and
+addresses, so read it before you send it.";
+
 pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
   sftunnel-bundle man

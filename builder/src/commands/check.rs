@@ -17,6 +17,7 @@ use cli::disk::root::{Root, is_absent};
 use cli::say::failure::Failure;
 use cli::say::monitoring::Thresholds;
 use cli::say::report::Report;
+use cli::say::terminal::Terminal;
 use formats::cisco::facts::{BATCHES, CA, CRL, IMS_CONF, OWN_CERTIFICATE, PEERS, PUSHED};
 use formats::cisco::failed_push::FailedPush;
 use formats::cisco::ims_conf::ImsConf;
@@ -32,19 +33,29 @@ use crate::args::CheckArgs;
 use crate::commands::receipts;
 use crate::device_result::DeviceRef;
 use crate::fmc::discover::{self, Newest};
-use crate::fmc::error::WrongBox;
+use crate::fmc::error::{Error, WrongBox};
 use crate::fmc::status_source::{self, Answer};
 
 /// Checks the FMC. Only wrong usage is an error: anything that cannot be read or written is
 /// UNKNOWN, unless something worse is known.
 pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure> {
+    seen(args, context, &context.terminal, status_source::ask(&args.status, context))
+}
+
+/// The same, with what the manager says of its tunnels: a report within another one asks once.
+pub(crate) fn seen(
+    args: &CheckArgs,
+    context: &Context,
+    terminal: &Terminal,
+    asked: Result<Answer, Error>,
+) -> Result<Report, Failure> {
     let thresholds = args.thresholds.checked()?;
     let mut look = Look::new(context, thresholds);
     look.manager();
     look.peers();
     // whatever is asked beside the certificates must not hide what they say
     let mut problems = Vec::new();
-    let asked = status_source::ask(&args.status, context).unwrap_or_else(|error| {
+    let asked = asked.unwrap_or_else(|error| {
         let failure = Failure::from(error);
         problems.push(format!("the tunnels were not looked at: {}", failure.in_a_line()));
         Answer::Silent(failure.into_message())
@@ -80,8 +91,8 @@ pub(crate) fn run(args: &CheckArgs, context: &Context) -> Result<Report, Failure
             body.add_problem(format!("the figures were not written: {}", failure.in_a_line()));
         }
     }
-    let text = body.text(&context.terminal);
-    Ok(Report::for_terminal(&context.terminal, &body, text).monitoring(body.state))
+    let text = body.text(terminal);
+    Ok(Report::for_terminal(terminal, &body, text).monitoring(body.state))
 }
 
 struct Look<'a> {

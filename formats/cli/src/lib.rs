@@ -7,6 +7,7 @@
 //! | [`disk`] | paths below `--root`, files named on the command line, files written whole or not at all |
 //! | [`ask`] | passphrases and identities, and the check of a signer |
 //! | [`kit`] | kits and bundles on a disk, and explanations for what is neither |
+//! | [`support`] | one file without secrets for the colleague on the phone |
 //! | [`help`] | manual pages and completions |
 //!
 //! Each room uses those above it, and none below.
@@ -17,3 +18,4 @@ pub mod help;
 pub mod kit;
 pub mod process;
 pub mod say;
+pub mod support;

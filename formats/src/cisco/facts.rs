@@ -55,6 +55,13 @@ pub const BATCHES: &str = "/var/tmp/certs";
 /// File in a run's folder that lists the devices it did not reach. Doc.
 pub const FAILED_PUSH: &str = "FAILED_PUSH";
 
+/// Log of `generate_certs.pl`, on the manager. Doc.
+pub const RENEWAL_LOG: &str = "/var/log/sf/sfca_generation.log";
+
+/// Log of the system with sftunnel's lines; one may be a link to the other. Doc; the second guessed
+/// for managers.
+pub const MESSAGES: [&str; 2] = ["/ngfw/var/log/messages", "/var/log/messages"];
+
 /// The tunnel's port, unless the configuration or the operator says otherwise. Cisco.
 pub const PORT: u16 = 8305;
 

@@ -16,7 +16,7 @@ use crate::appliance::host::command::Print;
 use crate::appliance::signals::Signals;
 
 /// Time limit of one `pmtool status`.
-const STATUS_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const STATUS_LIMIT: Duration = Duration::from_secs(30);
 /// Tries for a state that cannot be read before a restart, and the pause between them.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);

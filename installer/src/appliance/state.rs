@@ -19,7 +19,7 @@ use crate::appliance::error::{Error, Missing, Unsafe};
 use crate::appliance::host::Host;
 use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
 
-const NAME: &str = "sftunnel-airgap";
+pub(crate) const NAME: &str = "sftunnel-airgap";
 const LOCK: &str = "lock";
 /// A record of this program's own. The log is the largest: 64 MiB are some 200,000 runs.
 const RECORD: u64 = 64 * 1024 * 1024;

@@ -117,6 +117,18 @@ Examples:
   sftunnel-install log
   sftunnel-install log --json";
 
+pub(super) const SUPPORT_EXAMPLES: &str = "\
+Examples:
+  sftunnel-install support
+  sftunnel-install support --out /mnt/usb
+      onto the stick
+  sftunnel-install support --out - | less
+      to read it first
+
+A part that cannot be read says why, and the others are there. Whatever has the
+form of a key or passphrase is replaced by [removed: ...]. It names devices and
+addresses, so read it before you send it.";
+
 pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
   sftunnel-install man

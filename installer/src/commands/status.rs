@@ -13,6 +13,7 @@ use cli::disk::durable;
 use cli::say::failure::Failure;
 use cli::say::monitoring::{Level, Thresholds};
 use cli::say::report::Report;
+use cli::say::terminal::Terminal;
 use cli::say::version;
 use formats::device::{CredentialFile, DeviceUuid};
 use formats::timestamp::Timestamp;
@@ -71,7 +72,11 @@ struct StatusReport {
 /// Shows the state of the box. Peer directories or records that cannot be read, and a
 /// `--prometheus` file that cannot be written, are errors.
 pub(crate) fn run(session: &Session, args: &StatusArgs) -> Result<Report, Failure> {
-    let Session { host, terminal } = session;
+    of(&session.host, &session.terminal, args)
+}
+
+/// The same, for a report within another one.
+pub(crate) fn of(host: &Host, terminal: &Terminal, args: &StatusArgs) -> Result<Report, Failure> {
     let thresholds = args.thresholds.checked()?;
     let now = host.now();
     let state = State::open(host)?;

@@ -57,6 +57,7 @@ objects! {
         bundle_id: Option<Sha256>, certificate_not_after: Option<Timestamp>,
         ca_not_after: Option<Timestamp>,
     }
+    SupportPart { name: String, readable: bool, removed: usize, }
     PlannedInstaller { arch: String, source: String, }
     LeftOutInstaller { source: String, reason: String, message: String, }
     BuildSigner { public_key: String, fingerprint: String, spoken: String, new: bool, }
@@ -213,6 +214,7 @@ schemas! {
     }
     Inspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
     BuilderVerify { opened: bool, kits: Vec<VerifiedKit>, results: Vec<VerifiedBundle>, }
+    Support { path: Option<String>, size: usize, parts: Vec<SupportPart>, }
     Man { page: String, roff: String, }
     Completion { shell: String, script: String, }
     Keygen {
@@ -327,6 +329,8 @@ fn the_builders_objects_have_these_fields() {
         |kind: &str| world.bundle_program(&["keygen", kind, "--out"]).arg(world.path(kind));
     json::<Keygen>(keygen("identity"), 0, "sftunnel-bundle.keygen/1");
     json::<Keygen>(keygen("signer"), 0, "sftunnel-bundle.keygen/1");
+    let support = world.bundle(&["support", "--out"]).arg(world.out());
+    json::<Support>(support, 0, "sftunnel-bundle.support/1");
     let man = json::<Man>(world.bundle_program(&["man", "build"]), 0, "sftunnel-bundle.man/1").0;
     assert_eq!(man.page, "sftunnel-bundle-build");
     let run = world.bundle_program(&["completion", "bash"]);
@@ -399,6 +403,8 @@ fn the_installers_objects_have_these_fields() {
     json::<Log>(on(&["log"]), 0, "sftunnel-install.log/1");
     json::<Backups>(on(&["backups", "list"]), 0, "sftunnel-install.backups/1");
     json::<Signers>(on(&["signers", "list"]), 0, "sftunnel-install.signers/1");
+    let support = on(&["support", "--out"]).arg(world.out());
+    assert!(json::<Support>(support, 0, "sftunnel-install.support/1").0.size > 4000);
     let opened = ["inspect", "--identity", "identity.txt"];
     json::<Inspect>(on(&["inspect"]).arg(&kit), 0, "sftunnel-install.inspect/1");
     json::<Inspect>(on(&opened).arg(&kit), 0, "sftunnel-install.inspect/1");

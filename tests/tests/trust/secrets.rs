@@ -3,6 +3,7 @@
 
 mod builder;
 mod shown;
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;

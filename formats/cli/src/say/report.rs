@@ -50,6 +50,11 @@ impl Report {
         }
     }
 
+    /// The command's own fields of the JSON object, as the text of an object.
+    pub fn json(&self) -> &str {
+        &self.body
+    }
+
     /// Notes that the command changed something: it then keeps its exit code even if the result
     /// cannot be written, as 1 means that nothing was changed.
     #[must_use]
