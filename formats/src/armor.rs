@@ -25,6 +25,10 @@ pub const AGE: Armor = Armor {
     columns: 64,
 };
 
+/// That of a receipt.
+pub const RECEIPT: Armor =
+    Armor { begin: "BEGIN SFTUNNEL RECEIPT", end: "END SFTUNNEL RECEIPT", columns: 76 };
+
 /// Padding is optional: some programs take an `=` at the end of a line for a mark of theirs.
 const WITH_OR_WITHOUT_PADDING: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));

@@ -5,9 +5,12 @@
 //! `sftunnel-receipt/1`, a line feed, and the exact text of the claim. The manager that made the
 //! key holds it too: a tunnel that the manager shows as up is proof, a receipt is a record.
 
+use std::borrow::Cow;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 
+use crate::armor::{Body, RECEIPT, without_terminal};
 use crate::checksum::Sha256;
 use crate::credentials::{Certificate, CheckedCredentials, CredentialsError};
 use crate::decode;
@@ -89,6 +92,9 @@ pub enum ReceiptError {
     /// Not the JSON of a receipt or of its claim, or another format.
     #[error("the receipt {0}")]
     Json(#[from] JsonError),
+    /// The text of a receipt that is not whole.
+    #[error("the receipt's text is cut or damaged")]
+    Text,
     /// The certificate in it cannot be read.
     #[error("the receipt's certificate: {0}")]
     Certificate(#[from] CredentialsError),
@@ -113,6 +119,7 @@ impl Reasoned for ReceiptError {
     fn reason(&self) -> Reason {
         match self {
             Self::Json(_) | Self::CannotSign => Reason::BadFormat,
+            Self::Text => Reason::Damaged,
             Self::Certificate(error) => error.reason(),
             Self::Signature | Self::OtherCertificate => Reason::BadSignature,
             Self::NotIssuedByCa => Reason::NotIssuedByCa,
@@ -218,6 +225,25 @@ impl SignedReceipt {
             return Err(ReceiptError::OtherDevice);
         }
         Ok(())
+    }
+}
+
+/// The text of a receipt's bytes, to be copied from a console: base64 between two marks.
+pub fn text(bytes: &[u8]) -> String {
+    RECEIPT.text(bytes)
+}
+
+/// The receipts in bytes that a person copied: those between the marks, as many as there are, or
+/// else the whole.
+pub fn found_in(bytes: &[u8]) -> Vec<Result<Cow<'_, [u8]>, ReceiptError>> {
+    let text = without_terminal(&decode::lossy(bytes));
+    match RECEIPT.blocks(&text) {
+        Err(_) => vec![Err(ReceiptError::Text)],
+        Ok(blocks) if blocks.is_empty() => vec![Ok(Cow::Borrowed(bytes))],
+        Ok(blocks) => {
+            let bytes = |block: &Body<'_>| block.bytes().map(Cow::Owned);
+            blocks.iter().map(|block| bytes(block).ok_or(ReceiptError::Text)).collect()
+        }
     }
 }
 
@@ -361,6 +387,32 @@ mod tests {
     }
 
     #[test]
+    fn receipts_are_found_in_the_log_of_a_console() {
+        let live = live(DEVICE);
+        let bytes = claim(&live, DEVICE).sign(&live).unwrap();
+        let armored = text(&bytes);
+        assert!(armored.lines().all(|line| line.len() <= 76), "{armored}");
+        let log = |armored: &str| {
+            format!("root@ftd:~# x\r\n\u{1b}[1m{armored}\nDone.\n{armored}root@ftd:~# ")
+        };
+        let broken = armored.replace('\n', "\r\n> ");
+        for (copied, number) in [(&armored, 1), (&log(&armored), 2), (&log(&broken), 2)] {
+            let found = found_in(copied.as_bytes());
+            assert_eq!(found.len(), number);
+            for one in found {
+                assert_eq!(*one.unwrap(), *bytes);
+            }
+        }
+        // by itself, as the file is
+        assert_eq!(found_in(&bytes), [Ok(Cow::Borrowed(&bytes[..]))]);
+        let (cut, _) = armored.rsplit_once("END").unwrap();
+        let foreign = armored.replacen('\n', "\n?", 2);
+        for damaged in [cut, &foreign] {
+            assert_eq!(found_in(damaged.as_bytes()), [Err(ReceiptError::Text)]);
+        }
+    }
+
+    #[test]
     fn a_changed_claim_is_refused() {
         let live = live(DEVICE);
         let text = String::from_utf8(claim(&live, DEVICE).sign(&live).unwrap()).unwrap();
@@ -427,6 +479,7 @@ mod tests {
         let reasons = [
             (syntax.into(), Reason::BadFormat),
             (ReceiptError::CannotSign, Reason::BadFormat),
+            (ReceiptError::Text, Reason::Damaged),
             (ReceiptError::Signature, Reason::BadSignature),
             (ReceiptError::OtherCertificate, Reason::BadSignature),
             (ReceiptError::NotIssuedByCa, Reason::NotIssuedByCa),

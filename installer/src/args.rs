@@ -301,7 +301,8 @@ impl Default for Wait {
 pub(crate) struct ReceiptOut {
     /// Copy the receipt to this folder too.
     ///
-    /// Such as a stick. A kit keeps it in its receipts/ in any case.
+    /// Such as a stick; '-' prints it as text, to be copied from a console. A kit keeps it in its
+    /// receipts/ in any case.
     #[arg(long = "receipt-out", value_name = "DIR")]
     pub folders: Vec<PathBuf>,
 }

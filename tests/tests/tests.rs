@@ -81,6 +81,9 @@ mod device {
 
 /// The FMC: which devices, which are reached, what is proved.
 mod manager {
+    /// A receipt as text, through the console.
+    mod pasted_receipt;
+
     /// The list of devices in every shape that it is found in.
     mod failed_push;
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use cli::ask::paste::{self, Paste};
 use cli::ask::signer::SignerCheck;
 use cli::disk::input;
 use cli::kit::folder::{KitFolder, is_called_a_receipt};
@@ -18,6 +19,7 @@ use cli::kit::locate::is_kit;
 use cli::say::exit::Exit;
 use cli::say::failure::Failure;
 use cli::say::report::Report;
+use formats::armor;
 use formats::checksum::Sha256;
 use formats::cisco::facts::{BATCHES, CA, FAILED_PUSH};
 use formats::cisco::failed_push::FailedPush;
@@ -25,7 +27,7 @@ use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::limits;
-use formats::receipt::SignedReceipt;
+use formats::receipt::{self, ReceiptError, SignedReceipt};
 
 use self::standing::{Authority, CheckedClaim, Standing, check_claims, last};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
@@ -102,6 +104,19 @@ pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<Devic
     Ok(done.map(|((device, _), _)| device).collect())
 }
 
+/// A receipt that is pasted: as text, or the file as it is, which ends with a brace.
+const RECEIPT: Paste =
+    Paste { noun: "receipt", armor: armor::RECEIPT, ends: |line| line.trim_end() == "}" };
+
+fn refusal(error: &ReceiptError) -> Refusal {
+    let hint = match error.reason() {
+        Reason::BadFormat => "name a receipt_*.json; copy it again if it should be one",
+        Reason::Damaged => "copy it again, from its BEGIN line to its END line",
+        _ => "copy it again from the device; if it is the same there, look at the device",
+    };
+    Refusal::of(Failure::refused(error.reason(), error).hint(hint))
+}
+
 /// Kits and receipt files, before any is checked.
 #[derive(Default)]
 struct Gathered {
@@ -164,7 +179,7 @@ impl Gathered {
             return Err(Failure::refused(Reason::TooLarge, message)
                 .hint("name fewer folders, and run this once for each"));
         }
-        let bytes = match input::read(path, limits::RECEIPT) {
+        let bytes = match paste::read(path, &RECEIPT, limits::RECEIPT) {
             Ok(bytes) => bytes,
             // a name on the command line that is not there is a slip
             Err(failure) if failure.reason() == Some(Reason::NotFound) => return Err(failure),
@@ -174,18 +189,15 @@ impl Gathered {
                 return Ok(());
             }
         };
-        let opened = SignedReceipt::from_person(&bytes);
-        // saved anew it is the same receipt: who signed it is in the claim
-        let claim = opened.as_ref().ok().and_then(|one| serde_json::to_vec(one.claim()).ok());
-        let key = Sha256::of(claim.as_ref().unwrap_or(&bytes));
-        let opened = opened.map_err(|error| {
-            let hint = match error.reason() {
-                Reason::BadFormat => "name a receipt_*.json; copy it again if it should be one",
-                _ => "copy it again from the device; if it is the same there, look at the device",
-            };
-            Refusal::of(Failure::refused(error.reason(), &error).hint(hint))
-        });
-        self.files.entry(key).or_insert((path.to_owned(), opened));
+        for found in receipt::found_in(&bytes) {
+            let copied = found.as_deref().unwrap_or(&bytes).to_owned();
+            let opened = found.and_then(|found| SignedReceipt::from_person(&found));
+            // saved anew it is the same receipt: who signed it is in the claim
+            let claim = opened.as_ref().ok().and_then(|one| serde_json::to_vec(one.claim()).ok());
+            let key = Sha256::of(claim.as_ref().unwrap_or(&copied));
+            let opened = opened.map_err(|error| refusal(&error));
+            self.files.entry(key).or_insert((path.to_owned(), opened));
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cli::disk::durable::{self, set_mode, sync_dir, write_new};
+use cli::disk::input::STDIN;
 use cli::disk::root::open_dir_at;
 use cli::kit::locate::{is_kit, is_kit_at, kit_around};
 use cli::say::failure::Failure;
@@ -139,17 +140,23 @@ fn read_live(context: Context<'_>, manager: &ManagerUuid) -> Result<LiveSet, Str
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     folders: Vec<(PathBuf, OwnedFd)>,
+    /// They are printed as text as well.
+    prints: bool,
     /// The reason a kit could not be opened. No installation fails for that.
     problem: Option<String>,
 }
 
 impl Places {
-    /// Opens the operator's. A link is not followed.
+    /// Opens the operator's; `-` stands for standard output. A link is not followed.
     ///
     /// `bad-format` for what is no folder.
     pub(crate) fn open(folders: &[PathBuf]) -> Result<Self, RecordError> {
         let mut places = Self::default();
         for path in folders {
+            if path.as_os_str() == STDIN {
+                places.prints = true;
+                continue;
+            }
             places
                 .add(path, OFlags::NOFOLLOW)
                 .map_err(|errno| RecordError::ReceiptOut { path: path.clone(), errno })?;
@@ -177,6 +184,12 @@ impl Places {
             self.folders.push((path.to_owned(), dir));
         }
         Ok(())
+    }
+
+    /// The receipts as text, if they are to be printed.
+    pub(crate) fn texts(&self, receipts: &Receipts) -> Vec<String> {
+        let written = receipts.written.iter().filter(|_| self.prints);
+        written.map(|(_, bytes)| formats::receipt::text(bytes)).collect()
     }
 
     /// Copies receipts there; in a kit to its `receipts/`. Gives the paths written, and why one

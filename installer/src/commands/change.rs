@@ -80,6 +80,9 @@ pub(crate) struct ChangeResult {
     /// Paths of the copies of receipts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<String>,
+    /// The receipts as text, with `--receipt-out -`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receipt_texts: Vec<String>,
     /// An interrupted run: found (reported by `--dry-run`, `verify`) or finished first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted_run: Option<String>,
@@ -99,6 +102,7 @@ impl ChangeResult {
             tunnels_waited_seconds: None,
             dropped: Vec::new(),
             receipts: Vec::new(),
+            receipt_texts: Vec::new(),
             interrupted_run: None,
         }
     }
@@ -109,6 +113,7 @@ impl ChangeResult {
         self.why = ending.why();
         self.stays_down = ending.stays_down;
         self.receipts = ending.receipts.copied;
+        self.receipt_texts = ending.receipts.texts;
         let (backup, waited) = match ending.ended {
             Ended::Done { pid, backup, renames, waited, .. } => {
                 self.sftunnel_pid = Some(pid);
@@ -148,6 +153,8 @@ struct Ending {
 struct Carried {
     /// Paths of the copies.
     copied: Vec<String>,
+    /// The receipts as text.
+    texts: Vec<String>,
     /// Reason why one is missing, and the paths on this box.
     missing: Option<(String, Vec<String>)>,
 }
@@ -201,10 +208,11 @@ impl Ending {
 
 impl Carried {
     fn copy(context: Context<'_>, receipts: &Receipts, places: Places) -> Self {
+        let texts = places.texts(receipts);
         let (copied, problem) = places.copy(receipts);
         let problem = receipts.problem.clone().or(problem);
         let missing = problem.map(|why| (why, receipts.paths(context.state).collect()));
-        Self { copied, missing }
+        Self { copied, texts, missing }
     }
 }
 

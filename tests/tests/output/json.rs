@@ -240,6 +240,7 @@ schemas! {
     Install {
         device: Option<Device>, outcome: Option<String>, backup: Option<String>,
         why: Option<String>, sftunnel_before: Option<Service>, sftunnel_pid: Option<u32>,
+        receipt_texts: Option<Vec<String>>,
         renames_microseconds: Option<u64>, stays_down: Option<Vec<Why>>,
         tunnels: Option<Vec<Tunnel>>, tunnels_waited_seconds: Option<u64>,
         dropped: Option<Vec<Why>>, interrupted_run: Option<String>,
@@ -249,6 +250,7 @@ schemas! {
     Rollback {
         restored: String, outcome: String, backup: Option<String>,
         why: Option<String>, sftunnel_before: Service, sftunnel_pid: Option<u32>,
+        receipt_texts: Option<Vec<String>>,
         renames_microseconds: Option<u64>, stays_down: Option<Vec<Why>>,
         tunnels: Option<Vec<Tunnel>>, tunnels_waited_seconds: Option<u64>,
         dropped: Option<Vec<Why>>, interrupted_run: Option<String>,

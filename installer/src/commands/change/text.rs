@@ -10,6 +10,19 @@ use crate::change::proof::Unproved;
 use crate::change::transaction::{Ended, FilesFrom};
 
 pub(super) fn ending(ending: &Ending) -> String {
+    // first, as it is longer than a screen
+    to_copy(&ending.receipts.texts) + &outcome(ending)
+}
+
+fn to_copy(texts: &[String]) -> String {
+    if texts.is_empty() {
+        return String::new();
+    }
+    let what = "Copy this to the manager, with its BEGIN and END lines; there: `sftunnel-bundle receipts KIT -`, and paste it.";
+    format!("{}{}\n", wrap("", 0, what), texts.concat())
+}
+
+fn outcome(ending: &Ending) -> String {
     match &ending.ended {
         Ended::Done { pid, backup, waited, .. } => {
             let tunnels = waited.as_ref().map(tunnels).unwrap_or_default();
