@@ -1,7 +1,7 @@
 //! Completions for bash, zsh and fish.
 
 use clap::ValueEnum;
-use clap_complete::Shell as Generator;
+use clap_complete::shells;
 use serde::Serialize;
 
 use crate::say::report::Report;
@@ -66,12 +66,12 @@ pub fn script(command: &mut clap::Command, shell: Shell) -> String {
         // nothing after a command: it gets a name without one, put right in the `complete` line
         Shell::Bash => {
             let plain = name.replace('-', "_");
-            clap_complete::generate(Generator::Bash, command, &plain, &mut script);
+            clap_complete::generate(shells::Bash, command, &plain, &mut script);
             let script = String::from_utf8_lossy(&script);
             return script.replace(&format!(" {plain}\n"), &format!(" {name}\n"));
         }
-        Shell::Zsh => clap_complete::generate(Generator::Zsh, command, &name, &mut script),
-        Shell::Fish => clap_complete::generate(Generator::Fish, command, &name, &mut script),
+        Shell::Zsh => clap_complete::generate(shells::Zsh, command, &name, &mut script),
+        Shell::Fish => clap_complete::generate(shells::Fish, command, &name, &mut script),
     }
     String::from_utf8_lossy(&script).into_owned()
 }
