@@ -10,11 +10,12 @@ Examples:
       a passphrase kit; asks for the passphrase
   sftunnel-bundle verify /mnt/usb/sftunnel-kit-cdb123c8-1726805447
   sftunnel-bundle receipts /mnt/usb/sftunnel-kit-cdb123c8-1726805447
-      who has handed back that it is done
+      which devices are done, once the stick is back
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 some devices were refused;
 `check` has those of monitoring plugins.
-`sftunnel-bundle COMMAND --help` shows each command's flags and examples.";
+`sftunnel-bundle COMMAND -h` shows a line for each flag, `COMMAND --help` all,
+with examples.";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -34,8 +35,8 @@ Examples:
   sftunnel-bundle plan --device BSNS-1120-1 --recipient age1...
   sftunnel-bundle plan --json | jq '.results[] | select(.status == \"refused\")'
 
-Takes the flags of `build`: a plan becomes a build by changing one word.
-No passphrase is asked for and no signing key is made.";
+Takes the flags of `build`: change one word, and the plan becomes a build. Asks
+for no passphrase, and makes no signing key.";
 
 pub(super) const BUILD_EXAMPLES: &str = "\
 Examples:
@@ -50,16 +51,14 @@ Examples:
   sftunnel-bundle build --peer c8d5d5c6-87c9-11ef-a993-b9831565bc4e
       without a list: the pair that lies in that device's folder
 
-Then: copy the folder, `sha256sum -c SHA256SUMS` in the copy, and on the device
-`sh install.sh`.";
+Next: copy the folder to the stick, check the copy in its folder with
+`sha256sum -c SHA256SUMS`, and on the device run `sh install.sh` there.";
 
 pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
   sftunnel-bundle inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
   sftunnel-bundle inspect --identity identity.txt ftd1_c8d5d5c6-....tar.gz.age
-  sftunnel-bundle inspect - < bundle.age
-
-Shows; never judges. `verify` judges.";
+  sftunnel-bundle inspect - < bundle.age";
 
 pub(super) const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -76,17 +75,18 @@ Examples:
   sftunnel-bundle handoff KIT -i mine.txt --recipient-map m.csv --split --out s
       one kit for each recipient of the map, with its own devices only
   sftunnel-bundle handoff KIT --signer SHA256:... --generate-passphrase --out d
-      a passphrase kit; somebody must vouch for the bundles' signer, see below
+      a passphrase kit; the signer of the bundles must be known, see below
   sftunnel-bundle handoff BUNDLE -i mine.txt -r age1... --out next
       one bundle by itself
 
-What is signed stays byte for byte the same, and nothing is written in clear.
-A device still accepts only the signer of the bundles, so tell that fingerprint
-on; kit.json is signed anew with your key and lists who built the kit and every
-handoff. A passphrase vouches for the bundles' signer, so a passphrase kit is
-refused (unknown-signer) unless the signer is named with --signer, is this
-machine's own, is vouched for by the kit's old passphrase, or is confirmed at
-the terminal.";
+Nothing is written in clear. The device accepts only the signer of the bundles:
+tell the next team that fingerprint. kit.json is signed anew with your key; it
+lists who built the kit, and every handoff.
+
+A passphrase vouches for the signer of the bundles. For a passphrase kit that
+signer must be known: name it with --signer, or give the kit's old passphrase,
+or confirm it at the terminal. This machine's own signer is known. Any other one
+is refused (unknown-signer).";
 
 pub(super) const RECEIPTS_EXAMPLES: &str = "\
 Examples:
@@ -97,10 +97,11 @@ Examples:
       also writes a page; on the FMC it runs sftunnel_status.pl and says whose
       tunnel is up since
 
-Devices are done, rolled back, outstanding (no receipt), or unverified (the
-last claim does not verify). An installation must be signed with a certificate
-of the CA in use. A rollback is signed with the old certificate, so it verifies
-through an earlier receipt of the same device or the old CA (--ca).
+A device is done, rolled back, outstanding (no receipt), or unverified (its last
+receipt does not verify). The receipt of an installation is signed with a
+certificate of the CA in use. The receipt of a rollback is signed with the old
+certificate: an earlier receipt of the same device, or the old CA (--ca),
+verifies it.
 
 Exit codes: 0 no receipt was refused, also while devices are outstanding (the
 JSON counts them); 3 some receipt does not verify.";
@@ -134,6 +135,6 @@ Examples:
 pub(super) const COMPLETION_EXAMPLES: &str = "\
 Examples:
   source <(sftunnel-bundle completion bash)
-      for this shell, in bash or zsh
+      for this shell, if it is bash
   sftunnel-bundle completion bash > /etc/bash_completion.d/sftunnel-bundle
   sftunnel-bundle completion fish | source";

@@ -14,7 +14,8 @@ Examples:
 Exit codes: 0 done, or nothing to do; 1 failed, 2 usage, 3 refused: nothing was
 changed; 5 installed, but sftunnel is not confirmed running; 6 rolled back; 7 a
 person is needed, and the message says what to do.
-`sftunnel-install COMMAND --help` shows each command's flags and examples.";
+`sftunnel-install COMMAND -h` shows a line for each flag, `COMMAND --help` all,
+with examples.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -32,9 +33,7 @@ pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
   sftunnel-install inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447
   sftunnel-install inspect --identity site.key ftd1_c8d5d5c6-....tar.gz.age
-      also opens the bundle and shows what is in it
-
-Shows; never judges. `verify` judges.";
+      also opens the bundle and shows what is in it";
 
 pub(super) const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -105,8 +104,8 @@ Examples:
   sftunnel-install signers add --manager cdb123c8-4347-11ef-aca1-f3aa241412a1 \\
       'fe12 0a5b ...'
 
-The second takes the 64 digits that the phone told. From then on only pinned
-keys count for that manager, unless --signer names another.";
+The second takes the 64 digits that you heard on the phone. From then on only
+pinned keys count for that manager, unless --signer names another.";
 
 pub(super) const SIGNERS_REMOVE_EXAMPLES: &str = "\
 Examples:
@@ -139,6 +138,6 @@ Examples:
 pub(super) const COMPLETION_EXAMPLES: &str = "\
 Examples:
   source <(sftunnel-install completion bash)
-      for this shell, in bash or zsh
+      for this shell, if it is bash
   sftunnel-install completion bash > /etc/bash_completion.d/sftunnel-install
   sftunnel-install completion fish | source";

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use tests::{Run, program, tool};
+use tests::{Pty, Run, program, tool};
 
 /// Text before the cursor, and one of the words that have to be offered there.
 const LINES: [(&str, &str); 8] = [
@@ -124,6 +124,19 @@ fn man_shows_every_page_without_a_warning() {
             assert!(!text.contains("EXTRA"), "{text}");
         }
     }
+}
+
+/// A box may have no `man`.
+#[test]
+fn at_a_terminal_man_is_text_that_fits_it() {
+    let run = Run::new(program("sftunnel-bundle")).args(["man", "receipts"]);
+    let (code, screen) = Pty::start(run).end();
+    assert_eq!(code, 0, "{screen}");
+    let lines: Vec<_> = screen.lines().map(str::trim_end).collect();
+    assert!(SECTIONS.iter().all(|section| lines.contains(section)), "{screen}");
+    assert!(lines.iter().all(|line| line.len() <= 80 && !line.contains("\\f")), "{screen}");
+    // what this command alone means by its exit codes
+    assert!(screen.contains("3 some receipt does not verify"), "{screen}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use clap::{Arg, Command};
 use formats::text::printable;
 use serde::Serialize;
 
+use self::examples::Help;
 use self::page::{Block, ManualPage};
 use crate::say::failure::Failure;
 use crate::say::report::Report;
@@ -118,7 +119,7 @@ fn page(program: &Command, words: &[String], command: &Command, facts: &ManualFa
     let usage = usage.trim_start_matches("Usage: ");
     page.section("SYNOPSIS", vec![Block::Synopsis(usage.to_owned())]);
     let after = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
-    let (examples, remarks) = examples::split(&after);
+    let Help { examples, remarks, exits } = examples::split(&after);
     let long = command.get_long_about().or(command.get_about());
     let long = long.map(ToString::to_string).unwrap_or_default();
     let description = long.split("\n\n").map(str::to_owned).chain(remarks);
@@ -130,14 +131,14 @@ fn page(program: &Command, words: &[String], command: &Command, facts: &ManualFa
     page.section("COMMANDS", commands.collect());
     page.section("OPTIONS", options(command));
     page.section("EXAMPLES", examples.into_iter().map(Block::Example).collect());
-    page.section("EXIT STATUS", exit_status(words, facts));
+    page.section("EXIT STATUS", exit_status(words, exits, facts));
     let item = |(word, means): &FactRow| Block::Item((*word).to_owned(), (*means).to_owned());
     page.section("FILES", facts.files.iter().map(item).collect());
     page.section("SEE ALSO", vec![Block::Paragraph(see_also(program_name, words, command, facts))]);
     page
 }
 
-fn exit_status(words: &[String], facts: &ManualFacts) -> Vec<Block> {
+fn exit_status(words: &[String], exits: Vec<String>, facts: &ManualFacts) -> Vec<Block> {
     let item = |(word, means): &FactRow| Block::Item((*word).to_owned(), (*means).to_owned());
     let mut blocks: Vec<_> = facts.exit_codes.iter().map(item).collect();
     for (command, when) in facts.plugins {
@@ -145,6 +146,9 @@ fn exit_status(words: &[String], facts: &ManualFacts) -> Vec<Block> {
             blocks.push(Block::Paragraph((*when).to_owned()));
             blocks.extend(PLUGIN_CODES.iter().map(item));
         }
+    }
+    if !words.is_empty() {
+        blocks.extend(exits.into_iter().map(Block::Paragraph));
     }
     blocks
 }

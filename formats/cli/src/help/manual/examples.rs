@@ -9,22 +9,30 @@ pub(super) struct Example {
     pub(super) says: String,
 }
 
+/// What stands behind a command's flags.
+#[derive(Debug, Default)]
+pub(super) struct Help {
+    pub(super) examples: Vec<Example>,
+    /// Paragraphs behind them.
+    pub(super) remarks: Vec<String>,
+    /// Those on exit codes.
+    pub(super) exits: Vec<String>,
+}
+
 /// Takes the text behind `Examples:` apart. Commands stand two blanks in, what they do six; after a
-/// blank line come remarks. Those on exit codes and on `--help` have a section of their own.
-pub(super) fn split(text: &str) -> (Vec<Example>, Vec<String>) {
-    let mut paragraphs = text.split("\n\n");
-    let mut remarks = Vec::new();
-    let mut examples: Vec<Example> = Vec::new();
-    for paragraph in paragraphs.by_ref() {
-        match paragraph.strip_prefix("Examples:\n") {
-            Some(lines) => lines.lines().for_each(|line| add(&mut examples, line)),
-            None if paragraph.starts_with("Exit codes") || paragraph.contains("COMMAND --help") => {
-            }
-            None if paragraph.is_empty() => {}
-            None => remarks.push(joined(paragraph)),
+/// blank line come remarks; that on `--help` is for the screen only.
+pub(super) fn split(text: &str) -> Help {
+    let mut help = Help::default();
+    for paragraph in text.split("\n\n") {
+        if let Some(lines) = paragraph.strip_prefix("Examples:\n") {
+            lines.lines().for_each(|line| add(&mut help.examples, line));
+        } else if paragraph.starts_with("Exit codes") {
+            help.exits.push(joined(paragraph));
+        } else if !paragraph.is_empty() && !paragraph.contains("COMMAND --help") {
+            help.remarks.push(joined(paragraph));
         }
     }
-    (examples, remarks)
+    help
 }
 
 fn add(examples: &mut Vec<Example>, line: &str) {
@@ -53,7 +61,7 @@ mod tests {
     fn commands_keep_their_lines_and_prose_does_not() {
         let text = "Examples:\n  x add \\\n      key.pem\n  x go\n      goes on,\n      and ends\n\n\
                     A remark\nof two lines.\n\nExit codes: 0 done.";
-        let (examples, remarks) = split(text);
+        let Help { examples, remarks, exits } = split(text);
         let example = |command: &str, says: &str| Example {
             command: command.to_owned(),
             says: says.to_owned(),
@@ -61,5 +69,6 @@ mod tests {
         let expected = [example("x add \\\n    key.pem", ""), example("x go", "goes on, and ends")];
         assert_eq!(examples, expected);
         assert_eq!(remarks, ["A remark of two lines."]);
+        assert_eq!(exits, ["Exit codes: 0 done."]);
     }
 }
