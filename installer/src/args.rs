@@ -138,6 +138,16 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// True when each step is to be a line of JSON.
+    pub(crate) fn has_json_lines(&self) -> bool {
+        match self {
+            Self::Install(args) => args.change.events.json_lines,
+            Self::Rollback(args) => args.change.events.json_lines,
+            Self::Recover(args) => args.events.json_lines,
+            _ => false,
+        }
+    }
+
     /// Takes the kit of `--kit` where no source is named.
     pub(crate) fn with_default_kit(mut self) -> Self {
         let sources = match &mut self {
@@ -258,13 +268,32 @@ pub(crate) struct ChangeArgs {
     /// back.
     #[arg(long)]
     pub accept_drop: bool,
+    /// Do not look for the tunnel afterwards.
+    ///
+    /// Without this flag the tunnel is looked for after the change, for up to 30 seconds. What is
+    /// seen does not change the exit code. --wait-connected goes before this flag.
+    #[arg(long)]
+    pub no_wait: bool,
     /// Keep the new files if sftunnel stays down.
     ///
     /// Exit code 5 then. Without this flag the old files are put back.
     #[arg(long)]
     pub no_rollback: bool,
     #[command(flatten)]
+    pub events: Events,
+    #[command(flatten)]
     pub wait: Wait,
+}
+
+/// Output for a program that follows a change.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Events {
+    /// Print one line of JSON for each step.
+    ///
+    /// As it happens, on standard output; the last line is the object of --json. Prose goes to
+    /// standard error.
+    #[arg(long, conflicts_with = "json")]
+    pub json_lines: bool,
 }
 
 /// Seconds; long enough to see a daemon that dies of its configuration.
@@ -326,7 +355,7 @@ pub(crate) struct InstallArgs {
 pub(crate) struct TunnelArgs {
     /// Wait so long for the tunnel.
     ///
-    /// After the restart; then says whether the tunnel came up.
+    /// After the change, in place of 30 seconds; then says whether the tunnel came up.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub wait_connected: Option<u64>,
     /// Put the old files back if it stays down.
@@ -363,6 +392,8 @@ pub(crate) struct RecoverArgs {
     /// Only for a box that was given another UUID on purpose.
     #[arg(long)]
     pub accept_device: bool,
+    #[command(flatten)]
+    pub events: Events,
     #[command(flatten)]
     pub wait: Wait,
 }

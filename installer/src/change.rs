@@ -11,6 +11,7 @@ pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod stage;
+pub(crate) mod step;
 pub(crate) mod swap;
 pub(crate) mod transaction;
 pub(crate) mod undo;
@@ -24,6 +25,7 @@ use crate::appliance::service::Patience;
 use crate::appliance::signals::Signals;
 use crate::appliance::state::LockedState;
 use crate::change::error::Error;
+use crate::change::step::Listener;
 
 /// One peer directory's change.
 #[derive(Debug)]
@@ -95,6 +97,8 @@ pub(crate) struct Context<'a> {
     pub state: &'a LockedState,
     pub signals: &'a Signals,
     pub patience: Patience,
+    /// Told of each step.
+    pub listener: &'a dyn Listener,
     /// `--accept-device`: what names another device may be put back.
     pub accept_device: bool,
 }

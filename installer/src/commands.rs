@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 pub(crate) mod install;
 mod interrupted;
 pub(crate) mod log;
+mod narrator;
 pub(crate) mod recover;
 pub(crate) mod rollback;
 pub(crate) mod signers;
@@ -35,6 +36,7 @@ use crate::candidate::checks;
 use crate::candidate::error::DroppedPeer;
 use crate::change::Context;
 use crate::change::transaction::OnUnhealthy;
+use crate::commands::narrator::Narrator;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -68,22 +70,26 @@ fn confirm(
     if !dropped.is_empty() && !args.accept_drop && (args.yes || !session.terminal.can_ask()) {
         return Err(checks::would_drop(dropped).into());
     }
+    let question = "Go on?";
     if args.yes {
+        session.terminal.prose(&format!("{plan}\n{question} --yes was given.\n"));
         return Ok(());
     }
     let not_confirmed = |message: &str| Failure::refused(Reason::NotConfirmed, message);
     if !session.terminal.can_ask() {
-        return Err(not_confirmed(
-            "there is no terminal to confirm the plan at; nothing was changed",
-        )
-        .hint("give --yes to go on without asking, or --dry-run to see the plan"));
+        return Err(not_confirmed("nobody is there to confirm the plan; nothing was changed")
+            .hint("give --yes to go on without asking, or --dry-run to see the plan"));
     }
     let asked = session.terminal.show(plan).and_then(|()| {
+        session.terminal.evidence(plan);
         let drop_question = "Tunnels of other managers will NOT come back (see above). Drop them?";
-        if !dropped.is_empty() && !args.accept_drop && !question::confirm(drop_question)? {
+        if !dropped.is_empty()
+            && !args.accept_drop
+            && !question::confirm(&session.terminal, drop_question)?
+        {
             return Ok(false);
         }
-        question::confirm("Go on?")
+        question::confirm(&session.terminal, question)
     });
     match asked {
         Ok(true) => Ok(()),
@@ -97,7 +103,7 @@ fn with_lock(
     session: &Session,
     command: &str,
     wait: Wait,
-    change: impl FnOnce(Context<'_>) -> Result<(Report, LogLine), Failure>,
+    change: impl FnOnce(Context<'_>, &Narrator<'_>) -> Result<(Report, LogLine), Failure>,
 ) -> Result<Report, Failure> {
     let Session { host, terminal } = session;
     host.require_root(command)?;
@@ -109,7 +115,7 @@ fn with_lock(
     let state = LockedState::open(host).map_err(|error| match error {
         LockError::Failed(error) => error.into(),
         LockError::Busy(state) => {
-            let failure = Failure::from(Error::Busy);
+            let failure = Failure::from(Error::Busy(state.holder()));
             // a line is appended whole, also while another run appends its own
             log(terminal, &state, &failed(&failure));
             failure
@@ -117,15 +123,26 @@ fn with_lock(
     })?;
     terminal.detail(&format!("the lock in {} is taken", state.shown()));
     let patience = wait.patience();
-    let context =
-        Context { host, state: &state, signals: &signals, patience, accept_device: false };
-    let result = change(context);
+    let narrator = Narrator::begin(*terminal, &state, &signals, command, patience.restart)?;
+    let context = Context {
+        host,
+        state: &state,
+        signals: &signals,
+        patience,
+        listener: &narrator,
+        accept_device: false,
+    };
+    let result = change(context, &narrator);
     let line = match &result {
         Ok((_, line)) => line.clone(),
         Err(failure) => failed(failure),
     };
     signals.over();
+    let steps = narrator.into_steps();
     log(terminal, &state, &line);
+    // a terminal that is stopped holds up no other run
+    drop(state);
+    steps.end();
     result.map(|(report, _)| report)
 }
 

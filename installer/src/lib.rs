@@ -64,7 +64,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return usage::usage_error(PROGRAM, &arguments, &error, plugin);
         }
     };
-    let terminal = cli.global.talk.terminal();
+    let mut terminal = cli.global.talk.terminal();
+    if cli.command.has_json_lines() {
+        terminal = terminal.with_json_lines();
+    }
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
     let mut result = dispatch(terminal, &cli);
     if let Command::Status(StatusArgs { plugin: true, .. }) = cli.command {

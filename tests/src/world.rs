@@ -176,8 +176,21 @@ impl World {
         self.prepared(Run::new(program("sftunnel-bundle"))).args(args)
     }
 
-    /// `sftunnel-install` on a device.
+    /// `sftunnel-install` on a device. A change does not look for the tunnel afterwards, unless
+    /// `--wait-connected` follows: many of these tests end with it down.
     pub fn on(&self, device: &Device, args: &[&str]) -> Run {
+        let mut run = self.waiting_on(device, &[]);
+        for word in args {
+            run = run.arg(word);
+            if ["install", "rollback"].contains(word) {
+                run = run.arg("--no-wait");
+            }
+        }
+        run
+    }
+
+    /// Like [`World::on`], exactly as it is typed.
+    pub fn waiting_on(&self, device: &Device, args: &[&str]) -> Run {
         let run = self.prepared(Run::new(program("sftunnel-install")));
         run.arg("--root").arg(&device.root).args(args)
     }

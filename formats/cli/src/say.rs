@@ -6,6 +6,7 @@ pub mod monitoring;
 pub mod page;
 pub mod prometheus;
 pub mod report;
+pub mod steps;
 pub mod terminal;
 pub mod usage;
 pub mod version;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use cli::say::failure::Failure;
 use formats::limits::LimitError;
 
+use crate::appliance::state::UnderWay;
+
 /// The box, or this program's state on it, is not as a step needs it.
 #[derive(Debug)]
 pub(crate) enum Error {
@@ -24,7 +26,7 @@ pub(crate) enum Error {
     // by a signal, before anything was changed
     Interrupted,
     // another run holds the lock
-    Busy,
+    Busy(Option<UnderWay>),
     // `pmtool` does not say what runs
     ServiceUnknown { detail: String },
 }

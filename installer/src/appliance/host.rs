@@ -51,6 +51,15 @@ pub(crate) struct Appliance {
     pub model: Option<String>,
 }
 
+/// The clock, which may be wrong.
+pub(crate) fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok());
+    // a clock before 1970 or beyond the year 9999 is as good as one at 1970: wrong
+    let now = seconds.and_then(|seconds| Timestamp::from_unix(seconds).ok());
+    now.unwrap_or(Timestamp::EPOCH)
+}
+
 impl Host {
     /// The box below `root`.
     pub(crate) fn open(root: &Path, told: Told) -> Result<Self, Error> {
@@ -69,11 +78,7 @@ impl Host {
 
     /// The clock, which may be wrong.
     pub(crate) fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let seconds = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok());
-        // a clock before 1970 or beyond the year 9999 is as good as one at 1970: wrong
-        let now = seconds.and_then(|seconds| Timestamp::from_unix(seconds).ok());
-        now.unwrap_or(Timestamp::EPOCH)
+        clock()
     }
 
     /// Refuses a command that only root may run.

@@ -140,7 +140,7 @@ pub(crate) struct Patience {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unhealthy {
     /// It came up and went away again.
-    #[error("sftunnel came up with PID {pid} and did not stay: {after}")]
+    #[error("sftunnel came up with PID {pid} and did not stay: {}", in_its_place(.after))]
     Died {
         /// The process that came up.
         pid: u32,
@@ -148,7 +148,7 @@ pub(crate) enum Unhealthy {
         after: Service,
     },
     /// No new process was seen.
-    #[error("sftunnel did not come up within {seconds} s: {last}{}", restart_note(.restart))]
+    #[error("{}{}", not_up(*.seconds, .last), restart_note(.restart))]
     NotUp {
         /// Time that was waited.
         seconds: u64,
@@ -163,17 +163,36 @@ pub(crate) enum Unhealthy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interrupted;
 
+fn in_its_place(after: &Service) -> String {
+    match after {
+        Service::Running { pid } => format!("PID {pid} runs in its place"),
+        after => format!("now {after}"),
+    }
+}
+
+/// A process that still runs is the one of before: any other is a new one.
+fn not_up(seconds: u64, last: &Service) -> String {
+    match last {
+        Service::Running { pid } => format!(
+            "sftunnel was not restarted within {seconds} s: it still runs with PID {pid}, the one of before"
+        ),
+        last => format!("sftunnel did not come up within {seconds} s: {last}"),
+    }
+}
+
 fn restart_note(restart: &Option<String>) -> String {
     restart.as_ref().map(|note| format!("; {note}")).unwrap_or_default()
 }
 
 /// Restarts sftunnel and waits until it is proved to run: in state `Running` with a PID
-/// other than `old` (any, when it was not running) that stays for the settle time.
+/// other than `old` (any, when it was not running) that stays for the settle time. `seen` is told
+/// of such a process when it is there.
 pub(crate) fn restart(
     host: &Host,
     old: Option<u32>,
     patience: Patience,
     signals: &Signals,
+    seen: &dyn Fn(u32),
 ) -> Result<Result<u32, Unhealthy>, Interrupted> {
     let started = Instant::now();
     let note = match host.run_pmtool(&["restartbyid", SFTUNNEL], Print::Dropped, patience.restart) {
@@ -181,7 +200,7 @@ pub(crate) fn restart(
         Ok(finished) => Some(format!("pmtool restartbyid ended with {}", finished.status)),
         Err(error) => Some(format!("pmtool restartbyid: {error}")),
     };
-    wait_until_up(host, old, patience, started, note, signals)
+    wait_until_up(host, Watch::new(old, patience, started), note, signals, seen)
 }
 
 /// Waits alone, for a restart that has happened already.
@@ -190,29 +209,31 @@ pub(crate) fn confirm(
     old: Option<u32>,
     patience: Patience,
     signals: &Signals,
+    seen: &dyn Fn(u32),
 ) -> Result<Result<u32, Unhealthy>, Interrupted> {
-    wait_until_up(host, old, patience, Instant::now(), None, signals)
+    wait_until_up(host, Watch::new(old, patience, Instant::now()), None, signals, seen)
 }
 
 fn wait_until_up(
     host: &Host,
-    old: Option<u32>,
-    patience: Patience,
-    started: Instant,
+    mut watch: Watch,
     restart: Option<String>,
     signals: &Signals,
+    seen: &dyn Fn(u32),
 ) -> Result<Result<u32, Unhealthy>, Interrupted> {
-    let mut watch = Watch::new(old, patience, started);
     loop {
-        let asked = Instant::now();
+        let (asked, was_up) = (Instant::now(), watch.up.is_some());
         match watch.see(status(host), asked) {
             Seen::Up(pid) => return Ok(Ok(pid)),
             Seen::Died { pid, after } => return Ok(Err(Unhealthy::Died { pid, after })),
             Seen::NotUp { last } => {
-                let seconds = started.elapsed().as_secs();
+                let seconds = watch.started.elapsed().as_secs();
                 return Ok(Err(Unhealthy::NotUp { seconds, last, restart }));
             }
             Seen::Nothing => {}
+        }
+        if let (false, Some((pid, _))) = (was_up, watch.up) {
+            seen(pid);
         }
         if signals.pending() {
             return Err(Interrupted);
@@ -226,6 +247,7 @@ fn wait_until_up(
 struct Watch {
     old: Option<u32>,
     settle: Duration,
+    started: Instant,
     deadline: Instant,
     /// Since when no process is seen.
     gone_since: Option<Instant>,
@@ -249,7 +271,7 @@ enum Seen {
 impl Watch {
     fn new(old: Option<u32>, patience: Patience, started: Instant) -> Self {
         let (settle, deadline) = (patience.settle, started + patience.restart);
-        Self { old, settle, deadline, gone_since: None, up: None }
+        Self { old, settle, started, deadline, gone_since: None, up: None }
     }
 
     /// One more look, which was begun at `asked`.

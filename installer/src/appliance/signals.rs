@@ -12,11 +12,11 @@
 //! timer (SIGALRM), of a limit (SIGXCPU), of a failing power supply.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cli::process::signals::{at_rest, ending, is_ignored, may_be_stopped};
-use signal_hook::consts::{SIGHUP, SIGTTIN, SIGTTOU};
-use signal_hook::flag;
+use signal_hook::consts::{SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
+use signal_hook::{flag, low_level};
 
 use crate::appliance::error::Error;
 
@@ -28,6 +28,8 @@ pub(crate) struct Signals {
     hangup: Arc<AtomicBool>,
     /// The terminal may stop the program.
     stoppable: Arc<AtomicBool>,
+    /// The number of the last one, until it is answered.
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl Signals {
@@ -38,13 +40,20 @@ impl Signals {
             stop: Arc::default(),
             hangup: Arc::default(),
             stoppable: Arc::new(AtomicBool::new(true)),
+            unanswered: Arc::default(),
         };
         for signal in ending() {
             let noted = if signal == SIGHUP { &signals.hangup } else { &signals.stop };
             if !is_ignored(signal)? {
                 // one that the C library keeps for itself is none that anybody sends
                 let _ = flag::register(signal, Arc::clone(noted));
+                if signal != SIGHUP {
+                    let _ = signals.answer_to(signal);
+                }
             }
+        }
+        if !is_ignored(SIGTSTP)? {
+            signals.answer_to(SIGTSTP).map_err(Error::Signals)?;
         }
         for signal in [SIGTTIN, SIGTTOU] {
             if may_be_stopped() && !is_ignored(signal)? {
@@ -55,8 +64,14 @@ impl Signals {
         Ok(signals)
     }
 
+    fn answer_to(&self, signal: i32) -> std::io::Result<()> {
+        let number = usize::try_from(signal).unwrap_or(0);
+        flag::register_usize(signal, Arc::clone(&self.unanswered), number).map(drop)
+    }
+
     /// From here on signals are noted.
     pub(crate) fn begin(&self) {
+        self.unanswered.store(0, Ordering::SeqCst);
         self.at_rest.store(false, Ordering::SeqCst);
         self.stoppable.store(false, Ordering::SeqCst);
     }
@@ -72,6 +87,13 @@ impl Signals {
     /// foreground may make this one wait with it.
     pub(crate) fn over(&self) {
         self.stoppable.store(true, Ordering::SeqCst);
+    }
+
+    /// The name of a signal that came since the last call; of the last one, where several did.
+    pub(crate) fn unanswered(&self) -> Option<&'static str> {
+        let number = self.unanswered.swap(0, Ordering::SeqCst);
+        let signal = i32::try_from(number).ok().filter(|signal| *signal > 0)?;
+        Some(low_level::signal_name(signal).unwrap_or("a signal"))
     }
 
     /// True when the operator wants this to end.

@@ -1,8 +1,9 @@
 //! This program's own state on the device: `/var/sf/sftunnel-airgap/`, 0700.
 //!
-//! `lock` (flock), `journal`, `backups/`, `installed`, `signers`, `receipts/`, `log`.
+//! `lock` (flock; who holds it), `journal`, `backups/`, `installed`, `signers`, `receipts/`, `log`.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,13 @@ use cli::disk::root::{open_dir_at, open_file_at};
 use formats::cisco::facts::SF;
 use formats::device::DeviceUuid;
 use formats::limits::{self, LimitError};
+use formats::text::printable;
+use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, pwrite};
+use rustix::process::{Pid, getpid, test_kill_process};
+use serde::{Deserialize, Serialize};
 
 use crate::appliance::error::{Error, Missing, Unsafe};
 use crate::appliance::host::Host;
@@ -41,7 +46,52 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct LockedState {
     state: State,
-    _lock: OwnedFd,
+    lock: OwnedFd,
+}
+
+/// A run as it describes itself in the lock that it holds: for people, nothing is decided by it. It
+/// is not synced, and means nothing once the lock is free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnderWay {
+    /// `install`, `rollback`, `recover`, ...
+    pub command: String,
+    pub pid: i32,
+    /// By the box's clock.
+    pub since: Timestamp,
+    /// The word of its step.
+    pub step: String,
+    /// By the box's clock.
+    pub step_since: Timestamp,
+}
+
+impl UnderWay {
+    /// Length of the text; always the same, so that one write replaces the whole.
+    const LENGTH: usize = 512;
+
+    /// A run of this process that begins.
+    pub(crate) fn new(command: &str, now: Timestamp) -> Self {
+        let (command, step) = (command.to_owned(), "check".to_owned());
+        let pid = getpid().as_raw_nonzero().get();
+        Self { command, pid, since: now, step, step_since: now }
+    }
+
+    /// `None` for what a run that is gone has left.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let run: Self = serde_json::from_slice(bytes).ok()?;
+        let lives = match test_kill_process(Pid::from_raw(run.pid)?) {
+            Ok(()) | Err(Errno::PERM) => true,
+            Err(_) => false,
+        };
+        lives.then_some(run)
+    }
+}
+
+impl fmt::Display for UnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, pid, since, step, step_since } = self;
+        let (command, step) = (printable(command), printable(step));
+        write!(f, "{command}, PID {pid}, since {since}; step '{step}' since {step_since}")
+    }
 }
 
 impl State {
@@ -88,6 +138,16 @@ impl State {
     pub(crate) fn is_locked(&self) -> bool {
         let Ok(lock) = open_file_at(&self.dir, OsStr::new(LOCK)) else { return false };
         flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    }
+
+    /// The run that is under way: `None` without one, and nothing more when it does not say.
+    pub(crate) fn under_way(&self) -> Option<Option<UnderWay>> {
+        self.is_locked().then(|| self.holder())
+    }
+
+    /// The run that holds the lock, where one does.
+    pub(crate) fn holder(&self) -> Option<UnderWay> {
+        UnderWay::parse(&self.read(LOCK).ok()??)
     }
 
     /// Reads a record; `None` when there is none.
@@ -140,10 +200,18 @@ impl LockedState {
         let lock = openat(&state.dir, LOCK, flags, Mode::from_raw_mode(0o600))
             .map_err(|error| wrong_file(format!("{shown}/{LOCK}"), error.into()))?;
         match lock_alone(&lock) {
-            Ok(()) => Ok(Self { state, _lock: lock }),
+            Ok(()) => Ok(Self { state, lock }),
             Err(Errno::WOULDBLOCK) => Err(LockError::Busy(state)),
             Err(error) => Err(Error::io(format!("{shown}/{LOCK}"), error).into()),
         }
+    }
+
+    /// Says in the lock what this run does now. No failure of it matters.
+    pub(crate) fn describe(&self, run: &UnderWay) {
+        let mut text = serde_json::to_vec(run).unwrap_or_default();
+        text.resize(UnderWay::LENGTH - 1, b' ');
+        text.push(b'\n');
+        let _ = pwrite(&self.lock, &text, 0);
     }
 }
 

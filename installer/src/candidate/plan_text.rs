@@ -91,6 +91,22 @@ pub(crate) fn restart<'a>(
     text + &drops(terminal, dropped)
 }
 
+/// The tunnels that cannot come up on the files of a backup: first of all, in red.
+pub(crate) fn stays_down(terminal: &Terminal, peers: &[DroppedPeer]) -> String {
+    let mut text = String::new();
+    for peer in peers {
+        let why = printable(&peer.why);
+        let line =
+            format!("The tunnel to manager {} will stay down after this: {why}", peer.manager);
+        let line = wrap("", 2, &line);
+        let _ = writeln!(text, "{}", terminal.paint(Color::Red, line.trim_end()));
+    }
+    if !peers.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
 /// The tunnels of other managers that a restart would not bring back, and the ways on.
 pub(crate) fn drops(terminal: &Terminal, dropped: &[DroppedPeer]) -> String {
     let mut text = String::new();
@@ -107,7 +123,7 @@ pub(crate) fn drops(terminal: &Terminal, dropped: &[DroppedPeer]) -> String {
         text.push_str(&wrap(
             "",
             2,
-            "--yes alone refuses that (would-drop-peer); with --accept-drop it goes on.",
+            "With --yes that is refused (would-drop-peer), without it asked about; --accept-drop goes on.",
         ));
     }
     text

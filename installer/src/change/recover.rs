@@ -128,7 +128,11 @@ impl Entry {
 
 fn go_on(context: Context<'_>, journal: Journal) -> Result<Recovered, Error> {
     let backup = journal.backup.clone();
-    let (put_back, why) = match Entry::of(context, &journal)? {
+    let entry = Entry::of(context, &journal)?;
+    if matches!(entry, Entry::Back { .. }) {
+        undo::put_back_begins(context, &journal, None);
+    }
+    let (put_back, why) = match entry {
         Entry::Back { must_restart: true } => (Some(undo::undo(context, journal)?), None),
         Entry::Back { must_restart: false } => {
             (undo::undo_unless_as_before(context, journal)?, None)

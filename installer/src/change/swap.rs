@@ -35,6 +35,7 @@ use crate::change::journal::{Journal, Phase};
 use crate::change::proof::{Proof, Unproved};
 use crate::change::receipts::Receipts;
 use crate::change::stage::Staged;
+use crate::change::step::Step;
 
 /// Everything that is to become live is on the disk, and the journal says so: *commit*.
 pub(crate) struct Prepared {
@@ -140,8 +141,7 @@ impl Swapped {
         context: Context<'_>,
         old: Option<u32>,
     ) -> Result<Restarted, Error> {
-        let Context { host, signals, patience, .. } = context;
-        let running = service::restart(host, old, patience, signals);
+        let running = restart(context, &self.journal, old, managers(&self.journal));
         let running = running.map_err(|Interrupted| NotDone::Interrupted(self.journal.goal))?;
         self.judge(context, running)
     }
@@ -163,9 +163,9 @@ impl Swapped {
         let old = self.journal.old_pid_unless_rebooted(boot_id);
         let running = match now {
             Service::Running { pid } if Some(pid) != old => {
-                service::confirm(host, old, patience, signals)
+                service::confirm(host, old, patience, signals, &has_come(context, goal))
             }
-            _ => service::restart(host, now.pid(), patience, signals),
+            _ => restart(context, &self.journal, now.pid(), Vec::new()),
         };
         let running = match running.map_err(interrupted)? {
             Ok(pid) => Ok(pid),
@@ -173,7 +173,9 @@ impl Swapped {
             Err(why) => match service::settled_status(host, signals) {
                 // no restart could be proved
                 Service::Unknown { .. } => Err(why),
-                now => service::restart(host, now.pid(), patience, signals).map_err(interrupted)?,
+                now => {
+                    restart(context, &self.journal, now.pid(), Vec::new()).map_err(interrupted)?
+                }
             },
         };
         self.judge(context, running)
@@ -191,12 +193,34 @@ impl Swapped {
                 return Ok(Restarted::NotProved(NotProved { journal, why: why.into() }));
             }
         };
+        if let Proof::Connected(limit) = proof {
+            context.listener.begins(Step::Tunnel { pid, limit });
+        }
         let waited = proof.wait(context, &managers(&journal));
         Ok(match waited.map_err(|Interrupted| NotDone::Interrupted(journal.goal))? {
             Ok(waited) => Restarted::Proved(Proved { journal, pid, waited }),
             Err(why) => Restarted::NotProved(NotProved { journal, why }),
         })
     }
+}
+
+/// Restarts sftunnel, whose process is `old`, on the files of this journal.
+fn restart(
+    context: Context<'_>,
+    journal: &Journal,
+    old: Option<u32>,
+    replaced: Vec<ManagerUuid>,
+) -> Result<Result<u32, Unhealthy>, Interrupted> {
+    let Context { host, signals, patience, listener, .. } = context;
+    let (goal, limit) = (journal.goal, patience.restart);
+    listener.begins(Step::Restart { goal, replaced, old, limit });
+    service::restart(host, old, patience, signals, &has_come(context, goal))
+}
+
+/// Tells of a new process that has to stay.
+fn has_come(context: Context<'_>, goal: Goal) -> impl Fn(u32) {
+    let settle = context.patience.settle;
+    move |pid| context.listener.begins(Step::Settle { goal, pid, settle })
 }
 
 impl Proved {
@@ -208,6 +232,7 @@ impl Proved {
     /// Records the success, and closes the journal last.
     pub(crate) fn finish(self, context: Context<'_>) -> Result<Finished, Error> {
         let Self { journal, pid, waited } = self;
+        context.listener.begins(Step::Record { pid });
         let backup = journal.backup.clone();
         let receipts = finish::complete(context, journal)?;
         Ok(Finished { pid, backup, receipts, waited })

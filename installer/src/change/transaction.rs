@@ -17,6 +17,7 @@ use crate::change::proof::{Proof, Unproved};
 use crate::change::receipts::Receipts;
 use crate::change::records::Installed;
 use crate::change::stage::{self, Staged};
+use crate::change::step::Step;
 use crate::change::swap::{self, Finished, Prepared, Restarted};
 use crate::change::undo::PutBack;
 use crate::change::{Change, Context};
@@ -131,10 +132,11 @@ impl Swap {
     ///
     /// On failure nothing has changed: exit 1 or 3.
     pub(crate) fn prepare(self, context: Context<'_>) -> Result<Prepared, Error> {
-        let Context { host, state, signals, .. } = context;
+        let Context { host, state, signals, listener, .. } = context;
         let Self { source, changes, remember, proof, .. } = self;
         let goal = source.goal();
         signals.begin();
+        listener.begins(Step::Backup);
         // before the backup: without it nobody could tell a new process from the old one
         let old = service::require_readable(host, signals)?;
         signals.check()?;
@@ -142,6 +144,7 @@ impl Swap {
         let found: Vec<_> =
             changes.iter().map(|change| (change.peer.manager.clone(), &change.before)).collect();
         let (backup, sums) = backup::create(state, goal.word(), host.now(), &found)?;
+        listener.begins(Step::Replace { backup: backup.clone() });
         let journal = Journal {
             format: Format::default(),
             device: state.device().cloned(),

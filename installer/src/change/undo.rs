@@ -15,6 +15,7 @@ use crate::change::obstacles;
 use crate::change::proof::{Proof, Unproved};
 use crate::change::receipts::Receipts;
 use crate::change::stage;
+use crate::change::step::Step;
 use crate::change::swap::{Finished, NotProved, NotSwapped, Prepared, Restarted, Swapped};
 use crate::change::{Change, Context};
 
@@ -32,6 +33,7 @@ impl NotSwapped {
     /// changed, unless sftunnel came up by itself meanwhile and had to be restarted.
     pub(crate) fn undo(self, context: Context<'_>) -> Error {
         let Self { journal, error } = self;
+        put_back_begins(context, &journal, None);
         match undo_unless_as_before(context, journal) {
             Ok(None) => error,
             Ok(Some(PutBack { pid, .. })) => {
@@ -46,11 +48,16 @@ impl NotProved {
     /// Puts the old files back, and restarts sftunnel on them. Gives why, too.
     pub(crate) fn undo(self, context: Context<'_>) -> Result<(Unproved, PutBack), Error> {
         let Self { journal, why } = self;
+        put_back_begins(context, &journal, Some(why.to_string()));
         match undo(context, journal) {
             Ok(put_back) => Ok((why, put_back)),
             Err(error) => Err(NotBack::AfterUnproved { why, error: Box::new(error) }.into()),
         }
     }
+}
+
+pub(super) fn put_back_begins(context: Context<'_>, undone: &Journal, why: Option<String>) {
+    context.listener.begins(Step::PutBack { backup: undone.backup.clone(), why });
 }
 
 /// Puts the backup back that the transaction of this journal made, and restarts sftunnel, which

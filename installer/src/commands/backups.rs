@@ -110,14 +110,14 @@ fn text(results: &[BackupResult]) -> String {
 
 fn prune(session: &Session, keep: usize, yes: bool) -> Result<Report, Failure> {
     let wait = Wait::default();
-    with_lock(session, "backups prune", wait, |context| {
-        let recovered = finish_interrupted(session, context)?.is_some();
+    with_lock(session, "backups prune", wait, |context, narrator| {
+        let recovered = finish_interrupted(session, context, narrator)?.is_some();
         let ids = backup::list(context.state)?;
         let doomed = ids.get(..ids.len().saturating_sub(keep)).unwrap_or_default();
         if !doomed.is_empty() && !yes {
             let question = format!("Remove the {} oldest of {} backups?", doomed.len(), ids.len());
             let confirmed = session.terminal.can_ask()
-                && question::confirm(&question)
+                && question::confirm(&session.terminal, &question)
                     .map_err(|error| Failure::io("the terminal", &error))?;
             if !confirmed {
                 return Err(Failure::refused(

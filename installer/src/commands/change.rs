@@ -65,7 +65,7 @@ pub(crate) struct ChangeResult {
     /// From the first rename to the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renames_microseconds: Option<u64>,
-    /// After a restore: the tunnels that stay down on the old files, and why.
+    /// After a restore or a rollback: the tunnels that stay down on the old files, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stays_down: Vec<DroppedPeer>,
     /// The tunnels as last seen, when they were waited for.
@@ -143,7 +143,7 @@ impl ChangeResult {
 struct Ending {
     ended: Ended,
     source: FilesFrom,
-    /// After a way back.
+    /// After a way back, or a rollback.
     stays_down: Vec<DroppedPeer>,
     receipts: Carried,
 }
@@ -161,9 +161,18 @@ struct Carried {
 
 impl Ending {
     /// Copies the receipts, and looks at what the files that were put back are good for.
-    fn reach(context: Context<'_>, ended: Ended, source: FilesFrom, places: Places) -> Self {
+    /// `expected_down`: the tunnels that cannot come up on the files that were to be live.
+    fn reach(
+        context: Context<'_>,
+        ended: Ended,
+        source: FilesFrom,
+        places: Places,
+        expected_down: Vec<DroppedPeer>,
+    ) -> Self {
         let (stays_down, receipts) = match &ended {
-            Ended::Done { receipts, .. } => (Vec::new(), Carried::copy(context, receipts, places)),
+            Ended::Done { receipts, .. } => {
+                (expected_down, Carried::copy(context, receipts, places))
+            }
             Ended::Unconfirmed { .. } => (Vec::new(), Carried::default()),
             Ended::RolledBack { backup, receipts, .. } => {
                 (stays_down(context, backup), Carried::copy(context, receipts, places))

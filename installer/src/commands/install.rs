@@ -51,9 +51,10 @@ pub(crate) fn run(session: &Session, args: &InstallArgs) -> Result<Report, Failu
         let plan = plan(session, state.as_ref(), args)?;
         return Ok(flow::dry_run(session, plan, state.as_ref(), wishes));
     }
-    with_lock(session, "install", args.change.wait, |context| {
+    with_lock(session, "install", args.change.wait, |context, narrator| {
         let places = places()?.with_kits(&args.judge.sources.sources);
-        flow::run(session, context, wishes, places, |state| plan(session, Some(state), args))
+        let made = |state: &State| plan(session, Some(state), args);
+        flow::run((session, narrator), context, wishes, places, made)
     })
 }
 

@@ -6,6 +6,7 @@ use cli::say::page::wrap;
 use formats::text::printable;
 
 use super::change::text::left_here;
+use super::narrator::Narrator;
 use super::{Session, log};
 use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;
@@ -61,8 +62,10 @@ pub(crate) fn interrupted_note(state: Option<&State>) -> (Option<String>, String
 pub(crate) fn finish_interrupted(
     session: &Session,
     context: Context<'_>,
+    narrator: &Narrator<'_>,
 ) -> Result<Option<String>, Failure> {
     let recovered = recover::recover(context)?;
+    narrator.rest();
     context.signals.rest();
     let (outcome, receipts) = (recovered.word(), recovered.receipts(context.state));
     let told = match recovered {

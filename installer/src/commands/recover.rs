@@ -54,7 +54,7 @@ impl RecoverReport {
 }
 
 pub(crate) fn run(session: &Session, args: &RecoverArgs) -> Result<Report, Failure> {
-    with_lock(session, "recover", args.wait, |context| {
+    with_lock(session, "recover", args.wait, |context, _| {
         let context = Context { accept_device: args.accept_device, ..context };
         let recovered = recover::recover(context)?;
         let changed = !matches!(recovered, Recovered::Nothing { .. });

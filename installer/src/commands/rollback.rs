@@ -1,5 +1,7 @@
 //! `rollback`: a backup becomes live again, with the same transaction as an installation.
 
+use std::fmt::Write as _;
+
 use cli::kit::words;
 use cli::say::failure::Failure;
 use cli::say::page::wrap;
@@ -17,6 +19,7 @@ use crate::appliance::run_log::LogLine;
 use crate::appliance::state::State;
 use crate::args::{ChangeArgs, RollbackArgs, TunnelArgs};
 use crate::candidate::checks;
+use crate::candidate::error::DroppedPeer;
 use crate::candidate::plan_text;
 use crate::candidate::{FileResult, file_results};
 use crate::change::Goal;
@@ -62,9 +65,10 @@ pub(crate) fn run(session: &Session, args: &RollbackArgs) -> Result<Report, Fail
         let plan = plan(session, &state, args)?;
         return Ok(flow::dry_run(session, plan, Some(&state), wishes));
     }
-    with_lock(session, "rollback", args.change.wait, |context| {
+    with_lock(session, "rollback", args.change.wait, |context, narrator| {
         let context = Context { accept_device: args.accept_device, ..context };
-        flow::run(session, context, wishes, places()?, |state| plan(session, state, args))
+        let made = |state: &State| plan(session, state, args);
+        flow::run((session, narrator), context, wishes, places()?, made)
     })
 }
 
@@ -92,7 +96,8 @@ fn plan(session: &Session, state: &State, args: &RollbackArgs) -> Result<Rollbac
         obstacles::require_none(host, change)?;
     }
     let managers = changes.iter().map(|change| change.peer.manager.clone()).collect();
-    let box_now = BoxNow::look(host, managers, in_place)?;
+    let stays_down = changes.iter().filter_map(|change| down_after(host, change)).collect();
+    let box_now = BoxNow { stays_down, ..BoxNow::look(host, managers, in_place)? };
     let files = changes.iter().flat_map(|change| file_results(host, change)).collect();
     let record = backup.record;
     Ok(RollbackPlan { id, record, passed_over, changes, box_now, files })
@@ -126,9 +131,14 @@ impl flow::Plan for RollbackPlan {
     fn text(&self, session: &Session) -> String {
         let Session { host, terminal } = session;
         let BackupRecord { before, created_at, .. } = &self.record;
-        let mut text = format!("Backup    {}, made before {before} at {created_at}\n", self.id);
+        let mut text = match self.box_now.is_in_place {
+            true => String::new(),
+            false => plan_text::stays_down(terminal, &self.box_now.stays_down),
+        };
+        let _ = writeln!(text, "Backup    {}, made before {before} at {created_at}", self.id);
         for id in &self.passed_over {
-            let note = format!("Backup {id} is skipped: the rollback after it was undone.");
+            let note =
+                format!("Backup {id} is passed over: the rollback after it came to nothing.");
             text.push_str(&wrap("", 2, &note));
         }
         for change in &self.changes {
@@ -200,6 +210,12 @@ fn require_own(state: &State, id: &BackupId, backup: &Backup) -> Result<(), Fail
         Some(other) => Err(backup::of_another_device(state, id, &other).into()),
         None => Ok(()),
     }
+}
+
+/// The tunnel that cannot come up on the files of before.
+fn down_after(host: &Host, change: &Change) -> Option<DroppedPeer> {
+    let manager = change.peer.manager.clone();
+    change.after.usable_at(host.now()).err().map(|why| DroppedPeer { manager, why })
 }
 
 /// Going back is the operator's choice; what it means is said.

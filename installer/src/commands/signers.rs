@@ -95,8 +95,8 @@ fn change(
     change: impl FnOnce(&Session, &mut Signers) -> Result<(), Failure>,
 ) -> Result<Report, Failure> {
     let wait = Wait::default();
-    with_lock(session, command, wait, |context| {
-        finish_interrupted(session, context)?;
+    with_lock(session, command, wait, |context, narrator| {
+        finish_interrupted(session, context, narrator)?;
         let mut signers = Signers::read(Some(context.state))?;
         change(session, &mut signers)?;
         let told = report(&signers);

@@ -25,7 +25,7 @@ use super::interrupted::{InterruptedRun, interrupted_run};
 use crate::appliance::host::Host;
 use crate::appliance::peers::PeerDir;
 use crate::appliance::service::{self, Service};
-use crate::appliance::state::State;
+use crate::appliance::state::{State, UnderWay};
 use crate::appliance::tunnel::{self, Connection, TunnelState};
 use crate::args::StatusArgs;
 use crate::change::backup::{self, BackupId};
@@ -62,11 +62,22 @@ struct StatusReport {
     connections: Option<Vec<Connection>>,
     /// The backups, oldest first.
     backups: Vec<BackupId>,
+    /// The run that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    under_way: Option<RunUnderWay>,
     /// A run that was interrupted and is not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted_run: Option<String>,
     /// The steps to take, in this order.
     steps: Vec<String>,
+}
+
+/// A run that holds the lock.
+#[derive(Debug, Serialize)]
+struct RunUnderWay {
+    /// Absent where it does not say.
+    #[serde(flatten)]
+    run: Option<UnderWay>,
 }
 
 /// Shows the state of the box. Peer directories or records that cannot be read, and a
@@ -103,6 +114,7 @@ pub(crate) fn of(host: &Host, terminal: &Terminal, args: &StatusArgs) -> Result<
         Some(InterruptedRun { what, next }) => (Some(what), Some(next)),
         None => (None, None),
     };
+    let under_way = state.as_ref().and_then(State::under_way).map(|run| RunUnderWay { run });
     let mut report = StatusReport {
         state: Level::Unknown,
         summary: String::new(),
@@ -117,6 +129,7 @@ pub(crate) fn of(host: &Host, terminal: &Terminal, args: &StatusArgs) -> Result<
         ports,
         connections,
         backups: state.as_ref().map(backup::list).transpose()?.unwrap_or_default(),
+        under_way,
         interrupted_run,
         steps: Vec::new(),
     };

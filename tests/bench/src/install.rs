@@ -57,7 +57,7 @@ pub(crate) fn measure(bundle: &Path, install: &Path, count: usize) -> Result<()>
         command
             .arg("install")
             .arg(&kit)
-            .args(["--json", "--yes", "--settle", "0", "--root"])
+            .args(["--json", "--yes", "--no-wait", "--settle", "0", "--root"])
             .arg(&device.root);
         command
             .arg("--identity")
@@ -77,7 +77,7 @@ pub(crate) fn measure(bundle: &Path, install: &Path, count: usize) -> Result<()>
         renames.push(Duration::from_micros(micros));
         let mut rollback = Command::new(install);
         rollback
-            .args(["rollback", "-q", "--yes", "--settle", "0", "--root"])
+            .args(["rollback", "-q", "--yes", "--no-wait", "--settle", "0", "--root"])
             .arg(&device.root)
             .arg("--pmtool")
             .arg(&pmtool);

@@ -112,7 +112,9 @@ impl Operation {
         let install = || stand.install().args(["--restart-timeout", "1"]);
         match self.kind {
             Kind::Install => stand.install(),
-            Kind::Rollback => stand.run(&["rollback", "--yes", "--json", "--settle", "0"]),
+            Kind::Rollback => {
+                stand.run(&["rollback", "--yes", "--no-wait", "--json", "--settle", "0"])
+            }
             Kind::Undone => install(),
             Kind::Kept => install().args(["--no-rollback"]),
         }
@@ -146,7 +148,7 @@ impl Operation {
         };
         go(stand.install());
         let installed = stand.capture();
-        go(stand.run(&["rollback", "--yes", "--settle", "0"]));
+        go(stand.run(&["rollback", "--yes", "--no-wait", "--settle", "0"]));
         let again = stand.capture();
         let mut without_key = first.clone();
         without_key.0.retain(|path, _| !path.ends_with("sftunnel-key.pem"));

@@ -194,7 +194,7 @@ impl<'a> Stand<'a> {
 
     /// `install` from all kits; without a settle time, as what is looked at here is the files.
     pub fn install(&self) -> Run {
-        let run = self.run(&["install", "--yes", "--json", "--settle", "0"]);
+        let run = self.run(&["install", "--yes", "--no-wait", "--json", "--settle", "0"]);
         let kits = (0..self.scene.kits.len()).map(|index| self.dir.join(format!("kit-{index}")));
         run.args(self.scene.world.trust()).args(kits)
     }
@@ -242,11 +242,15 @@ impl<'a> Stand<'a> {
         format!("{goal} {phase}, {process}, {live}, {}", dotted.join(", "))
     }
 
-    /// Everything that a run may change.
+    /// Everything that a run may change, but what the run that holds the lock says of itself: that
+    /// is for people and never read again.
     pub fn capture(&self) -> Tree {
         let mut tree = Tree::default();
         for path in self.changeable() {
             tree.read(&self.dir, &path).unwrap();
+        }
+        if let Some(lock) = tree.0.get_mut(&Path::new(STATE).join("lock")) {
+            lock.bytes = Some(Vec::new());
         }
         tree
     }

@@ -146,7 +146,7 @@ impl Call {
         let place = |arg: &String| descriptor(arg).map(|(_, path)| path).or_else(|| quoted(arg));
         let places: Vec<_> = self.args.iter().take(4).filter_map(place).collect();
         let text = match self.name.as_str() {
-            "write" => places.first().cloned().unwrap_or_default(),
+            "write" | "pwrite64" => places.first().cloned().unwrap_or_default(),
             _ => places.join(" "),
         };
         let digits = |c: char| if c.is_ascii_digit() { '#' } else { c };

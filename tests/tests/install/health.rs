@@ -177,7 +177,7 @@ fn one_status_that_fails_makes_no_new_process_of_the_old_one() {
         "case $1 in\n  status) echo >>\"$here/looks\"; [ $(wc -l <\"$here/looks\") -gt 3 ] || exit 1;;\n  *) exit 0;;\nesac",
     );
     let flags = ["--restart-timeout", "2", "--pmtool", &pmtool];
-    install(&case, &flags).expect(7).says("did not come up");
+    install(&case, &flags).expect(7).says("was not restarted");
     case.is_as_before();
     goes_on_well(&case);
 }

@@ -129,6 +129,10 @@ objects! {
         certificate: Option<formats::credentials::CertificateFacts>, asked: Option<Vec<String>>, given: bool,
     }
     Connection { local: String, remote: String, }
+    UnderWay {
+        command: Option<String>, pid: Option<i32>, since: Option<Timestamp>, step: Option<String>,
+        step_since: Option<Timestamp>,
+    }
     FileStatus { name: String, found: Option<FoundStatus>, }
     FoundStatus {
         size: usize, sha256: Sha256, mode: String, uid: u32, gid: u32, as_expected: bool,
@@ -267,7 +271,7 @@ schemas! {
     }
     Status {
         state: String, summary: String, thresholds: Thresholds,
-        device_uuid: Option<String>, is_lone_manager: Option<bool>, now: Timestamp, clock_behind: Option<bool>, sftunnel: Service, peers: Vec<PeerStatus>,
+        device_uuid: Option<String>, is_lone_manager: Option<bool>, now: Timestamp, clock_behind: Option<bool>, sftunnel: Service, under_way: Option<UnderWay>, peers: Vec<PeerStatus>,
         ports: Vec<u16>,
         connections: Option<Vec<Connection>>,
         backups: Vec<String>, interrupted_run: Option<String>, steps: Vec<String>,

@@ -4,28 +4,34 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
 
+use formats::text::printable;
 use rustix::io::ioctl_fionread;
 use rustix::termios::{QueueSelector, tcflush};
 
 use crate::ask::hidden_input::is_in_foreground;
-use crate::say::terminal::tty;
+use crate::say::terminal::{Terminal, tty};
 
 /// Times that a slip at a question is asked about again.
 const AGAIN: usize = 2;
 
 /// Asks a question that takes the whole word `yes`, typed after the question was shown. The
 /// question must not contain foreign text. What looks like a slip is asked about again; everything
-/// else is a no.
+/// else is a no. Question and answer are evidence as well ([`Terminal::evidence`]).
 ///
 /// # Errors
 /// Fails when there is no terminal, or when input never pauses.
-pub fn confirm(question: &str) -> io::Result<bool> {
-    let mut answer = ask(&format!("{question} Type 'yes' to go on: "))?;
+pub fn confirm(terminal: &Terminal, question: &str) -> io::Result<bool> {
+    let shown = |question: &str| {
+        let answer = ask(question)?;
+        terminal.evidence(&format!("{question}{}\n", printable(answer.trim_end())));
+        io::Result::Ok(answer)
+    };
+    let mut answer = shown(&format!("{question} Type 'yes' to go on: "))?;
     for _ in 0..AGAIN {
         if !is_slip(&answer) {
             break;
         }
-        answer = ask("Type the whole word 'yes', or 'no' to stop: ")?;
+        answer = shown("Type the whole word 'yes', or 'no' to stop: ")?;
     }
     Ok(is_yes(&answer))
 }

@@ -26,6 +26,8 @@ pub struct Report {
     body: String,
     /// Text for a person, with foreign text already sanitised; ends with a line feed.
     pub text: String,
+    /// Bytes of the text that were printed as prose while the command ran, unless it is quiet.
+    told: usize,
     /// True if the command changed anything that stays.
     changed: bool,
     /// Exit code in place of [`Exit::Done`] if the result cannot be written.
@@ -39,7 +41,16 @@ impl Report {
     pub fn done(body: &impl Serialize, text: String) -> Self {
         let body = serde_json::to_string_pretty(body).unwrap_or_default();
         let (exit, exit_if_unwritten) = (Exit::Done, Exit::Failed);
-        Self { exit, reason: None, body, text, changed: false, exit_if_unwritten, is_plugin: false }
+        Self {
+            exit,
+            reason: None,
+            body,
+            text,
+            told: 0,
+            changed: false,
+            exit_if_unwritten,
+            is_plugin: false,
+        }
     }
 
     /// Like [`Report::done`], for a large result: the JSON is made only when it was asked for.
@@ -60,6 +71,13 @@ impl Report {
     #[must_use]
     pub fn changed(mut self, changed: bool) -> Self {
         self.changed = changed;
+        self
+    }
+
+    /// Notes that so much of the text was printed as prose while the command ran.
+    #[must_use]
+    pub fn told(mut self, told: usize) -> Self {
+        self.told = told;
         self
     }
 
@@ -133,11 +151,18 @@ fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Resul
             body: None,
         };
         let common = serde_json::to_string_pretty(&envelope)?;
-        write_ascii(&mut stdout, &joined(&common, &report.body))?;
+        let object = joined(&common, &report.body);
+        if terminal.json_lines {
+            let object: Value = serde_json::from_str(&object.concat())?;
+            stdout.write_all(ascii_json_line(&object)?.as_bytes())?;
+            return stdout.flush();
+        }
+        write_ascii(&mut stdout, &object)?;
         return stdout.write_all(b"\n").and_then(|()| stdout.flush());
     }
     if !terminal.quiet || report.exit != Exit::Done {
-        stdout.write_all(report.text.as_bytes())?;
+        let told = if terminal.quiet { 0 } else { report.told };
+        stdout.write_all(report.text.get(told..).unwrap_or_default().as_bytes())?;
     } else if let (true, Some(line)) = (report.is_plugin, report.text.lines().next()) {
         writeln!(stdout, "{line}")?;
     }
@@ -161,7 +186,11 @@ fn print_failure(
             next: failure.next_step(),
             body: failure.fields(),
         };
-        writeln!(io::stdout().lock(), "{}", ascii_json(&envelope)?)?;
+        let json = match terminal.json_lines {
+            true => ascii_json_line(&envelope)?,
+            false => ascii_json(&envelope)? + "\n",
+        };
+        io::stdout().lock().write_all(json.as_bytes())?;
     }
     Ok(())
 }
@@ -214,6 +243,13 @@ pub(super) fn ascii_json(value: &impl Serialize) -> io::Result<String> {
     let json = serde_json::to_string_pretty(value)?;
     let mut ascii = Vec::with_capacity(json.len());
     write_ascii(&mut ascii, &[&json])?;
+    String::from_utf8(ascii).map_err(io::Error::other)
+}
+
+/// The same on one line, with its end.
+pub(super) fn ascii_json_line(value: &impl Serialize) -> io::Result<String> {
+    let mut ascii = Vec::new();
+    write_ascii(&mut ascii, &[&serde_json::to_string(value)?, "\n"])?;
     String::from_utf8(ascii).map_err(io::Error::other)
 }
 

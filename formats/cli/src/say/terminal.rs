@@ -40,6 +40,8 @@ impl TalkArgs {
 pub struct Terminal {
     /// Prints one JSON object on stdout, and prose on stderr.
     pub json: bool,
+    /// Prints that object on one line, after one for each event.
+    pub json_lines: bool,
     /// Prints only what went wrong.
     pub quiet: bool,
     /// Prints each step as well.
@@ -54,7 +56,40 @@ impl Terminal {
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = !json && !no_color && !is_dumb() && io::stdout().is_terminal();
-        Self { json, quiet, verbose, color }
+        Self { json, json_lines: false, quiet, verbose, color }
+    }
+
+    /// The same, with a line of JSON for each event.
+    #[must_use]
+    pub fn with_json_lines(self) -> Self {
+        Self { json: true, json_lines: true, color: false, ..self }
+    }
+
+    /// Prints prose on the stream of the run, unless quiet: standard output, or standard error when
+    /// that holds JSON. It never fails: what is done goes on without a reader.
+    pub fn prose(&self, text: &str) {
+        if !self.quiet {
+            self.transient(text);
+        }
+    }
+
+    /// Writes to the stream of [`Terminal::prose`] what only a terminal is to show.
+    pub(crate) fn transient(&self, text: &str) {
+        if self.json {
+            return say(text);
+        }
+        let mut stdout = io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// Returns true if the stream of [`Terminal::prose`] is a terminal.
+    pub(crate) fn is_at_terminal(&self) -> bool {
+        if self.json { io::stderr().is_terminal() } else { io::stdout().is_terminal() }
+    }
+
+    /// Returns true if a line of it can be written anew.
+    pub(crate) fn has_counter(&self) -> bool {
+        !self.quiet && !self.json_lines && !is_dumb() && self.is_at_terminal()
     }
 
     /// Returns true if there is a terminal for questions.
@@ -87,6 +122,14 @@ impl Terminal {
     /// Fails when there is no terminal.
     pub fn show(&self, text: &str) -> io::Result<()> {
         tty()?.write_all(text.as_bytes())
+    }
+
+    /// Writes what was shown or typed elsewhere to the stream of [`Terminal::prose`], unless that is
+    /// a terminal, which shows it already.
+    pub fn evidence(&self, text: &str) {
+        if !self.is_at_terminal() {
+            self.prose(text);
+        }
     }
 
     /// Takes the last lines off the terminal, if it has control sequences.

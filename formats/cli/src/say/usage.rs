@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::say::exit::Exit;
 use crate::say::failure::Failure;
 use crate::say::monitoring::{self, Level};
-use crate::say::report::{Envelope, ascii_json};
+use crate::say::report::{Envelope, ascii_json, ascii_json_line};
 
 /// Prints clap's error for a command line that cannot be parsed, or its answer to `--help` and
 /// `--version`. With `--json` among the arguments a JSON object is printed as well. A monitoring
@@ -24,7 +24,9 @@ pub fn usage_error(
         (true, true) => Level::Unknown.exit(),
         (true, false) => Exit::Usage,
     };
-    let json = arguments.iter().any(|argument| argument == "--json");
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let json_lines = has("--json-lines");
+    let json = has("--json") || json_lines;
     if exit != Exit::Done && json {
         let rendered = error.render().to_string();
         let said: Vec<_> =
@@ -38,8 +40,9 @@ pub fn usage_error(
             next: Some("see --help"),
             body: None,
         };
-        if let Ok(json) = ascii_json(&envelope) {
-            let _ = writeln!(io::stdout(), "{json}");
+        let json = if json_lines { ascii_json_line(&envelope) } else { ascii_json(&envelope) };
+        if let Ok(json) = json {
+            let _ = writeln!(io::stdout(), "{}", json.trim_end());
         }
     }
     if plugin && exit != Exit::Done && !json {

@@ -24,7 +24,11 @@ use crate::change::proof::Proof;
 use crate::change::receipts::Places;
 use crate::change::transaction::{self, Swap};
 use crate::commands::interrupted::{finish_interrupted, interrupted_note};
+use crate::commands::narrator::Narrator;
 use crate::commands::{Session, confirm};
+
+/// Time for which the tunnel is looked for after a change, unless another one is asked for.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// A change that was judged, before anybody is asked.
 pub(crate) trait Plan {
@@ -49,6 +53,8 @@ pub(crate) struct BoxNow {
     pub managers: Vec<ManagerUuid>,
     /// Other managers whose tunnels do not come back.
     pub dropped: Vec<DroppedPeer>,
+    /// The managers of this change whose tunnels cannot come up on these files.
+    pub stays_down: Vec<DroppedPeer>,
 }
 
 impl BoxNow {
@@ -61,7 +67,8 @@ impl BoxNow {
     ) -> Result<Self, Failure> {
         host.pmtool()?;
         let dropped = checks::dropped_peers(host, &managers, host.now())?;
-        Ok(Self { is_in_place, service: service::status(host), managers, dropped })
+        let service = service::status(host);
+        Ok(Self { is_in_place, service, managers, dropped, stays_down: Vec::new() })
     }
 }
 
@@ -138,49 +145,77 @@ pub(crate) fn dry_run<P: Plan>(
 /// # Errors
 /// Those of the plan and of the transaction, or `not-confirmed`.
 pub(crate) fn run<P: Plan>(
-    session: &Session,
+    (session, narrator): (&Session, &Narrator<'_>),
     context: Context<'_>,
     wishes: Wishes,
     places: Places,
     judge: impl FnOnce(&State) -> Result<P, Failure>,
 ) -> Result<(Report, LogLine), Failure> {
-    let interrupted = finish_interrupted(session, context)?;
+    let interrupted = finish_interrupted(session, context, narrator)?;
     let plan = judge(context.state)?;
     let mut change = ChangeResult::new(Outcome::NothingToDo, plan.box_now().service.clone());
     change.interrupted_run = interrupted;
     if plan.box_now().is_in_place {
-        return Ok(nothing_to_do(session, context, plan, change, wishes));
+        return Ok(nothing_to_do((session, narrator), context, plan, change, wishes));
     }
     let shown = plan.text(session) + &wishes.text();
     confirm(session, wishes.change, &shown, &plan.box_now().dropped)?;
     change.dropped = plan.box_now().dropped.clone();
     let managers = plan.box_now().managers.clone();
+    let expected_down = plan.box_now().stays_down.clone();
     let (swap, facts) = plan.agree(wishes.change, wishes.proof());
-    session.terminal.note(P::BEGINS);
+    narrator.prose(format!("\n{}\n", P::BEGINS));
     let source = swap.source;
     let ended = transaction::run(context, swap)?;
-    let ending = Ending::reach(context, ended, source, places);
+    let ending = Ending::reach(context, ended, source, places, expected_down);
     let (exit, mut told) = (ending.exit(), text::ending(&ending));
     change.record(ending);
-    if let (Exit::Done, Proof::Running, Some(limit)) = (exit, wishes.proof(), wishes.limit()) {
-        // the change is over and recorded: nothing depends on this
-        let waited = tunnel::wait(context.host, &managers, limit, context.signals);
-        told.push_str(&text::tunnels(&waited));
-        change.record_tunnels(waited);
+    let mut already = 0;
+    if exit == Exit::Done {
+        narrator.prose(told.clone());
+        already = told.len();
+        told.push_str(&look_at_tunnels(narrator, context, &managers, wishes, &mut change));
+        told.push_str(&text::next(&change));
     }
-    // with --yes nobody has seen the plan yet
-    let shown = if wishes.change.yes { shown } else { String::new() };
     let line = log_line::<P>(context, &facts, &change, exit);
-    let report =
-        Report::done(&ChangeReport { change, facts }, format!("{shown}\n{told}")).changed(true);
+    let report = Report::done(&ChangeReport { change, facts }, told).told(already).changed(true);
     Ok((report.ending(exit, None), line))
+}
+
+/// Looks for the tunnels for a while, once the change is over and recorded: nothing depends on it.
+fn look_at_tunnels(
+    narrator: &Narrator<'_>,
+    context: Context<'_>,
+    managers: &[ManagerUuid],
+    wishes: Wishes,
+    change: &mut ChangeResult,
+) -> String {
+    let limit = match (wishes.proof(), wishes.limit()) {
+        // waited for already, as part of the proof
+        (Proof::Connected(_), _) => return String::new(),
+        (Proof::Running, Some(limit)) => limit,
+        (Proof::Running, None) => {
+            let is_pointless = wishes.change.no_wait
+                || !change.stays_down.is_empty()
+                || tunnel::require_provable(context.host).is_err();
+            if is_pointless {
+                return String::new();
+            }
+            LOOK
+        }
+    };
+    narrator.looks_at_tunnels(limit);
+    let waited = tunnel::wait(context.host, managers, limit, context.signals);
+    let text = text::tunnels(&waited);
+    change.record_tunnels(waited);
+    text
 }
 
 /// Files that are in place already are no proof of a tunnel, so that is still looked for: a run that
 /// was interrupted while it waited is repeated like this. Nothing was replaced, so nothing is put
 /// back.
 fn nothing_to_do<P: Plan>(
-    session: &Session,
+    (session, narrator): (&Session, &Narrator<'_>),
     context: Context<'_>,
     plan: P,
     mut change: ChangeResult,
@@ -188,6 +223,7 @@ fn nothing_to_do<P: Plan>(
 ) -> (Report, LogLine) {
     let (mut exit, mut told) = (Exit::Done, plan.text(session));
     if let Some(limit) = wishes.limit() {
+        narrator.looks_at_tunnels(limit);
         let waited = tunnel::wait(context.host, &plan.box_now().managers, limit, context.signals);
         told.push_str(&text::tunnels(&waited));
         if wishes.tunnel.require_connected && !waited.all_up() {

@@ -1,10 +1,10 @@
 //! What a person reads of a change that has ended.
 
-use cli::say::page::wrap;
+use cli::say::page::{Page, wrap};
 use formats::text::printable;
 
-use super::{Carried, Ending};
-use crate::appliance::tunnel::{Tunnel, Waited};
+use super::{Carried, ChangeResult, Ending, Outcome};
+use crate::appliance::tunnel::{Tunnel, TunnelState, Waited};
 use crate::candidate::error::DroppedPeer;
 use crate::change::proof::Unproved;
 use crate::change::transaction::{Ended, FilesFrom};
@@ -29,9 +29,10 @@ fn outcome(ending: &Ending) -> String {
             let doubt =
                 ending.doubt().map(|why| unconfirmed("sftunnel runs on the new files", &why));
             format!(
-                "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}{}",
+                "Done: sftunnel runs on these files with PID {pid}.\nWhat was there before is backup {backup}.\n{tunnels}{}{}{}",
                 receipts(&ending.receipts),
-                doubt.unwrap_or_default()
+                doubt.unwrap_or_default(),
+                stays_down(&ending.stays_down),
             )
         }
         Ended::Unconfirmed { why, backup } => {
@@ -39,7 +40,7 @@ fn outcome(ending: &Ending) -> String {
                 FilesFrom::Bundles => "Installed",
                 FilesFrom::Backup => "Rolled back",
             };
-            let happened = format!("{happened}, but sftunnel is not confirmed running: {why}");
+            let happened = format!("{happened}, but not confirmed: {why}");
             let next = format!(
                 "look at /ngfw/var/log/messages; `sftunnel-install rollback --to {backup}` puts the files of before back"
             );
@@ -62,6 +63,35 @@ fn outcome(ending: &Ending) -> String {
             text + &wrap("  next: ", 8, next) + &receipts(&ending.receipts)
         }
     }
+}
+
+/// The steps after a change that has succeeded.
+pub(super) fn next(change: &ChangeResult) -> String {
+    let mut steps = Vec::new();
+    let all_up = !change.tunnels.is_empty()
+        && change.tunnels.iter().all(|tunnel| tunnel.state == TunnelState::Up);
+    if change.outcome == Outcome::Installed {
+        steps.push(match all_up {
+            true => "see at the manager, too, that the tunnel is up: sftunnel_status.pl".to_owned(),
+            false => "see at the manager whether the tunnel comes up: sftunnel_status.pl; here: sftunnel-install status".to_owned(),
+        });
+        let place = match change.receipts.first() {
+            Some(_) => {
+                "take the receipt back to the manager, on the stick: `cd /`, then unmount it; there: sftunnel-bundle receipts KIT"
+            }
+            None => {
+                "take the receipt back to the manager: it lies in /var/sf/sftunnel-airgap/receipts on this box; there: sftunnel-bundle receipts"
+            }
+        };
+        steps.push(place.to_owned());
+        steps.push(
+            "when every tunnel is up, delete what holds keys: the kit on the stick and every copy of it"
+                .to_owned(),
+        );
+    }
+    let mut page = Page::default();
+    page.next(&steps);
+    page.text()
 }
 
 /// A tunnel that is required was not seen up, and nothing is put back for it.

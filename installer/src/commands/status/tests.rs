@@ -41,6 +41,7 @@ fn report(peers: Vec<PeerStatus>) -> StatusReport {
         ports: vec![8305],
         connections: None,
         backups: Vec::new(),
+        under_way: None,
         interrupted_run: None,
         steps: Vec::new(),
     }

@@ -34,6 +34,10 @@ pub(super) fn text(
     let behind = if report.clock_behind { " (behind)" } else { "" };
     page.field("Clock", &format!("{}{behind}", report.now));
     page.field("sftunnel", &report.sftunnel.to_string());
+    if let Some(under_way) = &report.under_way {
+        let run = under_way.run.as_ref().map_or_else(|| "a run".to_owned(), ToString::to_string);
+        page.field("Under way", &run);
+    }
     if report.peers.is_empty() && !report.is_lone_manager {
         page.push("This box has no peer directory: it is registered with no manager.\n");
     }
