@@ -59,6 +59,8 @@ pub fn read(path: &Path, paste: &Paste, limit: u64) -> Result<Vec<u8>, Failure> 
          if nothing happens, press Enter.\n"
     ));
     let pasted = read_lines(&mut io::stdin().lock(), paste, limit, is_more_coming);
+    // below the piece of a line that may stand there
+    say("\n");
     pasted.map_err(|error| input::of_limit(path, &error))
 }
 
