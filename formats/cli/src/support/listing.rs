@@ -82,7 +82,6 @@ fn is_certificate(name: &str) -> bool {
 }
 
 /// `-rw-r--r-- 0:0 1234 2026-11-28T06:15:00Z`.
-#[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
 fn facts(stat: &Stat) -> String {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => 'd',
@@ -91,8 +90,8 @@ fn facts(stat: &Stat) -> String {
         FileType::Socket => 's',
         _ => '?',
     };
-    let time = i64::try_from(stat.st_mtime).ok().and_then(|time| Timestamp::from_unix(time).ok());
-    let time = time.map_or_else(|| "?".to_owned(), |time| time.to_string());
+    let time = Timestamp::from_unix(stat.st_mtime);
+    let time = time.map_or_else(|_| "?".to_owned(), |time| time.to_string());
     let mode = stat.st_mode & 0o7777;
     format!("{kind}{mode:04o} {}:{} {:>7} {time}", stat.st_uid, stat.st_gid, stat.st_size)
 }

@@ -44,9 +44,14 @@ fn has(line: &str, word: &str) -> bool {
 }
 
 fn end_of(mut file: File) -> io::Result<Vec<u8>> {
-    let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(LOOKED_AT)))?;
+    let passed = file.metadata()?.len().saturating_sub(LOOKED_AT);
+    file.seek(SeekFrom::Start(passed))?;
     let mut bytes = Vec::new();
     file.take(LOOKED_AT).read_to_end(&mut bytes)?;
+    if passed > 0 {
+        // the rest of a line may be that of a key, too short to be known by its form
+        let line = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        bytes.drain(..line);
+    }
     Ok(bytes)
 }

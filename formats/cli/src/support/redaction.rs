@@ -8,6 +8,10 @@ mod words;
 
 use std::fmt::Write as _;
 
+/// Characters of a line; a log's have less. Each find has the rest of its line searched again, and a
+/// line of megabytes must not take minutes.
+const LINE: usize = 4096;
+
 /// Whose words a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
@@ -50,7 +54,8 @@ pub(super) fn redacted(text: &str, voice: Voice) -> Redacted {
 
 impl Redacted {
     fn line(&mut self, line: &str, voice: Voice) {
-        let mut rest = line;
+        let kept = line.char_indices().nth(LINE).map_or(line.len(), |(at, _)| at);
+        let (mut rest, left_out) = line.split_at(kept);
         while let Some(found) = words::first(rest, voice) {
             let (before, from) = rest.split_at(found.start);
             let (_, after) = from.split_at(found.end - found.start);
@@ -60,6 +65,9 @@ impl Redacted {
             rest = after;
         }
         self.text.push_str(rest);
+        if !left_out.is_empty() {
+            let _ = write!(self.text, "[left out: {} bytes]", left_out.len());
+        }
         self.text.push('\n');
     }
 }

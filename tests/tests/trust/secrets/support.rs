@@ -66,6 +66,19 @@ fn append(path: &Path, lines: &[String]) {
     lines.iter().for_each(|line| writeln!(file, "{TIME}{line}").unwrap());
 }
 
+/// Every key that lies somewhere in this tree, and how many there are.
+fn add_all(secrets: &mut Secrets, root: &Path) -> usize {
+    let files = lab::snapshot(root).unwrap().0.into_keys().map(|path| root.join(path));
+    let texts = files.filter_map(|path| fs::read_to_string(path).ok());
+    let keys: Vec<_> = texts.filter(|text| text.contains(" PRIVATE KEY-----")).collect();
+    for (line, number) in keys.iter().flat_map(|key| key.lines()).zip(1..) {
+        if line.len() > 40 && !line.starts_with('-') {
+            secrets.text(&format!("line {number} of all keys"), line);
+        }
+    }
+    keys.len()
+}
+
 #[test]
 fn the_file_for_a_colleague_holds_no_secret() {
     let case = Confidential::new();
@@ -75,6 +88,9 @@ fn the_file_for_a_colleague_holds_no_secret() {
     let (old, new) = (key_in(&case.old), key_in(&world.new_files(device, fmc)).to_vec());
     add_forms(&mut secrets, old);
     add_forms(&mut secrets, &new);
+    let keys: usize =
+        [&device.root, &fmc.root].map(|root| add_all(&mut secrets, root)).iter().sum();
+    assert!(keys > 5, "{keys}");
     let identity = fs::read_to_string(world.path("plain.txt")).unwrap();
     let mut pasted = [forms(old), forms(&new), vec![identity.clone()]].concat();
     pasted.push("err 10:certificate has expired".to_owned());

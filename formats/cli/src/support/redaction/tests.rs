@@ -69,6 +69,15 @@ fn identities_and_passphrases_go() {
 }
 
 #[test]
+fn a_line_of_megabytes_takes_no_minutes() {
+    let begun = std::time::Instant::now();
+    let line = format!("{} ", LINE.get(..24).unwrap()).repeat(100_000);
+    let clean = redacted(&line, Voice::Foreign);
+    assert!(clean.removed > 100 && clean.text.ends_with(" bytes]\n"));
+    assert!(clean.text.len() < 20_000 && begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn what_the_colleague_needs_stays() {
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let ours = [
