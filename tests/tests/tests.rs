@@ -168,6 +168,9 @@ mod output {
     /// Every JSON object into a type that knows all its fields.
     mod json;
 
+    /// Words and sentences that a tired reader reads once.
+    mod english;
+
     /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 

@@ -83,7 +83,7 @@ Nothing is written in clear. The device accepts only the signer of the bundles:
 tell the next team that fingerprint. kit.json is signed anew with your key; it
 lists who built the kit, and every handoff.
 
-A passphrase vouches for the signer of the bundles. For a passphrase kit that
+A passphrase confirms the signer of the bundles. For a passphrase kit that
 signer must be known: name it with --signer, or give the kit's old passphrase,
 or confirm it at the terminal. This machine's own signer is known. Any other one
 is refused (unknown-signer).";
@@ -121,7 +121,7 @@ Examples:
   sftunnel-bundle support --out - | less
       to read it first
 
-A part that cannot be read says why, and the others are there. Whatever has the
+A part that cannot be read says why, and the others are there. Text in the
 form of a key or passphrase is replaced by [removed: ...]. It names devices and
 addresses, so read it before you send it.";
 

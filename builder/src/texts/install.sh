@@ -138,7 +138,7 @@ for place in "${TMPDIR:-/var/tmp}" /var/tmp /tmp /ngfw/var/tmp /root /run; do
     case $place in /*) ;; *) continue ;; esac
     place=$(cd -- "$place" 2>/dev/null && pwd -P) && is_ours "$place" &&
         private=$(mktemp -d "$place/sftunnel-install.XXXXXX" 2>/dev/null) || continue
-    is_ours "$private" || fail 1 'a new private directory belongs to somebody else'
+    is_ours "$private" || fail 1 'a new private directory belongs to another user'
     copy=$private/sftunnel-install
     if bring 2>/dev/null; then
         rm -f -- "$copy.sh"

@@ -76,8 +76,8 @@ impl SupportFile {
     pub fn new(program: &'static str, now: Timestamp) -> Self {
         let head = format!(
             "{program} support, {version}, made {now}\n\n\
-             For the colleague on the phone. It holds no key and no passphrase. Whatever has the\n\
-             form of one is replaced by [removed: ...]. It names devices, addresses and files, so\n\
+             For the colleague on the phone. It holds no key and no passphrase. Text in the form of\n\
+             one is replaced by [removed: ...]. It names devices, addresses and files, so\n\
              read it before you send it.\n",
             version = version::VERSION
         );

@@ -27,7 +27,7 @@ Examples:
   sftunnel-install status --plugin
       first a line with performance data; exit codes 0 OK, 1 WARNING,
       2 CRITICAL, 3 UNKNOWN (also for a wrong command line). Without this flag
-      the exit code is 0 whatever is found.";
+      the exit code is 0, also when something is wrong.";
 
 pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -124,7 +124,7 @@ Examples:
   sftunnel-install support --out - | less
       to read it first
 
-A part that cannot be read says why, and the others are there. Whatever has the
+A part that cannot be read says why, and the others are there. Text in the
 form of a key or passphrase is replaced by [removed: ...]. It names devices and
 addresses, so read it before you send it.";
 

@@ -26,7 +26,7 @@ fn page(body: &ReceiptsBody) -> String {
     term(&mut page, "checked", &format!("{} by the clock of the FMC", body.checked_at));
     for kit in &body.kits {
         let manager = format!("{} {}", kit.manager.uuid, kit.manager.hostname.as_str());
-        let known = if kit.vouched_by.is_some() { "" } else { " (nobody vouches for it)" };
+        let known = if kit.vouched_by.is_some() { "" } else { " (not confirmed)" };
         term(&mut page, "kit", &kit.path.display().to_string());
         term(&mut page, "manager", manager.trim_end());
         term(&mut page, "batch", &format!("{}, built {}", kit.batch, kit.created_at));
@@ -59,7 +59,7 @@ fn page(body: &ReceiptsBody) -> String {
     for warning in &body.warnings {
         let _ = writeln!(page, "<p class=\"warning\">{}</p>", escaped(warning));
     }
-    page.push_str("<p>A receipt is a claim by a holder of the device's key, which the FMC is, too. The tunnel seen up at the FMC is the proof; <em>up since</em> says that it was seen after the claim, <em>up before</em> and <em>up, undated</em> that it was not, or that nobody can say.</p>\n<p class=\"sign\">Checked by <span></span> Date <span></span></p>\n</body>\n</html>\n");
+    page.push_str("<p>A receipt is a claim by a holder of the device's key, which the FMC is, too. The tunnel seen up at the FMC is the proof; <em>up since</em> says that it was seen after the claim, <em>up before</em> and <em>up, undated</em> that it was not, or that this is not known.</p>\n<p class=\"sign\">Checked by <span></span> Date <span></span></p>\n</body>\n</html>\n");
     page
 }
 
