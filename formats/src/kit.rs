@@ -156,6 +156,20 @@ pub struct TextEntry {
 /// The files that [`KitIndex::texts`] may list.
 pub const TEXTS: [&str; 3] = [README, INSTALL_SCRIPT, IDENTITY];
 
+/// [`README`] in other languages: the name and all of the text that this release writes.
+///
+/// [`KitIndex::texts`] does not list them, as readers of before refuse a name there that they do
+/// not know. No signature covers them, so they are compared with these, byte for byte.
+pub const TRANSLATIONS: [(&str, &str); 2] = [
+    ("README.es.txt", include_str!("kit/README.es.txt")),
+    ("README.zh-TW.txt", include_str!("kit/README.zh-TW.txt")),
+];
+
+/// Returns true if a file of that name and digest is one of [`TRANSLATIONS`].
+pub fn is_translation(file: &str, sha256: &Sha256) -> bool {
+    TRANSLATIONS.iter().any(|(name, text)| *name == file && Sha256::of(text.as_bytes()) == *sha256)
+}
+
 /// Reasons to refuse an index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KitError {

@@ -1,4 +1,4 @@
-//! The two files of a kit that people read: `README.txt` and `install.sh`.
+//! The files of a kit that people read: `README.txt`, also in other languages, and `install.sh`.
 
 use formats::kit::{self, KitIndex, TextEntry};
 
@@ -8,8 +8,11 @@ use crate::kit::writer::KitWriter;
 /// Picks the program for the box, copies it to a private place and runs it.
 const INSTALL_SCRIPT: &str = include_str!("../texts/install.sh");
 
-/// Writes both; gives their entries for the index.
+/// Writes them all; gives the entries of those that the index lists.
 pub(crate) fn write(writer: &KitWriter, index: &KitIndex) -> Result<[TextEntry; 2], Error> {
+    for (file, text) in kit::TRANSLATIONS {
+        writer.file(file, text.as_bytes(), 0o644)?;
+    }
     Ok([
         writer.text(kit::README, readme(index).as_bytes(), 0o644)?,
         writer.text(kit::INSTALL_SCRIPT, INSTALL_SCRIPT.as_bytes(), 0o755)?,
@@ -27,7 +30,7 @@ pub(crate) fn runs_on<'a>(architectures: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// The text of `README.txt` for a kit whose index lists everything but the two texts.
+/// The text of `README.txt` for a kit whose index lists everything but the texts.
 fn readme(index: &KitIndex) -> String {
     let manager = &index.manager;
     let host = match manager.hostname.shown(40).as_str() {
@@ -92,7 +95,7 @@ mod tests {
             });
             assert!(!text.replace("\\u{1b}", "").contains(['{', '\u{1b}']), "{text}");
             assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
-            assert!(text.lines().count() <= 12, "{text}");
+            assert!(text.lines().count() <= 20, "{text}");
             assert_eq!(text.contains("asks for the passphrase"), has_passphrase, "{text}");
             let says = |arch: &str| {
                 text.lines().any(|line| line.contains("runs on") && line.contains(arch))

@@ -65,6 +65,34 @@ fn the_script_that_root_runs_is_in_the_signed_index() {
     }
 }
 
+/// What no signature covers is compared with what this release writes.
+#[test]
+fn a_translation_that_is_not_ours_is_named() {
+    let case = Forger::new();
+    for run in verify(&case, &case.copy()) {
+        run.run().expect(0).never_says("README");
+    }
+    let kit = case.copy();
+    let path = kit.join("README.es.txt");
+    let changed = fs::read_to_string(&path).unwrap().replace("install.sh", "other.sh");
+    fs::write(&path, changed).unwrap();
+    refused_with(&case, &kit, "damaged", &["README.es.txt is not"]);
+    sum_up(&kit);
+    for run in verify(&case, &kit) {
+        let ran = run.run().expect(0).never_says("README.zh-TW.txt");
+        let said = ran.output().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("not signed: README.es.txt: do what README.txt says"), "{said}");
+    }
+    // of before there were any
+    for (name, _) in formats::kit::TRANSLATIONS {
+        fs::remove_file(kit.join(name)).unwrap();
+    }
+    sum_up(&kit);
+    for run in verify(&case, &kit) {
+        run.run().expect(0).never_says("README");
+    }
+}
+
 #[test]
 fn verify_names_every_file_that_is_altered_missing_or_not_of_the_kit() {
     let case = Forger::new();

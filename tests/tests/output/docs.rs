@@ -2,6 +2,7 @@
 
 mod fields;
 mod flags;
+mod languages;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -42,8 +42,16 @@ impl CheckedFiles {
         if !self.texts_signed {
             remarks.push("install.sh and README.txt are not in the signed index of this kit, which is of an earlier version: whoever could change the kit could change them".to_owned());
         }
-        if !self.not_listed.is_empty() {
-            let names = some(&self.not_listed);
+        let (translations, strangers): (Vec<_>, Vec<_>) =
+            self.not_listed.iter().cloned().partition(|name| is_called_a_translation(name));
+        if !translations.is_empty() {
+            let names = some(&translations);
+            remarks.push(format!(
+                "not the text of this release, and not signed: {names}: do what README.txt says"
+            ));
+        }
+        if !strangers.is_empty() {
+            let names = some(&strangers);
             remarks.push(format!("not of this kit, run nothing of it: {names}"));
         }
         if !self.left_by_systems.is_empty() {
@@ -51,6 +59,10 @@ impl CheckedFiles {
         }
         remarks
     }
+}
+
+fn is_called_a_translation(name: &str) -> bool {
+    kit::TRANSLATIONS.iter().any(|(file, _)| *file == name)
 }
 
 fn some(names: &[String]) -> String {
@@ -138,8 +150,11 @@ impl KitFolder {
                 Err(problem) => problems.push(problem),
             }
             // the unsigned list protects from accidents only
-            let is_signed = expected.iter().any(|(_, list)| *list == kit::INDEX);
-            if checked.texts_signed && !is_signed && *name != kit::INDEX_SIGNATURE {
+            let is_of_kit = |(digest, list): &(Sha256, &str)| {
+                *list == kit::INDEX || kit::is_translation(name, digest)
+            };
+            let is_known = *name == kit::INDEX_SIGNATURE || expected.iter().any(is_of_kit);
+            if checked.texts_signed && !is_known {
                 checked.not_listed.push(printable_bytes(name.as_bytes()));
             }
         }
