@@ -6,7 +6,7 @@
 //! key). Only the last gives the credentials away.
 
 pub mod archive;
-mod gzip;
+pub(crate) mod gzip;
 pub mod manifest;
 
 use std::io;

@@ -17,6 +17,7 @@
 //! | [`bundle`] | manifest, archive, signature and age together: seal, open, verify |
 //! | [`trust`] | the rules by which a signer is trusted: the only way to a bundle's credentials |
 //! | [`kit`] | the index of the folder that travels |
+//! | [`paste`] | the text that a box opens with a shell and `openssl` |
 //! | [`receipt`] | the signed record that a device hands back |
 //! | [`decode`], [`csv`], [`armor`] | text, tables and blocks that people wrote or copied |
 //! | [`json`] | the reader of our own JSON |
@@ -35,6 +36,7 @@ pub mod error;
 pub mod json;
 pub mod kit;
 pub mod limits;
+pub mod paste;
 pub mod receipt;
 pub mod seal;
 pub mod signature;

@@ -22,7 +22,7 @@ thread_local! {
 
 /// Compresses what `write` writes into one member. Its header has no name and no time, so the same
 /// content gives the same bytes.
-pub(super) fn gzip(
+pub(crate) fn gzip(
     write: impl FnOnce(&mut Member<'_>) -> io::Result<()>,
 ) -> io::Result<Zeroizing<Vec<u8>>> {
     // magic, deflate, no flags, no time, "fastest", unknown system
@@ -45,7 +45,7 @@ const FIRST: usize = 6 << 10;
 const TRAILER: usize = 8;
 
 /// A gzip member under construction.
-pub(super) struct Member<'a> {
+pub(crate) struct Member<'a> {
     deflate: &'a mut Compress,
     bytes: Zeroizing<Vec<u8>>,
     crc: Crc,
