@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod handoff;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod paste;
 pub(crate) mod plan;
 pub(crate) mod receipts;
 pub(crate) mod support;

@@ -7,10 +7,11 @@
 //! | `fmc` | which list, which devices, their sources, the state of their tunnels |
 //! | `keys` | recipients, passphrase, signing key |
 //! | `kit` | a kit made, and one that is named read |
+//! | `paste` | the text for a console |
 //! | `device_result` | what became of each device, in the words of people and JSON |
 //! | `wording` | the sentences of the rooms' errors |
 //!
-//! `commands` use `kit`, that `keys`, and that `fmc`; none the other way round.
+//! `commands` use `paste` and `kit`, that `keys`, and that `fmc`; none the other way round.
 
 pub mod args;
 mod commands;
@@ -18,6 +19,7 @@ mod device_result;
 mod fmc;
 mod keys;
 mod kit;
+mod paste;
 mod wording;
 
 use std::ffi::OsString;
@@ -155,6 +157,7 @@ fn dispatch(
         Command::Check(args) => commands::check::run(args, &context),
         Command::Plan(args) => commands::plan::run(args, &context),
         Command::Build(args) => commands::build::run(args, &context),
+        Command::Paste(args) => commands::paste::run(args, &context),
         Command::Inspect(args) => commands::inspect::run(args, &context),
         Command::Verify(args) => commands::verify::run(args, &context),
         Command::Handoff(args) => commands::handoff::run(args, &context),

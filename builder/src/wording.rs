@@ -3,3 +3,4 @@
 mod fmc;
 mod keys;
 mod kit;
+mod paste;

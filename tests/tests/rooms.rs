@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 const CRATES: [(&str, &[&str]); 3] = [
     ("formats/cli/src", &["say", "process", "disk", "ask", "kit", "support", "help"]),
-    ("builder/src", &["args", "device_result", "fmc", "keys", "kit", "wording", "commands"]),
+    (
+        "builder/src",
+        &["args", "device_result", "fmc", "keys", "kit", "paste", "wording", "commands"],
+    ),
     ("installer/src", &["appliance", "change", "candidate", "wording", "commands"]),
 ];
 

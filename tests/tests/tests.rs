@@ -27,6 +27,9 @@ mod install {
     /// The new files in a TLS handshake with the manager, before anything is replaced.
     mod rehearsal;
 
+    /// A text for a console, on a box that has nothing of ours.
+    mod paste;
+
     /// Who says it again after a run that was cut off, came to nothing, or cannot go on.
     mod repeated_commands;
 

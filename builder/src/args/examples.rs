@@ -54,6 +54,21 @@ Examples:
 Next: copy the folder to the stick, check the copy in its folder with
 `sha256sum -c SHA256SUMS`, and on the device run `sh install.sh` there.";
 
+pub(super) const PASTE_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle paste edge-2
+      from the newest FAILED_PUSH; the text goes to standard output
+  sftunnel-bundle paste edge-2 > edge-2.txt
+  sftunnel-bundle paste --peer c8d5d5c6-87c9-11ef-a993-b9831565bc4e
+  sftunnel-bundle paste edge-2 --kit KIT --passphrase-file pass.txt
+  sftunnel-bundle paste edge-3 --text-passphrase-file six-words.txt
+
+Log in at the device, become root, paste the text. The box needs a shell and its
+own openssl, nothing else. It asks for the passphrase, shows what it will do,
+and goes on after `yes`. Pasted again after any interruption it ends with all
+files old or all files new. The text is sealed; the passphrase is the only
+thing to keep from others: tell it by phone.";
+
 pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
   sftunnel-bundle inspect /mnt/usb/sftunnel-kit-cdb123c8-1726805447

@@ -14,7 +14,7 @@ use formats::limits;
 use formats::seal::{Passphrase, WORDS};
 use serde::Serialize;
 
-use crate::args::{NewPassphraseArgs, PassphraseArgs};
+use crate::args::{NewPassphraseArgs, PassphraseArgs, PastePassphraseArgs};
 use crate::keys::error::{PassphraseError, Slip};
 
 /// Attempts at choosing a passphrase at the terminal.
@@ -96,6 +96,22 @@ impl NewPassphraseArgs {
             generate: self.generate_passphrase,
             out_fd: self.passphrase_out_fd,
             accept_unusual: self.accept_unusual,
+            yes: self.yes,
+        }
+    }
+}
+
+impl PastePassphraseArgs {
+    pub(crate) fn flags(&self) -> Flags<'_> {
+        Flags {
+            noun: "passphrase of the text",
+            flag: "--text-passphrase",
+            file: self.text_passphrase_file.as_deref(),
+            fd: self.text_passphrase_fd,
+            command: None,
+            generate: self.text_passphrase_file.is_none() && self.text_passphrase_fd.is_none(),
+            out_fd: self.passphrase_out_fd,
+            accept_unusual: false,
             yes: self.yes,
         }
     }

@@ -20,6 +20,8 @@ use crate::keys::passphrase::Flags;
 #[derive(Debug)]
 pub(crate) struct ToShow {
     passphrase: Passphrase,
+    /// `--text-passphrase`, or the flag of a kit's.
+    flag: &'static str,
     /// False with `--yes`.
     waits: bool,
 }
@@ -28,16 +30,20 @@ impl ToShow {
     /// The passphrase, unless it goes to a descriptor.
     pub(crate) fn at_terminal(passphrase: &Passphrase, flags: Flags<'_>) -> Option<Self> {
         let passphrase = passphrase.clone();
-        flags.out_fd.is_none().then_some(Self { passphrase, waits: !flags.yes })
+        flags.out_fd.is_none().then_some(Self { passphrase, flag: flags.flag, waits: !flags.yes })
     }
 
     /// Shows it, and takes it off the screen again once Enter was pressed. Nobody is waited for
     /// where a program reads along.
     pub(crate) fn show(&self, terminal: &Terminal) -> Result<(), PassphraseError> {
+        let (sealed, beside) = match self.flag {
+            "--text-passphrase" => ("text", "text"),
+            _ => ("kit", "stick"),
+        };
         let text = format!(
-            "\nPassphrase of the kit, shown only now:\n\n    {}\n\n{}",
+            "\nPassphrase of the {sealed}, shown only now:\n\n    {}\n\n{}",
             self.passphrase.expose(),
-            wrap("", 0, "Tell it by phone; never let it travel with the stick.")
+            wrap("", 0, &format!("Tell it by phone; never let it travel with the {beside}."))
         );
         terminal.show(&text).map_err(PassphraseError::NotShown)?;
         if self.waits && !terminal.json {

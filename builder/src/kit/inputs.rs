@@ -53,7 +53,7 @@ pub(crate) fn prepare(
     if !args.source.accept_clock {
         is_after_this_program(context.now)?;
     }
-    let mut plan = plan_of(&args.source, context)?;
+    let mut plan = plan_of(&args.source, &args.source.device, context)?;
     let recipients = recipients(named, &mut plan, passphrase)?;
     plan.warnings.extend(installers.left_out.iter().map(LeftOut::warning));
     if installers.taken.is_empty() && !args.kit.no_installer && plan.manager.is_some() {
@@ -64,18 +64,27 @@ pub(crate) fn prepare(
         let next = failure.next_step().unwrap_or_default();
         plan.warnings.push(format!("{}, so build refuses: {next}", failure.message()));
     }
-    let rules = Rules {
-        now: context.now,
-        accept_subject: args.source.accept_subject,
-        accept_clock: args.source.accept_clock,
-        accept_source: args.source.accept_source,
-    };
+    let rules = rules(&args.source, context);
     let created_at = args.kit.created_at.unwrap_or(context.now);
     Ok(Prepared { plan, recipients, passphrase, installers, rules, created_at })
 }
 
+/// Checks of the devices' files, as the command line has them.
+pub(crate) fn rules(source: &SourceArgs, context: &Context) -> Rules {
+    Rules {
+        now: context.now,
+        accept_subject: source.accept_subject,
+        accept_clock: source.accept_clock,
+        accept_source: source.accept_source,
+    }
+}
+
 /// Plans by the lists that the command line names, or by what lies at the manager.
-fn plan_of(source: &SourceArgs, context: &Context) -> Result<Plan, Failure> {
+pub(crate) fn plan_of(
+    source: &SourceArgs,
+    devices: &[String],
+    context: &Context,
+) -> Result<Plan, Failure> {
     let belief = Belief { root: &context.root, accept: source.accept_source };
     let explain = |failure| WrongBox::explain(&context.root, failure);
     let batches = Batches::look(belief)?;
@@ -96,7 +105,7 @@ fn plan_of(source: &SourceArgs, context: &Context) -> Result<Plan, Failure> {
         let path = printable(&listing.path);
         context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
     }
-    let choice = Choice { devices: &source.device, accept_stale: source.accept_stale };
+    let choice = Choice { devices, accept_stale: source.accept_stale };
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
     plan.warnings.extend(warnings);
     plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));

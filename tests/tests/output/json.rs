@@ -216,6 +216,10 @@ schemas! {
         installers: Vec<InstallerEntry>, installers_left_out: Vec<LeftOutInstaller>,
         warnings: Vec<String>,
     }
+    PastedText {
+        device: DeviceRef, manager: Manager, passphrase: String, lines: usize, size: u64,
+        sha256: Sha256, warnings: Vec<String>, text: String,
+    }
     Inspect { kits: Vec<InspectedKit>, bundles: Vec<InspectedBundle>, }
     BuilderVerify { opened: bool, kits: Vec<VerifiedKit>, results: Vec<VerifiedBundle>, }
     Support { path: Option<String>, size: usize, parts: Vec<SupportPart>, }
@@ -331,6 +335,11 @@ fn the_builders_objects_have_these_fields() {
     let run = |command: &str| world.bundle(&[command]).args(opened).arg(&broken);
     json::<Inspect>(run("inspect"), 3, "sftunnel-bundle.inspect/1");
     json::<BuilderVerify>(run("verify"), 3, "sftunnel-bundle.verify/1");
+    let words = world.write("six-words.txt", "babad-dabab-gabab-habab-kabab-lusab");
+    let paste = world.bundle(&["paste", "BSNS-1120-1", "--kit", &kit]).args(opened);
+    let paste = paste.arg("--text-passphrase-file").arg(words);
+    let (pasted, _) = json::<PastedText>(paste, 0, "sftunnel-bundle.paste/1");
+    assert_eq!(pasted.text.lines().count(), pasted.lines);
     let keygen =
         |kind: &str| world.bundle_program(&["keygen", kind, "--out"]).arg(world.path(kind));
     json::<Keygen>(keygen("identity"), 0, "sftunnel-bundle.keygen/1");

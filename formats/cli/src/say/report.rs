@@ -34,6 +34,8 @@ pub struct Report {
     exit_if_unwritten: Exit,
     /// True if the first line is printed even with `--quiet`.
     is_plugin: bool,
+    /// True if the text is what was asked for, so that it is printed with `--quiet` as well.
+    is_product: bool,
 }
 
 impl Report {
@@ -50,6 +52,7 @@ impl Report {
             changed: false,
             exit_if_unwritten,
             is_plugin: false,
+            is_product: false,
         }
     }
 
@@ -86,6 +89,13 @@ impl Report {
     pub fn monitoring(mut self, level: Level) -> Self {
         (self.exit, self.exit_if_unwritten) = (level.exit(), Level::Unknown.exit());
         self.is_plugin = true;
+        self
+    }
+
+    /// Prints the text with `--quiet` as well: it is the product, for a file or a pipe.
+    #[must_use]
+    pub fn product(mut self) -> Self {
+        self.is_product = true;
         self
     }
 
@@ -160,7 +170,7 @@ fn print_report(terminal: &Terminal, schema: &str, report: &Report) -> io::Resul
         write_ascii(&mut stdout, &object)?;
         return stdout.write_all(b"\n").and_then(|()| stdout.flush());
     }
-    if !terminal.quiet || report.exit != Exit::Done {
+    if !terminal.quiet || report.is_product || report.exit != Exit::Done {
         let told = if terminal.quiet { 0 } else { report.told };
         stdout.write_all(report.text.get(told..).unwrap_or_default().as_bytes())?;
     } else if let (true, Some(line)) = (report.is_plugin, report.text.lines().next()) {
