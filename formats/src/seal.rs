@@ -46,7 +46,7 @@ pub enum SealError {
     NoRecipients,
     /// Post-quantum recipients stand beside others: whoever breaks those has the file.
     #[error(
-        "age1pq1... recipients cannot stand beside others, which a quantum computer would break"
+        "age1pq1... recipients cannot be mixed with others, which a quantum computer can break"
     )]
     Mixed,
     /// The age library failed.

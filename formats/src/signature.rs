@@ -39,7 +39,7 @@ pub enum SignatureError {
     NotSpoken(usize),
     /// The base64 has passed through something that writes all in one case.
     #[error(
-        "not a fingerprint any more: upper and lower case are part of one after SHA256:, its 64 hex digits do without"
+        "a fingerprint in changed case: after SHA256: upper and lower case count; in the 64 hex digits they do not"
     )]
     LostCase,
     /// The signature was not made over these bytes by this key.

@@ -77,8 +77,10 @@ fn confirm(
     }
     let not_confirmed = |message: &str| Failure::refused(Reason::NotConfirmed, message);
     if !session.terminal.can_ask() {
-        return Err(not_confirmed("nobody is there to confirm the plan; nothing was changed")
-            .hint("give --yes to go on without asking, or --dry-run to see the plan"));
+        return Err(not_confirmed(
+            "there is no terminal to confirm the plan at; nothing was changed",
+        )
+        .hint("give --yes to go on without asking, or --dry-run to see the plan"));
     }
     let asked = session.terminal.show(plan).and_then(|()| {
         session.terminal.evidence(plan);

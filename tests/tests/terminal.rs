@@ -192,7 +192,7 @@ fn a_passphrase_is_asked_for_without_echo_and_three_times() {
     pty.expect("try again");
     pty.expect("Passphrase for");
     pty.type_line(PASSPHRASE);
-    pty.expect("vouched for by the kit's passphrase");
+    pty.expect("confirmed by the kit's passphrase");
     pty.expect("Go on? Type 'yes'");
     pty.type_line("yes");
     let (code, screen) = pty.end();
@@ -261,7 +261,7 @@ fn an_identity_can_be_pasted_and_vouches_for_nobody() {
     let mut pty = Pty::start(run);
     pty.expect("Paste the identity");
     pty.type_line(secret);
-    pty.expect("Nobody has vouched");
+    pty.expect("This key is not confirmed");
     pty.expect("Type 'yes'");
     pty.type_line("no");
     let (code, screen) = pty.end();
@@ -300,7 +300,7 @@ fn where_a_passphrase_is_asked_for_an_identity_may_be_pasted_in_three_tries() {
     pty.expect("/kit.identity.age: ");
     pty.type_line(&format!("  {} ", secret.to_lowercase()));
     // it opens, and vouches for nobody
-    pty.expect("Nobody has vouched");
+    pty.expect("This key is not confirmed");
     pty.expect("Type 'yes'");
     pty.type_line("yes");
     pty.expect("Go on? Type 'yes'");
@@ -432,7 +432,7 @@ fn standard_input_is_read_by_one_reader_only() {
     for words in two {
         let install = world.on(world.ftd(1), &["install", "--yes"]).args(words);
         for run in [install, world.bundle(&["verify"]).args(words)] {
-            let ran = run.stdin(bundle.clone()).run().expect(2).says("can be read once");
+            let ran = run.stdin(bundle.clone()).run().expect(2).says("can be read only once");
             world.unchanged(world.ftd(1), &before, &ran);
         }
     }

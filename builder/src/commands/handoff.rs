@@ -341,7 +341,7 @@ impl HandoffRun<'_> {
         if !is_known && !source.folder.index().installers.is_empty() {
             let path = source.folder.path().display();
             self.body.warnings.push(format!(
-                "nobody here vouches for the signer of {path}/kit.json ({signer}): compare the SHA-256 of the installers with the team that made them"
+                "the signer of {path}/kit.json is not confirmed here ({signer}): compare the SHA-256 of the installers with the team that made them"
             ));
         }
     }

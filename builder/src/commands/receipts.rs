@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
     }
     if gathered.kits.is_empty() && gathered.files.is_empty() {
         let paths: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
-        let message = format!("{}: neither a kit nor a receipt is there", paths.join(", "));
+        let message = format!("{}: there is no kit and no receipt", paths.join(", "));
         return Err(Failure::refused(Reason::NotFound, message).hint(
             "name the kit's own folder (sftunnel-kit-...), or one with receipt_*.json files",
         ));
@@ -133,13 +133,13 @@ impl Gathered {
             && results.iter().all(|device| device.tunnel == Some(Tunnel::Unknown))
         {
             warnings.push(format!(
-                "{} says nothing of these devices that is known here, by UUID, name or address: every tunnel is unknown",
+                "{} shows none of these devices, by UUID, name or address: every tunnel is unknown",
                 output.path.display()
             ));
         }
         if self.kits.is_empty() {
             warnings.push(
-                "no kit is named, so it is not known which devices are asked about: name the kit's folder as well".to_owned(),
+                "no kit is named, so the list of devices is not known: name the kit's folder as well".to_owned(),
             );
         }
         warnings

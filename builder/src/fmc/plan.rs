@@ -125,7 +125,7 @@ fn guessed_batch(listing: &Listing) -> Option<String> {
     let Listing { path, batch, .. } = listing;
     (listing.batch_from == BatchFrom::Modified).then(|| {
         format!(
-            "{path} lies in no batch folder and says the same as none in {BATCHES}: its batch {batch} is only the time when the file was written, so whether a newer CA has been made since cannot be told. Name the list in its folder"
+            "{path} is not in a batch folder, and no list in {BATCHES} says the same: batch {batch} is only the time when the file was written, so the manager may have a newer CA. Name the list in its own folder"
         )
     })
 }
@@ -137,7 +137,7 @@ fn foreign_batches(batch: u64, surroundings: &Surroundings) -> impl Iterator<Ite
     let newer = surroundings.foreign_batches.iter().filter(move |(number, _)| *number > batch);
     newer.take(TOLD).map(|(number, foreign)| {
         format!(
-            "there is a batch {number} that is newer and not believed: {foreign}. Find out who made it; if it was generate_certs.pl, --accept-source uses it"
+            "batch {number} is newer, but not trusted: {foreign}. Find out who made it; if it was generate_certs.pl, --accept-source uses it"
         )
     })
 }
@@ -232,7 +232,7 @@ impl Plan {
         if self.refused.len() < before {
             let left_out = before - self.refused.len();
             self.warnings.push(format!(
-                "{left_out} unusable entries of FAILED_PUSH are not about the chosen devices, or name none; `sftunnel-bundle plan` without --device shows them"
+                "{left_out} unusable entries of FAILED_PUSH are about other devices, or name none; `sftunnel-bundle plan` without --device shows them"
             ));
         }
         Ok(())
@@ -252,7 +252,7 @@ impl Plan {
         self.refused.extend(others.map(|device| device.of_other_manager(&uuid)));
         if let Some(own) = surroundings.own.as_ref().filter(|own| **own != uuid) {
             self.warnings.push(format!(
-                "this machine is {own}, but FAILED_PUSH is for manager {uuid}; right only when it was made there (the other FMC of a pair)"
+                "this machine is {own}, but FAILED_PUSH is for manager {uuid}. This is right only if the list was made there (the other FMC of a pair)"
             ));
         }
         self.manager = Some(Manager { uuid, hostname: surroundings.hostname.clone() });

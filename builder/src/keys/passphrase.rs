@@ -39,9 +39,9 @@ impl PassphraseOrigin {
     pub(crate) fn described(self) -> Option<&'static str> {
         match self {
             Self::None => None,
-            Self::Given => Some("whoever knows the passphrase that is given"),
-            Self::Generated => Some("whoever knows the passphrase that `build` will make"),
-            Self::Asked => Some("whoever knows the passphrase that `build` will ask for"),
+            Self::Given => Some("all who know the passphrase that is given"),
+            Self::Generated => Some("all who know the passphrase that `build` will make"),
+            Self::Asked => Some("all who know the passphrase that `build` will ask for"),
         }
     }
 }
@@ -122,7 +122,7 @@ impl Flags<'_> {
     pub(crate) fn weak_warning(&self, passphrase: &Passphrase) -> Option<String> {
         let weakness = weakness(passphrase)?;
         Some(format!(
-            "the {} is weak: {weakness}; whoever finds the stick can try at leisure. --generate-passphrase makes a strong one",
+            "the {} is weak: {weakness}; a finder of the stick has time to guess it. --generate-passphrase makes a strong one",
             self.noun
         ))
     }
@@ -198,7 +198,7 @@ fn ask(terminal: &Terminal, accept_unusual: bool) -> Result<Option<Passphrase>, 
         };
         let Some(weakness) = weakness(&passphrase) else { return Ok(Some(passphrase)) };
         let question = format!(
-            "This passphrase is weak: {weakness}.\nWhoever finds the stick can try at leisure. Take it all the same?"
+            "This passphrase is weak: {weakness}.\nA finder of the stick has time to guess it. Take it all the same?"
         );
         if question::confirm(terminal, &question).map_err(PassphraseError::Terminal)? {
             return Ok(Some(passphrase));
@@ -217,8 +217,7 @@ fn typed_twice(
 ) -> Result<Option<Passphrase>, PassphraseError> {
     // before anything is shown that somebody could answer, and to the last
     let mut hidden = HiddenInput::begin()?;
-    terminal
-        .note("Whoever has the kit and this passphrase can open it. It is not stored anywhere.");
+    terminal.note("The kit opens with this passphrase, which is not stored anywhere.");
     loop {
         *tries = tries.saturating_sub(1);
         let first = hidden.ask("Passphrase for the kit (Enter makes one): ")?;
@@ -267,9 +266,7 @@ fn taken(
     }
     let mark = '\u{feff}';
     if given.expose().trim_start_matches(mark) != given.inner() {
-        terminal.warn(
-            "there are blanks before or after the passphrase, which nobody sees: the kit is sealed without them",
-        );
+        terminal.warn("the passphrase begins or ends with blanks: the kit is sealed without them");
     }
     Ok(taken)
 }

@@ -88,7 +88,7 @@ impl Place {
             old.and_then(|old| self.clear_away(&old, new)).into_iter().collect();
         if let Err(error) = sync_dir(&self.out) {
             warnings.push(format!(
-                "the kit stands, but {} may not be on the disk yet: {error}. Check it after the stick was taken out and put in again",
+                "the kit was made, but {} may not be on the disk yet: {error}. Take the stick out, put it in again, and check the kit",
                 self.out_path.display()
             ));
         }
@@ -143,7 +143,7 @@ impl Place {
             // another run has cleared it away: it does so only without receipts
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => Some(format!(
-                "the new kit stands, but the receipts of the old one could not be taken over: {error}. If it had any they are in {}",
+                "the new kit was made, but the receipts of the old one could not be moved into it: {error}. If it had any, they are in {}",
                 place.display()
             )),
         }

@@ -16,16 +16,16 @@ use crate::fmc::by_name::{NameError, Near};
 use crate::fmc::error::{Accepted, DeviceError, Doubt, Error, WrongBox};
 
 const RUN_AGAIN: &str = "run generate_certs.pl again and use its FAILED_PUSH";
-const OTHER_LIST: &str = "find out who put it there; name another with --failed-push FILE, or run generate_certs.pl again";
-const NO_LIST: &str = "is it gone, and do the devices' pairs still lie in /var/sf/peers? --all-peers takes them without it; --failed-push FILE names one elsewhere. Where generate_certs.pl has never been run: run it";
-const LINE: &str = "mend or remove the line in a copy of the file and name that with --failed-push, or run generate_certs.pl again";
-const TOO_LARGE: &str = "look at the file; a real one has one or two KiB";
-const PRIVATE_KEY: &str = "take the key out of that file; whoever could read it may have the key, so find out whose it is";
+const OTHER_LIST: &str = "find out who put it there. Then name another list with --failed-push FILE, or run generate_certs.pl again";
+const NO_LIST: &str = "run generate_certs.pl, if it was never run here. If the list was deleted, --all-peers takes the devices' pairs from /var/sf/peers. If it lies elsewhere, give --failed-push FILE";
+const LINE: &str = "copy the file, correct or remove the line in the copy, and give --failed-push COPY; or run generate_certs.pl again";
+const TOO_LARGE: &str = "look at the file: a real one has 1 or 2 KiB";
+const PRIVATE_KEY: &str = "take the key out of that file, and find out whose key it is: all who could read the file may have it";
 const OTHER_CA: &str =
-    "check that this is the CA of the manager that the device belongs to; --accept-subject goes on";
-const EXPIRED: &str = "run generate_certs.pl to make a new CA, or set the clock; --accept-clock goes on, but sftunnel would refuse it";
+    "check that this is the CA of the device's manager. If it is, --accept-subject goes on";
+const EXPIRED: &str = "run generate_certs.pl to make a new CA, or set the clock. --accept-clock goes on, but sftunnel refuses such a certificate";
 const NOT_YET_VALID: &str =
-    "set the clock; --accept-clock goes on, but sftunnel refuses it until then";
+    "set the clock. --accept-clock goes on, but sftunnel refuses the certificate until then";
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -38,15 +38,15 @@ impl From<Error> for Failure {
                 not_found(format!("no FAILED_PUSH below {}", below.display())).hint(NO_LIST)
             }
             Error::Untrusted(doubt) => untrusted(&doubt),
-            Error::NoOwnUuid => not_found("/etc/sf/ims.conf: expected APPLIANCE_UUID=<UUID>, found none, and without a list nothing else names the manager")
+            Error::NoOwnUuid => not_found("/etc/sf/ims.conf: expected APPLIANCE_UUID=<UUID>, found none. Without FAILED_PUSH only that line names the manager")
                 .hint("run this as root on the FMC (`expert`, then `sudo su`)"),
             Error::NoPairs => {
                 not_found(format!("no device's folder in {PEERS} holds a pair under the CA in use"))
                     .hint("run generate_certs.pl, or have a pair issued for the device")
             }
             Error::NameOfNone(uuid) => {
-                Failure::usage(format!("--name {uuid}=… is for no device of this run"))
-                    .hint("name it with --peer as well")
+                Failure::usage(format!("--name {uuid}=...: this device is not part of this run"))
+                    .hint("name the device with --peer as well")
             }
             Error::Stale { batch, newest } => stale(batch, newest),
             Error::EmptyLists(files) => not_found(format!("{} lists no device", files.join(", ")))
@@ -118,7 +118,7 @@ impl From<NameError> for Failure {
 
 impl fmt::Display for Near {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_close { "close to it are " } else { "there are " })?;
+        f.write_str(if self.is_close { "similar names are " } else { "there are " })?;
         // escaped where it is printed: a name has no line break that could look like one of ours
         let names: Vec<String> = self.names.iter().map(|name| format!("'{name}'")).collect();
         f.write_str(&names.join(", "))?;
@@ -131,14 +131,18 @@ impl fmt::Display for Doubt {
         match self {
             Self::Foreign(foreign) => foreign.fmt(f),
             Self::NoList { below, newest } => {
-                write!(f, "no FAILED_PUSH of root's below {}: {newest}", below.display())
+                write!(
+                    f,
+                    "no FAILED_PUSH below {} that root alone could write: {newest}",
+                    below.display()
+                )
             }
             Self::OtherCa { path } => {
                 write!(f, "{path} is not the CA in use, which is {CA}")
             }
             Self::UnknownCa { path, error } => write!(
                 f,
-                "nothing shows that {path} is the CA in use, {CA}: {}",
+                "{path} cannot be compared with the CA in use, {CA}: {}",
                 Failure::from(&**error).message()
             ),
             Self::Elsewhere { path, device } => write!(
@@ -166,8 +170,8 @@ impl WrongBox {
     /// The sentence that names the box.
     pub(crate) fn message(self) -> &'static str {
         match self {
-            Self::Device => "this is a device (FTD), and sftunnel-bundle is the manager's program",
-            Self::Neither => "this is neither a manager (FMC) nor a device (FTD)",
+            Self::Device => "this is a device (FTD); sftunnel-bundle is for the manager (FMC)",
+            Self::Neither => "this is not a manager (FMC) and not a device (FTD)",
         }
     }
 
@@ -179,10 +183,10 @@ impl WrongBox {
     pub(crate) fn next(self) -> &'static str {
         match self {
             Self::Device => {
-                "here it is sftunnel-install (`sftunnel-install status`); run sftunnel-bundle as root on the FMC"
+                "here run `sftunnel-install status`; run sftunnel-bundle as root on the FMC"
             }
             Self::Neither => {
-                "run sftunnel-bundle as root on the FMC (`expert`, then `sudo su`), or name a copy of its tree with --root DIR; sftunnel-install is for the devices"
+                "run sftunnel-bundle as root on the FMC (`expert`, then `sudo su`), or name a copy of its tree with --root DIR. On a device run sftunnel-install"
             }
         }
     }
@@ -217,10 +221,10 @@ fn untrusted(doubt: &Doubt) -> Failure {
 
 fn stale(batch: u64, newest: u64) -> Failure {
     let message = format!(
-        "FAILED_PUSH is of batch {batch}, but there is a newer batch {newest}: a newer CA has been made since, and the manager will refuse certificates of the older"
+        "FAILED_PUSH is of batch {batch}, but there is a newer batch {newest}: the manager has a newer CA and refuses certificates of the older one"
     );
     Failure::refused(Reason::StaleBatch, message).hint(format!(
-        "use the FAILED_PUSH of batch {newest}; if it has none, every device was reached. --accept-stale goes on with the older"
+        "use the FAILED_PUSH of batch {newest}. If it has none, every device was reached. --accept-stale goes on with the older batch"
     ))
 }
 
@@ -232,7 +236,7 @@ fn no_pair(is_one_listed: bool, places: &[String]) -> Failure {
         refused(format!("FAILED_PUSH does not list both files of the pair, and {message}"))
             .hint(RUN_AGAIN)
     } else {
-        refused(message).hint("is it a device of this manager? Have a pair issued for it here; generate_certs.pl would make a new CA for all of them")
+        refused(message).hint("check that it is a device of this manager, then have a pair issued for it here. generate_certs.pl would make a new CA for all devices")
     }
 }
 
@@ -251,6 +255,6 @@ fn source(path: &str, error: &LimitError) -> Failure {
         // not a regular file
         io::ErrorKind::InvalidInput => Failure::refused(Reason::BadFormat, message).hint(RUN_AGAIN),
         _ => Failure::refused(Reason::CannotRead, message)
-            .hint("this is the system's own word on a file that is there; look at it, then again"),
+            .hint("the file is there, but the system cannot read it: look at it, then run the same command again"),
     }
 }

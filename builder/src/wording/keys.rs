@@ -27,7 +27,7 @@ impl From<PassphraseError> for Failure {
                     .hint(format!("give --passphrase-out-fd N, or {flag}-file FILE"))
             }
             PassphraseError::NobodyCouldOpen { flag } => {
-                Failure::usage("nobody could open the kit, and there is no terminal to ask at")
+                Failure::usage("no passphrase or recipient is given, and there is no terminal to ask at")
                     .hint(format!("give {flag}-file FILE, {flag}-fd N, {flag}-command COMMAND, --generate-passphrase, --recipient R, --recipients-file FILE or --recipient-map FILE"))
             }
             PassphraseError::Slip(slip) => slip.into(),
@@ -43,7 +43,7 @@ impl From<PassphraseError> for Failure {
             PassphraseError::NotShown(error) => {
                 Failure::unexpected(format!("the passphrase could not be shown: {error}"))
                     .exit(Exit::NeedsPerson)
-                    .hint("the kit is there, but nobody can open it: make it again with --force")
+                    .hint("the kit cannot be opened without that passphrase: make it again with --force")
             }
             PassphraseError::Input(failure) => failure,
         }
@@ -57,10 +57,10 @@ impl From<Slip> for Failure {
             Slip::Differ => failure.hint("run it again"),
             Slip::Empty => failure,
             Slip::Unseen(_) => {
-                failure.hint("type it by hand: programs that format text put such characters in")
+                failure.hint("type it by hand: programs that format text add such characters")
             }
             Slip::NotAscii => failure.hint(
-                "take letters, digits and signs of an English keyboard, or give --accept-unusual",
+                "use letters, digits and signs of an English keyboard, or give --accept-unusual",
             ),
         }
     }
@@ -73,9 +73,9 @@ impl fmt::Display for Slip {
             Self::Empty => f.write_str("the passphrase is empty"),
             Self::Unseen(c) => {
                 let code = u32::from(*c);
-                write!(f, "the passphrase holds a character that nobody sees: U+{code:04X}")
+                write!(f, "the passphrase holds an invisible character: U+{code:04X}")
             }
-            Self::NotAscii => f.write_str("the passphrase holds characters that a serial console may not have a key for: they are not ASCII"),
+            Self::NotAscii => f.write_str("the passphrase holds characters that are not ASCII: a serial console may have no key for them"),
         }
     }
 }
@@ -93,7 +93,7 @@ impl From<RecipientsError> for Failure {
                 .without_reason()
                 .exit(Exit::Usage),
             RecipientsError::Mixed => Failure::usage(SealError::Mixed).hint(
-                "give all of them age1pq1... recipients (`keygen identity --post-quantum`), or none",
+                "give age1pq1... recipients only (`keygen identity --post-quantum`), or others only",
             ),
             RecipientsError::Missing(devices) => {
                 let number = devices.number;
@@ -166,9 +166,9 @@ impl From<KeyExists> for Failure {
 }
 
 fn not_ours(doubt: &Doubt) -> Failure {
-    let message = format!("the signing key is not root's alone: {doubt}");
+    let message = format!("others than root may have the signing key: {doubt}");
     Failure::refused(Reason::UntrustedSource, message).hint(
-        "find out who changed it. If nobody can have read or replaced it: chown root:root, chmod 700 the folder and 600 the key; else move it away to get a new one. --sign-key FILE takes one that you name",
+        "find out who changed it. If you are sure that the key was not read or replaced: chown root:root, chmod 700 the folder and 600 the key. If not, move it away to get a new one, or give --sign-key FILE",
     )
 }
 

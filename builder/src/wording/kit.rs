@@ -15,7 +15,7 @@ use crate::kit::error::{Error, LeftOut, NotTaken, Occupant};
 
 const A_PROGRAM: &str = "a 64-bit ELF program for x86_64 or aarch64";
 const OTHER_PLACE: &str = "choose another place with --out DIR";
-const NO_INSTALLER: &str = "put sftunnel-install-x86_64 and sftunnel-install-aarch64 there, name one with --installer FILE, or give --no-installer for boxes that have one";
+const NO_INSTALLER: &str = "put sftunnel-install-x86_64 and sftunnel-install-aarch64 there, name one with --installer FILE, or give --no-installer for devices that have one";
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -38,7 +38,7 @@ impl From<Error> for Failure {
                 too_large(format!("{file} would be larger than {limit} bytes"))
             }
             Error::ThreadEnded => {
-                Failure::unexpected("a thread of this program ended before its time")
+                Failure::unexpected("a thread of this program ended too early")
             }
             Error::IdentityNotLocked => {
                 Failure::unexpected("the kit's identity could not be locked")
@@ -63,7 +63,7 @@ impl From<Error> for Failure {
             Error::NoInstaller(left_out) => no_installer(&left_out),
             Error::LoneBundle(path) => {
                 Failure::usage(format!("{} is a bundle by itself", path.display()))
-                    .hint("a passphrase opens kits only: give --recipient R, or hand off the kit that it lies in (--device picks)")
+                    .hint("a passphrase opens kits only: give --recipient R, or hand off its kit and pick it with --device")
             }
             Error::OneName(name) => Failure::usage(format!("two kits would both become {name}"))
                 .hint("hand them off one by one, each with its own --out DIR"),
@@ -84,13 +84,12 @@ fn too_large(message: String) -> Failure {
 fn several_signers(kit: &Path, signers: &[Fingerprint]) -> Failure {
     let list: String = signers.iter().map(|signer| format!("\n{signer}")).collect();
     let message = format!(
-        "{} (its bundles): signed with {} keys, and a passphrase can vouch for one only{list}",
+        "{} (its bundles): signed with {} keys, but a passphrase can confirm only one{list}",
         kit.display(),
         signers.len()
     );
-    Failure::refused(Reason::UnknownSigner, message).hint(
-        "--signer takes the bundles of one signer only; or seal for recipients, where no signer is vouched for",
-    )
+    Failure::refused(Reason::UnknownSigner, message)
+        .hint("give --signer to take the bundles of one signer only; or seal for recipients")
 }
 
 fn no_installer(left_out: &[LeftOut]) -> Failure {
@@ -122,7 +121,7 @@ impl LeftOut {
     pub(crate) fn warning(&self) -> String {
         let Self { source, reason, message } = self;
         let source = source.display();
-        format!("{source} is left out ({reason}): {message}. --installer takes one that you name")
+        format!("{source} is left out ({reason}): {message}. To use it, name it with --installer")
     }
 }
 
@@ -140,10 +139,9 @@ impl fmt::Display for NotTaken {
         match self {
             Self::Unreadable(error) => error.fmt(f),
             Self::NoProgram => write!(f, "expected {A_PROGRAM}"),
-            Self::OtherBuild(sha256) => write!(
-                f,
-                "its SHA-256 is {sha256}, and it is not of the build that this program is of"
-            ),
+            Self::OtherBuild(sha256) => {
+                write!(f, "its SHA-256 is {sha256}: it is of another build than this program")
+            }
             Self::Foreign(foreign) => foreign.fmt(f),
         }
     }

@@ -95,7 +95,7 @@ pub enum IdentityError {
     #[error("is an SSH key of a kind or form that cannot be used")]
     Ssh,
     /// An age file that is not protected by exactly one passphrase.
-    #[error("is not an age file that one passphrase protects, and nothing else")]
+    #[error("is not an age file that is protected by one passphrase only")]
     NotPassphrase,
     /// An age file that cannot be read.
     #[error("is an age file that cannot be read: {0}")]

@@ -123,7 +123,7 @@ pub(crate) fn drops(terminal: &Terminal, dropped: &[DroppedPeer]) -> String {
         text.push_str(&wrap(
             "",
             2,
-            "With --yes that is refused (would-drop-peer), without it asked about; --accept-drop goes on.",
+            "--yes alone refuses that (would-drop-peer); with --accept-drop it goes on.",
         ));
     }
     text

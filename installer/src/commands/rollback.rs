@@ -137,8 +137,7 @@ impl flow::Plan for RollbackPlan {
         };
         let _ = writeln!(text, "Backup    {}, made before {before} at {created_at}", self.id);
         for id in &self.passed_over {
-            let note =
-                format!("Backup {id} is passed over: the rollback after it came to nothing.");
+            let note = format!("Backup {id} is skipped: the rollback after it was undone.");
             text.push_str(&wrap("", 2, &note));
         }
         for change in &self.changes {

@@ -15,11 +15,12 @@ const IS_AN_FTD: &str = "is this an FTD? --root names another root directory";
 /// The next step for what only root may look at.
 const AS_ROOT: &str = "in `expert` mode run `sudo su`, then the same command again";
 /// The next step on a manager that is no device of another one.
-pub(crate) const IS_A_MANAGER: &str = "this box is a manager (FMC) and no device of another one, so sftunnel-bundle is the program for it: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
+pub(crate) const IS_A_MANAGER: &str = "this is a manager (FMC), so run sftunnel-bundle: `sftunnel-bundle check` shows its certificates, `sftunnel-bundle plan` what its devices need";
 /// The next step on another machine.
-pub(crate) const IS_NEITHER: &str = "this is neither a device (FTD) nor a manager (FMC): run sftunnel-install as root on the FTD, or name a copy of its tree with --root DIR; sftunnel-bundle is for the manager";
+pub(crate) const IS_NEITHER: &str = "this is not a device (FTD) and not a manager (FMC): run sftunnel-install as root on the FTD, or name a copy of its tree with --root DIR. On the manager run sftunnel-bundle";
 /// The next step for a record that is larger than any can be.
-const RECORD_TOO_LARGE: &str = "no record of this program grows to that, but a log after some 200,000 runs: look at what it is, then move it away";
+const RECORD_TOO_LARGE: &str =
+    "look at the file, then move it away. Only a log of 200,000 runs grows so large";
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -85,16 +86,16 @@ impl From<Missing> for Failure {
             }
             Missing::StatusProgram { names } => {
                 let message = format!(
-                    "there is no {names} on this box, so nothing here could prove a tunnel"
+                    "there is no {names} on this box, so this program cannot see whether a tunnel is up"
                 );
                 Self::refused(Reason::CannotTell, message).hint("leave --require-connected out, and see at the manager whether the tunnel is up")
             }
             Missing::Sf { path } => {
-                let message = format!("there is no {}, expected the one of an FTD", path.display());
+                let message = format!("there is no {}; every FTD has it", path.display());
                 Self::refused(Reason::NotFound, message).hint(IS_AN_FTD)
             }
             Missing::State { path } => {
-                Self::unexpected(format!("{path} was removed by somebody else"))
+                Self::unexpected(format!("{path} was removed by another program"))
             }
             Missing::Peers { path } => {
                 let message = format!(
@@ -113,7 +114,7 @@ impl From<Missing> for Failure {
 
 impl From<Unsafe> for Failure {
     fn from(error: Unsafe) -> Self {
-        let change = "somebody else could change what is installed";
+        let change = "others could change what is installed";
         let (message, hint) = match error {
             Unsafe::NotADirectory { path } => (
                 format!("{path} is a link or not a directory, expected a directory"),
@@ -129,17 +130,21 @@ impl From<Unsafe> for Failure {
             }
             Unsafe::Way { path, mode, uid, gid } => (
                 format!(
-                    "{} is {mode:o} of user {uid} and group {gid}, expected one of root that not everybody can change: {change}",
+                    "{} has mode {mode:o}, owner {uid} and group {gid}; expected owner root, not writable for all: {change}",
                     path.display()
                 ),
                 "find out who changed it; then chown root and chmod o-w",
             ),
             Unsafe::Peers { path, mode, uid } => (
-                format!("{path} is {mode:o} of user {uid}, expected 755 of root: {change}"),
+                format!(
+                    "{path} has mode {mode:o} and owner {uid}, expected 755 and root: {change}"
+                ),
                 "find out who changed it; then chown root:root and chmod 755",
             ),
             Unsafe::State { path, mode, uid } => (
-                format!("{path} is {mode:o} of user {uid}, expected 700 of the user who runs this"),
+                format!(
+                    "{path} has mode {mode:o} and owner {uid}, expected 700 and the user who runs this"
+                ),
                 "find out who changed it; then chown root:root and chmod 700",
             ),
         };

@@ -51,7 +51,7 @@ impl From<Error> for Failure {
                 )
             }
             Error::NoManagerAddress { manager } => Self::usage(format!(
-                "the address of manager {manager} is not known: its tunnel is not seen up on this box"
+                "the address of manager {manager} is not known: its tunnel is not up here"
             ))
             .hint("name it: --rehearse=HOST, or --rehearse=HOST:PORT"),
             Error::WouldDrop(dropped) => {
@@ -91,6 +91,7 @@ fn older(new: Age, than: Than, other: Age) -> Failure {
         from(new),
         from(other)
     );
-    Failure::refused(Reason::OlderThanInstalled, message)
-        .hint("take the newest kit; to go back on purpose use `sftunnel-install rollback`, or --allow-older")
+    Failure::refused(Reason::OlderThanInstalled, message).hint(
+        "take the newest kit. To go back on purpose: `sftunnel-install rollback`, or --allow-older",
+    )
 }

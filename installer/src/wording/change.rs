@@ -39,7 +39,7 @@ impl From<RecordError> for Failure {
         match error {
             RecordError::Unwritable { name, error } => Self::unexpected(format!("{name}: {error}")),
             RecordError::DamagedJournal { path } => Self::unexpected(format!(
-                "{path} is damaged, so an interrupted run cannot be finished by this program"
+                "{path} is damaged, so this program cannot finish the interrupted run"
             ))
             .exit(Exit::NeedsPerson)
             .hint(give_up(&path)),
@@ -111,12 +111,10 @@ impl From<BackupError> for Failure {
             }
             BackupError::HalfRemoved { id, error } => Self::from(*error)
                 .preceded_by(format!(
-                    "backup {id} is out of the list, but not all of it was deleted"
+                    "backup {id} was removed from the list, but not all of it was deleted"
                 ))
                 .exit(Exit::NeedsPerson)
-                .also_hint(
-                    "when that is mended, run `sftunnel-install recover`: it deletes the rest",
-                ),
+                .also_hint("mend that, then run `sftunnel-install recover`: it deletes the rest"),
         }
     }
 }
@@ -135,7 +133,7 @@ impl From<ReplaceError> for Failure {
                     .hint(lines(Obstacle::hint))
             }
             ReplaceError::ChangedSincePlan { folder } => {
-                let message = format!("{folder} was changed by somebody else since the plan was made");
+                let message = format!("{folder} was changed after the plan was made");
                 Self::refused(Reason::Busy, message).hint("look with `sftunnel-install status`: the manager may have pushed new files itself")
             }
             ReplaceError::NotStaged(error) => Self::from(*error).or_hint("nothing was changed; make room or make it writable, then run the same command again"),
@@ -224,7 +222,7 @@ impl From<NotDone> for Failure {
                 "then run `sftunnel-install recover`; or, to give the interrupted run up, remove {journal}"
             )),
             NotDone::ChangedBySomebody { path, journal, backup, noticed } => {
-                Self::unexpected(format!("{path} was changed by somebody else {}", noticed.when())).hint(format!(
+                Self::unexpected(format!("{path} was changed by another program {}", noticed.when())).hint(format!(
                     "look with `sftunnel-install status`: the manager may have pushed new files itself\n\
                      to keep what is there: `pmtool restartbyid sftunnel`, then remove {journal}\n\
                      to put the files of before back: remove {journal}, then run `sftunnel-install rollback --to {backup}`"
@@ -236,11 +234,11 @@ impl From<NotDone> for Failure {
                     .preceded_by(format!(
                         "the {which} in place and sftunnel runs on them, but that could not be recorded"
                     ))
-                    .also_hint("when that is mended, run `sftunnel-install recover`")
+                    .also_hint("mend that, then run `sftunnel-install recover`")
             }
             NotDone::NotKept { why, error } => Self::from(*error)
                 .preceded_by(format!(
-                    "the new files are in place, but {why}; and that they are to stay could not be recorded"
+                    "the new files are in place, but {why}; and it could not be recorded that they stay"
                 ))
                 .or_hint("mend that, then run `sftunnel-install recover`: it waits for sftunnel, or puts the old files back"),
             NotDone::PutBack { error, pid } => {
@@ -253,7 +251,7 @@ impl From<NotDone> for Failure {
                     "the interrupted run was finished: all {}; but what it left could not be removed",
                     if is_all_new { "new" } else { "old" }
                 ))
-                .also_hint("when that is mended, run `sftunnel-install recover` again"),
+                .also_hint("mend that, then run `sftunnel-install recover` again"),
         };
         failure.exit(Exit::NeedsPerson)
     }
@@ -277,10 +275,10 @@ impl Noticed {
     fn when(self) -> &'static str {
         match self {
             Self::PuttingBack => {
-                "since: it is neither the file of before nor the new one, so nothing was put back"
+                "since: it is not the old file and not the new one, so nothing was put back"
             }
             Self::Recording => {
-                "while sftunnel was waited for; sftunnel runs, but on which files is not known"
+                "during the wait for sftunnel; sftunnel runs, but it is not known on which files"
             }
         }
     }
@@ -300,7 +298,7 @@ impl From<NotBack> for Failure {
                  to give that run up, remove {journal}; then install a kit, or `sftunnel-install rollback --to` another backup"
             )),
             NotBack::NotTheBackup(id) => Self::refused(Reason::Damaged, format!(
-                "backup {id} is not the one that the interrupted run made: its checksums are not those that the journal knows, so nothing was put back"
+                "backup {id} is not the one of the interrupted run: its checksums differ from those in the journal, so nothing was put back"
             )),
             NotBack::OtherDevice { journal, device, own, backup } => {
                 let own = own_name(own.as_ref());
@@ -312,7 +310,7 @@ impl From<NotBack> for Failure {
                 ))
             }
             NotBack::RestartUnknown { pid, detail } => Self::unexpected(format!(
-                "the old files are back in place and sftunnel runs with PID {pid}, but whether it was restarted with them is not known: before the restart its state could not be read ({detail})"
+                "the old files are back in place and sftunnel runs with PID {pid}, but it is not known whether it was restarted on them: its state before the restart could not be read ({detail})"
             ))
             .hint("run `sftunnel-install recover`: it restarts sftunnel once more"),
             NotBack::Down { why, still_open: None } => {

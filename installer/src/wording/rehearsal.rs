@@ -24,7 +24,7 @@ impl From<&NotRehearsed> for Failure {
 impl fmt::Display for NotRehearsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoHost => f.write_str("it is no name or address with an optional port"),
+            Self::NoHost => f.write_str("expected HOST or HOST:PORT"),
             Self::NotResolved(error) => write!(f, "its address was not found: {error}"),
             Self::NotResolvedInTime => {
                 write!(f, "its address was not found within {} s", RESOLVE_LIMIT.as_secs())
@@ -57,7 +57,7 @@ fn next(error: &NotRehearsed) -> &'static str {
         | NotRehearsed::NotResolvedInTime
         | NotRehearsed::NoAddress => "give the manager's IP address: --rehearse=ADDRESS",
         NotRehearsed::NotConnected { error, .. } if is_no_route(error) => {
-            "this box cannot reach the manager now; --rehearse is of no use here"
+            "this box cannot reach the manager now: leave --rehearse out"
         }
         NotRehearsed::NotConnected { error, .. } => match error.kind() {
             ErrorKind::ConnectionRefused => {
@@ -75,7 +75,7 @@ fn next(error: &NotRehearsed) -> &'static str {
 fn after_handshake(error: &HandshakeError) -> &'static str {
     match error {
         HandshakeError::TheirCertificate { .. } => {
-            "the manager does not use the CA that made this bundle: it may run on its old files still (restart sftunnel there), have made another CA since, or be another manager"
+            "the manager does not use the CA of this bundle. It may still run on its old files (restart sftunnel there), it may have a newer CA, or it is another manager"
         }
         HandshakeError::Clock { .. } => {
             "compare the clocks of this box and of the manager; with the right time on both, the manager uses expired files"
@@ -108,9 +108,7 @@ impl fmt::Display for Unclear {
                 let wait = AFTER_LIMIT.as_secs();
                 write!(f, "it did not ask for the new certificate within {wait} s")
             }
-            Self::OtherKind => {
-                f.write_str("it asked for a certificate of a kind that the new one is not")
-            }
+            Self::OtherKind => f.write_str("it asked for another kind of certificate"),
         }
     }
 }

@@ -37,7 +37,7 @@ fn each_has_its_own_next_step() {
     let honest = || case.forge().sign(&case.key);
     next(&honest().seal(), "other.txt", "cannot-open", "give the identity (--identity) or");
     let changed = case.forge().edit(|m| m["batch"] = json!(1));
-    next(&changed.seal(), "identity.txt", "bad-signature", "do not use it; have it made anew");
+    next(&changed.seal(), "identity.txt", "bad-signature", "do not use it, and do not pass it on");
     let later = case.forge().edit(|m| m["format"] = json!("sftunnel-bundle/9")).sign(&case.key);
     next(&later.seal(), "identity.txt", "bad-format", "use the programs of the release");
     next(b"hello", "identity.txt", "bad-format", "name a bundle file");

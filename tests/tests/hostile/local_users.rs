@@ -26,7 +26,10 @@ fn a_state_directory_that_others_could_have_filled_is_not_used() {
         is_refused();
         let found = world.on(device, &["log", "--json"]).run().expect(3).json();
         let message = found["message"].as_str().unwrap();
-        assert!(message.contains(&format!(" is {mode:o} of user 0, expected 700")), "{found}");
+        assert!(
+            message.contains(&format!(" has mode {mode:o} and owner 0, expected 700")),
+            "{found}"
+        );
     }
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
     Run::new("chown").arg("1234").arg(&state).run().expect(0);

@@ -148,7 +148,7 @@ fn the_passphrase_opens_vouches_and_makes_no_pin() {
     let (first, second) = (world.ftd(1), world.ftd(2));
     let with = ["--yes", "--settle", "1", "--passphrase-file", "passphrase.txt"];
     let install = |device| world.on(device, &["install"]).args(with).arg(&kit.path).run();
-    install(first).expect(0).says("vouched for by the kit's passphrase");
+    install(first).expect(0).says("confirmed by the kit's passphrase");
     world.up(first, world.fmc());
     world.on(first, &["signers", "list"]).run().expect(0).says("No signer is pinned");
 
@@ -407,7 +407,7 @@ fn a_kit_that_was_exchanged_loses_no_receipt_when_it_cannot_be_read() {
     let inject = format!("inject={}:error=EIO:when={}", opened.name, opened.nth);
     let (ran, calls) = traced(&["-e", &inject]);
     // the new kit stands: that is no failed build
-    ran.expect(0).says("the receipts of the old one could not be taken");
+    ran.expect(0).says("the receipts of the old one could not be moved");
     assert!(calls.iter().any(|call| call.injected && call.nth == opened.nth), "it was put in");
     let kits: Vec<_> = fs::read_dir(out).unwrap().map(|item| item.unwrap().path()).collect();
     assert_eq!(kits.len(), 2, "both are there: {kits:?}");

@@ -35,13 +35,13 @@ fn a_rollback_that_was_cut_off_is_what_the_next_one_does() {
         case.on(&["recover", "--settle", "1"]).run().expect(0);
         assert!(case.is_new("the new files"), "{call}");
         let dry = case.on(&["rollback", "--dry-run"]).run().expect(0);
-        drop(dry.says("Backup    0001-").says("Backup 0002-").says("is passed over"));
+        drop(dry.says("Backup    0001-").says("Backup 0002-").says("is skipped"));
         let ran = rollback(&case, &["--json"]).run().expect(0).json();
         assert_eq!(ran["outcome"], "rolled-back", "{ran}");
         assert!(ran["restored"].as_str().unwrap().starts_with("0001-"), "{ran}");
         assert!(!case.is_new("the old files"), "{call}");
         // and once more undoes that one, as ever
-        rollback(&case, &[]).run().expect(0).never_says("passed over");
+        rollback(&case, &[]).run().expect(0).never_says("is skipped");
         assert!(case.is_new("the new files"), "{call}");
     }
 }
@@ -110,7 +110,7 @@ fn a_rollback_that_came_to_nothing_is_tried_again_and_told_as_it_was() {
 
     no_start();
     let kept = rollback(&case, &["--restart-timeout", "2", "--no-rollback"]).run().expect(5);
-    drop(kept.says("passed over").says("Rolled back, but not confirmed"));
+    drop(kept.says("is skipped").says("Rolled back, but not confirmed"));
     assert!(!case.is_new("the old files"));
 }
 
@@ -193,7 +193,7 @@ fn a_backup_that_cannot_be_deleted_is_named_and_so_is_what_changed() {
     rollback(&case, &[]).run().expect(0);
     let prune = case.on(&["backups", "prune", "--keep", "1", "--yes"]);
     let ran = prune.injected("unlinkat", "error=EPERM:when=2").run().expect(7);
-    drop(ran.says("0001-").says("is out of the").says("backups/.new-").says("lsattr"));
+    drop(ran.says("0001-").says("was removed from").says("backups/.new-").says("lsattr"));
     let list = case.on(&["backups", "list"]).run().expect(0).says("0002-");
     list.never_says("0001-");
     case.on(&["recover"]).run().expect(0);

@@ -48,7 +48,12 @@ fn a_manager_that_is_no_device_is_told_which_program_is_for_it() {
     let ran = world.on(&fmc, &["status", "--json"]).run().expect(0);
     let json = ran.json();
     assert_eq!((&json["is_lone_manager"], &json["peers"]), (&true.into(), &serde_json::json!([])));
-    world.on(&fmc, &["status"]).run().expect(0).says("sftunnel-bundle check").says("no device of");
+    world
+        .on(&fmc, &["status"])
+        .run()
+        .expect(0)
+        .says("sftunnel-bundle check")
+        .says("a manager (FMC)");
     let kit = world.kit_on(one, &[]);
     for words in [&["install", "--yes"][..], &["verify"], &["install", "--dry-run"]] {
         let run = world.on(&fmc, words).args(world.trust()).arg(&kit.path);

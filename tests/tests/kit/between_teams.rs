@@ -94,7 +94,7 @@ fn a_passphrase_is_given_on_only_for_a_signer_that_somebody_vouches_for() {
         .arg(&second.path)
         .run()
         .expect(0)
-        .says("vouched for by the kit's passphrase")
+        .says("confirmed by the kit's passphrase")
         .never_says(PASSPHRASE);
     world.up(device, fmc);
 }

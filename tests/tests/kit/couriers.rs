@@ -134,7 +134,7 @@ fn what_lies_beside_a_kit_is_named_and_refuses_nothing() {
     fs::write(kit.join("bin/run\u{1b}.sh"), "x").unwrap();
     fs::create_dir(kit.join("tools")).unwrap();
     for run in verify(&case, &kit) {
-        let ran = run.run().expect(0).says("run nothing of it").says("bin/run\\u{1b}.sh");
+        let ran = run.run().expect(0).says("do not run it").says("bin/run\\u{1b}.sh");
         ran.says("tools/").never_says("receipts");
     }
     // a folder that no list speaks of is no place to hide in either

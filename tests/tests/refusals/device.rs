@@ -163,7 +163,7 @@ fn a_box_without_its_sf_directory_is_registered_with_nobody() {
     fs::remove_dir_all(&sf).unwrap();
     for command in [&["recover"][..], &["rollback", "--yes"]] {
         let ran = refused(world.on(device, command), "not-found");
-        drop(ran.says(&format!("there is no {},", sf.display())).says("is this an FTD?"));
+        drop(ran.says(&format!("there is no {};", sf.display())).says("is this an FTD?"));
     }
     refused(world.on(device, &["verify"]).args(world.trust()).arg(&kit.path), "not-registered");
     let status = world.on(device, &["status"]).run().expect(0);
@@ -214,7 +214,7 @@ fn directories_that_others_may_change_are_a_wrong_destination() {
     for dir in [&peer, &peer.parent().unwrap().to_path_buf()] {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
         let ran = install_refused(&world, device, &kit.path, "wrong-destination");
-        drop(ran.says(&format!("{} is 777 of user 0", dir.display())));
+        drop(ran.says(&format!("{} has mode 777 and owner 0", dir.display())));
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     }
     Run::new("chown").arg("1234").arg(&peer).run().expect(0);
@@ -398,7 +398,7 @@ fn a_directory_on_the_way_that_others_may_change_is_refused() {
             std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
             mode(bits);
             let ran = refused(world.install(device, &kit.path), "wrong-destination");
-            let ran = ran.says("expected one of root that not everybody can change");
+            let ran = ran.says("expected owner root, not writable for all");
             std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
             mode(0o755);
             world.unchanged(device, &before, &ran);
@@ -410,7 +410,7 @@ fn a_directory_on_the_way_that_others_may_change_is_refused() {
     fs::rename(var.join("sf"), real.join("sf")).unwrap();
     symlink("/ngfw/var/sf", var.join("sf")).unwrap();
     fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
-    refused(world.install(device, &kit.path), "wrong-destination").says("ngfw/var is 777");
+    refused(world.install(device, &kit.path), "wrong-destination").says("ngfw/var has mode 777");
     fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
     world.install(device, &kit.path).arg("--dry-run").run().expect(0);
 }

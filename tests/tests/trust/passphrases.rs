@@ -83,13 +83,13 @@ fn what_nobody_sees_is_no_part_of_one() {
     let world = World::new(1);
     let strong = "a strong one, 42 characters";
     for file in [format!("{strong} \r\n"), format!("\u{a0}{strong}\t\n")] {
-        let ran = build(&world, &file, &[]).expect(0).says("blanks before or after");
+        let ran = build(&world, &file, &[]).expect(0).says("begins or ends with blanks");
         assert!(opens(&world, &kit_of(&ran), strong));
     }
     build(&world, &format!("\u{feff}{strong}\r\n"), &[]).expect(0).never_says("blanks");
     for c in ['\u{200b}', '\u{a0}', '\t', '\u{1b}', '\u{202e}', '\u{ad}'] {
         let ran = build(&world, &format!("a strong{c}one, 42"), &["--accept-unusual"]).expect(2);
-        ran.says("nobody sees").says(&format!("U+{:04X}", u32::from(c)));
+        ran.says("invisible character").says(&format!("U+{:04X}", u32::from(c)));
     }
     for empty in ["", "\n", " \u{a0}\r\n", "\u{feff}\n"] {
         build(&world, empty, &[]).expect(2).says("the passphrase is empty");

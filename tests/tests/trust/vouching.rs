@@ -45,7 +45,7 @@ fn a_passphrase_vouches_for_its_own_signer_only() {
     for source in [&kit.path, &path] {
         let ran = refused(install().arg(source), "unknown-signer");
         world.unchanged(device, &before, &ran);
-        ran.says("another key than the one that the passphrase vouches for");
+        ran.says("another key than the one that the passphrase confirms");
         refused(verify().arg(source), "unknown-signer");
     }
 
@@ -57,7 +57,7 @@ fn a_passphrase_vouches_for_its_own_signer_only() {
     let wrong = world.on(device, &["install", "--yes", "--passphrase-file", "wrong.txt"]);
     let ran = refused(wrong.arg(&path), "cannot-open");
     world.unchanged(device, &before, &ran);
-    install().arg(&path).run().expect(0).says("vouched for by the kit's passphrase");
+    install().arg(&path).run().expect(0).says("confirmed by the kit's passphrase");
 }
 
 #[test]

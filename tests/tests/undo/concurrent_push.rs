@@ -6,8 +6,8 @@ use std::fs;
 use lab::Fault;
 use tests::{Case, Ran, Run, wait_until};
 
-/// What somebody else puts there, in place of each of the three.
-const PUSHED: &[u8] = b"pushed by somebody else\n";
+/// What after the plan puts there, in place of each of the three.
+const PUSHED: &[u8] = b"pushed by another program\n";
 
 /// A device with its tunnel down, and what is to be pushed.
 fn started() -> Case {
@@ -25,7 +25,7 @@ fn install(case: &Case, pmtool: &str) -> Run {
 #[track_caller]
 fn holds_what_was_pushed(case: &Case, ran: Ran) -> Ran {
     if case.files() != [const { Some(PUSHED) }; 3].map(|one| one.map(<[u8]>::to_vec)) {
-        ran.fail("what somebody else put there is not there any more");
+        ran.fail("what after the plan put there is not there any more");
     }
     ran
 }
@@ -52,11 +52,11 @@ fn files_pushed_during_a_start_that_fails_are_not_overwritten_with_the_old_ones(
         "if [ \"$1\" = restartbyid ] && [ ! -e \"$here/done\" ]; then\n  touch \"$here/done\"\n  {PUSH}\n  exec \"$real\" disablebyid sftunnel\nfi"
     );
     let ran = install(&case, &lines).run().expect(7);
-    let ran = holds_what_was_pushed(&case, ran.says("did not come up").says("by somebody else"));
+    let ran = holds_what_was_pushed(&case, ran.says("did not come up").says("by another program"));
     drop(ran.says("rollback --to 0001").says("to keep what is there"));
     assert!(has_journal(&case));
     // nor by whoever comes next
-    let ran = case.on(&["recover", "--settle", "1"]).run().expect(7).says("by somebody else");
+    let ran = case.on(&["recover", "--settle", "1"]).run().expect(7).says("by another program");
     holds_what_was_pushed(&case, ran);
     let pmtool = case.device().root.join("usr/local/sf/bin/pmtool");
     Run::new(pmtool).args(["enablebyid", "sftunnel"]).run().expect(0);
@@ -68,11 +68,11 @@ fn files_pushed_during_a_start_that_succeeds_are_not_called_installed() {
     let case = started();
     let lines =
         format!("if [ \"$1\" = restartbyid ]; then\n  \"$real\" \"$@\"\n  {PUSH}\n  exit 0\nfi");
-    let ran = install(&case, &lines).run().expect(7).says("by somebody else");
+    let ran = install(&case, &lines).run().expect(7).says("by another program");
     drop(holds_what_was_pushed(&case, ran).never_says("Done:"));
     let receipts = case.device().root.join("var/sf/sftunnel-airgap/receipts");
     assert!(!receipts.exists(), "no receipt says that it was installed");
-    let ran = case.on(&["recover", "--settle", "1"]).run().expect(7).says("by somebody else");
+    let ran = case.on(&["recover", "--settle", "1"]).run().expect(7).says("by another program");
     holds_what_was_pushed(&case, ran);
     the_way_back_works(&case);
 }
@@ -84,7 +84,7 @@ fn files_pushed_between_plan_and_commit_stay() {
     let lines = format!(
         "if [ \"$1\" = status ]; then\n  echo >>\"$here/looks\"\n  if [ $(wc -l <\"$here/looks\") -eq 2 ]; then {PUSH}; fi\nfi"
     );
-    let ran = install(&case, &lines).run().expect(3).says("refused (busy)").says("somebody else");
+    let ran = install(&case, &lines).run().expect(3).says("refused (busy)").says("after the plan");
     holds_what_was_pushed(&case, ran);
     assert!(!has_journal(&case));
     assert_eq!(case.device().restarts().unwrap(), 0);
@@ -102,7 +102,7 @@ fn files_pushed_after_a_run_was_killed_between_its_renames_stay() {
     for name in lab::layout::CREDENTIALS {
         fs::write(peer.join(name), PUSHED).unwrap();
     }
-    let ran = case.on(&["recover", "--settle", "1"]).run().expect(7).says("by somebody else");
+    let ran = case.on(&["recover", "--settle", "1"]).run().expect(7).says("by another program");
     holds_what_was_pushed(&case, ran);
     the_way_back_works(&case);
 }

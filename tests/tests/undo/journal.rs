@@ -108,7 +108,7 @@ fn a_backup_that_is_not_the_one_that_the_journal_knows_is_not_put_back() {
     ];
     for change in others {
         forge_backup(&backup, change);
-        left_alone(&world, "is not the one that the interrupted run made");
+        left_alone(&world, "is not the one of the interrupted run");
         fs::remove_dir_all(&backup).unwrap();
         copy(&honest, &backup);
     }
@@ -120,13 +120,13 @@ fn a_backup_that_is_not_the_one_that_the_journal_knows_is_not_put_back() {
         found["size"] = json!(stranger.len());
         found["sha256"] = json!(Sha256::of(stranger).to_string());
     });
-    left_alone(&world, "is not the one that the interrupted run made");
+    left_alone(&world, "is not the one of the interrupted run");
     rewritten(device, |journal| {
         let journal = journal.as_object_mut().unwrap();
         journal.remove("backup_sums").unwrap();
         journal.remove("device").unwrap();
     });
-    left_alone(&world, "is not the one that the interrupted run made");
+    left_alone(&world, "is not the one of the interrupted run");
     // and one of an earlier version over an honest backup is finished
     fs::remove_dir_all(&backup).unwrap();
     copy(&honest, &backup);

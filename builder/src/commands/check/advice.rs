@@ -76,7 +76,7 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
             return steps;
         }
         Ca::NotYetValid => {
-            steps.push("set the FMC's clock, and look at its NTP servers: generate_certs.pl would make certificates by the wrong one".to_owned());
+            steps.push("set the FMC's clock, and look at its NTP servers: generate_certs.pl dates certificates by this clock".to_owned());
             return steps;
         }
         Ca::Expired => steps.push(expired_step(situation.tunnels)),
@@ -85,7 +85,7 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     if situation.ca != Ca::Good {
         steps.push(hotfix_step(situation.version));
         steps.push("back the FMC up, and save the output of sftunnel_status.pl".to_owned());
-        steps.push("run generate_certs.pl; of a pair of FMCs on the primary first, then on the secondary: each has a CA of its own".to_owned());
+        steps.push("run generate_certs.pl. With a pair of FMCs: on the primary first, then on the secondary, as each has its own CA".to_owned());
         steps.push(
             "for the devices in its FAILED_PUSH: sftunnel-bundle plan, then build".to_owned(),
         );
@@ -95,7 +95,7 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     if situation.done_but_down > 0 {
         let number = situation.done_but_down;
         steps.push(format!(
-            "{number} device{} done by a receipt, which is a claim and no tunnel, and the tunnel is down: `sftunnel-install status` on the device says why",
+            "{number} device{} done by a receipt, but the tunnel is down: `sftunnel-install status` on the device says why",
             if number == 1 { " is" } else { "s are" }
         ));
     }
@@ -103,7 +103,7 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
     if listed + undelivered > 0 {
         if situation.waiting_up > 0 {
             steps.push(format!(
-                "{} of the devices that were not reached may still be up on the old certificate: reboot or upgrade neither the FMC nor them before they are done",
+                "{} of the devices that were not reached may still be up on the old certificate: do not reboot or upgrade the FMC or these devices before they are done",
                 situation.waiting_up
             ));
         }
@@ -111,20 +111,20 @@ pub(super) fn next(situation: &Situation<'_>) -> Vec<String> {
         if listed > 0 {
             let s = if listed == 1 { "" } else { "s" };
             steps.push(format!(
-                "FAILED_PUSH lists {listed} device{s} that nothing shows to be done: sftunnel-bundle build; {then}"
+                "FAILED_PUSH lists {listed} device{s} not seen done yet: sftunnel-bundle build; {then}"
             ));
         }
         if undelivered > 0 {
             let s = if undelivered == 1 { "" } else { "s" };
             steps.push(format!(
-                "{undelivered} device{s} {} a new pair here that nothing shows to have arrived: sftunnel-bundle build --all-peers, or --peer UUID for each; {then}",
+                "{undelivered} device{s} {} a new pair here, not seen installed yet: sftunnel-bundle build --all-peers, or --peer UUID for each; {then}",
                 if undelivered == 1 { "has" } else { "have" }
             ));
         }
         return steps;
     }
     if situation.others_urgent {
-        steps.push("the InternalCA is good; generate_certs.pl makes new certificates under a new CA. Look first at the files named above".to_owned());
+        steps.push("look at the files named above first. The InternalCA is good, and generate_certs.pl would make a new one".to_owned());
     }
     steps
 }
@@ -138,7 +138,7 @@ fn expired_step(tunnels: Counts) -> String {
             "every tunnel is down (Cisco's scenario 2b): a reboot or an upgrade of the FMC does no further harm".to_owned()
         }
         Counts { up: 0, unknown, .. } => format!(
-            "do not reboot or upgrade the FMC or an FTD unless you have seen that every tunnel is down (Cisco's scenario 2b): of {} nothing is known here, and a tunnel that is up stays up only until it reconnects",
+            "do not reboot or upgrade the FMC or an FTD before you have seen that every tunnel is down (Cisco's scenario 2b): {} are not known here, and a tunnel that is up fails when it reconnects",
             if unknown > 0 { unknown.to_string() } else { "the tunnels".to_owned() }
         ),
         Counts { up, .. } => format!(
@@ -162,7 +162,7 @@ fn hotfix_step(version: Option<&str>) -> String {
             "version {version}: there is no hotfix. Ask Cisco TAC; when all devices are disconnected anyway, upgrading the FMC does no harm"
         ),
         Hotfix::NotListed => format!(
-            "version {version}: not in the table of Cisco's guide 222464 as of this program; look there (FN74214) for the hotfix or release that brings generate_certs.pl"
+            "version {version}: this program knows no hotfix for it. Look in Cisco's guide 222464 (FN74214) for the hotfix or release that brings generate_certs.pl"
         ),
     }
 }

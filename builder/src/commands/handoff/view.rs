@@ -185,11 +185,9 @@ impl HandoffBody {
         signers.sort_by_key(|(signer, _)| *signer);
         signers.dedup_by_key(|(signer, _)| *signer);
         for (signer, vouch) in signers {
-            let known = vouch.map_or(
-                "nobody vouches for it here: compare it with the team that built it",
-                words::vouch,
-            );
-            let _ = writeln!(text, "  signer of the bundles, whom a device has to accept");
+            let known = vouch
+                .map_or("not confirmed here: compare it with the team that built it", words::vouch);
+            let _ = writeln!(text, "  signer of the bundles, which a device must accept");
             text.push_str(&fingerprint_text(signer));
             let _ = writeln!(text, "    ({known})");
         }

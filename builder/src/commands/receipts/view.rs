@@ -252,7 +252,7 @@ impl ReceiptsBody {
         (self.tunnels.up, self.tunnels.down, self.tunnels.unknown) = (up, down, unknown);
         for kit in self.kits.iter().filter(|kit| kit.vouched_by.is_none()) {
             self.warnings.push(format!(
-                "nobody here vouches for the signer of {}/kit.json ({}): its list of devices may be somebody else's; compare it by phone and give --signer",
+                "the signer of {}/kit.json is not confirmed here ({}), so its list of devices may be forged: compare the signer by phone and give --signer",
                 kit.path.display(),
                 kit.signer
             ));

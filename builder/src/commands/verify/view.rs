@@ -254,7 +254,7 @@ fn signer_text(
     let why = match vouch {
         Some(vouch) => words::vouch(vouch),
         None if refusal.is_some_and(|refusal| refusal.reason == Reason::UnknownSigner) => {
-            "nobody vouches for it"
+            "not confirmed"
         }
         None => "not judged",
     };

@@ -106,7 +106,7 @@ fn devices_are_picked_by_name_or_uuid() {
     assert_eq!(names(&pick(&B.to_uppercase()).unwrap()), ["ftd-b"]);
     let failure = Failure::from(pick("FTD-x").unwrap_err());
     assert_eq!(failure.reason(), Some(Reason::NotFound));
-    assert_eq!(failure.next_step(), Some("close to it are 'ftd-b'"));
+    assert_eq!(failure.next_step(), Some("similar names are 'ftd-b'"));
     let both = lines(A, "same", MANAGER) + &lines(B, "same", MANAGER);
     let failure = Failure::from(planned(vec![listing(1, &both)], &["same"]).unwrap_err());
     assert!(failure.is_usage());

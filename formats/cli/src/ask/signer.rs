@@ -158,17 +158,17 @@ fn refusal(verdict: Verdict, claim: Claim<'_>) -> Failure {
         Verdict::OtherNamed => "is signed by another key than the one named with --signer",
         Verdict::OtherPinned => "is signed by another key than the one pinned for this manager",
         Verdict::OtherVouched => {
-            "is signed by another key than the one that the passphrase vouches for"
+            "is signed by another key than the one that the passphrase confirms"
         }
-        Verdict::Ask | Verdict::Vouched(_) => "is signed by a key that nobody has vouched for yet",
+        Verdict::Ask | Verdict::Vouched(_) => "is signed by a key that is not confirmed yet",
     };
     let Claim { subject, signer, .. } = claim;
     let failure = Failure::refused(Reason::UnknownSigner, format!("{subject} {why}: {signer}"));
     failure.hint(match verdict {
         Verdict::OtherPinned => {
-            "ask the team that made it by phone whether they have a new signing key; if so, give --signer with its fingerprint"
+            "phone the team that made it: do they have a new signing key? If so, give --signer with its fingerprint"
         }
-        _ => "ask the team that made it for the fingerprint by phone; if it is this one, give --signer with it",
+        _ => "phone the team that made it, and compare the fingerprint. If it is this one, give --signer with it",
     })
 }
 
@@ -181,8 +181,8 @@ fn confirm(terminal: &Terminal, claim: Claim<'_>) -> Result<(), Failure> {
     let [one, two] = signer.spoken_lines();
     let question = format!(
         "\nThis, for manager {manager}, is signed by\n  {signer}\n\
-         or, to be read aloud,\n  {one}\n  {two}\n\
-         Nobody has vouched for that key yet. Compare it, all of it, with the\n\
+         or, to read aloud,\n  {one}\n  {two}\n\
+         This key is not confirmed yet. Compare it, all of it, with the\n\
          fingerprint that the team who made it tells you by phone.\nIs it the same?"
     );
     match question::confirm(terminal, &question) {

@@ -232,7 +232,7 @@ impl<'a> Unlocker<'a> {
 
     fn pasted_identity(&mut self) -> Result<Unlocked, Failure> {
         let nothing = || {
-            Failure::usage("nothing is given that could open the bundle")
+            Failure::usage("no identity or passphrase is given to open the bundle")
                 .hint("give --identity FILE; a passphrase works only with a kit that holds kit.identity.age")
         };
         if self.args.names_passphrase() || !self.terminal.can_ask() {
@@ -270,7 +270,8 @@ impl OpenArgs {
         if readers <= 1 {
             return Ok(());
         }
-        let message = format!("standard input is to be read {readers} times, and can be read once");
+        let message =
+            format!("standard input is named {readers} times, but it can be read only once");
         Err(Failure::usage(message).hint("name files for all but one of them"))
     }
 

@@ -31,7 +31,7 @@ impl fmt::Display for Foreign {
         let Self { path, mode, uid } = self;
         write!(
             f,
-            "{} is {mode:o} of user {uid}: somebody else than root could have changed it",
+            "{} has mode {mode:o} and owner {uid}: others than root could have changed it",
             path.display()
         )
     }

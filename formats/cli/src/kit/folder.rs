@@ -149,7 +149,9 @@ impl KitFolder {
     }
 
     fn lost(&self, name: &str, error: &io::Error) -> Failure {
-        Failure::io(self.path.join(name).display(), error).or_hint(format!("{COPY_AGAIN}; a file name that was cut on the way is no harm, but no file in bundles/ is this one"))
+        Failure::io(self.path.join(name).display(), error).or_hint(format!(
+            "{COPY_AGAIN}. A cut file name does no harm, but no file in bundles/ is this one"
+        ))
     }
 
     /// Opens an installer. The caller has to compare its content with the entry.
@@ -201,7 +203,7 @@ impl KitFolder {
     }
 }
 
-const ANOTHER_IDENTITY: &str = "copy the kit again from where it was made; if it is so there, do not use it: somebody has changed how it is opened";
+const ANOTHER_IDENTITY: &str = "copy the kit again from where it was made. If it is the same there, do not use it: the way to open it was changed";
 const COPY_AS_IT_IS: &str = "copy the kit again, byte by byte: no transfer in text (ASCII) mode, no editor; a .zip or .tar of it keeps it as it is";
 const NAME_A_KIT: &str =
     "name a kit's folder, sftunnel-kit-...; if this was one, copy it again from where it was made";

@@ -267,7 +267,7 @@ fn kit_text(kit: &IndexView, bundles: &[&BundleView]) -> String {
     let archs = if archs.is_empty() { "none".to_owned() } else { archs.join(", ") };
     let opened = if kit.passphrase { "a passphrase (kit.identity.age)" } else { "an identity" };
     let mut text = format!(
-        "kit {}\n  manager      {}\n  batch        {}\n  made         {}\n{}  signer       {}\n               (not vouched for: `verify` judges)\n  opened by    {opened}\n  installers   {archs}\n  holds        {}\n",
+        "kit {}\n  manager      {}\n  batch        {}\n  made         {}\n{}  signer       {}\n               (not confirmed: `verify` checks it)\n  opened by    {opened}\n  installers   {archs}\n  holds        {}\n",
         printable_path(&kit.path),
         words::manager(&kit.manager),
         kit.batch,
@@ -318,7 +318,7 @@ fn manifest_text(manifest: &Manifest, now: Timestamp) -> String {
     let _ = writeln!(text, "  batch        {}, made {}", manifest.batch, manifest.created_at);
     let _ = writeln!(text, "  bundle id    {}", manifest.bundle_id);
     let _ = writeln!(text, "  signer       {}", manifest.signer.fingerprint);
-    text.push_str("               (not vouched for: `verify` judges)\n");
+    text.push_str("               (not confirmed: `verify` checks it)\n");
     for (what, facts) in [("CA", &credentials.ca), ("certificate", &credentials.certificate)] {
         let subject = printable(&facts.subject).to_string();
         text.push_str(&wrapped(&format!("  {what:<11}  "), &subject));

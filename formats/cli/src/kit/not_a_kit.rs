@@ -160,7 +160,7 @@ fn armored(path: &Path) -> Option<String> {
 /// Describes how a program that took a file of ours for text has changed it; `None` if none did.
 pub fn changed_as_text(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        Some("begins with a byte order mark, which an editor or a transfer has put there")
+        Some("begins with a byte order mark, which an editor or a transfer has added")
     } else if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         Some("was made UTF-16 by an editor or a transfer")
     } else if bytes.contains(&b'\r') {

@@ -113,13 +113,13 @@ pub fn open_sealed(
     SignedBundle::open(sealed, identities).map_err(|error| {
         let hint = match &error {
             BundleError::Open(OpenError::NoMatch) => {
-                "give the identity (--identity) or the kit's passphrase that it was sealed for; if that is certain, the file was changed: copy it again"
+                "give the identity (--identity) or the kit's passphrase that it was sealed for. If you did, the file was changed: copy it again"
             }
             BundleError::Open(OpenError::NotAge) => NAME_ONE,
             BundleError::Signature(_) => {
-                "do not use it; have it made anew, do not pass it on, and find out who changed it"
+                "do not use it, and do not pass it on. Find out who changed it, and have a new one made"
             }
-            _ => "copy it again from where it was made, or have it made anew",
+            _ => "copy it again from where it was made, or have a new one made",
         };
         Failure::of(origin, &error).or_hint(hint)
     })

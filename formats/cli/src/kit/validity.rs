@@ -8,7 +8,7 @@ use formats::timestamp::Timestamp;
 use crate::say::failure::Failure;
 use crate::say::version;
 
-const SET_THE_CLOCK: &str = "set the clock (NTP, or `date -u -s`), or go on with --accept-clock if you know it is only the clock";
+const SET_THE_CLOCK: &str = "set the clock (NTP, or `date -u -s`). If you know that only the clock is wrong, --accept-clock goes on";
 
 /// Checks that the certificate names the bundle's device, or none.
 ///
@@ -16,7 +16,7 @@ const SET_THE_CLOCK: &str = "set the clock (NTP, or `date -u -s`), or go on with
 /// Returns `wrong-subject`, which nobody may accept: sftunnel would take the box for another.
 pub fn names_its_device(bundle: &SignedBundle) -> Result<(), Failure> {
     bundle.check_certificate_subject().map_err(|error| {
-        Failure::of("sftunnel-cert.pem", &error).hint("have the kit made anew from the right files")
+        Failure::of("sftunnel-cert.pem", &error).hint("have a new kit made from the right files")
     })
 }
 
@@ -29,7 +29,9 @@ pub fn is_valid(bundle: &SignedBundle, now: Timestamp) -> Result<(), Failure> {
         let message = format!("{error}; sftunnel itself would refuse it as well");
         Failure::refused(error.reason(), message).hint(match error {
             ValidityError::NotYetValid { .. } => SET_THE_CLOCK,
-            ValidityError::Expired { .. } => "have new certificates made on the manager (generate_certs.pl) and a new kit from them",
+            ValidityError::Expired { .. } => {
+                "make new certificates on the manager (generate_certs.pl), and a new kit from them"
+            }
         })
     })
 }

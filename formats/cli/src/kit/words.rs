@@ -13,7 +13,7 @@ pub fn vouch(vouch: Vouch) -> &'static str {
         Vouch::Named => "named with --signer",
         Vouch::Own => "this machine's own key",
         Vouch::Pinned => "pinned on this box by an earlier success",
-        Vouch::Passphrase => "vouched for by the kit's passphrase",
+        Vouch::Passphrase => "confirmed by the kit's passphrase",
         Vouch::Confirmed => "confirmed at the terminal",
     }
 }

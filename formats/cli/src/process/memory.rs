@@ -22,7 +22,8 @@ const SPARE: u64 = 64 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
 /// Hint for a file that needs more than is available.
-pub(crate) const MADE_ANEW: &str = "this program writes such files with 256 MiB; have the kit made anew, or end what uses the memory";
+pub(crate) const MADE_ANEW: &str =
+    "stop what uses the memory, or have a new kit made: this program makes kits that need 256 MiB";
 
 /// Memory that one limit leaves to this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(crate) fn require(name: &str, protected: &ProtectedIdentity) -> Result<(), F
 /// Returns `too-large`.
 pub fn require_to_protect() -> Result<(), Failure> {
     enough(1024 << limits::WORK_FACTOR_WRITTEN, "sealing with a passphrase")
-        .map_err(|failure| failure.or_hint("end what uses the memory, or seal to a recipient"))
+        .map_err(|failure| failure.or_hint("stop what uses the memory, or seal for a recipient"))
 }
 
 fn enough(needed: u64, what: &str) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ const FILES: &str = "too many files are open at once for this shell's limit: `ul
 const AS_ROOT: &str =
     "run this as root (in `expert` mode `sudo su`), or as the user whose file it is";
 /// Hint for actions that even root may not do.
-const WHAT_FORBIDS_IT: &str = "`lsattr` shows whether it was made immutable, which `chattr -i` ends; else a security module forbids it (`dmesg`), or the server of the share that it lies on";
+const WHAT_FORBIDS_IT: &str = "look with `lsattr` whether it is immutable (`chattr -i` ends that). If not, a security module forbids it (`dmesg`), or the server of the network share";
 /// Hint for a file of a later format.
 const LATER_RELEASE: &str = "use the programs of the release that made it, or of a later one";
 

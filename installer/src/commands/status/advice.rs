@@ -24,7 +24,7 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
     }
     if report.clock_behind {
         steps.push(format!(
-            "set the clock (NTP, or `date -u -s`): it says {}, and this program was made at {}; whatever is said here of certificates goes by it",
+            "set the clock (NTP, or `date -u -s`): it says {}, and this program was made at {}; the dates above depend on it",
             report.now,
             version::built()
         ));
@@ -32,7 +32,7 @@ pub(super) fn next(report: &StatusReport, unfinished: Option<String>) -> Vec<Str
     let staying: Vec<_> = report.peers.iter().filter(|peer| stays_up_only_for_now(peer)).collect();
     if !staying.is_empty() {
         steps.push(format!(
-            "do not reboot this box or restart sftunnel yet: the tunnel to {} is up, and its files would not bring it up again (Cisco's scenario 2a)",
+            "do not reboot this box or restart sftunnel yet: the tunnel to {} is up, but could not come up again with its files (Cisco's scenario 2a)",
             managers(&staying)
         ));
     }
@@ -119,7 +119,7 @@ fn of_service(report: &StatusReport) -> Option<String> {
             let down: Vec<_> = expected.iter().filter(is_down).copied().collect();
             (!down.is_empty()).then(|| {
                 format!(
-                    "the files for {} are good and the tunnel is down: is the manager reachable at {}, and is their CA the one that it uses? /ngfw/var/log/messages says at what it fails",
+                    "the files for {} are good, but the tunnel is down: check that the manager is reachable at {} and uses the CA of these files. /ngfw/var/log/messages says what fails",
                     managers(&down),
                     tunnel::shown_ports(&report.ports)
                 )

@@ -40,7 +40,7 @@ impl CheckedFiles {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.texts_signed {
-            remarks.push("install.sh and README.txt are not in the signed index of this kit, which is of an earlier version: whoever could change the kit could change them".to_owned());
+            remarks.push("install.sh and README.txt are not in the signed index of this kit, which is of an earlier version: they may have been changed".to_owned());
         }
         let (translations, strangers): (Vec<_>, Vec<_>) =
             self.not_listed.iter().cloned().partition(|name| is_called_a_translation(name));
@@ -52,7 +52,7 @@ impl CheckedFiles {
         }
         if !strangers.is_empty() {
             let names = some(&strangers);
-            remarks.push(format!("not of this kit, run nothing of it: {names}"));
+            remarks.push(format!("not part of this kit, do not run it: {names}"));
         }
         if !self.left_by_systems.is_empty() {
             remarks.push(format!("left by other systems: {}", some(&self.left_by_systems)));
