@@ -107,6 +107,8 @@ pub(super) const RECEIPTS_EXAMPLES: &str = "\
 Examples:
   sftunnel-bundle receipts /mnt/usb/sftunnel-kit-cdb123c8-1726805447
       reads the kit's list of devices and the receipts that lie beside it
+  sftunnel-bundle receipts KIT -
+      then paste a receipt that `install --receipt-out -` has printed
   sftunnel-bundle receipts KIT returned/ --csv > receipts.csv
   sftunnel-bundle receipts KIT returned/ --html ticket.html
       also writes a page; on the FMC it runs sftunnel_status.pl and says whose

@@ -25,6 +25,7 @@ fn a_receipt_comes_back_as_text() {
     assert!(text.lines().all(|line| line.len() <= 76), "{text}");
     // the outcome is what stays on the screen
     assert!(ran.stdout.find("Done: ") > ran.stdout.find(END), "{}", ran.stdout);
+    assert!(ran.stdout.contains("paste the receipt that stands above"), "{}", ran.stdout);
     // what lies on the box, byte for byte
     let mut store = fs::read_dir(case.state().join("receipts")).unwrap();
     let file = store.next().unwrap().unwrap().path();

@@ -76,6 +76,9 @@ pub(super) fn next(change: &ChangeResult) -> String {
             false => "see at the manager whether the tunnel comes up: sftunnel_status.pl; here: sftunnel-install status".to_owned(),
         });
         let place = match change.receipts.first() {
+            _ if !change.receipt_texts.is_empty() => {
+                "paste the receipt that stands above at the manager: sftunnel-bundle receipts KIT -"
+            }
             Some(_) => {
                 "take the receipt back to the manager, on the stick: `cd /`, then unmount it; there: sftunnel-bundle receipts KIT"
             }
