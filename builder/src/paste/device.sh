@@ -23,8 +23,8 @@ hold() { stty -isig; trap : HUP INT QUIT TERM; }
 trap clean 0; free
 # What was typed before the question is no answer to it.
 ask() {
- stty -icanon -echo min 0 time 3; cat >/dev/null; stty "$Y"
- printf '\n%s' "$1" >&2; stty "$2"; IFS= read -r a || exit 1
+ stty -icanon -echo min 0 time 3; cat >/dev/null
+ stty icanon "$2"; printf '\n%s' "$1" >&2; IFS= read -r a || exit 1
  stty "$Y"
 }
 X=
@@ -253,7 +253,7 @@ plan() {
   say " $f.pem  $(live $f | cut -c1-8) -> $(digest $f | cut -c1-8)"
  done
  m=0; others
- say "The restart of sftunnel ($old) interrupts all $m tunnels."
+ say "sftunnel ($old) restarts. Tunnels that this interrupts: $m"
  ask 'Type yes to go on: ' echo
  [ "$a" = yes ] || refuse not-confirmed 'nothing has changed'
 }
