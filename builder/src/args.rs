@@ -3,6 +3,7 @@
 mod examples;
 pub mod manual;
 mod openers;
+mod receipts;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,6 +20,7 @@ use formats::timestamp::Timestamp;
 
 use self::examples::*;
 pub use self::openers::{NewPassphraseArgs, PassphraseArgs, RecipientArgs};
+pub use self::receipts::ReceiptsArgs;
 
 /// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach.
 ///
@@ -227,8 +229,9 @@ pub struct SourceArgs {
     pub name: Vec<PeerName>,
     /// Only this device.
     ///
-    /// May be repeated.
-    #[arg(long, value_name = "NAME|UUID")]
+    /// Its name, its UUID, the first 4 or more characters of that, a pattern ('BSNS-*'), or @FILE
+    /// with one on each line. May be repeated.
+    #[arg(long, value_name = "DEVICE")]
     pub device: Vec<String>,
     /// Go on although there is a newer batch.
     ///
@@ -383,8 +386,9 @@ pub struct InspectArgs {
     pub open: OpenArgs,
     /// Only this device's bundle.
     ///
-    /// May be repeated.
-    #[arg(long, value_name = "NAME|UUID")]
+    /// Its name, its UUID, the first 4 or more characters of that, a pattern ('BSNS-*'), or @FILE
+    /// with one on each line. May be repeated.
+    #[arg(long, value_name = "DEVICE")]
     pub device: Vec<String>,
 }
 
@@ -404,8 +408,9 @@ pub struct VerifyArgs {
     pub ask: bool,
     /// Only this device's bundle.
     ///
-    /// May be repeated.
-    #[arg(long, value_name = "NAME|UUID")]
+    /// Its name, its UUID, the first 4 or more characters of that, a pattern ('BSNS-*'), or @FILE
+    /// with one on each line. May be repeated.
+    #[arg(long, value_name = "DEVICE")]
     pub device: Vec<String>,
     /// Only this signer counts.
     ///
@@ -447,8 +452,9 @@ pub struct HandoffArgs {
 pub struct PickArgs {
     /// Only this device's bundle.
     ///
-    /// May be repeated.
-    #[arg(long, value_name = "NAME|UUID")]
+    /// Its name, its UUID, the first 4 or more characters of that, a pattern ('BSNS-*'), or @FILE
+    /// with one on each line. May be repeated.
+    #[arg(long, value_name = "DEVICE")]
     pub device: Vec<String>,
     /// Only bundles of this signer.
     ///
@@ -483,39 +489,6 @@ pub struct HandedArgs {
     /// Such a bundle can be pasted.
     #[arg(long)]
     pub armor: bool,
-}
-
-/// `receipts`.
-#[derive(Debug, Args)]
-pub struct ReceiptsArgs {
-    /// Kit folders, receipt files, or folders of them.
-    ///
-    /// A kit gives its devices and its receipts; a folder its receipt_*.json.
-    #[arg(required = true, value_name = "KIT|RECEIPT|DIR")]
-    pub paths: Vec<PathBuf>,
-    /// Accept receipts of this CA too.
-    ///
-    /// May be repeated [default: only the CA in use, /etc/sf/ca_root/cacert.pem; where that is
-    /// absent, the first FILE is the one in use].
-    #[arg(long, value_name = "FILE")]
-    pub ca: Vec<PathBuf>,
-    /// Whose kits these are.
-    ///
-    /// Beside this machine's own: a fingerprint (SHA256:..., or the 64 hex digits in quotes), or a
-    /// public key file. May be repeated.
-    #[arg(long, value_name = "SIGNER")]
-    pub signer: Vec<String>,
-    /// Print a table for a spreadsheet.
-    #[arg(long, conflicts_with = "json")]
-    pub csv: bool,
-    /// Write a page for the change ticket too.
-    ///
-    /// An older one is replaced.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Which tunnels are up.
-    #[command(flatten)]
-    pub status: StatusArgs,
 }
 
 /// `keygen`.

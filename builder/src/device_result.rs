@@ -1,5 +1,6 @@
 //! Results of each device, in the words that people and JSON share.
 
+use cli::kit::words::count;
 use cli::say::exit::Exit;
 use cli::say::failure::Failure;
 use cli::say::page::wrapped;
@@ -114,8 +115,13 @@ pub(crate) fn exit<F>(results: &[DeviceResult<F>]) -> (Exit, Option<Reason>) {
 /// The refused devices for a person, each with what to do next.
 pub(crate) fn refusals_text<F>(results: &[DeviceResult<F>]) -> String {
     let mut text = String::new();
-    for result in results {
-        let Some(refusal) = &result.refusal else { continue };
+    let (not_root, others): (Vec<_>, Vec<_>) = results
+        .iter()
+        .filter_map(|result| Some((result, result.refusal.as_ref()?)))
+        .partition(|(_, refusal)| refusal.reason == Reason::NotRoot);
+    // what root alone may read is told once, not once a device
+    let (told, as_well) = not_root.split_at(not_root.len().min(1));
+    for (result, refusal) in told.iter().chain(&others) {
         let place = match (&refusal.failed_push, refusal.line) {
             (Some(file), Some(line)) => format!("{}, line {line}", printable(file)),
             _ => String::new(),
@@ -135,6 +141,10 @@ pub(crate) fn refusals_text<F>(results: &[DeviceResult<F>]) -> String {
         }
         for note in &result.notes {
             text.push_str(&wrapped("    note: ", &printable(note).to_string()));
+        }
+        if refusal.reason == Reason::NotRoot && !as_well.is_empty() {
+            let others = count(as_well.len(), "other device");
+            text.push_str(&wrapped("    note: ", &format!("the same for {others}")));
         }
     }
     text
@@ -166,6 +176,18 @@ mod tests {
     fn good() -> DeviceResult<()> {
         let uuid = "c8d5d5c6-87c9-11ef-a993-b9831565bc4e".parse().unwrap();
         DeviceResult::good(DeviceRef { uuid, name: None }, "ready", (), Vec::new())
+    }
+
+    #[test]
+    fn what_root_alone_may_read_is_told_once() {
+        let denied = || {
+            let failure = Failure::refused(Reason::NotRoot, "x: Permission denied").hint("be root");
+            DeviceResult::<()>::refused(None, Refusal::of(failure), Vec::new())
+        };
+        let text = refusals_text(&[denied(), refused(), denied(), denied()]);
+        assert_eq!(text.matches("Permission denied").count(), 1, "{text}");
+        assert!(text.contains("the same for 2 other devices"), "{text}");
+        assert!(text.contains("key and certificate differ"), "{text}");
     }
 
     #[test]

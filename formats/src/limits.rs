@@ -46,6 +46,8 @@ pub const KEY_FILE: u64 = 1024 * 1024;
 pub const RECEIPT: u64 = 128 * 1024;
 /// A CRL: 20,000 revoked certificates are about as many bytes.
 pub const CRL: u64 = 1024 * 1024;
+/// A list of devices that the operator wrote: a full fleet by name.
+pub const DEVICE_LIST: u64 = 4 * 1024 * 1024;
 /// `ims.conf` of a manager or device.
 pub const IMS_CONF: u64 = 1024 * 1024;
 /// A device's or host's name or address, in bytes. The FMC itself takes far fewer, and DNS 253.

@@ -101,6 +101,9 @@ mod manager {
 
     /// Receipts as a spreadsheet and a browser read them, and what an old CA proves.
     mod receipts_html_csv;
+
+    /// What was read once counts without the stick, and is believed no more for lying on the FMC.
+    mod receipts_remembered;
 }
 
 /// What is carried: sealed for whom, through which hands, read by which other programs.

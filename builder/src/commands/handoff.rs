@@ -38,7 +38,7 @@ use crate::Context;
 use crate::args::HandoffArgs;
 use crate::device_result::{self, DeviceResult, Refusal, warn_when_quiet};
 use crate::fmc::belief::Belief;
-use crate::fmc::by_name::find_device;
+use crate::fmc::by_name::{expand, find_devices};
 use crate::keys::passphrase::{self, PassphraseOrigin};
 use crate::keys::recipients::{Named, Recipients};
 use crate::keys::reveal;
@@ -184,10 +184,7 @@ impl HandoffRun<'_> {
         }
         let known: Vec<_> =
             devices.iter().map(|(uuid, name)| (uuid.clone(), Some(name.clone()))).collect();
-        let mut picked = Vec::new();
-        for text in wanted {
-            picked.push(find_device(&known, text)?);
-        }
+        let picked = find_devices(&known, &expand(wanted)?)?;
         for kit in &self.kits {
             let is_left_out = |entry: &&BundleEntry| !picked.contains(&entry.device.uuid);
             for entry in kit.entries.iter().filter(is_left_out) {

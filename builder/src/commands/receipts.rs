@@ -4,6 +4,7 @@
 //! holds it too. The tunnel seen up at the manager is the proof.
 
 mod html;
+mod remembered;
 mod standing;
 mod view;
 
@@ -27,8 +28,9 @@ use formats::credentials::Certificate;
 use formats::device::{CredentialFile, DeviceUuid, ManagerUuid};
 use formats::error::{Reason, Reasoned};
 use formats::limits;
-use formats::receipt::{self, ReceiptError, SignedReceipt};
+use formats::receipt::{self, Outcome, ReceiptError, SignedReceipt};
 
+use self::remembered::Store;
 use self::standing::{Authority, CheckedClaim, Standing, check_claims, last};
 use self::view::{AuthorityView, DeviceView, KitView, ReceiptView, ReceiptsBody};
 use crate::Context;
@@ -55,6 +57,7 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
             "name the kit's own folder (sftunnel-kit-...), or one with receipt_*.json files",
         ));
     }
+    gathered.add_remembered(context);
     let (authorities, views) = authorities(&args.ca, context)?;
     let mut body = ReceiptsBody {
         checked_at: context.now,
@@ -62,7 +65,10 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
         ca: views,
         ..ReceiptsBody::default()
     };
-    let checked = gathered.check(&authorities, &mut body);
+    let (checked, verified) = gathered.check(&authorities, &mut body);
+    if !args.no_remember {
+        body.warnings.extend(remember(&verified, context));
+    }
     let asked = status_source::ask(&args.status, context)?;
     let addresses = addresses(&gathered.kits, context);
     let names = gathered.names(&addresses);
@@ -78,6 +84,9 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
         html::write(path, &body)?;
         body.html = Some(path.clone());
     }
+    if args.outstanding {
+        body.results.retain(|device| device.status != Standing::Done);
+    }
     let refused = body.receipts.iter().find_map(|receipt| Some(receipt.refusal.as_ref()?.reason));
     let exit = if refused.is_some() { Exit::Refused } else { Exit::Done };
     if args.csv || context.terminal.quiet && exit == Exit::Done {
@@ -88,16 +97,24 @@ pub(crate) fn run(args: &ReceiptsArgs, context: &Context) -> Result<Report, Fail
 }
 
 /// Finds the devices that receipts show to run on credentials of the CA in use.
+/// What is remembered here counts with those that are named; a damaged one is told, and no more.
 pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<DeviceUuid>, Failure> {
-    if paths.is_empty() {
-        return Ok(HashSet::new());
-    }
     let mut gathered = Gathered::default();
     for path in paths {
         gathered.add(path)?;
     }
-    let (authorities, _) = authorities(&[], context)?;
-    let checked = gathered.check(&authorities, &mut ReceiptsBody::default());
+    gathered.add_remembered(context);
+    gathered.damaged.iter().for_each(|damaged| context.terminal.warn(damaged));
+    if gathered.files.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let authorities = match authorities(&[], context) {
+        Ok((authorities, _)) => authorities,
+        // nothing was asked for, and a CA that cannot be read is told as such
+        Err(_) if paths.is_empty() => return Ok(HashSet::new()),
+        Err(failure) => return Err(failure),
+    };
+    let (checked, _) = gathered.check(&authorities, &mut ReceiptsBody::default());
     let is_done =
         |claims: &Vec<CheckedClaim>| Standing::after(last(claims.iter())) == Standing::Done;
     let done = checked.into_iter().filter(|(_, claims)| is_done(claims));
@@ -117,18 +134,55 @@ fn refusal(error: &ReceiptError) -> Refusal {
     Refusal::of(Failure::refused(error.reason(), error).hint(hint))
 }
 
+/// Keeps receipts that were verified for later runs. Gives what to say when that does not work; a
+/// machine that is no FMC has no place for them.
+fn remember(verified: &[(Sha256, Vec<u8>)], context: &Context) -> Option<String> {
+    if verified.is_empty() {
+        return None;
+    }
+    let kept = Store::open(&context.root).and_then(|mut store| {
+        verified.iter().try_for_each(|(claim, bytes)| store.keep(*claim, bytes))
+    });
+    match kept {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!(
+            "the receipts are not remembered on this machine ({error}): give check the kit with --receipts, or run this as root on the FMC"
+        )),
+        Ok(()) => None,
+    }
+}
+
+/// Digest of what a receipt claims: saved anew it is the same receipt, as who signed it is in the
+/// claim.
+fn digest(receipt: &SignedReceipt) -> Option<Sha256> {
+    serde_json::to_vec(receipt.claim()).ok().map(|claim| Sha256::of(&claim))
+}
+
+/// Claims by device and manager.
+type Claims = HashMap<(DeviceUuid, ManagerUuid), Vec<CheckedClaim>>;
+
+/// A file that may be a receipt.
+struct FoundReceipt {
+    path: PathBuf,
+    opened: Result<SignedReceipt, Refusal>,
+    /// What was read; empty when it is from an earlier run, not from the command line.
+    bytes: Vec<u8>,
+}
+
 /// Kits and receipt files, before any is checked.
 #[derive(Default)]
 struct Gathered {
     kits: Vec<KitFolder>,
     /// Each claim or unreadable content once, by its digest: a courier's copy is no second receipt.
-    files: BTreeMap<Sha256, (PathBuf, Result<SignedReceipt, Refusal>)>,
+    files: BTreeMap<Sha256, FoundReceipt>,
+    /// Remembered ones that are not whole, in words.
+    damaged: Vec<String>,
     found: usize,
 }
 
 impl Gathered {
     fn warnings(&self, asked: &Answer, results: &[DeviceView]) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.damaged.clone();
         if let Answer::Printed(output) = asked
             && results.iter().all(|device| device.tunnel == Some(Tunnel::Unknown))
         {
@@ -185,20 +239,43 @@ impl Gathered {
             Err(failure) if failure.reason() == Some(Reason::NotFound) => return Err(failure),
             Err(failure) => {
                 let key = Sha256::of(path.as_os_str().as_encoded_bytes());
-                self.files.insert(key, (path.to_owned(), Err(Refusal::of(failure))));
+                let opened = Err(Refusal::of(failure));
+                let path = path.to_owned();
+                self.files.insert(key, FoundReceipt { path, opened, bytes: Vec::new() });
                 return Ok(());
             }
         };
         for found in receipt::found_in(&bytes) {
-            let copied = found.as_deref().unwrap_or(&bytes).to_owned();
+            let bytes = found.as_deref().unwrap_or(&bytes).to_owned();
             let opened = found.and_then(|found| SignedReceipt::from_person(&found));
-            // saved anew it is the same receipt: who signed it is in the claim
-            let claim = opened.as_ref().ok().and_then(|one| serde_json::to_vec(one.claim()).ok());
-            let key = Sha256::of(claim.as_ref().unwrap_or(&copied));
+            let key = opened.as_ref().ok().and_then(digest).unwrap_or_else(|| Sha256::of(&bytes));
             let opened = opened.map_err(|error| refusal(&error));
-            self.files.entry(key).or_insert((path.to_owned(), opened));
+            let path = path.to_owned();
+            self.files.entry(key).or_insert(FoundReceipt { path, opened, bytes });
         }
         Ok(())
+    }
+
+    /// Adds what earlier runs kept, after what the command line names.
+    fn add_remembered(&mut self, context: &Context) {
+        for (path, bytes) in remembered::read(&context.root) {
+            let opened = match &bytes {
+                Ok(bytes) => SignedReceipt::from_person(bytes).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            let keyed = opened.map(|receipt| (digest(&receipt), receipt));
+            match keyed {
+                Ok((Some(key), receipt)) => {
+                    let found = FoundReceipt { path, opened: Ok(receipt), bytes: Vec::new() };
+                    self.files.entry(key).or_insert(found);
+                }
+                Ok((None, _)) => {}
+                Err(error) => self.damaged.push(format!(
+                    "{}: a remembered receipt is damaged and does not count ({error}). Remove it, and read the device's receipt again with `receipts`",
+                    path.display()
+                )),
+            }
+        }
     }
 
     fn kit_views(&self, args: &ReceiptsArgs, context: &Context) -> Result<Vec<KitView>, Failure> {
@@ -220,35 +297,48 @@ impl Gathered {
         Ok(self.kits.iter().map(view).collect())
     }
 
-    /// Checks the receipts and lists each file; gives the claims by device and manager.
+    /// Checks the receipts and lists each file; gives the claims by device and manager, and what of
+    /// the command line verifies, with the digest of its claim.
     fn check(
         &mut self,
         authorities: &[Authority],
         body: &mut ReceiptsBody,
-    ) -> HashMap<(DeviceUuid, ManagerUuid), Vec<CheckedClaim>> {
-        let (mut paths, mut signed) = (Vec::new(), Vec::new());
-        for (path, opened) in std::mem::take(&mut self.files).into_values() {
+    ) -> (Claims, Vec<(Sha256, Vec<u8>)>) {
+        let (mut origins, mut signed) = (Vec::new(), Vec::new());
+        for (key, found) in std::mem::take(&mut self.files) {
+            let FoundReceipt { path, opened, bytes } = found;
             match opened {
                 Ok(receipt) => {
-                    paths.push(path);
+                    origins.push((path, key, bytes));
                     signed.push(receipt);
                 }
                 Err(refusal) => body.receipts.push(ReceiptView::unreadable(path, refusal)),
             }
         }
-        let mut by_device = HashMap::<_, Vec<CheckedClaim>>::new();
-        for (path, checked) in paths.into_iter().zip(check_claims(signed, authorities)) {
+        let (mut by_device, mut verified) = (Claims::new(), Vec::new());
+        for (origin, checked) in origins.into_iter().zip(check_claims(signed, authorities)) {
+            let (path, key, bytes) = origin;
+            let is_remembered = bytes.is_empty();
             let claim = &checked.claim;
+            if is_remembered && checked.proof.is_err() && claim.outcome == Outcome::Installed {
+                // from before the CA was renewed
+                continue;
+            }
             let is_listed = self.kits.iter().any(|kit| {
                 kit.index().manager.uuid == claim.manager
                     && kit.index().bundle_for(&claim.device).is_some()
             });
-            body.receipts.push(ReceiptView::of(path, &checked, is_listed));
-            let key = (claim.device.clone(), claim.manager.clone());
-            by_device.entry(key).or_default().push(checked);
+            let device = (claim.device.clone(), claim.manager.clone());
+            if !is_remembered && checked.proof.is_ok() {
+                verified.push((key, bytes));
+            }
+            if !is_remembered || is_listed && checked.proof.is_ok() {
+                body.receipts.push(ReceiptView::of(path, &checked, is_listed));
+            }
+            by_device.entry(device).or_default().push(checked);
         }
         body.receipts.sort_by(|one, two| one.path.cmp(&two.path));
-        by_device
+        (by_device, verified)
     }
 
     /// Every device of the kits, each once for each manager.
@@ -279,7 +369,7 @@ impl Gathered {
 
     fn devices(
         &self,
-        checked: &HashMap<(DeviceUuid, ManagerUuid), Vec<CheckedClaim>>,
+        checked: &Claims,
         seen: Option<&(&Output, HashMap<&DeviceUuid, Seen>)>,
     ) -> Vec<DeviceView> {
         let view = |(kit, device): (&KitFolder, DeviceRef)| {

@@ -23,6 +23,7 @@ use self::view::{BundleVerdict, KitVerdict, VerifyBody};
 use crate::Context;
 use crate::args::VerifyArgs;
 use crate::device_result::Refusal;
+use crate::fmc::by_name::expand;
 use crate::keys::signing_key;
 use crate::kit::parallel::in_order;
 use crate::kit::source::{device_of, open, picked};
@@ -37,8 +38,9 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
     let own = signing_key::own(&context.root);
     let ask = (!context.terminal.json).then_some(&context.terminal);
     let check = SignerCheck::new(&args.signer, own, ask)?;
+    let wanted = expand(&args.device)?;
     let mut run =
-        VerifyRun { args, context, unlocker, check, kits: Vec::new(), results: Vec::new() };
+        VerifyRun { args, context, wanted, unlocker, check, kits: Vec::new(), results: Vec::new() };
     for path in &args.paths {
         match Source::open(path) {
             Ok(Source::Kit(kit)) => run.kit(&kit)?,
@@ -61,6 +63,8 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<Report, Failur
 struct VerifyRun<'a> {
     args: &'a VerifyArgs,
     context: &'a Context,
+    /// `--device`, with the files that it names read.
+    wanted: Vec<String>,
     unlocker: Option<Unlocker<'a>>,
     check: SignerCheck<'a>,
     kits: Vec<KitVerdict>,
@@ -104,7 +108,7 @@ impl VerifyRun<'_> {
         kit: &KitFolder,
         view: &mut KitVerdict,
     ) -> Result<Vec<BundleVerdict>, Failure> {
-        let entries = picked(kit, &self.args.device)?;
+        let entries = picked(kit, &self.wanted)?;
         view.checked(kit.check_all_but(&entries)?);
         let identity = kit.identity()?;
         view.passphrase = Some(identity.is_some());

@@ -15,7 +15,7 @@ use formats::text::{is_printable, shell_quote};
 use serde::Serialize;
 
 use crate::device_result::{DeviceRef, DeviceResult, Refusal};
-use crate::fmc::by_name::find_device;
+use crate::fmc::by_name::find_devices;
 use crate::fmc::discover::{BatchFrom, Listing, Surroundings};
 use crate::fmc::error::{DeviceError, Error};
 
@@ -220,10 +220,7 @@ impl Plan {
             return Ok(());
         }
         let names = self.all_names();
-        let picked = wanted
-            .iter()
-            .map(|text| find_device(&names, text))
-            .collect::<Result<HashSet<_>, _>>()?;
+        let picked = find_devices(&names, wanted)?;
         self.devices.retain(|device| picked.contains(&device.device.uuid));
         let before = self.refused.len();
         self.refused.retain(|refused| {

@@ -10,7 +10,7 @@ use formats::limits;
 use formats::seal::{NewIdentity, Recipient, is_mixed, parse_recipients_file};
 
 use crate::args::RecipientArgs;
-use crate::fmc::by_name::{alike, find_device};
+use crate::fmc::by_name::{find_device, is_pattern, matching};
 use crate::keys::error::{FileError, MapLineError, RecipientsError, Unmapped};
 
 /// Recipients as given; the map's devices are still text.
@@ -87,7 +87,12 @@ impl Named {
             let devices = match by_text.get(line.device.as_str()).map(Vec::as_slice) {
                 Some([uuid]) => Ok(vec![(*uuid).clone()]),
                 // a device that is really called so has gone before
-                None if is_glob(&line.device) => matching(&known, &line.device),
+                None if is_pattern(&line.device) => match matching(&known, &line.device) {
+                    found if found.is_empty() => {
+                        Err(MapLineError::NoneFits { pattern: line.device.clone() })
+                    }
+                    found => Ok(found),
+                },
                 _ => find_device(&known, &line.device)
                     .map(|uuid| vec![uuid])
                     .map_err(MapLineError::Name),
@@ -203,59 +208,6 @@ impl Recipients {
     }
 }
 
-fn is_glob(text: &str) -> bool {
-    text.contains(['*', '?'])
-}
-
-/// Finds the devices whose name or UUID matches a pattern. A pattern for nobody is a slip.
-fn matching(
-    known: &[(DeviceUuid, Option<DeviceName>)],
-    pattern: &str,
-) -> Result<Vec<DeviceUuid>, MapLineError> {
-    let fitting = |fits: &dyn Fn(&str) -> bool| -> Vec<DeviceUuid> {
-        let is = |(uuid, name): &&(DeviceUuid, Option<DeviceName>)| {
-            fits(uuid.as_str()) || name.as_ref().is_some_and(|name| fits(name.as_str()))
-        };
-        known.iter().filter(is).map(|(uuid, _)| uuid.clone()).collect()
-    };
-    let mut found = fitting(&|text| fits_glob(pattern, text));
-    if found.is_empty() {
-        let pattern = alike(pattern);
-        found = fitting(&|text| fits_glob(&pattern, &alike(text)));
-    }
-    if found.is_empty() {
-        return Err(MapLineError::NoneFits { pattern: pattern.to_owned() });
-    }
-    Ok(found)
-}
-
-/// `*` stands for any characters, also none, `?` for exactly one. Time is bounded by the
-/// product of the lengths: only the last `*` is ever tried again.
-fn fits_glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    let (mut at, mut seen) = (0, 0);
-    // where the last star stands, and how much of the text it has taken
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(c) = text.get(seen) {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, seen));
-                at += 1;
-            }
-            Some(p) if *p == '?' || p == c => (at, seen) = (at + 1, seen + 1),
-            _ => match star {
-                None => return false,
-                Some((place, taken)) => {
-                    star = Some((place, taken + 1));
-                    (at, seen) = (place + 1, taken + 1);
-                }
-            },
-        }
-    }
-    pattern.get(at..).unwrap_or_default().iter().all(|p| *p == '*')
-}
-
 fn add(list: &mut Vec<Recipient>, recipient: Recipient) {
     if !list.contains(&recipient) {
         list.push(recipient);
@@ -310,6 +262,7 @@ mod tests {
     use cli::say::failure::Failure;
 
     use super::*;
+    use wildmatch::WildMatch;
 
     const A: &str = "aaaaaaaa-87c9-11ef-a993-b9831565bc4e";
     const B: &str = "bbbbbbbb-87c9-11ef-a993-b9831565bc4e";
@@ -359,10 +312,10 @@ mod tests {
         for (pattern, text) in
             [("*", ""), ("a*", "a"), ("*-?", "ftd-1"), ("a*b*c", "axbxbc"), ("?é*", "xéy")]
         {
-            assert!(fits_glob(pattern, text), "{pattern} {text}");
+            assert!(WildMatch::new(pattern).matches(text), "{pattern} {text}");
         }
         for (pattern, text) in [("?", ""), ("a*b", "abc"), ("A*", "abc"), ("", "a"), ("a", "ab")] {
-            assert!(!fits_glob(pattern, text), "{pattern} {text}");
+            assert!(!WildMatch::new(pattern).matches(text), "{pattern} {text}");
         }
         let (one, two) = (age(), age());
         let recipients = resolve(&format!("ftd*,{one}\n????????-87c9-*,{two}\n")).unwrap();

@@ -181,7 +181,7 @@ impl Signer {
 }
 
 /// Opens the state directory, making it (0700) when it is not there.
-fn state_directory(root: &Root) -> io::Result<OwnedFd> {
+pub(crate) fn state_directory(root: &Root) -> io::Result<OwnedFd> {
     let at = root.locate(Path::new(DIRECTORY))?;
     match rustix::fs::mkdirat(&at.dir, &*at.name, Mode::from(0o700)) {
         Ok(()) => durable::sync_dir(&at.dir)?,

@@ -9,6 +9,7 @@ use formats::timestamp::Timestamp;
 use crate::Context;
 use crate::args::{BuildArgs, SourceArgs};
 use crate::fmc::belief::Belief;
+use crate::fmc::by_name;
 use crate::fmc::collect::Rules;
 use crate::fmc::discover::{self, Batches};
 use crate::fmc::error::WrongBox;
@@ -105,7 +106,8 @@ pub(crate) fn plan_of(
         let path = printable(&listing.path);
         context.terminal.detail(&format!("reading {path} (batch {})", listing.batch));
     }
-    let choice = Choice { devices, accept_stale: source.accept_stale };
+    let devices = by_name::expand(devices)?;
+    let choice = Choice { devices: &devices, accept_stale: source.accept_stale };
     let mut plan = plan::plan(listings, &surroundings, &choice)?;
     plan.warnings.extend(warnings);
     plan.warnings.extend(WrongBox::look(&context.root).map(WrongBox::line));

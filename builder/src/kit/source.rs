@@ -9,7 +9,7 @@ use formats::kit::BundleEntry;
 use formats::seal::Identities;
 
 use crate::device_result::DeviceRef;
-use crate::fmc::by_name::{NameError, find_device};
+use crate::fmc::by_name::{NameError, find_devices};
 
 /// Picks the bundles of a kit that were asked for; all, when none was named.
 pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEntry>, NameError> {
@@ -18,10 +18,7 @@ pub(crate) fn picked(kit: &KitFolder, wanted: &[String]) -> Result<Vec<BundleEnt
         .iter()
         .map(|entry| (entry.device.uuid.clone(), Some(entry.device.name.clone())))
         .collect();
-    let mut uuids = Vec::new();
-    for text in wanted {
-        uuids.push(find_device(&known, text)?);
-    }
+    let uuids = find_devices(&known, wanted)?;
     let is_picked = |entry: &&BundleEntry| wanted.is_empty() || uuids.contains(&entry.device.uuid);
     Ok(bundles.iter().filter(is_picked).cloned().collect())
 }

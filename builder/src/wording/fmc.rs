@@ -109,8 +109,13 @@ impl From<NameError> for Failure {
                 Failure::usage(format!("'{name}' is the name of {first} and of {second}"))
                     .hint("name the device by its UUID")
             }
+            NameError::ShortUuid { text, of } => {
+                Failure::usage(format!("several UUIDs begin with '{text}': {}", of.list()))
+                    .hint("type more of the UUID")
+            }
             NameError::Unknown { name, near } => {
-                not_found(format!("there is no device '{name}' here")).hint(near)
+                let matches = if name.contains(['*', '?']) { "that matches " } else { "" };
+                not_found(format!("there is no device {matches}'{name}' here")).hint(near)
             }
         }
     }
@@ -119,10 +124,16 @@ impl From<NameError> for Failure {
 impl fmt::Display for Near {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_close { "similar names are " } else { "there are " })?;
+        f.write_str(&self.list())
+    }
+}
+
+impl Near {
+    fn list(&self) -> String {
         // escaped where it is printed: a name has no line break that could look like one of ours
         let names: Vec<String> = self.names.iter().map(|name| format!("'{name}'")).collect();
-        f.write_str(&names.join(", "))?;
-        if self.more > 0 { write!(f, ", and {} more", self.more) } else { Ok(()) }
+        let more = if self.more > 0 { format!(", and {} more", self.more) } else { String::new() };
+        names.join(", ") + &more
     }
 }
 

@@ -122,6 +122,17 @@ pub(crate) fn open(state: &State, id: &BackupId) -> Result<Backup, Error> {
     })
 }
 
+/// The backup next before `made`, if both are whole and hold the same: of one device, before the
+/// same command, the same contents with the same attributes.
+pub(crate) fn copy_before(state: &State, made: &BackupId) -> Option<BackupId> {
+    let ids = list(state).ok()?;
+    let before = ids.iter().rfind(|id| *id < made)?;
+    let (older, newer) = (open(state, before).ok()?.record, open(state, made).ok()?.record);
+    let is_copy =
+        older.device == newer.device && older.before == newer.before && older.peers == newer.peers;
+    is_copy.then(|| before.clone())
+}
+
 /// A backup that holds the files of another device.
 pub(crate) fn of_another_device(state: &State, id: &BackupId, other: &DeviceUuid) -> BackupError {
     let (device, own) = (other.clone(), state.device().cloned());

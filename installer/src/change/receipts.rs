@@ -2,17 +2,18 @@
 //! kit, and to a folder that the operator names, where that is writable. The stick is hostile
 //! ground: everything there goes through directory handles, follows no link and replaces nothing.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use cli::disk::durable::{self, set_mode, sync_dir, write_new};
 use cli::disk::input::STDIN;
-use cli::disk::root::open_dir_at;
+use cli::disk::root::{names_in, open_dir_at, open_file_at};
 use cli::kit::locate::{is_kit, is_kit_at, kit_around};
 use cli::say::failure::Failure;
 use formats::device::{DeviceUuid, ManagerUuid};
-use formats::receipt::{Claim, Outcome, file_name};
+use formats::limits::{self, LimitError};
+use formats::receipt::{Claim, Outcome, SignedReceipt, file_name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, fstat, mkdirat};
 use rustix::io::Errno;
@@ -21,7 +22,7 @@ use crate::appliance::peers::{LiveSet, PeerDir};
 use crate::appliance::state::State;
 use crate::change::Context;
 use crate::change::Goal;
-use crate::change::backup;
+use crate::change::backup::{self, BackupId};
 use crate::change::error::{Error, RecordError};
 use crate::change::journal::{Journal, Remember};
 
@@ -77,6 +78,24 @@ pub(crate) fn write(context: Context<'_>, journal: &Journal) -> Receipts {
         }
     }
     receipts
+}
+
+/// Tells whether a receipt here names this backup as what was before a change. One that cannot be
+/// read may.
+pub(crate) fn tell_of_a_change(state: &State, backup: &BackupId) -> bool {
+    let Ok(store) = open_dir_at(state.dir(), OsStr::new(STORE)) else { return false };
+    let Ok(names) = names_in(&store) else { return true };
+    let number = format!("_{:04}_", backup.sequence());
+    let tells = |name: &OsString| {
+        let file = open_file_at(&store, name).map_err(LimitError::from);
+        let bytes = file.and_then(|file| limits::read_public(file, limits::RECEIPT));
+        let receipt = bytes.ok().and_then(|bytes| SignedReceipt::open(&bytes).ok());
+        receipt.is_none_or(|receipt| {
+            let claim = receipt.claim();
+            claim.backup == backup.as_str() && claim.outcome != Outcome::Restored
+        })
+    };
+    names.iter().filter(|name| name.to_string_lossy().contains(&number)).any(tells)
 }
 
 /// Removes a receipt that a crash kept from being renamed into place.

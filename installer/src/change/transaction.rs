@@ -14,7 +14,7 @@ use crate::change::error::{Error, ReplaceError};
 use crate::change::held_space;
 use crate::change::journal::{Format, Journal, Phase, Remember};
 use crate::change::proof::{Proof, Unproved};
-use crate::change::receipts::Receipts;
+use crate::change::receipts::{self, Receipts};
 use crate::change::records::Installed;
 use crate::change::stage::{self, Staged};
 use crate::change::step::Step;
@@ -95,19 +95,35 @@ pub(crate) fn run(context: Context<'_>, swap: Swap) -> Result<Ended, Error> {
     let (swapped, renames) =
         prepared.swap(context).map_err(|not_swapped| not_swapped.undo(context))?;
     let old = swapped.old_pid();
-    match (swapped.restart(context, old)?, on_unhealthy) {
+    let made = backup.clone();
+    let ended = match (swapped.restart(context, old)?, on_unhealthy) {
         (Restarted::Proved(proved), _) => {
             let Finished { pid, backup, receipts, waited } = proved.finish(context)?;
-            Ok(Ended::Done { pid, backup, renames, receipts, waited })
+            Ended::Done { pid, backup, renames, receipts, waited }
         }
         (Restarted::NotProved(not_proved), OnUnhealthy::Keep) => {
             let why = not_proved.keep(context)?;
-            Ok(Ended::Unconfirmed { why, backup })
+            Ended::Unconfirmed { why, backup }
         }
         (Restarted::NotProved(not_proved), OnUnhealthy::Restore) => {
             let (why, PutBack { pid, receipts }) = not_proved.undo(context)?;
-            Ok(Ended::RolledBack { why, pid, backup, receipts })
+            Ended::RolledBack { why, pid, backup, receipts }
         }
+    };
+    // the journal is closed by now, and this run's own backup stays whatever comes of this
+    remove_copy_before(context, &made);
+    Ok(ended)
+}
+
+/// Removes the backup before `made` when it holds the same and its run changed nothing: attempts
+/// that fail do not pile up copies. A backup that a receipt of a change names stays.
+fn remove_copy_before(context: Context<'_>, made: &BackupId) {
+    let state = context.state;
+    if let Some(copy) = backup::copy_before(state, made)
+        && !receipts::tell_of_a_change(state, &copy)
+    {
+        // half of it is out of the list, and the next run removes the rest
+        let _ = backup::remove(state, &copy);
     }
 }
 

@@ -51,6 +51,30 @@ fn no_start_on_the_new_files_ends_with_the_old_ones_running() {
     goes_on_well(&case);
 }
 
+/// Each attempt backs up the same files: the newest copy is enough, and the way back the same.
+#[test]
+fn attempts_that_fail_do_not_pile_up_backups_of_the_same_files() {
+    let case = Case::with(&Fault::NoStartNew);
+    let backups = || {
+        let list = case.on(&["backups", "list", "--json"]).run().expect(0).json();
+        list["backups"].as_array().unwrap().len()
+    };
+    for _ in 0..3 {
+        install(&case, &["--restart-timeout", "1"]).expect(6);
+        assert_eq!(backups(), 1);
+    }
+    goes_on_well(&case);
+    assert_eq!(backups(), 1);
+    // what a change left behind is kept, though the same is backed up again
+    case.rollback().run().expect(0);
+    case.is_as_before();
+    assert_eq!(backups(), 2);
+    install(&case, &[]).expect(0);
+    case.rollback().run().expect(0);
+    case.is_as_before();
+    assert_eq!(backups(), 4);
+}
+
 #[test]
 fn the_restored_files_are_said_to_be_expired() {
     let case = Case::with(&Fault::NoStartNew);

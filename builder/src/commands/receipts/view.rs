@@ -259,9 +259,14 @@ impl ReceiptsBody {
         }
     }
 
+    /// Number of devices, whether they are listed or not.
+    pub(super) fn devices(&self) -> usize {
+        self.done + self.rolled_back + self.outstanding + self.unverified
+    }
+
     /// `3 of 5 devices done, 1 rolled back, 1 outstanding`.
     pub(super) fn summary(&self) -> String {
-        let mut text = format!("{} of {} done", self.done, count(self.results.len(), "device"));
+        let mut text = format!("{} of {} done", self.done, count(self.devices(), "device"));
         if self.tunnels.source.is_some() {
             let _ = write!(text, " ({} with the tunnel seen up)", self.confirmed);
         }

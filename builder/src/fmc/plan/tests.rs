@@ -113,6 +113,28 @@ fn devices_are_picked_by_name_or_uuid() {
 }
 
 #[test]
+fn devices_are_picked_by_patterns_and_beginnings_of_uuids() {
+    let text = lines(A, "BSNS-1", MANAGER) + &lines(B, "BSNS-2", MANAGER) + &lines(C, "x", MANAGER);
+    let pick = |wanted: &[&str]| planned(vec![listing(1, &text)], wanted);
+    assert_eq!(names(&pick(&["bsns-*"]).unwrap()), ["BSNS-1", "BSNS-2"]);
+    assert_eq!(names(&pick(&["BSNS-?", "x"]).unwrap()), ["BSNS-1", "BSNS-2", "x"]);
+    let short = A.split('-').next().unwrap();
+    assert_eq!(names(&pick(&[short, "x"]).unwrap()), ["BSNS-1", "x"]);
+    let unknown = |text| Failure::from(pick(&["x", text]).unwrap_err());
+    let too_short: String = A.chars().take(3).collect();
+    for text in [&too_short, "BSNS-??", "y*"] {
+        assert_eq!(unknown(text).reason(), Some(Reason::NotFound), "{text}");
+    }
+    let twins = lines(A, "a", MANAGER)
+        + &lines(&format!("{short}-1111-11ef-a993-b9831565bc4e"), "b", MANAGER);
+    let failure = Failure::from(planned(vec![listing(1, &twins)], &[short]).unwrap_err());
+    assert!(failure.is_usage() && failure.message().contains(A), "{}", failure.message());
+    // a name that has such a character is itself first
+    let stars = lines(A, "a*", MANAGER) + &lines(B, "ab", MANAGER);
+    assert_eq!(names(&planned(vec![listing(1, &stars)], &["a*"]).unwrap()), ["a*"]);
+}
+
+#[test]
 fn a_device_with_fewer_files_is_noted() {
     let text: String = lines(A, "a", MANAGER).lines().take(1).collect();
     let plan = planned(vec![listing(1, &text)], &[]).unwrap();
@@ -128,7 +150,7 @@ fn an_empty_listing_is_not_found() {
 #[test]
 fn names_in_hints_are_not_escaped_twice() {
     let known = [(A.parse().unwrap(), Some(r"a\b".parse().unwrap()))];
-    let failure = Failure::from(find_device(&known, "x").unwrap_err());
+    let failure = Failure::from(find_devices(&known, &["x".to_owned()]).unwrap_err());
     assert_eq!(failure.next_step(), Some(r"there are 'a\b'"));
     let other = lines(B, "-rf", OTHER);
     let plan = planned(vec![listing(1, &(lines(A, "ftd a", MANAGER) + &other))], &[]).unwrap();
