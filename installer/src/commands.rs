@@ -62,7 +62,7 @@ impl ChangeArgs {
 
 /// Asks whether to go on, and about tunnels that will not come back.
 fn confirm(
-    session: &Session,
+    (session, narrator): (&Session, &Narrator<'_>),
     args: ChangeArgs,
     plan: &str,
     dropped: &[DroppedPeer],
@@ -72,7 +72,7 @@ fn confirm(
     }
     let question = "Go on?";
     if args.yes {
-        session.terminal.prose(&format!("{plan}\n{question} --yes was given.\n"));
+        narrator.prose(format!("{plan}\n{question} --yes was given.\n"));
         return Ok(());
     }
     let not_confirmed = |message: &str| Failure::refused(Reason::NotConfirmed, message);

@@ -114,6 +114,31 @@ fn ctrl_c_and_ctrl_z_are_answered_at_once() {
     case.on(&["recover", "--settle", "1"]).run().expect(0).says("All new");
 }
 
+/// A key that is pressed before pmtool has left the group of the terminal's programs.
+#[test]
+fn ctrl_z_and_ctrl_c_do_not_reach_pmtool_while_it_is_started() {
+    let case = Case::started();
+    for (key, code) in [("\x1a", 0), ("\x03", 7)] {
+        // a moment in which it can be pressed
+        let slow = ["-e", "trace=setpgid", "-e", "inject=setpgid:delay_enter=700000"];
+        let strace =
+            [&["strace", "-f", "-b", "execve", "-qq", "-o", "/dev/null"], &slow[..]].concat();
+        let mut pty = Pty::start(install(&case).under(&strace));
+        pty.expect("Go on? Type 'yes'");
+        pty.type_line("yes");
+        pty.expect("Restarting sftunnel");
+        std::thread::sleep(Duration::from_millis(200));
+        pty.press(key);
+        let (ended, screen) = pty.end();
+        assert_eq!(ended, code, "{screen}");
+        assert!(case.is_new("pmtool has restarted it"), "{screen}");
+        if code == 7 {
+            case.on(&["recover", "--settle", "0"]).run().expect(0).says("All new");
+        }
+        case.rollback().run().expect(0);
+    }
+}
+
 #[test]
 fn another_terminal_is_told_of_the_run_that_is_under_way() {
     let case = Case::started();

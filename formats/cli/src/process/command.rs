@@ -88,7 +88,11 @@ pub fn run(
         .stdin(Stdio::null())
         .stdout(if print == Print::Kept { Stdio::piped() } else { Stdio::null() })
         .stderr(Stdio::null())
-        .process_group(0);
+        .process_group(0)
+        // its own: said aloud, it makes std fork. The library's posix_spawn gives signals their default
+        // effect before the child has left the terminal's foreground, and a Ctrl-Z in that moment
+        // stops the child for ever, and us with it
+        .gid(rustix::process::getegid().as_raw());
     let mut child = with_limits_as_found(|| command.spawn())
         .map_err(|error| CommandError::Start(format!("{}: {error}", program.display())))?;
     let end = end_of(&child);

@@ -159,7 +159,7 @@ pub(crate) fn run<P: Plan>(
         return Ok(nothing_to_do((session, narrator), context, plan, change, wishes));
     }
     let shown = plan.text(session) + &wishes.text();
-    confirm(session, wishes.change, &shown, &plan.box_now().dropped)?;
+    confirm((session, narrator), wishes.change, &shown, &plan.box_now().dropped)?;
     change.dropped = plan.box_now().dropped.clone();
     let managers = plan.box_now().managers.clone();
     let expected_down = plan.box_now().stays_down.clone();
