@@ -80,7 +80,8 @@ fn every_reason_has_a_test() {
         include_str!("manager/failed_push.rs"),
         include_str!("install/health.rs"),
         include_str!("install/rehearsal.rs"),
-        include_str!("undo/attributes.rs")
+        include_str!("undo/attributes.rs"),
+        include_str!("trust/passphrases.rs")
     );
     let missing: Vec<_> =
         Reason::ALL.iter().filter(|reason| !sources.contains(&format!("\"{reason}\""))).collect();

@@ -99,6 +99,10 @@ fn the_builder_shows_no_secret_whatever_it_is_asked() {
     let recipient = world.recipient();
 
     shown.says(&["check"]);
+    shown.says(&["man", "build"]);
+    shown.says(&["completion", "bash"]);
+    shown.says(&["support", "--out", "-"]);
+    shown.says(&["paste", "BSNS-1120-1"]);
     shown.says(&[&["plan"][..], &with].concat());
     shown.says(&[&["build", "--out", &out][..], &with, &["--force"]].concat());
     // there already
@@ -161,6 +165,9 @@ fn the_installer_shows_no_secret_whatever_it_is_asked() {
     let wait = ["--settle", "0", "--restart-timeout", "2"];
 
     shown.says(&["status"]);
+    shown.says(&["man", "status"]);
+    shown.says(&["completion", "bash"]);
+    shown.says(&["support", "--out", "-"]);
     shown.says(&["rollback", "--yes"]);
     shown.says(&["log"]);
     for open in [&[][..], &["--identity", "plain.txt"], &protected] {
