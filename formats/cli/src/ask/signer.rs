@@ -232,9 +232,9 @@ mod tests {
         let hint = |verdict| {
             refusal(verdict, claim(&manager, signer)).next_step().unwrap_or_default().to_owned()
         };
-        assert!(hint(Verdict::OtherPinned).contains("whether they have a new signing key"));
+        assert!(hint(Verdict::OtherPinned).contains("do they have a new signing key"));
         for verdict in [Verdict::Ask, Verdict::OtherNamed, Verdict::OtherVouched] {
-            assert!(hint(verdict).contains("for the fingerprint by phone"));
+            assert!(hint(verdict).contains("compare the fingerprint"));
         }
     }
 
