@@ -1,5 +1,6 @@
 # Lines 001-@CHECK@: has every line come whole? (SHA-256)
 P=$1 N=@LAST@ W='@SUM@'
+trap 'rm -rf "$P"; exit 130' HUP INT QUIT TERM
 [ -t 0 ] || exec </dev/tty || exit 1
 sha() { sha256sum | cut -c"1-$1"; }
 whole() { [ "$(sed 1,@CHECK@d "$P/a" | sha 16)" = "$W" ]; }
