@@ -180,6 +180,9 @@ mod output {
     /// The output that README, operate.md and guide.md show is what the programs print.
     mod documented;
 
+    /// The recorded session is what an operator sees at a terminal.
+    mod session;
+
     /// Completions in the shells that read them, and manual pages through `man`.
     mod completion;
 

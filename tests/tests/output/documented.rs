@@ -17,7 +17,7 @@ use super::forms::normalised;
 
 const DOCUMENTS: [&str; 3] = ["README.md", "docs/operate.md", "docs/guide.md"];
 /// The generated passphrase that the README shows.
-const SHOWN_PASSPHRASE: &str = "lanuf-vohuf-bivom-bukof-manim-donor";
+pub(super) const SHOWN_PASSPHRASE: &str = "lanuf-vohuf-bivom-bukof-manim-donor";
 
 /// What was printed, by the name that the documents give it.
 type Printed = BTreeMap<&'static str, String>;
@@ -31,7 +31,7 @@ struct Block {
     lines: std::ops::Range<usize>,
 }
 
-fn path(document: &str) -> PathBuf {
+pub(super) fn path(document: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(document)
 }
 
@@ -87,7 +87,7 @@ fn shows(block: &str, printed: &str, whole: bool) -> bool {
 }
 
 /// Without the folders of this test, as on a box.
-fn as_on_a_box(world: &World, text: &str) -> String {
+pub(super) fn as_on_a_box(world: &World, text: &str) -> String {
     let lab = &world.lab;
     let roots = lab.managers.iter().map(|manager| &manager.root);
     let roots = roots.chain(lab.devices.iter().map(|device| &device.root));
@@ -129,7 +129,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn names() -> LabSpec {
+pub(super) fn names() -> LabSpec {
     LabSpec { key_pool: Some(12), ..LabSpec::with_names(["BSNS-1120-1", "BSNS-1120-2"]) }
 }
 
