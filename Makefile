@@ -1,7 +1,7 @@
 # `make` shows the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dist interrupt fuzz mutants reproduce clean
+.PHONY: help demo test lint look bench dist interrupt fuzz mutants reproduce clean
 
 ARCH := $(shell uname -m)
 
@@ -26,6 +26,11 @@ lint: ## format, clippy, documentation; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --workspace --no-deps --locked
+
+look: ## the pages for people in a real browser: pictures and prints in target/look/, judged by axe-core (needs PyPI)
+	tools/need build look
+	cargo build --locked -p builder -p installer -p lab
+	tools/look
 
 bench: dist ## kits for 10 to 10,000 devices against a shell loop and the bare cryptography; the installer's own time
 	tools/need test

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod handoff;
+mod html;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod paste;
