@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod deliver;
 pub(crate) mod handoff;
 mod html;
 pub(crate) mod inspect;

@@ -8,13 +8,15 @@
 //! | `keys` | recipients, passphrase, signing key |
 //! | `kit` | a kit made, and one that is named read |
 //! | `paste` | the text for a console |
+//! | `deliver` | devices reached by a terminal |
 //! | `device_result` | what became of each device, in the words of people and JSON |
 //! | `wording` | the sentences of the rooms' errors |
 //!
-//! `commands` use `paste` and `kit`, that `keys`, and that `fmc`; none the other way round.
+//! `commands` use `deliver`, `paste` and `kit`, these `keys`, and that `fmc`; none the other way round.
 
 pub mod args;
 mod commands;
+mod deliver;
 mod device_result;
 mod fmc;
 mod keys;
@@ -162,6 +164,7 @@ fn dispatch(
         Command::Verify(args) => commands::verify::run(args, &context),
         Command::Handoff(args) => commands::handoff::run(args, &context),
         Command::Receipts(args) => commands::receipts::run(args, &context),
+        Command::Deliver(args) => commands::deliver::run(args, &context),
         Command::Keygen(args) => match &args.kind {
             KeyKind::Identity(args) => commands::keygen::identity(args, &context),
             KeyKind::Signer(args) => commands::keygen::signer(args, &context),

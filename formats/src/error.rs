@@ -98,6 +98,18 @@ reasons! {
     Exists = "exists",
     /// Several fit where there can be only one.
     Ambiguous = "ambiguous",
+    /// No connection to the device.
+    Unreachable = "unreachable",
+    /// The device's SSH host key is not known, or is another than the known one.
+    HostKey = "host-key",
+    /// Name or password of an account are not accepted, or a new password is demanded.
+    LoginRefused = "login-refused",
+    /// Something stands on the device's terminal that is not known.
+    UnknownPrompt = "unknown-prompt",
+    /// The connection to a device ended, or took too long.
+    LineLost = "line-lost",
+    /// A command on the device failed.
+    RemoteFailed = "remote-failed",
     /// The person at the terminal said no, or nobody was there to say yes.
     NotConfirmed = "not-confirmed",
 }

@@ -13,6 +13,7 @@
 //! | [`forger`] | an attacker who has an honest kit and makes others of it |
 //! | [`mod@refused`] | runs that have to be refused |
 //! | [`monitoring`] | readers in the manner of monitoring systems |
+//! | [`way_in`] | a terminal on a device, by ssh |
 //! | [`interruption`] | runs cut off at every call, and boxes switched off at any moment |
 
 // a driver that panics with the reason is what a test needs
@@ -32,6 +33,7 @@ pub mod monitoring;
 pub mod pty;
 pub mod ran;
 pub mod refused;
+pub mod way_in;
 pub mod world;
 
 pub use case::Case;
@@ -40,4 +42,5 @@ pub use forger::Forger;
 pub use pty::Pty;
 pub use ran::{Ran, Run, listed_commands, note, now, program, rage, running, tool, wait_until};
 pub use refused::{install_refused, refused};
+pub use way_in::WayIn;
 pub use world::{Kit, PASSPHRASE, World};

@@ -8,7 +8,7 @@ const CRATES: [(&str, &[&str]); 3] = [
     ("formats/cli/src", &["say", "process", "disk", "ask", "kit", "support", "help"]),
     (
         "builder/src",
-        &["args", "device_result", "fmc", "keys", "kit", "paste", "wording", "commands"],
+        &["args", "device_result", "fmc", "keys", "kit", "paste", "deliver", "wording", "commands"],
     ),
     ("installer/src", &["appliance", "change", "candidate", "wording", "commands"]),
 ];

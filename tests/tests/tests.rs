@@ -130,6 +130,9 @@ mod kit {
     mod interop;
 }
 
+/// Devices that a terminal reaches: log in, become root, install, bring the receipt home.
+mod deliver;
+
 /// Whom and what to believe, and who may know.
 mod trust {
     /// The rules on who vouches, each against somebody who would like to be believed.

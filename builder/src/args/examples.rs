@@ -123,6 +123,21 @@ verifies it.
 Exit codes: 0 no receipt was refused, also while devices are outstanding (the
 JSON counts them); 3 some receipt does not verify.";
 
+pub(super) const DELIVER_EXAMPLES: &str = "\
+Examples:
+  sftunnel-bundle deliver KIT --inventory devices.csv --dry-run
+      shows who would be visited how
+  sftunnel-bundle deliver KIT --inventory devices.csv
+      asks for the kit's passphrase and the account's password, once each
+  sftunnel-bundle deliver KIT --device edge-2 --jump admin@jumphost
+  sftunnel-bundle deliver KIT --via 'ssh -tt -F lab.conf {login}@{address}'
+  sftunnel-bundle deliver KIT --only-check --transcripts seen/
+
+Host keys: ssh's known_hosts decides; an unknown or changed key is refused.
+A second run visits only the devices that no receipt shows to be done.
+
+Exit codes: 0 every device is done; 4 some are; 3 none is.";
+
 pub(super) const KEYGEN_EXAMPLES: &str = "\
 Examples:
   sftunnel-bundle keygen identity --out site-a.txt

@@ -114,11 +114,15 @@ pub(crate) fn done(paths: &[PathBuf], context: &Context) -> Result<HashSet<Devic
         Err(_) if paths.is_empty() => return Ok(HashSet::new()),
         Err(failure) => return Err(failure),
     };
-    let (checked, _) = gathered.check(&authorities, &mut ReceiptsBody::default());
-    let is_done =
-        |claims: &Vec<CheckedClaim>| Standing::after(last(claims.iter())) == Standing::Done;
-    let done = checked.into_iter().filter(|(_, claims)| is_done(claims));
-    Ok(done.map(|((device, _), _)| device).collect())
+    Ok(gathered.done(&authorities))
+}
+
+/// Finds the devices whose receipts in a kit show them to run on credentials of this CA.
+pub(crate) fn done_under(kit: &Path, ca: Certificate) -> Result<HashSet<DeviceUuid>, Failure> {
+    let mut gathered = Gathered::default();
+    gathered.add(kit)?;
+    let authority = Authority { certificate: ca, is_current: true };
+    Ok(gathered.done(&[authority]))
 }
 
 /// A receipt that is pasted: as text, or the file as it is, which ends with a brace.
@@ -181,6 +185,14 @@ struct Gathered {
 }
 
 impl Gathered {
+    fn done(mut self, authorities: &[Authority]) -> HashSet<DeviceUuid> {
+        let (checked, _) = self.check(authorities, &mut ReceiptsBody::default());
+        let is_done =
+            |claims: &Vec<CheckedClaim>| Standing::after(last(claims.iter())) == Standing::Done;
+        let done = checked.into_iter().filter(|(_, claims)| is_done(claims));
+        done.map(|((device, _), _)| device).collect()
+    }
+
     fn warnings(&self, asked: &Answer, results: &[DeviceView]) -> Vec<String> {
         let mut warnings = self.damaged.clone();
         if let Answer::Printed(output) = asked

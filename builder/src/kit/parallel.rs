@@ -15,10 +15,20 @@ use crate::kit::error::Error;
 /// One of the failures ends it; the items that are not yet begun are then left alone.
 pub(crate) fn in_order<T: Sync, R: Send>(
     items: &[T],
-    mut progress: Progress,
+    progress: Progress,
     work: impl Fn(&T) -> Result<R, Failure> + Sync,
 ) -> Result<Vec<R>, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    in_order_by(cores, items, progress, work)
+}
+
+/// Like [`in_order`], with this number of threads, for work that mostly waits.
+pub(crate) fn in_order_by<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    mut progress: Progress,
+    work: impl Fn(&T) -> Result<R, Failure> + Sync,
+) -> Result<Vec<R>, Failure> {
     let next = AtomicUsize::new(0);
     // each result in its place at once, so that none is held twice
     let results = Mutex::new(items.iter().map(|_| None).collect::<Vec<Option<R>>>());
@@ -37,7 +47,8 @@ pub(crate) fn in_order<T: Sync, R: Send>(
             while one()?.is_some() {}
             Ok(())
         };
-        let others: Vec<_> = (1..cores.min(items.len())).map(|_| scope.spawn(work_along)).collect();
+        let others: Vec<_> =
+            (1..threads.min(items.len())).map(|_| scope.spawn(work_along)).collect();
         let mut own = || -> Result<(), Failure> {
             while let Some(at) = one()? {
                 progress.at(at);

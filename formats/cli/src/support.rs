@@ -29,9 +29,6 @@ use crate::say::version;
 /// Bytes of a part: the whole stays below 1 MiB, which every mail takes.
 const PART: usize = 48 * 1024;
 
-/// Begins the heading of a part.
-const HEADING: &str = "=== ";
-
 /// Arguments of `support`.
 #[derive(Debug, clap::Args)]
 pub struct SupportArgs {
@@ -92,7 +89,7 @@ impl SupportFile {
         let readable = made.is_ok();
         let said = made.unwrap_or_else(|why| format!("not readable: {why}"));
         let clean = redacted(&plain(&said), voice);
-        self.text.push_str(&format!("\n{HEADING}{name}\n"));
+        self.text.push_str(&format!("\n=== {name}\n"));
         self.text.push_str(&bounded(&clean.text));
         self.parts.push(Part { name: name.to_owned(), readable, removed: clean.removed });
     }
@@ -126,10 +123,7 @@ impl SupportFile {
                 _ => Ok(Report::done(&report(None), String::new())),
             };
         }
-        let start = box_uuid.and_then(|uuid| uuid.split('-').next());
-        // what a file of the box gives for its UUID can be anything
-        let is_group = |text: &&str| text.len() == 8 && text.bytes().all(|c| c.is_ascii_hexdigit());
-        let start = start.filter(is_group).unwrap_or("unknown");
+        let start = box_uuid.and_then(|uuid| uuid.split('-').next()).unwrap_or("unknown");
         let name = format!("sftunnel-support-{start}-{}.txt", now.compact());
         let path = match &args.out {
             None => PathBuf::from(name),
@@ -170,10 +164,7 @@ fn said(program: &str, report: &SupportReport, path: &Path) -> String {
 /// ASCII, and nothing that a terminal obeys.
 fn plain(text: &str) -> String {
     let line = |line: &str| {
-        // a line of a log is no heading of ours
-        let start = if line.starts_with(HEADING) { " " } else { "" };
-        let line = format!("{start}{}", line.replace('\t', " "));
-        let shown = printable(&line).to_string().replace("\\\\", "\\");
+        let shown = printable(line).to_string().replace("\\\\", "\\");
         shown
             .chars()
             .flat_map(|c| {
@@ -215,6 +206,5 @@ mod tests {
     #[test]
     fn the_file_is_ascii() {
         assert_eq!(plain("台\u{1b}[31m a\\b\nnext"), "\\u{53f0}\\u{1b}[31m a\\b\nnext");
-        assert_eq!(plain("=== status\n\tfine"), " === status\n fine");
     }
 }

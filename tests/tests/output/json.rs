@@ -57,6 +57,13 @@ objects! {
         bundle_id: Option<Sha256>, certificate_not_after: Option<Timestamp>,
         ca_not_after: Option<Timestamp>,
     }
+    Visit { device: DeviceRef, command: Vec<String>, }
+    Delivered {
+        device: DeviceRef, status: String, notes: Vec<String>,
+        reason: Option<String>, message: Option<String>, next: Option<String>,
+        outcome: Option<String>, tunnel: Option<String>, said: Option<String>,
+        receipts: Option<Vec<String>>, seconds: Option<u64>, connections: Option<u32>,
+    }
     SupportPart { name: String, readable: bool, removed: usize, }
     PlannedInstaller { arch: String, source: String, }
     LeftOutInstaller { source: String, reason: String, message: String, }
@@ -245,6 +252,10 @@ schemas! {
         outstanding: usize, unverified: usize, results: Vec<DeviceReceipts>,
         receipts: Vec<Receipt>, html: Option<String>, warnings: Vec<String>,
     }
+    Deliver {
+        kit: String, planned: Vec<Visit>, done_before: Vec<DeviceRef>, others: Vec<String>,
+        results: Vec<Delivered>,
+    }
     Install {
         device: Option<Device>, outcome: Option<String>, backup: Option<String>,
         why: Option<String>, sftunnel_before: Option<Service>, sftunnel_pid: Option<u32>,
@@ -384,6 +395,13 @@ fn the_objects_between_teams_have_these_fields() {
     assert!(json::<HandoffMade>(handoff(&one, &alone), 0, schema).0.kits.is_empty());
     let refused = json::<HandoffMade>(handoff(&broken, &world.out()), 3, schema).0;
     assert_eq!(refused.results[0].reason.as_deref(), Some("damaged"));
+
+    let schema = "sftunnel-bundle.deliver/1";
+    let says = "--via=sh -c 'echo connect to {address}: Connection refused'";
+    let deliver = world.bundle(&["deliver", "-i", "identity.txt", "--yes", says]).arg(&kit);
+    let delivered = json::<Deliver>(deliver, 3, schema).0;
+    assert_eq!((delivered.planned.len(), delivered.planned[0].command.len()), (2, 3));
+    assert_eq!(delivered.results[1].reason.as_deref(), Some("unreachable"));
 
     let schema = "sftunnel-bundle.receipts/1";
     let receipts = || world.bundle(&["receipts"]).arg(&kit);

@@ -81,6 +81,8 @@ pub struct Unlocker<'a> {
     files: Arc<Vec<(String, IdentityFile)>>,
     /// Their identities, once opened.
     named: Option<Unlocked>,
+    /// The passphrase that opened something last.
+    opened_with: Option<Passphrase>,
 }
 
 impl<'a> Unlocker<'a> {
@@ -114,7 +116,14 @@ impl<'a> Unlocker<'a> {
             Ok((name, file))
         });
         let files = Arc::new(files.collect::<Result<_, Failure>>()?);
-        Ok(Self { args, terminal, passphrases: args.passphrases()?, files, named: None })
+        Ok(Self {
+            args,
+            terminal,
+            passphrases: args.passphrases()?,
+            files,
+            named: None,
+            opened_with: None,
+        })
     }
 
     /// Returns what opens the bundles of a kit (with its `kit.identity.age`), or a single bundle.
@@ -135,6 +144,11 @@ impl<'a> Unlocker<'a> {
             (None, Some(kit)) => self.open_kit(kit),
             (None, None) => self.pasted_identity(),
         }
+    }
+
+    /// Returns the passphrase that opened something last, for who has to open it elsewhere.
+    pub fn opened_with(&self) -> Option<&Passphrase> {
+        self.opened_with.as_ref()
     }
 
     /// Returns true if a passphrase is given that no identity file needs.
@@ -186,7 +200,10 @@ impl<'a> Unlocker<'a> {
         let mut wrong = None;
         for passphrase in &self.passphrases {
             match protected.open(passphrase) {
-                Ok(opened) => return Ok(opened.into()),
+                Ok(opened) => {
+                    self.opened_with = Some(passphrase.clone());
+                    return Ok(opened.into());
+                }
                 // the passphrase may be another kit's
                 Err(error) if is_wrong(&error) => wrong = Some(error),
                 Err(error) => return Err(cannot_open(name, &error)),
@@ -218,6 +235,7 @@ impl<'a> Unlocker<'a> {
             }
             match protected.open(&passphrase) {
                 Ok(opened) => {
+                    self.opened_with = Some(passphrase.clone());
                     self.passphrases.push(passphrase);
                     return Ok(opened.into());
                 }

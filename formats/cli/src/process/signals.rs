@@ -74,7 +74,7 @@ pub fn is_ignored(signal: i32) -> Result<bool, Failure> {
 ///
 /// SIGTTIN and SIGTTOU are left out: a handler for these makes a program at a terminal wait for
 /// ever. SIGPIPE is left to std.
-pub(crate) fn give_children_usual_signals() -> std::io::Result<()> {
+pub fn give_children_usual_signals() -> std::io::Result<()> {
     static ARE_GIVEN: AtomicBool = AtomicBool::new(false);
     if ARE_GIVEN.load(Ordering::SeqCst) {
         return Ok(());
