@@ -81,12 +81,8 @@ fn every_reason_has_a_test() {
         include_str!("install/health.rs"),
         include_str!("install/rehearsal.rs"),
         include_str!("undo/attributes.rs"),
-<<<<<<< HEAD
-        include_str!("trust/passphrases.rs")
-=======
         include_str!("trust/passphrases.rs"),
         include_str!("deliver.rs")
->>>>>>> 869631c (deliver: a kit is installed on every device that ssh reaches)
     );
     let missing: Vec<_> =
         Reason::ALL.iter().filter(|reason| !sources.contains(&format!("\"{reason}\""))).collect();
