@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::say::exit::Exit;
 use crate::say::failure::Failure;
+use crate::say::page::plain_errors;
 use crate::say::terminal::Color;
 
 /// Days left, below which it is urgent.
@@ -118,7 +119,7 @@ pub fn unknown_line(failure: &Failure) -> String {
 }
 
 fn without_bar(text: &str) -> String {
-    printable(text).to_string().replace('|', "/")
+    printable(&plain_errors(text)).to_string().replace('|', "/")
 }
 
 /// A number of days in words.

@@ -3,10 +3,12 @@
 //! Prose is wrapped to the terminal, or to 80 columns without one. Names in a table are cut only if
 //! the terminal is too narrow for them; nothing is cut in a pipe.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{stderr, stdout};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use formats::text::printable;
 use rustix::termios::tcgetwinsize;
@@ -71,12 +73,46 @@ impl fmt::Write for Page {
 /// Wraps `text` to lines as wide as its words and the terminal allow, each with its line end.
 /// `first` precedes the first line, `indent` blanks the others.
 pub fn wrap(first: &str, indent: usize, text: &str) -> String {
-    wrap_to(prose_columns(), first, indent, text)
+    wrap_to(prose_columns(), first, indent, &plain_errors(text))
 }
 
 /// Like [`wrap`], with all lines indented as far as the first one's text.
 pub fn wrapped(first: &str, text: &str) -> String {
     wrap(first, columns(first), text)
+}
+
+/// True if messages keep the numbers of the system's errors.
+static HAS_ERROR_NUMBERS: AtomicBool = AtomicBool::new(false);
+
+/// Keeps the numbers of the system's errors from here on, as `--verbose` does.
+pub(super) fn keep_error_numbers() {
+    HAS_ERROR_NUMBERS.store(true, Ordering::Relaxed);
+}
+
+/// Drops each ` (os error 2)`: the words before it say the same. JSON keeps them.
+pub(super) fn plain_errors(text: &str) -> Cow<'_, str> {
+    match HAS_ERROR_NUMBERS.load(Ordering::Relaxed) {
+        true => Cow::Borrowed(text),
+        false => without_error_numbers(text),
+    }
+}
+
+fn without_error_numbers(text: &str) -> Cow<'_, str> {
+    const START: &str = " (os error ";
+    let mut parts = text.split(START);
+    let first = parts.next().unwrap_or_default();
+    if first.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = first.to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        match part.get(digits..).and_then(|rest| rest.strip_prefix(')')) {
+            Some(rest) if digits > 0 => plain.push_str(rest),
+            _ => plain.extend([START, part]),
+        }
+    }
+    Cow::Owned(plain)
 }
 
 fn wrap_to(width: usize, first: &str, indent: usize, text: &str) -> String {
@@ -203,6 +239,17 @@ mod tests {
     use super::*;
 
     /// An East Asian character takes two columns, a combining one none.
+    #[test]
+    fn the_number_of_an_error_is_dropped_and_nothing_else() {
+        for (text, expected) in [
+            ("/x: No such file (os error 2)", "/x: No such file"),
+            ("a (os error 13), b (os error 5); c", "a, b; c"),
+            ("a (os error ) b (os error 2", "a (os error ) b (os error 2"),
+        ] {
+            assert_eq!(without_error_numbers(text), expected);
+        }
+    }
+
     #[test]
     fn columns_align_whatever_the_script() {
         let mut table = Table::default();

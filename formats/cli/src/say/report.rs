@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::say::exit::Exit;
 use crate::say::failure::Failure;
 use crate::say::monitoring::{self, Level};
-use crate::say::page::wrap;
+use crate::say::page::{plain_errors, wrap};
 use crate::say::terminal::{Terminal, say};
 
 /// Result of a command that came to its end, good or bad.
@@ -142,7 +142,10 @@ pub fn finish(
         // a pipe without a reader is fine; what was done stays done
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let done = if changed { "what was to be done is done, but " } else { "" };
-            say(&format!("{program}: {done}the result cannot be written: {error}\n"));
+            say(&format!(
+                "{program}: {done}the result cannot be written: {}\n",
+                plain_errors(&error.to_string())
+            ));
             if exit == Exit::Done && !changed { exit_if_unwritten.into() } else { exit.into() }
         }
         _ => exit.into(),

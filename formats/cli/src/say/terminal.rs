@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::Args;
 use formats::text::printable;
 
-use crate::say::page::wrap;
+use crate::say::page::{keep_error_numbers, wrap};
 
 /// Flags for the output, on every command of both programs.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +31,9 @@ pub struct TalkArgs {
 impl TalkArgs {
     /// Makes the terminal with these settings.
     pub fn terminal(&self) -> Terminal {
+        if self.verbose {
+            keep_error_numbers();
+        }
         Terminal::new(self.json, self.quiet, self.verbose)
     }
 }
