@@ -59,20 +59,22 @@ fn attempts_that_fail_do_not_pile_up_backups_of_the_same_files() {
         let list = case.on(&["backups", "list", "--json"]).run().expect(0).json();
         list["backups"].as_array().unwrap().len()
     };
+    let peer = case.device().peer_dir(case.world.fmc());
+    let live = ["cacert.pem", "sftunnel-cert.pem", "sftunnel-key.pem"].map(|name| peer.join(name));
+    let old = live.each_ref().map(|path| std::fs::read(path).unwrap());
     for _ in 0..3 {
         install(&case, &["--restart-timeout", "1"]).expect(6);
         assert_eq!(backups(), 1);
     }
     goes_on_well(&case);
     assert_eq!(backups(), 1);
-    // what a change left behind is kept, though the same is backed up again
-    case.rollback().run().expect(0);
-    case.is_as_before();
-    assert_eq!(backups(), 2);
+    // its receipt names that one: it stays, though the same is backed up again
+    live.iter().zip(&old).for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
     install(&case, &[]).expect(0);
+    assert_eq!(backups(), 2);
     case.rollback().run().expect(0);
     case.is_as_before();
-    assert_eq!(backups(), 4);
+    assert_eq!(backups(), 3);
 }
 
 #[test]
