@@ -158,6 +158,11 @@ pub struct CheckArgs {
     /// A text file for the node exporter; an older one is replaced.
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,
+    /// Be a monitoring plugin.
+    ///
+    /// The first line holds the state and performance data. The exit codes are the same without it.
+    #[arg(long)]
+    pub plugin: bool,
     /// Receipts, or kits and folders with them.
     ///
     /// Devices that they show to be done count as reached. May be repeated.

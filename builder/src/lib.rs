@@ -33,6 +33,7 @@ use clap::{CommandFactory, Parser};
 use cli::disk::root::Root;
 use cli::help::{completion, manual};
 use cli::say::failure::Failure;
+use cli::say::monitoring;
 use cli::say::report::{self, Report};
 use cli::say::terminal::{Terminal, say};
 use cli::say::usage;
@@ -114,8 +115,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let schema = format!("{PROGRAM}.{}/1", cli.command.name());
     let to_show = Arc::default();
     let mut result = dispatch(&cli, terminal, Arc::clone(&to_show));
-    if let Command::Check(_) = cli.command {
-        result = report::as_plugin(&terminal, result);
+    if let Command::Check(check) = &cli.command {
+        result = match check.plugin {
+            true => report::as_plugin(&terminal, result),
+            false => result.map_err(monitoring::unknown),
+        };
     }
     let code = report::finish(&terminal, PROGRAM, &schema, result);
     match to_show.get().map_or(Ok(()), |passphrase| passphrase.show(&terminal)) {

@@ -24,8 +24,9 @@ Examples:
   sftunnel-bundle check --warning 180 --critical 60
   sftunnel-bundle check --quiet --prometheus /var/lib/node_exporter/sft.prom
   sftunnel-bundle check --root /mnt/fmc-image --json
+  sftunnel-bundle check --plugin
 
-A monitoring plugin: the first line holds the state and performance data.
+With --plugin the first line holds the state and performance data.
 Exit codes, of this command alone: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also
 for a wrong command line).";
 

@@ -1,6 +1,6 @@
-//! `check`: how long the certificates on the FMC last, and what to do next. Follows the
-//! convention of monitoring plugins: one line with performance data first, exit codes
-//! 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+//! `check`: how long the certificates on the FMC last, and what to do next. The exit
+//! codes are those of monitoring plugins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With `--plugin`
+//! one line with performance data comes first, else the verdict in a sentence.
 
 mod advice;
 mod devices;
@@ -91,7 +91,7 @@ pub(crate) fn seen(
             body.add_problem(format!("the figures were not written: {}", failure.in_a_line()));
         }
     }
-    let text = body.text(terminal);
+    let text = body.text(terminal, args.plugin);
     Ok(Report::for_terminal(terminal, &body, text).monitoring(body.state))
 }
 

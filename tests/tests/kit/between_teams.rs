@@ -221,7 +221,7 @@ fn a_rollbacks_receipt_follows_no_link_on_the_stick() {
 fn check_says_how_long_and_with_the_exit_codes_of_a_monitoring_plugin() {
     let world = World::new(1);
     let run = |args: &[&str]| world.bundle(&[&["check"], args].concat()).run();
-    let lines = run(&[]);
+    let lines = run(&["--plugin"]);
     assert!(
         lines.stdout.lines().next().is_some_and(|first| first.contains('|')),
         "no performance data"

@@ -53,7 +53,9 @@ fn the_tunnels_are_those_that_the_managers_program_shows_now() {
     world.up(world.ftd(1), world.fmc());
     assert_eq!(counted(&check(&world, &["--json"]).json()), [1, 1, 0]);
     let ran = check(&world, &[]).expect(1).says("1 up, 1 down, 0 unknown");
-    ran.says("down  BSNS-1120-2").says("tunnels_up=1 tunnels_down=1 tunnels_unknown=0");
+    ran.says("down  BSNS-1120-2").never_says("tunnels_up");
+    let ran = check(&world, &["--plugin"]).expect(1).says("down  BSNS-1120-2");
+    ran.says("tunnels_up=1 tunnels_down=1 tunnels_unknown=0");
     // as the operator wants it
     let none = check(&world, &["--no-status-program", "--json"]).json();
     assert_eq!((&none["tunnels"]["source"], counted(&none)), (&Value::Null, [0, 0, 2]));
@@ -307,7 +309,7 @@ fn an_address_of_failed_push_is_a_name_and_a_placeholder_is_none() {
 #[test]
 fn the_performance_data_is_what_a_plugin_gives() {
     let world = World::started(1);
-    let ran = check(&world, &["--warning", "60", "--critical", "20"]).expect(1);
+    let ran = check(&world, &["--plugin", "--warning", "60", "--critical", "20"]).expect(1);
     let data = perfdata(ran.stdout.lines().next().unwrap());
     let (days, ranges) = &data["ca_days"];
     assert!((3640..3652).contains(days) && ranges == "60:;20:", "{data:?}");
@@ -316,8 +318,21 @@ fn the_performance_data_is_what_a_plugin_gives() {
         ("", 1, 1)
     );
     put_expired_ca_back(&world, 1);
-    let data = perfdata(check(&world, &[]).expect(2).stdout.lines().next().unwrap());
+    let data = perfdata(check(&world, &["--plugin"]).expect(2).stdout.lines().next().unwrap());
     assert!(data["ca_days"].0 < 0 && data["critical"].0 == 1, "{data:?}");
+}
+
+/// A person reads the verdict first, and the codes are the same.
+#[test]
+fn without_plugin_the_first_line_is_the_verdict_in_a_sentence() {
+    let world = World::started(1);
+    let ran = check(&world, &[]).expect(1).never_says("SFTUNNEL").never_says(" | ");
+    assert!(ran.stdout.starts_with("WARNING: 1 device of FAILED_PUSH not shown"), "{}", ran.stdout);
+    check(&world, &["--plugin"]).expect(1).says("SFTUNNEL WARNING - 1 device of FAILED_PUSH");
+    // what cannot be done at all is UNKNOWN, and a plugin has its line
+    let wrong = ["--warning", "1", "--critical", "2"];
+    check(&world, &wrong).expect(3).never_says("SFTUNNEL");
+    check(&world, &[&["--plugin"], &wrong[..]].concat()).expect(3).says("SFTUNNEL UNKNOWN - ");
 }
 
 #[test]
@@ -414,7 +429,7 @@ fn what_is_asked_beside_hides_nothing() {
     );
     let file = ["--prometheus", "/nowhere/x.prom"];
     put_expired_ca(&world);
-    check(&world, &[&lost[..], &file].concat()).expect(2).says("CRITICAL - ").says("/nowhere");
+    check(&world, &[&lost[..], &file].concat()).expect(2).says("CRITICAL: ").says("/nowhere");
 }
 
 /// An expired CA in place of the one in use.

@@ -40,7 +40,8 @@ fn a_pair_that_lies_undelivered_is_never_ok_list_or_no_list() {
     for gone in [list.clone(), batches(&world)] {
         if gone.is_dir() { fs::remove_dir_all(gone) } else { fs::remove_file(gone) }.unwrap();
         let ran = check(&world, &[]).expect(1).says("1 new pair not shown to have arrived");
-        ran.says("not_reached=1").says("--all-peers, or --peer UUID");
+        ran.says("--all-peers, or --peer UUID");
+        check(&world, &["--plugin"]).expect(1).says("not_reached=1");
     }
     // a receipt shows it
     let kit = world.kit(&["--peer", &device.uuid]).path;
@@ -206,7 +207,7 @@ fn on_a_box_of_the_wrong_kind_the_right_program_is_named() {
             fs::create_dir_all(device.join("etc/sf/ca_root")).unwrap();
             fs::copy(lab::layout::cacert(&world.fmc().root), lab::layout::cacert(device)).unwrap();
         }
-        let ran = on(device, &["check"]).expect(3).says("UNKNOWN - this is a device (FTD)");
+        let ran = on(device, &["check"]).expect(3).says("UNKNOWN: this is a device (FTD)");
         ran.says("sftunnel-install status");
         on(device, &plan).expect(3).says("this is a device (FTD)").says("sftunnel-install status");
         // nor does it take the model's name for that

@@ -159,15 +159,22 @@ impl CheckBody {
         self.problems.push(problem);
     }
 
-    pub(super) fn text(&self, terminal: &Terminal) -> String {
+    /// The whole page, with the verdict first; a plugin's has its line there.
+    pub(super) fn text(&self, terminal: &Terminal, plugin: bool) -> String {
+        let page = self.page(terminal).text();
+        if plugin {
+            return monitoring::plugin_text(self.state, &self.summary, &self.perfdata(), &page);
+        }
+        format!("{}\n{page}", self.state.verdict(terminal, &self.summary))
+    }
+
+    fn page(&self, terminal: &Terminal) -> Page {
         let mut page = Page::default();
-        page.push(&self.state.plugin_line(&self.summary, &self.perfdata()));
         if let Some(version) = &self.version {
             let model = self.model.as_deref().unwrap_or_default();
             let what = format!("{} {}", printable(model), printable(version));
-            let _ = writeln!(page, "\n{} at {}", what.trim(), self.checked_at);
+            let _ = writeln!(page, "{} at {}\n", what.trim(), self.checked_at);
         }
-        page.push("\n");
         page.push(&self.table(terminal));
         for checked in &self.results {
             if let Some(message) = &checked.message {
@@ -177,7 +184,7 @@ impl CheckBody {
         self.problems.iter().for_each(|problem| page.note("  ! ", problem));
         self.add_tunnels(&mut page, terminal);
         page.next(&self.steps);
-        page.text()
+        page
     }
 
     /// Adds the number of tunnels that are up, and the names of those that are not.

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::say::exit::Exit;
 use crate::say::failure::Failure;
-use crate::say::page::plain_errors;
-use crate::say::terminal::Color;
+use crate::say::page::{plain_errors, wrap};
+use crate::say::terminal::{Color, Terminal};
 
 /// Days left, below which it is urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
@@ -95,6 +95,13 @@ impl Level {
             Self::Warning | Self::Unknown => Color::Yellow,
             Self::Critical => Color::Red,
         }
+    }
+
+    /// The state in a sentence, which begins with its word; `summary` is foreign text.
+    pub fn verdict(self, terminal: &Terminal, summary: &str) -> String {
+        let word = self.word();
+        let sentence = wrap(&format!("{word}: "), 2, &printable(summary).to_string());
+        sentence.replacen(word, &terminal.paint(self.color(), word), 1)
     }
 
     /// Line that a monitoring system shows, with its performance data behind the bar.
