@@ -65,7 +65,7 @@ fn too_few_open_files_are_no_missing_pmtool() {
         }
         let ran = ran.never_says("no pmtool").never_says("never been registered");
         let ran =
-            ran.never_says("is this an FTD").says("Too many open files").never_says("os error");
+            ran.never_says("is this an FTD").says("too many files are open").never_says("os error");
         world.unchanged(device, &before, &ran);
     }
 }
