@@ -47,6 +47,11 @@ impl WayIn {
         format!("[127.0.0.1]:{} {key}", self.port)
     }
 
+    /// The private key that its account takes in place of a password.
+    pub fn client_key(&self) -> PathBuf {
+        self.folder.with_extension("client")
+    }
+
     /// A file of the far side's own root, such as a shell's history.
     pub fn file(&self, path: &str) -> Option<Vec<u8>> {
         fs::read(format!("/proc/{}/root/{path}", self.sshd.id())).ok()

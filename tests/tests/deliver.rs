@@ -269,3 +269,29 @@ fn what_is_not_known_is_not_answered() {
         ran.says(&format!("refused ({reason})")).says(says).says("next:");
     }
 }
+
+/// A host on the way, with a key for it; it is never told the device's password.
+#[test]
+fn a_jump_host_leads_on_and_learns_no_password() {
+    let mut site = Site::new(&["none", "none"], &[]);
+    let (hop, config) = (site.ways[0].as_ref().unwrap(), site.world.path("ssh.conf"));
+    let plain = fs::read_to_string(&config).unwrap();
+    let host = |key: &str| {
+        let line = format!("Host hop\nHostName 127.0.0.1\nPort {}\nUser admin\n", hop.port);
+        site.world.write("ssh.conf", format!("{line}{key}Host *\n{plain}"));
+    };
+    host("");
+    let row = site.row(1, PASSWORD, "-J hop");
+    // by another name than the host on the way
+    site.rows = vec![row.replace(",127.0.0.1,", ",localhost,").replace('\n', ",127.0.0.1\n")];
+    let known = site.ways.iter().flatten().map(WayIn::known_host).collect::<String>();
+    site.world.write("known_hosts", known.clone() + &known.replace("127.0.0.1", "localhost"));
+    let name = site.device(1).name.clone();
+    let flags = ["--identity", "identity.txt", "--device", &name];
+    let asked = site.deliver(&flags).run().expect(3);
+    asked.says("refused (login-refused)").says("the jump host asks for a password");
+    host(&format!("IdentityFile {}\nPubkeyAuthentication yes\n", hop.client_key().display()));
+    site.deliver(&flags).run().expect(0);
+    site.world.up(site.device(1), site.world.fmc());
+    site.world.down(site.device(0), site.world.fmc());
+}

@@ -168,10 +168,17 @@ fn plan(
     opened: &OpenedKit,
 ) -> Result<Vec<Planned>, Failure> {
     let one = |bundle: &OpenedBundle| {
-        let (command, _) = way_to(args, inventory, bundle)?;
+        let command = way_to(args, inventory, bundle)?.command;
         Ok(Planned { device: device_of(&bundle.entry), command })
     };
     opened.bundles.iter().map(one).collect()
+}
+
+/// How one device is reached.
+struct Way {
+    command: Vec<String>,
+    login: String,
+    jump: Option<String>,
 }
 
 /// The command for a device, and its account.
@@ -179,13 +186,14 @@ fn way_to(
     args: &DeliverArgs,
     inventory: &Inventory,
     bundle: &OpenedBundle,
-) -> Result<(Vec<String>, String), Failure> {
+) -> Result<Way, Failure> {
     let row = inventory.row(&bundle.entry, &bundle.address);
     let login = row.and_then(|row| row.login.as_deref()).unwrap_or(&args.reach.login);
     let address = row.map_or(bundle.address.as_str(), |row| &row.address);
     let jump = row.and_then(|row| row.jump.as_deref()).or(args.reach.jump.as_deref());
     let via = row.and_then(|row| row.via.as_deref()).or(args.reach.via.as_deref());
-    Ok((way::command(via, login, address, jump)?, login.to_owned()))
+    let command = way::command(via, login, address, jump)?;
+    Ok(Way { command, login: login.to_owned(), jump: jump.map(str::to_owned) })
 }
 
 fn confirm(args: &DeliverArgs, context: &Context, body: &DeliverBody) -> Result<(), Failure> {
@@ -264,7 +272,7 @@ fn targets(
 ) -> Result<Vec<(crate::device_result::DeviceRef, Target)>, Failure> {
     let common = password.map(|password| Zeroizing::new(password.expose().to_owned()));
     let one = |bundle: OpenedBundle| {
-        let (command, login) = way_to(args, inventory, &bundle)?;
+        let Way { command, login, jump } = way_to(args, inventory, &bundle)?;
         let row = inventory.row(&bundle.entry, &bundle.address);
         let own = row.and_then(|row| row.password.clone());
         let device = device_of(&bundle.entry);
@@ -273,6 +281,7 @@ fn targets(
             name: printable(bundle.entry.device.name.as_str()).to_string(),
             command,
             login,
+            jump,
             password: own.or_else(|| common.clone()),
             bundle: bundle.sealed,
             signer: bundle.signer,

@@ -24,6 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Account<'a> {
     pub(super) login: &'a str,
     pub(super) password: Option<&'a str>,
+    /// The host that the way leads through: it is not told the device's password.
+    pub(super) jump: Option<&'a str>,
+}
+
+impl Account<'_> {
+    /// Returns true for a prompt of the host on the way, as ssh writes it.
+    fn is_of_jump(&self, tail: &str) -> bool {
+        let host = self.jump.map(|jump| jump.rsplit_once('@').map_or(jump, |(_, host)| host));
+        let host = host.map(|host| host.split_once(':').map_or(host, |(host, _)| host));
+        host.is_some_and(|host| tail.contains(&format!("@{host}'s password")))
+    }
 }
 
 /// A terminal on which nothing was seen yet.
@@ -121,6 +132,9 @@ impl<'a> Arriving<'a> {
     }
 
     fn send_password(&mut self) -> Result<(), Stop> {
+        if self.account.is_of_jump(&self.line.screen.tail()) {
+            return Err(Stop::JumpPassword);
+        }
         match self.account.password {
             Some(password) => self.line.send_secret("password", password),
             None => Err(Stop::NoPassword),

@@ -15,6 +15,8 @@ pub(crate) enum Stop {
     Refused { by: Refused, said: String },
     /// The far side asks for the passphrase of an SSH key.
     KeyPassphrase,
+    /// The host on the way asks for a password, which is not the device's.
+    JumpPassword,
     /// The far side demands a new password.
     NewPassword,
     /// A password is asked for, and none is known.

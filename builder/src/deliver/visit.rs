@@ -40,6 +40,7 @@ pub(crate) struct Target {
     pub(crate) command: Vec<String>,
     pub(crate) login: String,
     pub(crate) password: Option<Zeroizing<String>>,
+    pub(crate) jump: Option<String>,
     /// The bundle, as it is in the kit.
     pub(crate) bundle: Vec<u8>,
     /// Signer of the bundle, whom this side trusts.
@@ -114,7 +115,8 @@ impl Visit<'_> {
         self.tell("connecting");
         let line = Line::open(&self.target.command, limit, record)?;
         let password = self.target.password.as_deref().map(String::as_str);
-        let account = Account { login: &self.target.login, password };
+        let account =
+            Account { login: &self.target.login, password, jump: self.target.jump.as_deref() };
         let root = Arriving::at(line, account).become_root();
         let mut shell = match root.and_then(RootShell::begin) {
             Ok(shell) => shell,

@@ -21,6 +21,8 @@ impl From<Stop> for Failure {
             Stop::Refused { by, said } => refused(by, &said),
             Stop::KeyPassphrase => login("the SSH key asks for its passphrase")
                 .hint("add the key to an agent (`ssh-add`), and run this again"),
+            Stop::JumpPassword => login("the jump host asks for a password")
+                .hint("use a key for the jump host (`ssh-add`); only the device gets the device's password"),
             Stop::NewPassword => login("the device demands a new password")
                 .hint("log in by hand, set it, and run this again"),
             Stop::NoPassword => login("the device asks for a password, and none was given").hint(
