@@ -324,10 +324,17 @@ impl Ran {
         format!("{}{}", self.stdout, self.stderr)
     }
 
+    /// Returns true if the outputs hold this text, wherever lines were wrapped in it.
+    fn holds(&self, text: &str) -> bool {
+        let output = self.output();
+        let words: Vec<&str> = output.split_whitespace().collect();
+        output.contains(text) || words.join(" ").contains(text)
+    }
+
     /// Fails unless one of the outputs holds this text.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        if !self.output().contains(text) {
+        if !self.holds(text) {
             self.fail(&format!("expected '{text}' in its output"));
         }
         self
@@ -336,7 +343,7 @@ impl Ran {
     /// Fails when one of the outputs holds this text.
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
-        if self.output().contains(text) {
+        if self.holds(text) {
             self.fail(&format!("expected no '{text}' in its output"));
         }
         self
