@@ -351,6 +351,28 @@ fn colour_is_for_terminals_and_can_be_switched_off() {
     let dumb = status().under(&["env", "TERM=dumb"]);
     assert!(!Pty::start(dumb).end().1.contains('\u{1b}'));
     status().run().expect(0).never_says("\u{1b}");
+    // what is said on the command line goes before what is found
+    let never = status().args(["--color", "never"]);
+    assert!(!Pty::start(never).end().1.contains('\u{1b}'));
+    let always = || status().args(["--color", "always"]);
+    always().under(&["env", "NO_COLOR=1"]).run().expect(0).says("\u{1b}[31mexpired");
+    always().arg("--json").run().expect(0).never_says("\u{1b}").json();
+    status().args(["--color", "red"]).run().expect(2).says("always");
+}
+
+#[test]
+fn a_narrow_terminal_cuts_a_long_name_unless_it_is_to_be_whole() {
+    let name = "a-device-with-a-long-name-of-its-own.branch.example.com";
+    let world = World::of(LabSpec::with_names([name]));
+    let check = || {
+        let narrow = ["sh", "-c", "stty cols 60; exec \"$@\"", "sh"];
+        world.bundle(&["check", "--no-status-program"]).under(&narrow)
+    };
+    let cut = Pty::start(check()).end().1;
+    assert!(cut.contains("...") && !cut.contains(name), "{cut}");
+    let whole = Pty::start(check().arg("--no-trunc")).end().1;
+    assert!(whole.contains(name), "{whole}");
+    world.bundle(&["check", "--no-status-program"]).run().expect(1).says(name);
 }
 
 #[test]

@@ -63,8 +63,8 @@ while [ "$left" -gt 0 ]; do
     set -- "$@" "$word"
     case $value$command,$word in
     value,*) value= ;;
-    ,--root | ,--pmtool | ,--port | ,--status-timeout) value=value ;;
-    ,--root=* | ,--pmtool=* | ,--port=* | ,--status-timeout=* | ,--json | ,--quiet | ,--verbose | ,-[qv] | ,-[qv][qv]) ;;
+    ,--root | ,--pmtool | ,--port | ,--status-timeout | ,--color) value=value ;;
+    ,--root=* | ,--pmtool=* | ,--port=* | ,--status-timeout=* | ,--color=* | ,--no-trunc | ,--json | ,--quiet | ,--verbose | ,-[qv] | ,-[qv][qv]) ;;
     ,install | ,verify | ,inspect) command=$word && set -- "$@" --kit "$kit" ;;
     # its receipt travels back with the kit, as an installation's does
     ,rollback) command=$word && set -- "$@" --receipt-out "$kit" ;;

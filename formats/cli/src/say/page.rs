@@ -89,6 +89,14 @@ pub(super) fn keep_error_numbers() {
     HAS_ERROR_NUMBERS.store(true, Ordering::Relaxed);
 }
 
+/// True if tables are not fitted to the terminal.
+static IS_WHOLE: AtomicBool = AtomicBool::new(false);
+
+/// Shows names in tables whole from here on, also on a narrow terminal.
+pub(super) fn cut_nothing() {
+    IS_WHOLE.store(true, Ordering::Relaxed);
+}
+
 /// Drops each ` (os error 2)`: the words before it say the same. JSON keeps them.
 pub(super) fn plain_errors(text: &str) -> Cow<'_, str> {
     match HAS_ERROR_NUMBERS.load(Ordering::Relaxed) {
@@ -167,7 +175,8 @@ impl Table {
 
     /// Formats the table: two blanks before each column, none at the end of a line.
     pub fn text(&self) -> String {
-        self.fitted(terminal_columns(&stdout()))
+        let is_whole = IS_WHOLE.load(Ordering::Relaxed);
+        self.fitted(if is_whole { None } else { terminal_columns(&stdout()) })
     }
 
     fn fitted(&self, limit: Option<usize>) -> String {
@@ -238,7 +247,6 @@ fn shortened(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    /// An East Asian character takes two columns, a combining one none.
     #[test]
     fn the_number_of_an_error_is_dropped_and_nothing_else() {
         for (text, expected) in [
@@ -250,6 +258,7 @@ mod tests {
         }
     }
 
+    /// An East Asian character takes two columns, a combining one none.
     #[test]
     fn columns_align_whatever_the_script() {
         let mut table = Table::default();

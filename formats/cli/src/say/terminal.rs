@@ -7,10 +7,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use formats::text::printable;
 
-use crate::say::page::{keep_error_numbers, wrap};
+use crate::say::page::{cut_nothing, keep_error_numbers, wrap};
 
 /// Flags for the output, on every command of both programs.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +26,40 @@ pub struct TalkArgs {
     /// Say each step too.
     #[arg(long, short, global = true)]
     pub verbose: bool,
+    /// Colour: auto, always or never.
+    ///
+    /// 'auto' is at a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    #[arg(hide_possible_values = true)]
+    pub color: ColorUse,
+    /// Show names whole.
+    ///
+    /// A table may then be wider than the terminal. In a pipe nothing is cut anyway.
+    #[arg(long, global = true)]
+    pub no_trunc: bool,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorUse {
+    /// At a terminal that has it, and not with `NO_COLOR` (<https://no-color.org>).
+    #[default]
+    Auto,
+    /// In a pipe and with `NO_COLOR` too.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl ColorUse {
+    fn is_on(self) -> bool {
+        let no_color = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Auto => !no_color() && !is_dumb() && io::stdout().is_terminal(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 impl TalkArgs {
@@ -34,7 +68,11 @@ impl TalkArgs {
         if self.verbose {
             keep_error_numbers();
         }
-        Terminal::new(self.json, self.quiet, self.verbose)
+        if self.no_trunc {
+            cut_nothing();
+        }
+        let color = !self.json && self.color.is_on();
+        Terminal { color, ..Terminal::new(self.json, self.quiet, self.verbose) }
     }
 }
 
@@ -54,12 +92,9 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Makes the settings: colour only on a terminal, and not with `NO_COLOR`
-    /// (<https://no-color.org>).
+    /// Makes the settings, without colour.
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let color = !json && !no_color && !is_dumb() && io::stdout().is_terminal();
-        Self { json, json_lines: false, quiet, verbose, color }
+        Self { json, json_lines: false, quiet, verbose, color: false }
     }
 
     /// The same, with a line of JSON for each event.
