@@ -10,3 +10,4 @@ pub(crate) mod sf_dir;
 pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod tunnel;
+pub(crate) mod under_way;

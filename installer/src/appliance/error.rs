@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use cli::say::failure::Failure;
 use formats::limits::LimitError;
 
-use crate::appliance::state::UnderWay;
+use crate::appliance::under_way::UnderWay;
 
 /// The box, or this program's state on it, is not as a step needs it.
 #[derive(Debug)]

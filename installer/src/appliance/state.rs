@@ -3,7 +3,6 @@
 //! `lock` (flock; who holds it), `journal`, `backups/`, `installed`, `signers`, `receipts/`, `log`.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -12,17 +11,14 @@ use cli::disk::root::{open_dir_at, open_file_at};
 use formats::cisco::facts::SF;
 use formats::device::DeviceUuid;
 use formats::limits::{self, LimitError};
-use formats::text::printable;
-use formats::timestamp::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::{Errno, pwrite};
-use rustix::process::{Pid, getpid, test_kill_process};
-use serde::{Deserialize, Serialize};
 
 use crate::appliance::error::{Error, Missing, Unsafe};
 use crate::appliance::host::Host;
 use crate::appliance::sf_dir::{self, wrong_directory, wrong_file};
+use crate::appliance::under_way::UnderWay;
 
 pub(crate) const NAME: &str = "sftunnel-airgap";
 const LOCK: &str = "lock";
@@ -47,51 +43,6 @@ pub(crate) struct State {
 pub(crate) struct LockedState {
     state: State,
     lock: OwnedFd,
-}
-
-/// A run as it describes itself in the lock that it holds: for people, nothing is decided by it. It
-/// is not synced, and means nothing once the lock is free.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct UnderWay {
-    /// `install`, `rollback`, `recover`, ...
-    pub command: String,
-    pub pid: i32,
-    /// By the box's clock.
-    pub since: Timestamp,
-    /// The word of its step.
-    pub step: String,
-    /// By the box's clock.
-    pub step_since: Timestamp,
-}
-
-impl UnderWay {
-    /// Length of the text; always the same, so that one write replaces the whole.
-    const LENGTH: usize = 512;
-
-    /// A run of this process that begins.
-    pub(crate) fn new(command: &str, now: Timestamp) -> Self {
-        let (command, step) = (command.to_owned(), "check".to_owned());
-        let pid = getpid().as_raw_nonzero().get();
-        Self { command, pid, since: now, step, step_since: now }
-    }
-
-    /// `None` for what a run that is gone has left.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let run: Self = serde_json::from_slice(bytes).ok()?;
-        let lives = match test_kill_process(Pid::from_raw(run.pid)?) {
-            Ok(()) | Err(Errno::PERM) => true,
-            Err(_) => false,
-        };
-        lives.then_some(run)
-    }
-}
-
-impl fmt::Display for UnderWay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, pid, since, step, step_since } = self;
-        let (command, step) = (printable(command), printable(step));
-        write!(f, "{command}, PID {pid}, since {since}; step '{step}' since {step_since}")
-    }
 }
 
 impl State {

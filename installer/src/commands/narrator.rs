@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::appliance::host;
 use crate::appliance::service::STATUS_LIMIT;
 use crate::appliance::signals::Signals;
-use crate::appliance::state::{LockedState, UnderWay};
+use crate::appliance::state::LockedState;
+use crate::appliance::under_way::UnderWay;
 use crate::change::Goal;
 use crate::change::step::{Listener, Step};
 
