@@ -195,7 +195,15 @@ impl Run {
 
     /// The command line for a shell.
     pub fn line(&self) -> String {
-        let quoted = |word: &OsString| formats::text::shell_quote(&word.to_string_lossy());
+        // a script among the words keeps its line ends
+        let quoted = |word: &OsString| {
+            let word = word.to_string_lossy();
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
+            match word.is_empty() || !word.chars().all(is_plain) {
+                true => format!("'{}'", word.replace('\'', "'\\''")),
+                false => word.into_owned(),
+            }
+        };
         self.words().iter().map(quoted).collect::<Vec<_>>().join(" ")
     }
 
