@@ -117,6 +117,8 @@ fn the_builder_shows_no_secret_whatever_it_is_asked() {
     shown.says(&[&handoff[..], &open].concat());
     shown.says(&[&handoff[..], &protected, &["--new-passphrase-file", "passphrase.txt"]].concat());
     shown.says(&["receipts", &kit]);
+    let deliver = ["deliver", &kit, "--yes", "--via", "sh -c 'echo Connection refused'"];
+    shown.says(&[&deliver[..], &open].concat());
     for (kind, name) in [("identity", "made.txt"), ("signer", "made.pem")] {
         // the second time it is there
         shown.says(&["keygen", kind, "--out", name]);
@@ -133,6 +135,8 @@ fn the_builder_shows_no_secret_whatever_it_is_asked() {
         shown.says(&["handoff", file, "--out", &out, "--recipient", &recipient]);
         shown.says(&[&handoff[..], &["--identity", file]].concat());
         shown.says(&["receipts", &kit, "--ca", file]);
+        shown.says(&[&deliver[..], &open, &["--inventory", file]].concat());
+        shown.says(&[&deliver[..], &open, &["--password-file", file]].concat());
         shown.says(&["receipts", &kit, "--status-file", file]);
         shown.says(&["receipts", file]);
     }
