@@ -1,8 +1,11 @@
 //! The command line: what can be said, and nothing of what it does.
 
+mod deliver;
 mod examples;
+mod keygen;
 pub mod manual;
 mod openers;
+mod paste;
 mod receipts;
 
 use std::path::PathBuf;
@@ -18,8 +21,11 @@ use cli::support::SupportArgs;
 use formats::device::{DeviceName, DeviceUuid, NameError, UuidError};
 use formats::timestamp::Timestamp;
 
+pub use self::deliver::DeliverArgs;
 use self::examples::*;
+pub use self::keygen::{IdentityArgs, KeyKind, KeygenArgs, SignerArgs};
 pub use self::openers::{NewPassphraseArgs, PassphraseArgs, RecipientArgs};
+pub use self::paste::{PasteArgs, PasteKitArgs, PastePassphraseArgs};
 pub use self::receipts::ReceiptsArgs;
 
 /// Makes kits of sealed sftunnel certificates for devices that the manager cannot reach.
@@ -326,67 +332,6 @@ pub struct KitArgs {
     pub dry_run: bool,
 }
 
-/// `paste`.
-#[derive(Debug, Args)]
-pub struct PasteArgs {
-    /// The device.
-    ///
-    /// May be left out where there is only one.
-    #[arg(value_name = "NAME|UUID")]
-    pub target: Option<String>,
-    /// Which devices there are.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Or a kit.
-    #[command(flatten)]
-    pub kit: PasteKitArgs,
-    /// The passphrase of the text.
-    #[command(flatten)]
-    pub passphrase: PastePassphraseArgs,
-}
-
-/// A kit in place of a list.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "In place of a list")]
-pub struct PasteKitArgs {
-    /// Take the device's files from this kit.
-    #[arg(long, value_name = "KIT", conflicts_with_all = ["failed_push", "peer", "all_peers"])]
-    pub kit: Option<PathBuf>,
-    /// What opens it.
-    #[command(flatten)]
-    pub open: OpenArgs,
-    /// Only this signer counts.
-    ///
-    /// Its fingerprint (SHA256:..., or the 64 hex digits in quotes) or public key file. May be
-    /// repeated.
-    #[arg(long, value_name = "SIGNER", requires = "kit")]
-    pub signer: Vec<String>,
-}
-
-/// Where the passphrase of a text comes from.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Passphrase of the text (none given: one is made and shown)")]
-pub struct PastePassphraseArgs {
-    /// Take a generated one from a file.
-    ///
-    /// Its first line. So several texts can have one passphrase.
-    #[arg(long, value_name = "FILE", group = "text_passphrase")]
-    pub text_passphrase_file: Option<PathBuf>,
-    /// Take it from an open file descriptor.
-    #[arg(long, value_name = "N", group = "text_passphrase")]
-    pub text_passphrase_fd: Option<u32>,
-    /// Write the one made to a descriptor.
-    ///
-    /// To an open file descriptor, in place of the terminal.
-    #[arg(long, value_name = "N", conflicts_with = "text_passphrase")]
-    pub passphrase_out_fd: Option<u32>,
-    /// Do not wait for Enter.
-    ///
-    /// The passphrase is shown, and the program ends without waiting until it was written down.
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
 /// `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -458,82 +403,6 @@ pub struct HandoffArgs {
     pub result: HandedArgs,
 }
 
-/// `deliver`.
-#[derive(Debug, Args)]
-pub struct DeliverArgs {
-    /// The kit's folder
-    #[arg(value_name = "KIT")]
-    pub kit: PathBuf,
-    /// What opens the bundles.
-    #[command(flatten, next_help_heading = "What opens the bundles (none given: asked for)")]
-    pub open: OpenArgs,
-    /// Which bundles, and whose.
-    #[command(flatten)]
-    pub pick: PickArgs,
-    /// How the devices are reached.
-    #[command(flatten)]
-    pub reach: ReachArgs,
-    /// How it is done.
-    #[command(flatten)]
-    pub visits: VisitArgs,
-}
-
-/// How devices are reached.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "How the devices are reached")]
-pub struct ReachArgs {
-    /// Table of devices, as Cisco's devices.csv.
-    ///
-    /// Its columns: device_name,ipaddr,login,password[,via[,jump]]. Login (admin) and password
-    /// (asked for) may be empty. Rows of other devices, such as the FMC's own, are left out.
-    #[arg(long, value_name = "FILE")]
-    pub inventory: Option<PathBuf>,
-    /// Command that gives a terminal, in place of ssh.
-    ///
-    /// {login}, {address} and {jump} stand for the device's. No shell reads it.
-    #[arg(long, value_name = "COMMAND")]
-    pub via: Option<String>,
-    /// Go through this host (ssh -J)
-    #[arg(long, value_name = "HOST", conflicts_with = "via")]
-    pub jump: Option<String>,
-    /// Account on the devices
-    #[arg(long, value_name = "NAME", default_value = LOGIN)]
-    pub login: String,
-    /// Read the account's password from a file
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-}
-
-/// The account of a device that has no other.
-pub const LOGIN: &str = "admin";
-
-/// How visits are made.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "How it is done")]
-pub struct VisitArgs {
-    /// Show who is visited how, and stop
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Run `status` there, install nothing
-    #[arg(long, conflicts_with = "dry_run")]
-    pub only_check: bool,
-    /// Visit devices that are done, too
-    #[arg(long)]
-    pub again: bool,
-    /// Do not ask whether to go on
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Number of devices at a time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
-    /// How long one device may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(10..=86400))]
-    pub time_limit: u64,
-    /// Keep a transcript of each device there
-    #[arg(long, value_name = "DIR")]
-    pub transcripts: Option<PathBuf>,
-}
-
 /// Which bundles a handoff takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which bundles")]
@@ -577,48 +446,6 @@ pub struct HandedArgs {
     /// Such a bundle can be pasted.
     #[arg(long)]
     pub armor: bool,
-}
-
-/// `keygen`.
-#[derive(Debug, Args)]
-pub struct KeygenArgs {
-    /// Which kind.
-    #[command(subcommand)]
-    pub kind: KeyKind,
-}
-
-/// The kinds of keys.
-#[derive(Debug, Subcommand)]
-pub enum KeyKind {
-    /// Make an age identity: opens what its recipient seals.
-    #[command(after_long_help = KEYGEN_EXAMPLES)]
-    Identity(IdentityArgs),
-    /// Make a signing key (Ed25519) for bundles and kits.
-    #[command(after_long_help = KEYGEN_EXAMPLES)]
-    Signer(SignerArgs),
-}
-
-/// `keygen identity`.
-#[derive(Debug, Args)]
-pub struct IdentityArgs {
-    /// Make one that a quantum computer does not break.
-    ///
-    /// Its recipient is age1pq1.... It needs age 1.3 or later, or this program.
-    #[arg(long)]
-    pub post_quantum: bool,
-    /// File to write; never overwritten.
-    #[arg(long, short = 'o', value_name = "FILE", default_value = "identity.txt")]
-    pub out: PathBuf,
-}
-
-/// `keygen signer`.
-#[derive(Debug, Args)]
-pub struct SignerArgs {
-    /// File to write; never overwritten.
-    ///
-    /// The public half goes beside it (x.pem, x.pub.pem).
-    #[arg(long, short = 'o', value_name = "FILE", default_value = "signing-key.pem")]
-    pub out: PathBuf,
 }
 
 #[cfg(test)]
