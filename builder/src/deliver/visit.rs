@@ -127,8 +127,8 @@ impl Visit<'_> {
             }
         };
         let done = self.at_root(&mut shell);
-        if let Err(stop) = &done {
-            shell.line.remark(&format!("stopped: {stop:?}"));
+        if done.is_err() {
+            shell.line.remark("(stopped here)");
         }
         shell.line.close();
         done

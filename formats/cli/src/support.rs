@@ -1,7 +1,7 @@
 //! One file for the colleague on the phone: what the box and this program are like, and no secret.
 //!
 //! Each part is made by itself: one that fails says so, and the others are there all the same. The
-//! whole is ASCII, bounded, and passes [`redaction`] on its way out. Nothing here changes the box.
+//! whole is ASCII, bounded, and passes `redaction` on its way out. Nothing here changes the box.
 
 pub mod listing;
 pub mod logs;
