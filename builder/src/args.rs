@@ -164,6 +164,11 @@ pub struct CheckArgs {
     /// A text file for the node exporter; an older one is replaced.
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,
+    /// Write a page too: the fleet at a glance.
+    ///
+    /// An older one is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Be a monitoring plugin.
     ///
     /// The first line holds the state and performance data. The exit codes are the same without it.

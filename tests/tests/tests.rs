@@ -95,6 +95,8 @@ mod manager {
 
     /// Tunnels, who was reached, what monitoring systems are told.
     pub(crate) mod check;
+    /// Its page, as a reader of HTML sees it.
+    mod check_html;
 
     /// The list of revoked certificates, judged by `check`.
     mod revocation;

@@ -4,6 +4,7 @@
 
 mod advice;
 mod devices;
+mod html;
 mod prometheus;
 mod state;
 mod view;
@@ -89,6 +90,14 @@ pub(crate) fn seen(
         let text = prometheus::text(&body);
         if let Err(failure) = durable::replace_at(path, text.as_bytes(), 0o644) {
             body.add_problem(format!("the figures were not written: {}", failure.in_a_line()));
+        }
+    }
+    if let Some(path) = &args.html {
+        match html::write(path, &body) {
+            Ok(()) => body.html = Some(path.clone()),
+            Err(failure) => {
+                body.add_problem(format!("the page was not written: {}", failure.in_a_line()));
+            }
         }
     }
     let text = body.text(terminal, args.plugin);

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use formats::text::printable;
+use formats::timestamp::Timestamp;
 
 const STYLE: &str = include_str!("../texts/page.css");
 
@@ -38,6 +39,42 @@ pub(super) fn bar(label: &str, parts: &[(&str, usize)]) -> String {
         let _ = write!(bar, "<span class=\"{class}\" style=\"flex-grow:{number}\"></span>");
     }
     bar + "</div>\n"
+}
+
+/// A validity on an axis of time, which the bars of a table share: what is over, what is left, and
+/// a line for today.
+pub(super) fn validity(
+    (from, until): (Timestamp, Timestamp),
+    now: Timestamp,
+    (start, end): (Timestamp, Timestamp),
+) -> String {
+    let mut bar = format!(
+        "<div class=\"years\" role=\"img\" aria-label=\"from {} to {}\">",
+        from.date(),
+        until.date()
+    );
+    let mut cuts = [start, from, until, now, end].map(|cut| cut.clamp(start, end));
+    cuts.sort();
+    let mut is_past = true;
+    for (one, next) in cuts.iter().zip(cuts.iter().skip(1)) {
+        if is_past && *one >= now {
+            bar += "<span class=\"today\"></span>";
+            is_past = false;
+        }
+        let class = match *one >= from && *next <= until {
+            false => "none",
+            true if is_past => "over",
+            true => "left",
+        };
+        let days = (next.unix() - one.unix()) / 86_400;
+        if days > 0 {
+            let _ = write!(bar, "<span class=\"{class}\" style=\"flex-grow:{days}\"></span>");
+        }
+    }
+    if is_past {
+        bar += "<span class=\"today\"></span>";
+    }
+    bar + "</div>"
 }
 
 /// Adds a term and its value, which is foreign text, to a list of them.
@@ -78,6 +115,25 @@ mod tests {
         for word in ["http:", "https:", "src=", "href=", "<script", "@import", "url("] {
             assert!(!page("", "").contains(word), "{word}");
         }
+    }
+
+    #[test]
+    fn the_line_of_today_stands_between_what_is_over_and_what_is_left() {
+        let day = |days: i64| Timestamp::from_unix(days * 86_400).unwrap();
+        let bar = |from, until, now| {
+            let bar = validity((day(from), day(until)), day(now), (day(0), day(9)));
+            bar.split("<span class=\"")
+                .skip(1)
+                .map(|part| part.replace("\"></span>", ""))
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace("\" style=\"flex-grow", "")
+                .replace("</div>", "")
+        };
+        assert_eq!(bar(1, 8, 3), "none:1 over:2 today left:5 none:1");
+        assert_eq!(bar(0, 3, 5), "over:3 none:2 today none:4", "expired");
+        assert_eq!(bar(4, 9, 2), "none:2 today none:2 left:5", "not yet valid");
+        assert_eq!(bar(0, 9, 9), "over:9 today");
     }
 
     #[test]

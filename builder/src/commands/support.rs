@@ -113,8 +113,14 @@ fn add_check(file: &mut SupportFile, context: &Context) {
     let asked = status_source::ask(&status, context);
     let tunnels = tunnels(&asked);
     let thresholds = Thresholds { warning: 90, critical: 30 };
-    let args =
-        CheckArgs { thresholds, prometheus: None, plugin: false, receipts: Vec::new(), status };
+    let args = CheckArgs {
+        thresholds,
+        prometheus: None,
+        html: None,
+        plugin: false,
+        receipts: Vec::new(),
+        status,
+    };
     let plain = Terminal { json: false, color: false, ..context.terminal };
     let checked = check::seen(&args, context, &plain, asked).map(|report| report.text);
     file.part("check", Voice::Ours, checked.map_err(|failure| failure.in_a_line()));

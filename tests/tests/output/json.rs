@@ -240,7 +240,7 @@ schemas! {
         state: String, summary: String, checked_at: Timestamp, thresholds: Thresholds,
         version: Option<String>, model: Option<String>, failed_push: Option<FailedPush>,
         tunnels: SeenTunnels, devices: Vec<CheckedDevice>, results: Vec<Checked>,
-        problems: Option<Vec<String>>, steps: Vec<String>,
+        html: Option<String>, problems: Option<Vec<String>>, steps: Vec<String>,
     }
     HandoffMade {
         kits: Vec<HandedOffKit>, signer: Option<BuildSigner>, passphrase: String,

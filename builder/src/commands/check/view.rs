@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cli::disk::root::Root;
 use cli::kit::words::count;
@@ -46,6 +46,8 @@ pub(super) struct CheckBody {
     pub devices: Vec<DeviceState>,
     /// One for each file, the most urgent first.
     pub results: Vec<Checked>,
+    /// The page that was written.
+    pub html: Option<PathBuf>,
     /// Requests that could not be fulfilled; foreign text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -137,6 +139,7 @@ impl CheckBody {
             tunnels,
             devices,
             results,
+            html: None,
             problems: Vec::new(),
             steps,
         };
