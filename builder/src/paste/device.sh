@@ -10,11 +10,12 @@ R=${SFTUNNEL_ROOT-} W=${SFTUNNEL_SETTLE-5} P=${1-} G=install
 S=$R/var/sf/sftunnel-airgap L=$R/var/sf/peers/$M
 B=$S/backups J=$S/journal A='cacert sftunnel-cert sftunnel-key'
 say() { printf '%s\n' "$*" >&2; }
-refuse() { say "refused ($1): $2"; exit 3; }
+refuse() { r=$1; shift; say "refused ($r): $*"; exit 3; }
 end() { c=$1; shift; say "$*"; exit "$c"; }
 sha() { sha256sum | cut -c1-64; }
 sum() { if [ -f "$1" ]; then sha <"$1"; else echo null; fi; }
 json() { sed 's/^[0-9a-f]*$/"&"/' | paste -sd, -; }
+file() { echo "$L/$1.pem"; }
 each() { for f in $A; do "$@" "$f" || return 1; done; }
 clean() { [ -z "$P" ] || rm -rf "$P"; stty "$Y"; }
 Y=$(stty -g) || end 2 'This asks: it needs a terminal.'
@@ -110,12 +111,22 @@ check() {
 }
 place() {
  [ -d "$L" ] || refuse not-registered "there is no $L"
- for f in "$L" "$L/cacert.pem" "$L/sftunnel-cert.pem" \
-  "$L/sftunnel-key.pem" "$S"; do
+ for f in "${L%/*}" "$L" "$S" $(each file); do
   [ -h "$f" ] && refuse wrong-destination "$f is a link"
  done
- set -- $(df -Pk "$L" | tail -n 1)
- [ "${4:-9999}" -gt 1024 ] || refuse no-space "$L"
+ for f in $(each file); do
+  [ -f "$f" ] || { [ -e "$f" ] &&
+   refuse wrong-destination "$f is not a file"; }
+ done
+ f=$(find "${L%/*}" "$L" -prune -perm -2 -print -o \
+  -user 0 -o -print)
+ [ -z "$f" ] || refuse wrong-destination "others may write in:" $f
+ # Room: a MiB and 16 inodes, where inodes are counted.
+ for f in "$L" "${S%/*}" "$S"; do
+  set -- $(stat -f -c '%a %S %c %d' "$f" 2>/dev/null)
+  [ $((${1:-2048} * (${2:-512} / 512))) -ge 2048 ] &&
+  { [ "${3:-0}" = 0 ] || [ "$4" -ge 16 ]; } || refuse no-space "$f"
+ done
  mkdir -p "$B" && chmod 700 "$S" || refuse read-only "$S"
  exec 9>>"$S/lock"
  if command -v flock >/dev/null; then

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use tests::{Pty, Run, World};
 
+mod refusals;
+
 /// As `sftunnel-bundle` makes them: six words of five letters.
 const SIX_WORDS: &str = "babad-dabab-gabab-habab-kabab-lusab";
 const PASSPHRASE: &str = "\nPassphrase (is not shown): ";
