@@ -148,7 +148,7 @@ mod tests {
             ("[sudo] password for admin:", Some(Prompt::Password)),
             ("(current) UNIX password:", Some(Prompt::NewPassword)),
             ("Enter new password:", Some(Prompt::NewPassword)),
-            ("Enter passphrase for key '/root/.ssh/id_ed25519':", Some(Prompt::KeyPassphrase)),
+            ("Enter passphrase for key '/home/op/.ssh/id_ed25519':", Some(Prompt::KeyPassphrase)),
             (
                 "Are you sure you want to continue connecting (yes/no/[fingerprint])?",
                 Some(Prompt::HostKey),
